@@ -1,0 +1,131 @@
+// Package route is the table of left4me's HTTP routes, as data: which function serves which method and path, who may
+// ask for it, and how much of a machine it may use. The gateway, the router at the edge, the AWS template, every link in
+// a page and the permission tests read this one table.
+//
+// It does not serve anything and knows no handler: a route is bound to its program by its name, which is the name of the
+// folder below functions/.
+package route
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Who says who may ask for a route at all. What a signed-in person may do with one particular overlay or job is decided
+// by the function, which knows the row.
+type Who int
+
+const (
+	// Anyone needs no session.
+	Anyone Who = iota
+	// SignedIn needs a session: without one a page leads to the sign-in form and back, a POST gets 401.
+	SignedIn
+	// Administrator needs the session of an administrator; other people get 403.
+	Administrator
+)
+
+// String is the word that `localrun routes` prints.
+func (w Who) String() string {
+	switch w {
+	case Anyone:
+		return "anyone"
+	case SignedIn:
+		return "signed in"
+	case Administrator:
+		return "administrator"
+	}
+	return fmt.Sprintf("Who(%d)", int(w))
+}
+
+// Route is one row of the table.
+type Route struct {
+	// Name is the function's name: its folder is functions/{Name}.
+	Name string
+	// Method is GET (which serves HEAD too) or POST.
+	Method string
+	// Pattern is a path in the syntax of net/http.ServeMux, without method and host.
+	Pattern string
+	// Who may ask for it.
+	Who Who
+	// MaxBody is the largest request body in bytes; a larger one is answered with 413.
+	MaxBody int64
+	// TimeLimit is how long one request may take; then its process is killed and the answer is 504.
+	TimeLimit time.Duration
+	// MaxProcesses is how many processes of this function may run at once on one host.
+	MaxProcesses int
+}
+
+const (
+	smallForm = 8 << 10
+	// itemForm holds 64 KiB of pasted text (product.md P11) after URL-encoding, which can triple it.
+	itemForm = 256 << 10
+	pageTime = 30 * time.Second
+)
+
+func page(name, pattern string, who Who) Route {
+	return Route{Name: name, Method: "GET", Pattern: pattern, Who: who, TimeLimit: pageTime, MaxProcesses: 4}
+}
+
+func form(name, pattern string, who Who) Route {
+	return Route{Name: name, Method: "POST", Pattern: pattern, Who: who, MaxBody: smallForm, TimeLimit: pageTime, MaxProcesses: 2}
+}
+
+func (r Route) withBody(n int64) Route {
+	r.MaxBody = n
+	return r
+}
+
+// The routes of product.md P39.
+var (
+	Home          = page("home", "/{$}", Anyone)
+	Asset         = page("asset", "/assets/{file}", Anyone)
+	Health        = page("healthz", "/healthz", Anyone)
+	LoginForm     = page("login-form", "/login", Anyone)
+	Login         = form("login", "/login", Anyone)
+	Logout        = form("logout", "/logout", SignedIn)
+	OverlayList   = page("overlay-list", "/overlays", SignedIn)
+	OverlayCreate = form("overlay-create", "/overlays", SignedIn)
+	OverlayShow   = page("overlay-show", "/overlays/{id}", SignedIn)
+	OverlayBuild  = form("overlay-build", "/overlays/{id}/build", SignedIn)
+	ItemAdd       = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm)
+	ItemRemove    = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
+	JobList       = page("job-list", "/jobs", SignedIn)
+	JobShow       = page("job-show", "/jobs/{id}", SignedIn)
+	JobCancel     = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
+)
+
+// All returns every route, in the order in which people should read them. The slice is the caller's.
+func All() []Route {
+	return []Route{
+		Home, Asset, Health,
+		LoginForm, Login, Logout,
+		OverlayList, OverlayCreate, OverlayShow, OverlayBuild,
+		ItemAdd, ItemRemove,
+		JobList, JobShow, JobCancel,
+	}
+}
+
+// URL returns the path of r with its wildcards filled from args in their order, each escaped as one path segment. It
+// panics when the number of args is not the number of wildcards: that is a mistake in the calling code, which the first
+// test that renders the link finds.
+func (r Route) URL(args ...any) string {
+	segments := strings.Split(r.Pattern, "/")
+	used := 0
+	for i, s := range segments {
+		switch {
+		case s == "{$}":
+			segments[i] = ""
+		case strings.HasPrefix(s, "{"):
+			if used < len(args) {
+				segments[i] = url.PathEscape(fmt.Sprint(args[used]))
+			}
+			used++
+		}
+	}
+	if used != len(args) {
+		panic(fmt.Sprintf("route %s: %d arguments for %d wildcards", r.Name, len(args), used))
+	}
+	return strings.Join(segments, "/")
+}
