@@ -1,0 +1,225 @@
+// Package db opens left4me's one database, an embedded file or a libSQL server, runs transactions on it and classifies
+// its errors. It is the only package that knows the driver, so that the driver can be replaced in one place.
+//
+// It knows no table: SQL stands beside the rules of each noun, and migrations are shared/db/migrations'.
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-retry"
+	"github.com/tursodatabase/libsql-client-go/libsql"
+	_ "modernc.org/sqlite" // the driver behind file: URLs
+)
+
+const (
+	// busyTimeout is how long a statement waits for another process's write to the embedded file.
+	busyTimeout = 5 * time.Second
+	// remoteTimeout bounds one round trip to a libSQL server. The driver's Commit and Rollback ignore their context and
+	// use http.DefaultClient.
+	remoteTimeout = 15 * time.Second
+	txTries       = 5
+)
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	*sql.DB
+	embedded bool
+}
+
+// Querier is what a statement can run on: a DB, or a transaction of InTx.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// CheckURL reports in one sentence what is wrong with a DATABASE_URL, or nil.
+func CheckURL(databaseURL string) error {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return fmt.Errorf("%q is not a URL", databaseURL)
+	}
+	switch u.Scheme {
+	case "file":
+		path, err := filePath(u)
+		if err != nil {
+			return err
+		}
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("the path in %q is not absolute", databaseURL)
+		}
+		return nil
+	case "libsql", "https", "http":
+		if u.Host == "" {
+			return fmt.Errorf("%q names no host", databaseURL)
+		}
+		if u.RawQuery != "" {
+			return fmt.Errorf("%q has a query part; the token belongs into DATABASE_AUTH_TOKEN", databaseURL)
+		}
+		return nil
+	}
+	return fmt.Errorf("%q starts with none of file:, libsql://, https:// and http://", databaseURL)
+}
+
+func filePath(u *url.URL) (string, error) {
+	path := u.Path
+	if u.Opaque != "" {
+		unescaped, err := url.PathUnescape(u.Opaque)
+		if err != nil {
+			return "", fmt.Errorf("%q is not a file URL", u)
+		}
+		path = unescaped
+	}
+	switch {
+	case u.Host != "":
+		return "", fmt.Errorf("%q has two slashes after file:; write file:/path", u)
+	case u.RawQuery != "":
+		return "", fmt.Errorf("%q has a query part, which left4me sets itself", u)
+	case path == "" || path == ":memory:":
+		return "", fmt.Errorf("%q names no file", u)
+	}
+	return path, nil
+}
+
+// FilePath returns the path of an embedded database's file, or "" for a server's URL or a faulty one.
+func FilePath(databaseURL string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil || u.Scheme != "file" {
+		return ""
+	}
+	path, err := filePath(u)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// FileURL returns the DATABASE_URL of the embedded database in the file at path.
+func FileURL(path string) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
+}
+
+// Open prepares a connection to databaseURL, with authToken for a server that asks for one. Nothing is contacted or
+// created before the first statement. The error is CheckURL's, or the driver's.
+func Open(databaseURL, authToken string) (*DB, error) {
+	if err := CheckURL(databaseURL); err != nil {
+		return nil, err
+	}
+	path := FilePath(databaseURL)
+	dsn := databaseURL
+	var options []libsql.Option
+	if path != "" {
+		// WAL lets pages be read while a job writes; NORMAL is what WAL needs to stay consistent. A deferred transaction
+		// that turns into a write fails busy without waiting, hence immediate ones.
+		dsn = FileURL(path) + "?" + url.Values{
+			"_pragma": {
+				fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+				"journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)",
+			},
+			"_txlock": {"immediate"},
+		}.Encode()
+	} else {
+		http.DefaultClient.Timeout = remoteTimeout
+		if authToken != "" {
+			options = append(options, libsql.WithAuthToken(authToken))
+		}
+	}
+	connector, err := libsql.NewConnector(dsn, options...)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(8)
+	pool.SetMaxIdleConns(4)
+	if path == "" {
+		// A server forgets a stream after 10 s without a word; an older connection is not worth asking.
+		pool.SetConnMaxIdleTime(5 * time.Second)
+	}
+	return &DB{DB: pool, embedded: path != ""}, nil
+}
+
+// Embedded reports whether the database is a file on this machine, where a question costs microseconds.
+func (d *DB) Embedded() bool { return d.embedded }
+
+// InTx runs fn in one immediate transaction and commits it when fn returns nil. It runs fn again, a few times, when the
+// database was busy or the server lost the connection at a point where nothing can have been committed; fn must
+// therefore have no effects but those on q. An error of fn is returned as it is, after a rollback. A failing commit
+// leaves it open whether it happened: then the error is ErrInDoubt, and the connection is thrown away.
+func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context, q Querier) error) error {
+	backoff := retry.WithMaxRetries(txTries-1, retry.WithJitterPercent(50, retry.NewExponential(10*time.Millisecond)))
+	return retry.Do(ctx, backoff, func(ctx context.Context) error {
+		err := d.tryTx(ctx, fn)
+		if !errors.Is(err, ErrInDoubt) && (IsBusy(err) || IsStreamGone(err)) {
+			return retry.RetryableError(err)
+		}
+		return err
+	})
+}
+
+func (d *DB) tryTx(ctx context.Context, fn func(ctx context.Context, q Querier) error) error {
+	conn, err := d.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to database: %w", err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		discard(conn) // the server may have begun it all the same
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	if err := fn(ctx, conn); err != nil {
+		rollback(ctx, conn)
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		if IsBusy(err) {
+			// SQLite keeps a transaction open whose commit was busy: nothing is committed.
+			rollback(ctx, conn)
+			return fmt.Errorf("commit: %w", err)
+		}
+		discard(conn)
+		return fmt.Errorf("commit: %w: %w", ErrInDoubt, err)
+	}
+	return nil
+}
+
+// rollback ends conn's transaction even when ctx has ended, so that a cancelled job does not keep the file locked.
+func rollback(ctx context.Context, conn *sql.Conn) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), busyTimeout)
+	defer stop()
+	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		discard(conn)
+	}
+}
+
+// discard makes the pool close conn instead of handing it, perhaps with an open transaction, to the next user.
+func discard(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return errBad })
+}
+
+// Millis is how a moment is stored: Unix milliseconds.
+func Millis(t time.Time) int64 { return t.UnixMilli() }
+
+// Time is the moment of a stored value.
+func Time(millis int64) time.Time { return time.UnixMilli(millis) }
+
+// NullTime is the moment of a stored value that may be NULL, which gives the zero time.
+func NullTime(millis sql.NullInt64) time.Time {
+	if !millis.Valid {
+		return time.Time{}
+	}
+	return Time(millis.Int64)
+}
+
+// Placeholders returns n question marks separated by commas, for an IN list.
+func Placeholders(n int) string {
+	return strings.TrimSuffix(strings.Repeat("?,", n), ",")
+}
