@@ -1,0 +1,297 @@
+package steam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	defaultStall = 30 * time.Second
+	dialTimeout  = 10 * time.Second
+	maxRedirects = 5
+	// idlePerHost keeps the connections of parallel ranges between one part and the next.
+	idlePerHost = 32
+)
+
+// Content asks Steam's content hosts for files. It is for use by several goroutines at once.
+//
+// Links come from strangers: only the hosts of the setting are asked, every redirect is checked like the first link, and
+// the address is checked at the moment of connecting, so that no name can be made to lead to a private network between
+// a check and its use. A proxy named by the environment (HTTPS_PROXY and so on) is used, never for loopback hosts; then
+// it is the proxy that resolves names, and the operator's choice of proxy is trusted with that.
+//
+// It speaks HTTP/1.1 only: with HTTP/2 all parallel ranges would share one connection, whose slowness they are meant to
+// overcome (steam.md, Content).
+type Content struct {
+	hosts  Hosts
+	stall  time.Duration
+	client *http.Client
+}
+
+// ContentOption changes a Content from its defaults.
+type ContentOption func(*Content)
+
+// StallAfter sets how long a server may deliver nothing, first headers included, before Get or the body's Read fails
+// with *StalledError. The default is 30 seconds.
+func StallAfter(d time.Duration) ContentOption {
+	return func(c *Content) { c.stall = d }
+}
+
+// NewContent returns a client that asks only hosts.
+func NewContent(hosts Hosts, options ...ContentOption) *Content {
+	c := &Content{hosts: hosts, stall: defaultStall}
+	for _, o := range options {
+		o(c)
+	}
+	toProxy := &net.Dialer{Timeout: dialTimeout}
+	toHost := &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+		return hosts.checkAddress(address)
+	}}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			// Every request's host has been checked by now, so an address of another host is the proxy's, which may
+			// well be on a private network.
+			if host, port, err := net.SplitHostPort(address); err == nil {
+				if _, ok := hosts.find(strings.ToLower(host), port); !ok {
+					return toProxy.DialContext(ctx, network, address)
+				}
+			}
+			return toHost.DialContext(ctx, network, address)
+		},
+		TLSHandshakeTimeout: dialTimeout,
+		MaxIdleConnsPerHost: idlePerHost,
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true,
+		// Answers are files: their heads are small.
+		MaxResponseHeaderBytes: 64 << 10,
+		Protocols:              new(http.Protocols),
+	}
+	transport.Protocols.SetHTTP1(true)
+	c.client = &http.Client{
+		Transport: transport,
+		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			if len(via) > maxRedirects {
+				return &RefusedError{Host: req.URL.Host, Reason: "too many redirects"}
+			}
+			return hosts.checkURL(req.URL)
+		},
+	}
+	return c
+}
+
+// Part is a file, or a range of it, being received.
+type Part struct {
+	// Body delivers exactly the bytes From to To (the latter exclusive) and then io.EOF; a connection that ends early is
+	// an error that says how far it got (io.ErrUnexpectedEOF, or the network's own). The caller closes it. One that was
+	// read to its end leaves its connection to the next Get.
+	Body io.ReadCloser
+	// From and To are positions in the file. To is -1 when a server that answers whole files does not say how long they are.
+	From, To int64
+	// Total is the length of the whole file in bytes, -1 when the server does not say.
+	Total int64
+	// Ranged is false when the server sent the whole file, asked or not: then From is 0.
+	Ranged bool
+}
+
+// Get asks for the bytes from to to (exclusive) of rawURL; a negative to means until the end, and from 0 with a negative
+// to asks for the whole file without a Range header. A file that is shorter than to yields a Part with a smaller To.
+// The answer's Content-Range is compared with what was asked.
+//
+// Errors: *RefusedError for a link or redirect that is not allowed, *StatusError for any status but 200 and 206 (416 where
+// from is behind the end), *RangeError, *HTMLError, *StalledError, *UnreachableError, or ctx's own. ctx also ends the
+// reading of the body. Nothing is retried here.
+func (c *Content) Get(ctx context.Context, rawURL string, from, to int64) (*Part, error) {
+	if from < 0 || to >= 0 && to <= from {
+		return nil, fmt.Errorf("invalid range %d to %d", from, to)
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, &RefusedError{Host: rawURL, Reason: "it is not a link"}
+	}
+	if err := c.hosts.checkURL(u); err != nil {
+		return nil, err
+	}
+
+	reading, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(reading, http.MethodGet, u.String(), nil)
+	if err != nil {
+		cancel(nil)
+		return nil, &RefusedError{Host: u.Host, Reason: "it is not a link"}
+	}
+	asked := rangeHeader(from, to)
+	if asked != "" {
+		req.Header.Set("Range", asked)
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", userAgent)
+
+	b := &body{parent: ctx, ctx: reading, cancel: cancel, stall: c.stall}
+	b.timer = time.AfterFunc(c.stall, func() { cancel(&StalledError{After: c.stall}) })
+	resp, err := c.client.Do(req)
+	b.timer.Stop()
+	if err != nil {
+		err = b.explain(err)
+		cancel(nil)
+		return nil, reachError(u.Host, err)
+	}
+	b.rc = resp.Body
+	part, err := readHead(resp, asked, from, to)
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	b.length, b.left = part.To-part.From, part.To-part.From
+	if part.To < 0 {
+		b.length, b.left = -1, -1
+	}
+	part.Body = b
+	return part, nil
+}
+
+// reachError leaves alone what already says what happened.
+func reachError(host string, err error) error {
+	var refused *RefusedError
+	var stalled *StalledError
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case errors.As(err, &stalled):
+		return stalled
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return &UnreachableError{Host: host, Err: err}
+}
+
+func rangeHeader(from, to int64) string {
+	switch {
+	case to >= 0:
+		return fmt.Sprintf("bytes=%d-%d", from, to-1)
+	case from > 0:
+		return fmt.Sprintf("bytes=%d-", from)
+	}
+	return ""
+}
+
+// readHead decides from the answer's head what its body is.
+func readHead(resp *http.Response, asked string, from, to int64) (*Part, error) {
+	host := resp.Request.URL.Host
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
+		return nil, &StatusError{Host: host, Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
+		return nil, &HTMLError{Host: host}
+	}
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, fmt.Errorf("%s answered in encoding %q, which was not asked for", host, printable(enc, 100))
+	}
+	if resp.StatusCode == http.StatusOK {
+		// A missing length is -1 in net/http as here.
+		return &Part{To: resp.ContentLength, Total: resp.ContentLength}, nil
+	}
+	answered := resp.Header.Get("Content-Range")
+	first, end, total, ok := parseContentRange(answered)
+	lie := &RangeError{Host: host, Asked: asked, Answered: answered}
+	switch {
+	case asked == "" || !ok || first != from:
+		return nil, lie
+	case resp.ContentLength >= 0 && resp.ContentLength != end-first:
+		return nil, lie
+	case to >= 0 && end > to:
+		return nil, lie
+	case end != to && end != total && !(to < 0 && total < 0):
+		// Shorter than asked is right only at the end of the file.
+		return nil, lie
+	}
+	return &Part{From: first, To: end, Total: total, Ranged: true}, nil
+}
+
+// parseContentRange reads `bytes 0-99/1000` as 0, 100, 1000; total is -1 for `*`.
+func parseContentRange(s string) (first, end, total int64, ok bool) {
+	s, ok1 := strings.CutPrefix(s, "bytes ")
+	span, size, ok2 := strings.Cut(s, "/")
+	a, b, ok3 := strings.Cut(span, "-")
+	if !ok1 || !ok2 || !ok3 {
+		return 0, 0, 0, false
+	}
+	// 62 bits leave room for the +1.
+	first64, err1 := strconv.ParseUint(a, 10, 62)
+	last64, err2 := strconv.ParseUint(b, 10, 62)
+	first, end, total = int64(first64), int64(last64)+1, -1
+	if size != "*" {
+		total64, err := strconv.ParseUint(size, 10, 62)
+		total = int64(total64)
+		if err != nil || end > total {
+			return 0, 0, 0, false
+		}
+	}
+	return first, end, total, err1 == nil && err2 == nil && first < end
+}
+
+var errSurplus = errors.New("more arrived than was promised")
+
+// body counts what arrives and gives up on a connection that has fallen silent.
+type body struct {
+	rc     io.ReadCloser
+	parent context.Context
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	stall  time.Duration
+	// length is what was promised and left what is still missing of it; both -1 when nothing was promised.
+	length, left int64
+}
+
+// Read lets the timer run only while it waits for the server: a caller who is slow with what it got is no stall.
+func (b *body) Read(p []byte) (int, error) {
+	b.timer.Reset(b.stall)
+	n, err := b.rc.Read(p)
+	b.timer.Stop()
+	if b.length >= 0 {
+		if int64(n) > b.left {
+			n = int(b.left)
+			err = errSurplus
+		}
+		b.left -= int64(n)
+		if err == io.EOF && b.left > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil && err != io.EOF && context.Cause(b.ctx) == nil {
+			err = fmt.Errorf("cut off after %d of %d bytes: %w", b.length-b.left, b.length, err)
+		}
+	}
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	return n, b.explain(err)
+}
+
+// Close gives up what was not read.
+func (b *body) Close() error {
+	b.timer.Stop()
+	err := b.rc.Close()
+	b.cancel(nil)
+	return err
+}
+
+// explain replaces the error of a cancelled request by what cancelled it.
+func (b *body) explain(err error) error {
+	if b.parent.Err() != nil {
+		return b.parent.Err()
+	}
+	if stalled := context.Cause(b.ctx); stalled != nil {
+		return stalled
+	}
+	return cause(err)
+}

@@ -1,0 +1,124 @@
+package steam
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// StatusError is an HTTP answer that says no.
+type StatusError struct {
+	// Host is the content host; empty for the Web API.
+	Host string
+	// Code is the HTTP status.
+	Code int
+	// RetryAfter is how long the server asked us to wait; zero when it did not say.
+	RetryAfter time.Duration
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s answered %d", who(e.Host), e.Code)
+}
+
+// HTMLError is an HTML page where JSON or a file should have been: Steam's way of saying that it is not well.
+type HTMLError struct {
+	// Host is the content host; empty for the Web API.
+	Host string
+}
+
+func (e *HTMLError) Error() string {
+	if e.Host == "" {
+		return "steam answered HTML instead of JSON"
+	}
+	return e.Host + " answered HTML instead of the file"
+}
+
+// AnswerError is an answer that is not what Steam's Web API promises.
+type AnswerError struct {
+	// Problem completes the sentence that starts with `steam answered`.
+	Problem string
+}
+
+func (e *AnswerError) Error() string { return "steam answered " + e.Problem }
+
+// UnreachableError is a connection that could not be made, or broke before there was an answer.
+type UnreachableError struct {
+	// Host is the content host; empty for the Web API.
+	Host string
+	Err  error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("cannot reach %s: %v", who(e.Host), e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// RefusedError is a link, a redirect or an address that we do not follow. Nothing was sent to it.
+type RefusedError struct {
+	// Host is the host, or the address, that was refused.
+	Host string
+	// Reason is a sentence without its full stop.
+	Reason string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%s refused: %s", printable(e.Host, 100), e.Reason)
+}
+
+// StalledError is a connection that delivered nothing for too long.
+type StalledError struct {
+	// After is how long it was waited for.
+	After time.Duration
+}
+
+func (e *StalledError) Error() string { return fmt.Sprintf("stalled: no data for %s", e.After) }
+
+// RangeError is a server that answered another range than it was asked for.
+type RangeError struct {
+	// Host is the content host.
+	Host string
+	// Asked is the Range header that was sent, Answered what came back for it.
+	Asked, Answered string
+}
+
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("%s answered range %q when asked for %q", e.Host, printable(e.Answered, 100), e.Asked)
+}
+
+func who(host string) string {
+	if host == "" {
+		return "steam"
+	}
+	return host
+}
+
+// cause strips the method and the link, which can be long and are known to the reader, from an error of net/http.
+func cause(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
+
+// retryAfter reads the header of that name: seconds, or a date, which is compared with the answer's own Date so that
+// neither clock matters. Zero when there is none, or none that can be understood.
+func retryAfter(h http.Header) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	until, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	return max(0, until.Sub(now))
+}

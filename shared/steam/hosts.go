@@ -1,0 +1,214 @@
+package steam
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// DefaultHosts is the value of STEAM_CDN_HOSTS when it is not set: where Steam's `file_url` and `preview_url` point
+// (steam.md, Content).
+const DefaultHosts = "*.steamusercontent.com steamusercontent-a.akamaihd.net"
+
+// Hosts are the hosts that content may come from. The zero value allows none.
+type Hosts struct {
+	entries []hostEntry
+}
+
+type hostEntry struct {
+	// name is lower-case, without port and brackets.
+	name string
+	// below is set by a leading `*.`: name and every host below it.
+	below bool
+	// addr is valid when name is an IP address.
+	addr netip.Addr
+	// port is empty for the standard port of the scheme.
+	port string
+}
+
+// dnsName is a lower-case name of letters, digits and hyphens. Its last label starts with a letter: forms such as `127.1`
+// or `2130706433`, which some resolvers take for addresses, are not names.
+var dnsName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// ParseHosts reads the setting STEAM_CDN_HOSTS: hosts separated by commas or white space, each `name`, `name:port`,
+// `*.name` (the name and everything below it) or an IP address, with brackets around an IPv6 one that has a port. An
+// empty setting means DefaultHosts. The error is one sentence that names the first value that was not understood.
+//
+// A host without a port stands for the standard port of its scheme. Loopback hosts (`localhost`, 127.0.0.0/8, ::1) may be
+// asked in plain http; all others only in https. An address that is not public is reached only if the setting names
+// that address itself, whatever name led there.
+func ParseHosts(setting string) (Hosts, error) {
+	words := strings.FieldsFunc(setting, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
+	if len(words) == 0 {
+		words = strings.Fields(DefaultHosts)
+	}
+	var hosts Hosts
+	for _, word := range words {
+		e, err := parseHost(word)
+		if err != nil {
+			return Hosts{}, fmt.Errorf("STEAM_CDN_HOSTS: %q %w", word, err)
+		}
+		hosts.entries = append(hosts.entries, e)
+	}
+	return hosts, nil
+}
+
+func parseHost(word string) (hostEntry, error) {
+	if strings.Contains(word, "/") {
+		return hostEntry{}, fmt.Errorf("must be a host, without https:// and without a path")
+	}
+	var e hostEntry
+	name := strings.ToLower(word)
+	name, e.below = strings.CutPrefix(name, "*.")
+	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		e.addr = addr
+	} else if strings.Contains(name, ":") {
+		host, port, err := net.SplitHostPort(name)
+		n, perr := strconv.ParseUint(port, 10, 16)
+		if err != nil || perr != nil || n == 0 {
+			return hostEntry{}, fmt.Errorf("must be a host or host:port with a port from 1 to 65535")
+		}
+		name, e.port = host, strconv.FormatUint(n, 10)
+		if addr, err := netip.ParseAddr(host); err == nil {
+			e.addr = addr
+		}
+	}
+	if e.addr.IsValid() {
+		if e.below || e.addr.Zone() != "" {
+			return hostEntry{}, fmt.Errorf("must be a plain address")
+		}
+		e.addr = e.addr.Unmap()
+		e.name = e.addr.String()
+		return e, nil
+	}
+	if len(name) > 253 || !dnsName.MatchString(name) {
+		return hostEntry{}, fmt.Errorf("is not the name of a host")
+	}
+	if e.below && !strings.Contains(name, ".") {
+		return hostEntry{}, fmt.Errorf("would allow a whole top-level domain")
+	}
+	e.name = name
+	return e, nil
+}
+
+func (e hostEntry) loopback() bool { return e.name == "localhost" || e.addr.IsLoopback() }
+
+// portIs compares with a port as it stands in a URL that was completed by the scheme's standard port.
+func (e hostEntry) portIs(port string) bool {
+	return e.port == port || e.port == "" && (port == "443" || port == "80" && e.loopback())
+}
+
+// find returns the entry that allows host (lower-case, no brackets) at port.
+func (h Hosts) find(host, port string) (hostEntry, bool) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		host = addr.Unmap().String()
+	}
+	i := slices.IndexFunc(h.entries, func(e hostEntry) bool {
+		return e.portIs(port) && (host == e.name || e.below && strings.HasSuffix(host, "."+e.name))
+	})
+	if i < 0 {
+		return hostEntry{}, false
+	}
+	return h.entries[i], true
+}
+
+// checkURL refuses what a stranger's link must not make us ask for.
+func (h Hosts) checkURL(u *url.URL) error {
+	refuse := func(reason string) error { return &RefusedError{Host: u.Host, Reason: reason} }
+	port := u.Port()
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return refuse("the link is neither https nor http")
+	case u.User != nil:
+		return refuse("the link carries a user name")
+	case port == "" && u.Scheme == "https":
+		port = "443"
+	case port == "":
+		port = "80"
+	}
+	e, ok := h.find(strings.ToLower(u.Hostname()), port)
+	switch {
+	case !ok:
+		return refuse("it is not one of the hosts that files may come from (STEAM_CDN_HOSTS)")
+	case u.Scheme == "http" && !e.loopback():
+		return refuse("plain http is only for loopback hosts, this needs https")
+	}
+	return nil
+}
+
+// checkAddress refuses to connect to an address that is not public, unless the setting names it. address is an IP and a
+// port, as the operating system is about to be given it.
+func (h Hosts) checkAddress(address string) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return &RefusedError{Host: address, Reason: "it is not an IP address and a port"}
+	}
+	addr := ap.Addr().Unmap()
+	if public(addr) {
+		return nil
+	}
+	port := strconv.Itoa(int(ap.Port()))
+	for _, e := range h.entries {
+		if e.portIs(port) && (e.addr == addr || e.name == "localhost" && addr.IsLoopback()) {
+			return nil
+		}
+	}
+	return &RefusedError{Host: address, Reason: "the address is not a public one and STEAM_CDN_HOSTS does not name it"}
+}
+
+// Origins are the hosts as sources of a Content-Security-Policy, for pages that show preview pictures.
+func (h Hosts) Origins() []string {
+	var origins []string
+	for _, e := range h.entries {
+		host := e.name
+		if e.addr.Is6() {
+			host = "[" + host + "]"
+		}
+		if e.port != "" {
+			host += ":" + e.port
+		}
+		origins = append(origins, "https://"+host)
+		if e.below {
+			origins = append(origins, "https://*."+host)
+		}
+		if e.loopback() {
+			origins = append(origins, "http://"+host)
+		}
+	}
+	return origins
+}
+
+// special are the blocks of IANA's special-purpose registries that netip has no question for.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),       // this network
+	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
+	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
+	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+	netip.MustParsePrefix("198.51.100.0/24"), // documentation
+	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
+	netip.MustParsePrefix("::/96"),           // IPv4-compatible, long dead
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // local NAT64
+	netip.MustParsePrefix("100::/64"),        // discard
+	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation
+	netip.MustParsePrefix("2002::/16"),       // 6to4, which can wrap any IPv4 address
+	netip.MustParsePrefix("fec0::/10"),       // site-local, deprecated
+}
+
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+func public(addr netip.Addr) bool {
+	if nat64.Contains(addr) {
+		wrapped := addr.As16()
+		addr = netip.AddrFrom4([4]byte(wrapped[12:]))
+	}
+	return addr.IsGlobalUnicast() && !addr.IsPrivate() &&
+		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
