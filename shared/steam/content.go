@@ -239,8 +239,6 @@ func parseContentRange(s string) (first, end, total int64, ok bool) {
 	return first, end, total, err1 == nil && err2 == nil && first < end
 }
 
-var errSurplus = errors.New("more arrived than was promised")
-
 // body counts what arrives and gives up on a connection that has fallen silent.
 type body struct {
 	rc     io.ReadCloser
@@ -260,21 +258,22 @@ func (b *body) Read(p []byte) (int, error) {
 	b.timer.Stop()
 	if b.length >= 0 {
 		if int64(n) > b.left {
-			n = int(b.left)
-			err = errSurplus
+			return int(b.left), fmt.Errorf("more than the promised %d bytes arrived", b.length)
 		}
 		b.left -= int64(n)
 		if err == io.EOF && b.left > 0 {
 			err = io.ErrUnexpectedEOF
 		}
-		if err != nil && err != io.EOF && context.Cause(b.ctx) == nil {
-			err = fmt.Errorf("cut off after %d of %d bytes: %w", b.length-b.left, b.length, err)
-		}
 	}
-	if err == nil || err == io.EOF {
+	switch {
+	case err == nil, err == io.EOF:
 		return n, err
+	case context.Cause(b.ctx) != nil:
+		return n, b.explain(err)
+	case b.length < 0:
+		return n, fmt.Errorf("cut off: %w", err)
 	}
-	return n, b.explain(err)
+	return n, fmt.Errorf("cut off after %d of %d bytes: %w", b.length-b.left, b.length, err)
 }
 
 // Close gives up what was not read.

@@ -1,0 +1,336 @@
+package steam
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sethvargo/go-retry"
+	"golang.org/x/sync/errgroup"
+)
+
+// DefaultURL is the value of STEAM_API_URL when it is not set.
+const DefaultURL = "https://api.steampowered.com"
+
+const (
+	// batchSize is how many ids Steam's clients put into one request.
+	batchSize = 100
+	// parallel is how many requests one Client has under way at most.
+	parallel = 4
+	// maxAnswer bounds an answer in bytes: 100 items with descriptions of 8,000 characters, all escaped, are below 5 MiB.
+	maxAnswer = 16 << 20
+
+	// answerTime is how long one request may take, so that a silent server leaves time for another try within the 30 s of
+	// a page.
+	answerTime = 10 * time.Second
+	retries    = 4
+	firstPause = 500 * time.Millisecond
+	// maxPause is the longest Retry-After that is waited for.
+	maxPause = 60 * time.Second
+)
+
+// Config says which Web API to ask, and how.
+type Config struct {
+	// URL is the setting STEAM_API_URL as ParseURL returned it; empty means DefaultURL.
+	URL string
+	// HTTP makes the requests; nil means a client with limits on connecting, that follows no redirects and uses the
+	// environment's proxy.
+	HTTP *http.Client
+}
+
+// Client asks Steam's Web API. It is for use by several goroutines at once, and has at most 4 requests under way.
+//
+// Status 429, 5xx, HTML, rubbish and broken connections are tried again, 5 times in all with pauses of 0.5 s to 4 s
+// between them, or of the answer's Retry-After up to 60 s; never when the pause would outlast the context's deadline.
+// Errors are *StatusError, *HTMLError, *AnswerError, *UnreachableError, or that of a cancelled context; each is a
+// sentence for people.
+type Client struct {
+	url  string
+	http *http.Client
+	// slots holds a value for each request under way.
+	slots chan struct{}
+}
+
+// ParseURL reads the setting STEAM_API_URL; empty means DefaultURL. The error is one sentence.
+func ParseURL(setting string) (string, error) {
+	if setting == "" {
+		return DefaultURL, nil
+	}
+	u, err := url.Parse(setting)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("STEAM_API_URL: %q must be a link such as %s", setting, DefaultURL)
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// NewClient returns a client for the Web API that config names.
+func NewClient(config Config) *Client {
+	c := &Client{url: strings.TrimRight(config.URL, "/"), http: config.HTTP, slots: make(chan struct{}, parallel)}
+	if c.url == "" {
+		c.url = DefaultURL
+	}
+	if c.http == nil {
+		c.http = &http.Client{
+			Transport: &http.Transport{
+				Proxy:               http.ProxyFromEnvironment,
+				DialContext:         (&net.Dialer{Timeout: answerTime}).DialContext,
+				TLSHandshakeTimeout: answerTime,
+				MaxIdleConnsPerHost: parallel,
+				IdleConnTimeout:     90 * time.Second,
+				ForceAttemptHTTP2:   true,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return c
+}
+
+// EachDetails asks for what is known about ids, 100 a request, and hands each finished batch to each: never two at a
+// time, in any order of batches, one Item for every id asked, in the order asked within a batch. Repeated ids are
+// asked for once; ids that Steam leaves out are Missing. It ends with the first error, which may be that of each;
+// batches handed over before remain so.
+func (c *Client) EachDetails(ctx context.Context, ids []string, each func([]Item) error) error {
+	return batches(ctx, ids, c.details, func(_ int, items []Item) error { return each(items) })
+}
+
+// Details asks for what is known about ids and returns one Item for each distinct id, in the order asked. Ids that Steam
+// leaves out are Missing.
+func (c *Client) Details(ctx context.Context, ids []string) ([]Item, error) {
+	return all(ctx, ids, c.details)
+}
+
+// Collections asks which of ids are collections, and what they hold. It returns one Collection for each distinct id, in
+// the order asked; that none of them is a collection is no error.
+func (c *Client) Collections(ctx context.Context, ids []string) ([]Collection, error) {
+	return all(ctx, ids, c.collections)
+}
+
+func (c *Client) details(ctx context.Context, batch []string) ([]Item, error) {
+	entries, err := c.ask(ctx, "GetPublishedFileDetails", "itemcount", batch)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]Item, len(batch))
+	for _, raw := range slices.Backward(entries) {
+		// Backward, so that the first of several entries for one id counts.
+		if item, ok := parseItem(raw); ok {
+			found[item.ID] = item
+		}
+	}
+	items := make([]Item, len(batch))
+	for i, id := range batch {
+		item, ok := found[id]
+		if !ok {
+			item = Item{ID: id, Missing: true}
+		}
+		items[i] = item
+	}
+	return items, nil
+}
+
+func (c *Client) collections(ctx context.Context, batch []string) ([]Collection, error) {
+	entries, err := c.ask(ctx, "GetCollectionDetails", "collectioncount", batch)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]Collection, len(batch))
+	for _, raw := range slices.Backward(entries) {
+		if collection, ok := parseCollection(raw); ok {
+			found[collection.ID] = collection
+		}
+	}
+	collections := make([]Collection, len(batch))
+	for i, id := range batch {
+		collection, ok := found[id]
+		if !ok {
+			collection = Collection{ID: id, Missing: true}
+		}
+		collections[i] = collection
+	}
+	return collections, nil
+}
+
+// all fetches every batch and returns what came, in the order asked.
+func all[T any](ctx context.Context, ids []string, fetch func(context.Context, []string) ([]T, error)) ([]T, error) {
+	parts := make([][]T, len(ids)/batchSize+1)
+	err := batches(ctx, ids, fetch, func(i int, part []T) error {
+		parts[i] = part
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(parts...), nil
+}
+
+// batches fetches the distinct ids in batches, all at once as far as the Client's slots allow, and hands each finished
+// one to each with its number, one at a time.
+func batches[T any](ctx context.Context, ids []string, fetch func(context.Context, []string) ([]T, error), each func(int, []T) error) error {
+	ids, err := distinct(ids)
+	if err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	var one sync.Mutex
+	for i, batch := range slices.Collect(slices.Chunk(ids, batchSize)) {
+		group.Go(func() error {
+			part, err := fetch(groupCtx, batch)
+			if err != nil {
+				return err
+			}
+			one.Lock()
+			defer one.Unlock()
+			if groupCtx.Err() != nil {
+				return groupCtx.Err()
+			}
+			return each(i, part)
+		})
+	}
+	return group.Wait()
+}
+
+// distinct removes repeats and keeps the order.
+func distinct(ids []string) ([]string, error) {
+	seen := make(map[string]bool, len(ids))
+	var once []string
+	for _, id := range ids {
+		if !isID(id) {
+			return nil, fmt.Errorf("%q is not a steam id", printable(id, 40))
+		}
+		if !seen[id] {
+			seen[id] = true
+			once = append(once, id)
+		}
+	}
+	return once, nil
+}
+
+// ask sends one batch to a method of the Web API, again where that may help, and returns the entries of its answer.
+func (c *Client) ask(ctx context.Context, method, count string, batch []string) ([]json.RawMessage, error) {
+	form := url.Values{count: {strconv.Itoa(len(batch))}}
+	for i, id := range batch {
+		form.Set(fmt.Sprintf("publishedfileids[%d]", i), id)
+	}
+	link := fmt.Sprintf("%s/ISteamRemoteStorage/%s/v1/", c.url, method)
+
+	var last error
+	growing := retry.WithMaxRetries(retries, retry.WithJitterPercent(20, retry.NewExponential(firstPause)))
+	pauses := retry.BackoffFunc(func() (time.Duration, bool) {
+		pause, stop := growing.Next()
+		if status, ok := errors.AsType[*StatusError](last); ok {
+			pause = max(pause, status.RetryAfter)
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+			stop = true
+		}
+		return pause, stop || pause > maxPause
+	})
+	entries, err := retry.DoValue(ctx, pauses, func(ctx context.Context) ([]json.RawMessage, error) {
+		entries, err := c.exchange(ctx, link, form)
+		last = err
+		if worthRetrying(err) {
+			err = retry.RetryableError(err)
+		}
+		return entries, err
+	})
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return nil, ctx.Err()
+	}
+	return entries, err
+}
+
+func worthRetrying(err error) bool {
+	switch e := err.(type) {
+	case *StatusError:
+		return e.Code == http.StatusTooManyRequests || e.Code >= 500
+	case *AnswerError, *HTMLError, *UnreachableError:
+		return true
+	}
+	return false
+}
+
+// exchange is one request and its answer.
+func (c *Client) exchange(ctx context.Context, link string, form url.Values) ([]json.RawMessage, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, unreachable(ctx, ctx.Err())
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %s", answerTime))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, link, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, fmt.Errorf("ask steam: %w", cause(err))
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, unreachable(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, &StatusError{Code: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, unreachable(ctx, err)
+	case len(answer) > maxAnswer:
+		return nil, &AnswerError{Problem: fmt.Sprintf("more than %d MiB", maxAnswer>>20)}
+	}
+	return readAnswer(resp.Header.Get("Content-Type"), answer)
+}
+
+// unreachable says why there was no answer: what ended ctx, if that is it, or else what the network says.
+func unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer in time: %w", err)
+	}
+	return &UnreachableError{Err: cause(err)}
+}
+
+// readAnswer unpacks the entries of either method's answer.
+func readAnswer(contentType string, answer []byte) ([]json.RawMessage, error) {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	if kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<")) {
+		return nil, &HTMLError{}
+	}
+	var outer struct {
+		Response struct {
+			Result      number            `json:"result"`
+			Details     []json.RawMessage `json:"publishedfiledetails"`
+			Collections []json.RawMessage `json:"collectiondetails"`
+		} `json:"response"`
+	}
+	if err := json.Unmarshal(answer, &outer); err != nil {
+		return nil, &AnswerError{Problem: "something that is not the JSON it promises"}
+	}
+	r := outer.Response
+	switch {
+	case r.Details != nil:
+		return r.Details, nil
+	case r.Collections != nil:
+		return r.Collections, nil
+	case r.Result != 0 && r.Result != 1:
+		return nil, &AnswerError{Problem: fmt.Sprintf("result %d", r.Result)}
+	}
+	// Taking this for "every item was left out" would mark them all as gone.
+	return nil, &AnswerError{Problem: "without a list of items"}
+}

@@ -1,0 +1,215 @@
+package steam
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// AppID is Steam's number for Left 4 Dead 2.
+const AppID = 550
+
+const (
+	maxTitle    = 200
+	maxFilename = 260
+	maxLink     = 2048
+)
+
+// Item is what Steam says about one workshop item, or about a collection that was asked for as one. Texts are a
+// stranger's, without control characters and of bounded length; they still need escaping wherever they are shown.
+type Item struct {
+	// ID is the steam id: digits.
+	ID string
+	// Missing is set where Steam left the item out of its answer; then all else but ID is zero.
+	Missing bool
+	// Result is Steam's: 1 is fine, 9 deleted, private or friends-only, 15 denied.
+	Result int
+	// ConsumerAppID is the game that the item is for; zero when Result is not 1.
+	ConsumerAppID int
+	Title         string
+	// Filename is what the author called the file, with folders. Never use it as a path.
+	Filename string
+	// FileURL and PreviewURL are https or http links, or empty. See DownloadURL for whether FileURL is one to the file.
+	FileURL, PreviewURL string
+	// FileSize is in bytes, never negative.
+	FileSize int64
+	// TimeUpdated is in Unix seconds, never negative.
+	TimeUpdated int64
+}
+
+// LastError is the sentence for workshop_items.last_error: why the item cannot be downloaded, empty when it can.
+func (i Item) LastError() string {
+	switch {
+	case i.Missing:
+		return "steam returned no entry for this item"
+	case i.Result != 1:
+		return fmt.Sprintf("steam result %d", i.Result)
+	case !i.offersFile():
+		return "steam offers no direct download for this item"
+	}
+	return ""
+}
+
+// DownloadURL is the link for workshop_items.file_url: where the item's file is, empty where LastError says why not.
+func (i Item) DownloadURL() string {
+	if i.LastError() != "" {
+		return ""
+	}
+	return i.FileURL
+}
+
+// offersFile tells an item's file from its preview picture, which Steam's answer holds in its place when the content has
+// moved to newer storage (steam.md, Trap). The signature of the file itself is checked after the download.
+func (i Item) offersFile() bool {
+	return i.FileURL != "" && i.FileSize > 0 &&
+		strings.HasSuffix(strings.ToLower(i.Filename), ".vpk") &&
+		!sameContent(i.FileURL, i.PreviewURL)
+}
+
+// sameContent compares paths only: Steam's content hosts serve the same paths, and pictures carry a query for their size.
+func sameContent(a, b string) bool {
+	ua, erra := url.Parse(a)
+	ub, errb := url.Parse(b)
+	return erra == nil && errb == nil && b != "" &&
+		strings.EqualFold(strings.Trim(ua.Path, "/"), strings.Trim(ub.Path, "/"))
+}
+
+// Collection is what Steam says about one collection, or about an item that was asked for as one.
+type Collection struct {
+	// ID is the steam id: digits.
+	ID string
+	// Missing is set where Steam left the collection out of its answer.
+	Missing bool
+	// Result is 1 for a collection; 9 for one that is deleted or private, and for an ordinary item.
+	Result int
+	// Children are in the collection's own order.
+	Children []Child
+}
+
+// The file types of a collection's children that matter; others are guides, screenshots and such.
+const (
+	ChildItem       = 0
+	ChildCollection = 2
+)
+
+// Child is one entry of a collection.
+type Child struct {
+	// ID is the steam id: digits.
+	ID string
+	// FileType is ChildItem, ChildCollection or another of Steam's.
+	FileType int
+}
+
+// text is a string that may come as a number. Anything else is empty: one odd field must not cost its siblings.
+type text string
+
+func (t *text) UnmarshalJSON(raw []byte) error {
+	*t = ""
+	if raw[0] == '"' {
+		var s string
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return err
+		}
+		*t = text(s)
+	} else if raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' {
+		*t = text(raw)
+	}
+	return nil
+}
+
+// number is a whole number that may come as a string. Anything else, and what is out of range, is zero.
+type number int64
+
+func (n *number) UnmarshalJSON(raw []byte) error {
+	*n = 0
+	s := string(bytes.Trim(raw, `" `))
+	if whole, err := strconv.ParseInt(s, 10, 64); err == nil {
+		*n = number(whole)
+	} else if f, err := strconv.ParseFloat(s, 64); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		*n = number(f)
+	}
+	return nil
+}
+
+type itemAnswer struct {
+	ID            text   `json:"publishedfileid"`
+	Result        number `json:"result"`
+	ConsumerAppID number `json:"consumer_app_id"`
+	Title         text   `json:"title"`
+	Filename      text   `json:"filename"`
+	FileURL       text   `json:"file_url"`
+	PreviewURL    text   `json:"preview_url"`
+	FileSize      number `json:"file_size"`
+	TimeUpdated   number `json:"time_updated"`
+}
+
+// parseItem reads one entry of publishedfiledetails; false for an entry that is not about an item.
+func parseItem(raw json.RawMessage) (Item, bool) {
+	var a itemAnswer
+	if err := json.Unmarshal(raw, &a); err != nil || !isID(string(a.ID)) {
+		return Item{}, false
+	}
+	return Item{
+		ID:            string(a.ID),
+		Result:        int(a.Result),
+		ConsumerAppID: int(a.ConsumerAppID),
+		Title:         printable(string(a.Title), maxTitle),
+		Filename:      printable(string(a.Filename), maxFilename),
+		FileURL:       link(string(a.FileURL)),
+		PreviewURL:    link(string(a.PreviewURL)),
+		FileSize:      max(0, int64(a.FileSize)),
+		TimeUpdated:   max(0, int64(a.TimeUpdated)),
+	}, true
+}
+
+type collectionAnswer struct {
+	ID       text          `json:"publishedfileid"`
+	Result   number        `json:"result"`
+	Children []childAnswer `json:"children"`
+}
+
+type childAnswer struct {
+	ID        text   `json:"publishedfileid"`
+	SortOrder number `json:"sortorder"`
+	FileType  number `json:"filetype"`
+}
+
+// parseCollection reads one entry of collectiondetails; false for an entry that is not about a collection. Children
+// without an id are dropped.
+func parseCollection(raw json.RawMessage) (Collection, bool) {
+	var a collectionAnswer
+	if err := json.Unmarshal(raw, &a); err != nil || !isID(string(a.ID)) {
+		return Collection{}, false
+	}
+	slices.SortStableFunc(a.Children, func(x, y childAnswer) int { return cmp.Compare(x.SortOrder, y.SortOrder) })
+	c := Collection{ID: string(a.ID), Result: int(a.Result)}
+	for _, child := range a.Children {
+		if isID(string(child.ID)) {
+			c.Children = append(c.Children, Child{ID: string(child.ID), FileType: int(child.FileType)})
+		}
+	}
+	return c, true
+}
+
+// isID reports whether s can be a steam id: 1 to 20 digits.
+func isID(s string) bool {
+	return len(s) >= 1 && len(s) <= 20 && strings.Trim(s, "0123456789") == ""
+}
+
+// link keeps s if it is a web link of sane length. Whether its host may be asked is for Content to decide.
+func link(s string) string {
+	if len(s) > maxLink || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
+		return ""
+	}
+	if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	return s
+}
