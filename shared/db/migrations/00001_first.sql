@@ -61,6 +61,9 @@ CREATE TABLE workshop_items (
 	preview_url        TEXT    NOT NULL DEFAULT '',
 	last_error         TEXT    NOT NULL DEFAULT '',
 	last_downloaded_at INTEGER,
+	-- time_updated and file_size of the file that was downloaded last: where they differ, an update is waiting
+	downloaded_time_updated INTEGER NOT NULL DEFAULT 0,
+	downloaded_file_size    INTEGER NOT NULL DEFAULT 0,
 	created_at         INTEGER NOT NULL
 );
 

@@ -1,0 +1,230 @@
+// Package account owns people and their sessions: who they are, how they sign in and out (product.md P40, P42).
+//
+// It knows nothing of cookies and forms, which are shared/web's.
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/problem"
+)
+
+// SessionLife is how long a session lasts after signing in.
+const SessionLife = 30 * 24 * time.Hour
+
+// User is a person with an account. The zero User is nobody.
+type User struct {
+	ID    int64
+	Name  string
+	Admin bool
+}
+
+// ErrNoUser means that nobody has that name.
+var ErrNoUser = errors.New("no such user")
+
+// Store reads and writes users and sessions.
+type Store struct {
+	db  *db.DB
+	now func() time.Time
+}
+
+// NewStore returns a Store on d that takes the time from now.
+func NewStore(d *db.DB, now func() time.Time) *Store {
+	return &Store{db: d, now: now}
+}
+
+var namePattern = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$`)
+
+// CheckName reports what is wrong with a user name, as a problem, or nil.
+func CheckName(name string) error {
+	if !namePattern.MatchString(name) {
+		return problem.Invalid("A user name has 1 to 64 letters, digits, dots, dashes and underscores, and starts with a letter or digit.")
+	}
+	return nil
+}
+
+// Password lengths in bytes. The upper bound keeps hashing a request's worth of work.
+const (
+	MinPassword = 8
+	MaxPassword = 1024
+)
+
+// CheckPassword reports what is wrong with a new password, as a problem, or nil.
+func CheckPassword(password string) error {
+	if len(password) < MinPassword || len(password) > MaxPassword {
+		return problem.Invalid("A password has at least %d and at most %d characters.", MinPassword, MaxPassword)
+	}
+	return nil
+}
+
+// RandomPassword returns a password of 80 random bits, easy to select and to type.
+func RandomPassword() string {
+	return rand.Text()[:16]
+}
+
+// Create adds a person. The error is a problem for a faulty name or password or a name that is taken.
+func (s *Store) Create(ctx context.Context, name, password string, admin bool) (User, error) {
+	if err := errors.Join(CheckName(name), CheckPassword(password)); err != nil {
+		return User{}, err
+	}
+	hash, err := hashPassword(password)
+	if err != nil {
+		return User{}, fmt.Errorf("create user %s: %w", name, err)
+	}
+	u := User{Name: name, Admin: admin}
+	err = s.db.QueryRowContext(ctx, `INSERT INTO users (name, password_hash, is_admin, created_at) VALUES (?, ?, ?, ?) RETURNING id`,
+		name, hash, admin, db.Millis(s.now())).Scan(&u.ID)
+	if db.IsUnique(err) {
+		return User{}, problem.Conflict("There is already a user named %s.", name)
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("create user %s: %w", name, err)
+	}
+	return u, nil
+}
+
+// CreateFirst adds an administrator when there are no users at all, and reports whether it did. Two processes that start
+// at once create one.
+func (s *Store) CreateFirst(ctx context.Context, name, password string) (bool, error) {
+	hash, err := hashPassword(password)
+	if err != nil {
+		return false, fmt.Errorf("create first administrator: %w", err)
+	}
+	result, err := s.db.ExecContext(ctx, `INSERT INTO users (name, password_hash, is_admin, created_at)
+		SELECT ?, ?, 1, ? WHERE NOT EXISTS (SELECT 1 FROM users)`, name, hash, db.Millis(s.now()))
+	if err != nil {
+		return false, fmt.Errorf("create first administrator: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// Any reports whether there is any user.
+func (s *Store) Any(ctx context.Context) (bool, error) {
+	var any bool
+	if err := s.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&any); err != nil {
+		return false, fmt.Errorf("look for users: %w", err)
+	}
+	return any, nil
+}
+
+// Promote makes the person of that name an administrator. The error is ErrNoUser when there is none.
+func (s *Store) Promote(ctx context.Context, name string) error {
+	result, err := s.db.ExecContext(ctx, `UPDATE users SET is_admin = 1 WHERE name = ?`, name)
+	if err != nil {
+		return fmt.Errorf("promote %s: %w", name, err)
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		err = ErrNoUser
+	}
+	if err != nil {
+		return fmt.Errorf("promote %s: %w", name, err)
+	}
+	return nil
+}
+
+// BySession returns whose session token is, or the zero User when it is nobody's: unknown, expired, revoked, or of a
+// disabled account.
+func (s *Store) BySession(ctx context.Context, token string) (User, error) {
+	var u User
+	err := s.db.QueryRowContext(ctx, `SELECT u.id, u.name, u.is_admin FROM sessions s JOIN users u ON u.id = s.user_id
+		WHERE s.token_hash = ? AND s.expires_at > ? AND u.is_disabled = 0`,
+		hashToken(token), db.Millis(s.now())).Scan(&u.ID, &u.Name, &u.Admin)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, nil
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("look up session: %w", err)
+	}
+	return u, nil
+}
+
+// SignOut revokes a session; one that is gone already is no error.
+func (s *Store) SignOut(ctx context.Context, token string) error {
+	if _, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE token_hash = ?`, hashToken(token)); err != nil {
+		return fmt.Errorf("sign out: %w", err)
+	}
+	return nil
+}
+
+// Client says where a sign-in comes from.
+type Client struct {
+	// Address is the visitor's IP address.
+	Address string
+	// UserAgent is the browser's name for itself.
+	UserAgent string
+}
+
+// SignIn checks a name and password and opens a session, whose token (43 characters) only the caller ever sees. A wrong
+// pair is a problem that does not say which of the two was wrong; after several of them it is a 429 with the time to
+// wait, per name and per address.
+func (s *Store) SignIn(ctx context.Context, name, password string, from Client) (User, string, error) {
+	if err := s.countAttempt(ctx, name, from.Address); err != nil {
+		return User{}, "", err
+	}
+	var u User
+	var hash string
+	var disabled bool
+	err := s.db.QueryRowContext(ctx, `SELECT id, name, is_admin, is_disabled, password_hash FROM users WHERE name = ?`, name).
+		Scan(&u.ID, &u.Name, &u.Admin, &disabled, &hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return User{}, "", fmt.Errorf("sign in: %w", err)
+	}
+	if err != nil {
+		hash = nobodysHash // an unknown name takes as long as a wrong password
+	}
+	matches, hashErr := verifyPassword(hash, password)
+	if hashErr != nil {
+		return User{}, "", fmt.Errorf("sign in as user %d: %w", u.ID, hashErr)
+	}
+	if err != nil || !matches || disabled {
+		return User{}, "", &problem.Problem{Status: 401, Sentence: "The name or the password is wrong."}
+	}
+
+	token := randomToken()
+	now := s.now()
+	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		if err := forgiveAttempt(ctx, q, name, from.Address); err != nil {
+			return err
+		}
+		if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= ?`, db.Millis(now)); err != nil {
+			return err
+		}
+		_, err := q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent) VALUES (?, ?, ?, ?, ?, ?)`,
+			hashToken(token), u.ID, db.Millis(now), db.Millis(now.Add(SessionLife)), from.Address, truncate(from.UserAgent, 256))
+		return err
+	})
+	if err != nil {
+		return User{}, "", fmt.Errorf("sign in as user %d: %w", u.ID, err)
+	}
+	return u, token, nil
+}
+
+func randomToken() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func hashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+func truncate(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}

@@ -1,0 +1,271 @@
+package account_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"left4me/shared/account"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/problem"
+)
+
+// clock is a time that tests move.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time          { return c.at }
+func (c *clock) forward(d time.Duration) { c.at = c.at.Add(d) }
+
+func setUp(t *testing.T) (*account.Store, *clock, *db.DB) {
+	t.Helper()
+	c := &clock{at: time.Unix(1_790_000_000, 0)}
+	d := dbtest.New(t)
+	return account.NewStore(d, c.now), c, d
+}
+
+var home = account.Client{Address: "192.0.2.1", UserAgent: "test"}
+
+const password = "correct horse"
+
+func status(err error) int {
+	if p, ok := problem.As(err); ok {
+		return p.Status
+	}
+	return 0
+}
+
+func TestSignInOpensASessionThatEnds(t *testing.T) {
+	s, c, d := setUp(t)
+	made, err := s.Create(t.Context(), "Coach", password, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, token, err := s.SignIn(t.Context(), "coach", password, home) // names do not depend on case
+	if err != nil || u != made {
+		t.Fatalf("SignIn = %v, %v, want %v", u, err, made)
+	}
+	if got, err := s.BySession(t.Context(), token); err != nil || got != made {
+		t.Errorf("BySession = %v, %v", got, err)
+	}
+	var stored string
+	if err := d.QueryRowContext(t.Context(), `SELECT token_hash || (SELECT password_hash FROM users) FROM sessions`).Scan(&stored); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(stored, token) || strings.Contains(stored, password) || !strings.Contains(stored, "$argon2id$") {
+		t.Errorf("the database holds %q", stored)
+	}
+
+	c.forward(account.SessionLife + time.Second)
+	if got, err := s.BySession(t.Context(), token); err != nil || got.ID != 0 {
+		t.Errorf("an expired session is still %v, %v", got, err)
+	}
+	_, token, err = s.SignIn(t.Context(), "Coach", password, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SignOut(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.BySession(t.Context(), token); err != nil || got.ID != 0 {
+		t.Errorf("a revoked session is still %v, %v", got, err)
+	}
+	if n := count(t, d, "sessions"); n != 0 {
+		t.Errorf("%d sessions are left, also expired ones", n)
+	}
+}
+
+func TestDisabledPeopleAreOutAtOnce(t *testing.T) {
+	s, _, d := setUp(t)
+	if _, err := s.Create(t.Context(), "ellis", password, false); err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := s.SignIn(t.Context(), "ellis", password, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.ExecContext(t.Context(), `UPDATE users SET is_disabled = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := s.BySession(t.Context(), token); err != nil || u.ID != 0 {
+		t.Errorf("a disabled account's session is still %v, %v", u, err)
+	}
+	if _, _, err := s.SignIn(t.Context(), "ellis", password, home); status(err) != http.StatusUnauthorized {
+		t.Errorf("SignIn of a disabled account = %v, want 401", err)
+	}
+}
+
+func TestUnknownNamesAndWrongPasswordsLookTheSame(t *testing.T) {
+	s, _, _ := setUp(t)
+	if _, err := s.Create(t.Context(), "nick", password, false); err != nil {
+		t.Fatal(err)
+	}
+	_, _, wrong := s.SignIn(t.Context(), "nick", "not his", home)
+	_, _, unknown := s.SignIn(t.Context(), "nobody", "not his", home)
+	if status(wrong) != http.StatusUnauthorized || wrong.Error() != unknown.Error() {
+		t.Errorf("wrong password: %v; unknown name: %v", wrong, unknown)
+	}
+}
+
+func TestFailuresSlowDownTheName(t *testing.T) {
+	s, c, _ := setUp(t)
+	if _, err := s.Create(t.Context(), "nick", password, false); err != nil {
+		t.Fatal(err)
+	}
+	var waits []time.Duration
+	for i := range 9 {
+		from := account.Client{Address: "192.0.2." + string(rune('1'+i))}
+		_, _, err := s.SignIn(t.Context(), "nick", "wrong", from)
+		if p, ok := problem.As(err); ok && p.Status == http.StatusTooManyRequests {
+			if _, _, err := s.SignIn(t.Context(), "NICK", password, from); status(err) != http.StatusTooManyRequests {
+				t.Fatalf("the right password was looked at during the wait: %v", err)
+			}
+			waits = append(waits, p.RetryAfter)
+			c.forward(p.RetryAfter)
+			_, _, err = s.SignIn(t.Context(), "nick", "wrong", from)
+		}
+		if status(err) != http.StatusUnauthorized {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+	}
+	if len(waits) < 3 || waits[0] >= waits[1] || waits[1] >= waits[2] {
+		t.Errorf("waits = %v, want growing ones", waits)
+	}
+	c.forward(time.Minute + time.Second)
+	if _, _, err := s.SignIn(t.Context(), "nick", password, home); err != nil {
+		t.Errorf("after the longest wait the right password gives %v", err)
+	}
+	if _, _, err := s.SignIn(t.Context(), "nick", "wrong", home); status(err) != http.StatusUnauthorized {
+		t.Errorf("a success did not forgive: %v", err)
+	}
+}
+
+func TestFailuresSlowDownTheAddressWhateverTheName(t *testing.T) {
+	s, _, _ := setUp(t)
+	if _, err := s.Create(t.Context(), "rochelle", password, false); err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	for i := range 30 {
+		if i%10 == 9 { // knowing one password must not give unlimited guesses at others
+			_, _, _ = s.SignIn(t.Context(), "rochelle", password, home)
+		}
+		_, _, last = s.SignIn(t.Context(), "guess"+string(rune('a'+i)), "wrong", home)
+	}
+	if status(last) != http.StatusTooManyRequests {
+		t.Errorf("the 30th guess from one address: %v, want 429", last)
+	}
+	if _, _, err := s.SignIn(t.Context(), "rochelle", password, account.Client{Address: "192.0.2.99"}); err != nil {
+		t.Errorf("another address is slowed down, too: %v", err)
+	}
+}
+
+func TestGuessesAtOnceCountEachOne(t *testing.T) {
+	s, _, _ := setUp(t)
+	var wg sync.WaitGroup
+	errs := make(chan error, 20)
+	for range 20 {
+		wg.Go(func() {
+			_, _, err := s.SignIn(t.Context(), "nick", "wrong", home)
+			errs <- err
+		})
+	}
+	wg.Wait()
+	close(errs)
+	looked := 0
+	for err := range errs {
+		switch status(err) {
+		case http.StatusUnauthorized:
+			looked++
+		case http.StatusTooManyRequests:
+		default:
+			t.Error(err)
+		}
+	}
+	if looked != 5 {
+		t.Errorf("%d of 20 guesses at once had their password looked at, want the 5 free ones", looked)
+	}
+}
+
+func TestCreateRefuses(t *testing.T) {
+	s, _, _ := setUp(t)
+	if _, err := s.Create(t.Context(), "francis", password, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, password string
+		status         int
+	}{
+		{"FRANCIS", password, http.StatusConflict},
+		{"", password, http.StatusBadRequest},
+		{"-f", password, http.StatusBadRequest},
+		{"a b", password, http.StatusBadRequest},
+		{"a\nb", password, http.StatusBadRequest},
+		{strings.Repeat("x", 65), password, http.StatusBadRequest},
+		{"louis", "short", http.StatusBadRequest},
+		{"louis", strings.Repeat("x", account.MaxPassword+1), http.StatusBadRequest},
+	} {
+		if _, err := s.Create(t.Context(), c.name, c.password, false); status(err) != c.status {
+			t.Errorf("Create(%q, …) = %v, want %d", c.name, err, c.status)
+		}
+	}
+	if _, err := s.Create(t.Context(), "Zoë_7.x-y", password, false); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnlyOneFirstAdministrator(t *testing.T) {
+	s, _, d := setUp(t)
+	if any, err := s.Any(t.Context()); err != nil || any {
+		t.Fatalf("Any = %v, %v", any, err)
+	}
+	var wg sync.WaitGroup
+	created := make(chan bool, 4)
+	for range 4 {
+		wg.Go(func() {
+			made, err := s.CreateFirst(t.Context(), "admin", account.RandomPassword())
+			if err != nil {
+				t.Error(err)
+			}
+			created <- made
+		})
+	}
+	wg.Wait()
+	close(created)
+	n := 0
+	for made := range created {
+		if made {
+			n++
+		}
+	}
+	if n != 1 || count(t, d, "users") != 1 {
+		t.Errorf("%d processes created %d first administrators", n, count(t, d, "users"))
+	}
+}
+
+func TestPromote(t *testing.T) {
+	s, _, _ := setUp(t)
+	if err := s.Promote(t.Context(), "bill"); !errors.Is(err, account.ErrNoUser) {
+		t.Errorf("Promote of nobody = %v", err)
+	}
+	if _, err := s.Create(t.Context(), "bill", password, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Promote(t.Context(), "bill"); err != nil {
+		t.Fatal(err)
+	}
+	if u, _, err := s.SignIn(t.Context(), "bill", password, home); err != nil || !u.Admin {
+		t.Errorf("after Promote: %v, %v", u, err)
+	}
+}
+
+func count(t *testing.T, d *db.DB, table string) (n int) {
+	t.Helper()
+	if err := d.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM `+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

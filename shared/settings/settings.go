@@ -1,0 +1,155 @@
+// Package settings owns what an operator can set: the environment variables of product.md, their defaults, and one clear
+// sentence for each that is wrong.
+//
+// It opens and contacts nothing.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"left4me/shared/db"
+	"left4me/shared/steam"
+)
+
+// The names of the settings.
+const (
+	Root              = "LEFT4ME_ROOT"
+	DatabaseURL       = "DATABASE_URL"
+	DatabaseAuthToken = "DATABASE_AUTH_TOKEN"
+	Listen            = "LEFT4ME_LISTEN"
+	PublicURL         = "PUBLIC_URL"
+	SteamAPIURL       = "STEAM_API_URL"
+	SteamCDNHosts     = "STEAM_CDN_HOSTS"
+	DownloadParallel  = "DOWNLOAD_PARALLEL"
+	// Examples are texts to paste, one a line, that the empty page of an overlay shows; for demonstrations.
+	Examples = "LEFT4ME_EXAMPLES"
+)
+
+// DefaultRoot is the value of LEFT4ME_ROOT when it is not set.
+const DefaultRoot = "/var/lib/left4me"
+
+const (
+	defaultListen   = "127.0.0.1:8080"
+	defaultParallel = 8
+	maxParallel     = 64
+)
+
+// Settings are the checked values. Those of secrets must not be logged.
+type Settings struct {
+	// Root is an absolute path.
+	Root              string
+	DatabaseURL       string
+	DatabaseAuthToken string
+	// Listen is host:port.
+	Listen string
+	// PublicURL is an origin: scheme and host, without a path.
+	PublicURL   *url.URL
+	SteamAPIURL string
+	// SteamHosts is STEAM_CDN_HOSTS as it was parsed.
+	SteamHosts steam.Hosts
+	// DownloadParallel is how many items one build fetches at once.
+	DownloadParallel int
+	Examples         []string
+
+	cdnHosts string
+}
+
+// Load reads the settings with getenv, such as os.Getenv. The error joins one sentence for each that is wrong.
+func Load(getenv func(string) string) (Settings, error) {
+	var s Settings
+	var errs []error
+	wrong := func(name, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %w", name, fmt.Errorf(format, args...)))
+	}
+	or := func(name, otherwise string) string {
+		if v := strings.TrimSpace(getenv(name)); v != "" {
+			return v
+		}
+		return otherwise
+	}
+
+	root, err := filepath.Abs(or(Root, DefaultRoot))
+	if err != nil {
+		wrong(Root, "%w", err)
+	}
+	s.Root = root
+
+	s.DatabaseURL = or(DatabaseURL, db.FileURL(filepath.Join(root, "left4me.db")))
+	if err := db.CheckURL(s.DatabaseURL); err != nil {
+		wrong(DatabaseURL, "%w", err)
+	}
+	s.DatabaseAuthToken = or(DatabaseAuthToken, "")
+
+	s.Listen = or(Listen, defaultListen)
+	host, port, err := net.SplitHostPort(s.Listen)
+	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 && port != "0" {
+		wrong(Listen, "%q is not host:port, such as %s", s.Listen, defaultListen)
+	}
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1" // what a browser on this machine can ask for
+	}
+
+	public := or(PublicURL, "http://"+net.JoinHostPort(host, port))
+	u, err := url.Parse(public)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		wrong(PublicURL, "%q is not an address such as https://left4me.example.org, without a path", public)
+		u = &url.URL{Scheme: "http", Host: "127.0.0.1"}
+	}
+	s.PublicURL = &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
+
+	if s.SteamAPIURL, err = steam.ParseURL(or(SteamAPIURL, "")); err != nil {
+		errs = append(errs, err)
+	}
+	s.cdnHosts = or(SteamCDNHosts, "")
+	if s.SteamHosts, err = steam.ParseHosts(s.cdnHosts); err != nil {
+		errs = append(errs, err)
+	}
+
+	parallel := or(DownloadParallel, strconv.Itoa(defaultParallel))
+	if s.DownloadParallel, err = strconv.Atoi(parallel); err != nil || s.DownloadParallel < 1 || s.DownloadParallel > maxParallel {
+		wrong(DownloadParallel, "%q is not a number from 1 to %d", parallel, maxParallel)
+	}
+	for line := range strings.Lines(getenv(Examples)) {
+		if line = strings.TrimSpace(line); line != "" {
+			s.Examples = append(s.Examples, line)
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+// Environ returns the settings as the environment of a function: complete, and independent of where it runs.
+func (s Settings) Environ() []string {
+	env := []string{
+		Root + "=" + s.Root,
+		DatabaseURL + "=" + s.DatabaseURL,
+		Listen + "=" + s.Listen,
+		PublicURL + "=" + s.PublicURL.String(),
+		SteamAPIURL + "=" + s.SteamAPIURL,
+		DownloadParallel + "=" + strconv.Itoa(s.DownloadParallel),
+	}
+	for name, value := range map[string]string{
+		DatabaseAuthToken: s.DatabaseAuthToken,
+		SteamCDNHosts:     s.cdnHosts,
+		Examples:          strings.Join(s.Examples, "\n"),
+	} {
+		if value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// CacheDir is the workshop cache.
+func (s Settings) CacheDir() string { return filepath.Join(s.Root, "workshop_cache") }
+
+// OverlaysDir is where the overlays' directories are.
+func (s Settings) OverlaysDir() string { return filepath.Join(s.Root, "overlays") }
+
+// BellPath is the socket on which the host agent is woken.
+func (s Settings) BellPath() string { return filepath.Join(s.Root, "agent.sock") }
