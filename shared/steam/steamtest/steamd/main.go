@@ -1,0 +1,230 @@
+// Command steamd serves a stand-in for Steam: alone, or for the time that another program runs with it. It makes
+// demonstrations and whole-program tests possible without internet. What the stand-in is and how it is told to misbehave
+// is package steamtest's; this program adds the address, the demonstration's world and the processes.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"left4me/shared/steam/steamtest"
+)
+
+//go:embed demo.world
+var demoWorld string
+
+func main() {
+	err := command().Execute()
+	if exit, ok := errors.AsType[exitError](err); ok {
+		os.Exit(int(exit))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "steamd:", err)
+		os.Exit(1)
+	}
+}
+
+// exitError is the status of the command that was run.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("the command ended with status %d", int(e)) }
+
+func command() *cobra.Command {
+	var listen, worldFile string
+	var demo bool
+	root := &cobra.Command{
+		Use:   "steamd [flags] [-- command args...]",
+		Short: "Serve a stand-in for Steam",
+		Long: `Serve a stand-in for Steam: Web API, content and preview pictures, all on one loopback address.
+
+With a command, the command runs with STEAM_API_URL, STEAM_CDN_HOSTS and LEFT4ME_EXAMPLES (links to paste, one a line) in its
+environment; interrupts are passed on to it, and its exit status becomes steamd's. Without one, the settings are printed
+and the stand-in serves until it is interrupted.`,
+		Example: `  steamd --demo -- bin/localrun up
+  steamd --world test.world --listen 127.0.0.1:7000
+  steamd tell 'content/101 cut=100000 times=1'   # in the command, or with STEAM_API_URL set`,
+		Args:          cobra.ArbitraryArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			world := ""
+			if demo {
+				world = demoWorld
+			}
+			if worldFile != "" {
+				text, err := os.ReadFile(worldFile)
+				if err != nil {
+					return err
+				}
+				world += "\n" + string(text)
+			}
+			return serve(cmd, listen, world, demo, args)
+		},
+	}
+	root.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address to serve, port 0 for any free one")
+	root.Flags().StringVar(&worldFile, "world", "", "file with the world's items, collections and faults")
+	root.Flags().BoolVar(&demo, "demo", false, "add the demonstration's world, and print what to paste")
+	root.AddCommand(
+		&cobra.Command{
+			Use:   "tell COMMAND...",
+			Short: "Change the world of the running stand-in at STEAM_API_URL, or make it misbehave",
+			Args:  cobra.MinimumNArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return ask(cmd, http.MethodPost, "/control", strings.Join(args, "\n"))
+			},
+		},
+		&cobra.Command{
+			Use:   "requests",
+			Short: "Print what the running stand-in at STEAM_API_URL was asked, one request a line",
+			Args:  cobra.NoArgs,
+			RunE:  func(cmd *cobra.Command, _ []string) error { return ask(cmd, http.MethodGet, "/requests", "") },
+		},
+	)
+	return root
+}
+
+// ask sends one question to the running stand-in and prints the answer.
+func ask(cmd *cobra.Command, method, path, body string) error {
+	base := os.Getenv("STEAM_API_URL")
+	if base == "" {
+		return errors.New("STEAM_API_URL is not set")
+	}
+	req, err := http.NewRequestWithContext(cmd.Context(), method, base+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(strings.TrimSpace(string(answer)))
+	}
+	_, err = cmd.OutOrStdout().Write(answer)
+	return err
+}
+
+func serve(cmd *cobra.Command, listen, world string, demo bool, args []string) error {
+	// Caught from the start, so that an early interrupt does not orphan the command.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	stand := steamtest.New()
+	if err := stand.Do(world); err != nil {
+		return fmt.Errorf("world: %w", err)
+	}
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: stand, ReadHeaderTimeout: 10 * time.Second}
+	defer server.Close()
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+
+	env := []string{
+		"STEAM_API_URL=http://" + listener.Addr().String(),
+		"STEAM_CDN_HOSTS=" + listener.Addr().String(),
+	}
+	out := cmd.OutOrStdout()
+	if demo {
+		fmt.Fprint(out, paste(stand))
+	}
+	if len(args) == 0 {
+		fmt.Fprintln(out, strings.Join(env, "\n"))
+		select {
+		case <-signals:
+			return nil
+		case err := <-failed:
+			return err
+		}
+	}
+	env = append(env, "LEFT4ME_EXAMPLES="+strings.Join(links(stand), "\n"))
+	return run(cmd.Context(), args, env, signals)
+}
+
+// run runs a program until it ends by itself, passing signals on.
+func run(ctx context.Context, args, env []string, signals <-chan os.Signal) error {
+	child := exec.CommandContext(ctx, args[0], args[1:]...)
+	child.Env = append(os.Environ(), env...)
+	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	// In a group of its own the terminal's Ctrl-C reaches it once, through us, and not twice.
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := child.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			// It fails only if the child has ended, which the other case tells.
+			_ = child.Process.Signal(s)
+		case err := <-ended:
+			return status(err)
+		}
+	}
+}
+
+// status is what a shell would make of a program's end.
+func status(err error) error {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return err
+	}
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return exitError(128 + int(ws.Signal()))
+	}
+	return exitError(exit.ExitCode())
+}
+
+// links are the items' and collections' pages on Steam, as people paste them.
+func links(stand *steamtest.Server) []string {
+	items, collections := stand.IDs()
+	var links []string
+	for _, id := range slices.Concat(items, collections) {
+		links = append(links, "https://steamcommunity.com/sharedfiles/filedetails/?id="+id)
+	}
+	return links
+}
+
+// paste is the text that tells a person what to do with the demonstration.
+func paste(stand *steamtest.Server) string {
+	items, collections := stand.IDs()
+	all := links(stand)
+	var b strings.Builder
+	b.WriteString("\n  A stand-in for Steam is running: nothing here needs the internet.\n" +
+		"  Make a workshop overlay and paste one or more of these links into it.\n\n  Items:\n")
+	for i, id := range items {
+		item, _ := stand.Item(id)
+		fmt.Fprintf(&b, "    %s  %s, %s\n", all[i], item.Title, humanize.IBytes(uint64(item.Size)))
+	}
+	b.WriteString("\n  Collections:\n")
+	for i, id := range collections {
+		collection, _ := stand.Collection(id)
+		fmt.Fprintf(&b, "    %s  %s\n", all[len(items)+i], collection.Title)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
