@@ -1,0 +1,246 @@
+package vpkcache
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha1"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"left4me/shared/steam"
+)
+
+// updated is when every file of these tests was last changed: 1 March 2025.
+const updated = 1740856166
+
+// vpk returns a file of size bytes that differs from every other seed's.
+func vpk(seed uint64, size int) []byte {
+	content := make([]byte, size)
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	rand.NewChaCha8(key).Read(content)
+	binary.LittleEndian.PutUint32(content[0:], vpkSignature)
+	binary.LittleEndian.PutUint32(content[4:], 1)
+	binary.LittleEndian.PutUint32(content[8:], 1)
+	return content
+}
+
+// host is a content host that can be made to misbehave.
+type host struct {
+	*httptest.Server
+	mu       sync.Mutex
+	contents map[string][]byte
+	asked    []ask
+	// misbehave answers a request in its own way when it returns true.
+	misbehave func(w http.ResponseWriter, r *http.Request, content []byte) bool
+}
+
+// ask is one request: the bytes from to to, or all of them.
+type ask struct {
+	from, to int
+	ranged   bool
+}
+
+func newHost(t testing.TB) *host {
+	h := &host{contents: map[string][]byte{}}
+	h.Server = httptest.NewServer(h)
+	t.Cleanup(h.Server.Close)
+	return h
+}
+
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	content := h.contents[r.URL.Path]
+	a := ask{to: len(content)}
+	if rng := r.Header.Get("Range"); rng != "" {
+		a.ranged = true
+		if n, _ := fmt.Sscanf(rng, "bytes=%d-%d", &a.from, &a.to); n == 2 {
+			a.to++
+		}
+	}
+	h.asked = append(h.asked, a)
+	misbehave := h.misbehave
+	h.mu.Unlock()
+	if misbehave != nil && misbehave(w, r, content) {
+		return
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// asks returns the requests since the last call, by their first byte.
+func (h *host) asks() []ask {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.asked
+	h.asked = nil
+	slices.SortFunc(a, func(x, y ask) int { return cmp.Compare(x.from, y.from) })
+	return a
+}
+
+func (h *host) behave(f func(w http.ResponseWriter, r *http.Request, content []byte) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.misbehave = f
+}
+
+// serve puts content on the host under a link that names its SHA-1, as Steam's do.
+func (h *host) serve(id string, content []byte) File {
+	return h.serveAt(fmt.Sprintf("/ugc/%s/%X/", id, sha1.Sum(content)), id, content)
+}
+
+// serveUnnamed puts content under a link that does not tell what it is.
+func (h *host) serveUnnamed(id string, content []byte) File {
+	return h.serveAt("/ugc/"+id+"/file.vpk", id, content)
+}
+
+func (h *host) serveAt(path, id string, content []byte) File {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.contents[path] = content
+	return File{SteamID: id, URL: h.URL + path, Size: int64(len(content)), Updated: updated}
+}
+
+func (h *host) source(t testing.TB) *steam.Content {
+	t.Helper()
+	return source(t, h.URL)
+}
+
+func source(t testing.TB, url string) *steam.Content {
+	hosts, err := steam.ParseHosts(strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steam.NewContent(hosts)
+}
+
+func (h *host) cache(t testing.TB) *Cache {
+	return New(filepath.Join(t.TempDir(), "workshop_cache"), h.source(t), Options{})
+}
+
+// cutAfter sends the head of a right answer and n of its bytes, then drops the connection.
+func cutAfter(n int) func(http.ResponseWriter, *http.Request, []byte) bool {
+	return func(w http.ResponseWriter, r *http.Request, content []byte) bool {
+		http.ServeContent(&cutter{ResponseWriter: w, left: n}, r, "", time.Time{}, bytes.NewReader(content))
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// cutter lets n bytes pass and loses the others.
+type cutter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p[:min(len(p), c.left)])
+	c.left -= n
+	if err == nil && n < len(p) {
+		c.ResponseWriter.(http.Flusher).Flush()
+		return n, net.ErrClosed
+	}
+	return n, err
+}
+
+// whole answers every request with the whole file; without a Content-Length when chunked.
+func whole(chunked bool) func(http.ResponseWriter, *http.Request, []byte) bool {
+	return func(w http.ResponseWriter, r *http.Request, content []byte) bool {
+		if !chunked {
+			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		}
+		w.WriteHeader(http.StatusOK)
+		if chunked {
+			w.(http.Flusher).Flush()
+		}
+		w.Write(content)
+		return true
+	}
+}
+
+// deadline bounds a test that would otherwise hang when what it prevents is there.
+func deadline(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// mustFetch fetches f as one that is not there yet.
+func mustFetch(t testing.TB, c *Cache, f File) {
+	t.Helper()
+	downloaded, err := c.Fetch(deadline(t), f, nil)
+	if err != nil || !downloaded {
+		t.Fatalf("Fetch of %s = %v, %v", f.SteamID, downloaded, err)
+	}
+}
+
+// mustHold is what must always hold of a cache directory, whatever has happened: a file under a final name is whole and
+// right, and has its time; besides, there are only partial files. versions are all contents that an id has ever had.
+func mustHold(t testing.TB, c *Cache, versions map[string][][]byte) {
+	t.Helper()
+	entries, err := os.ReadDir(c.dir)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".vpk.partial") {
+			continue
+		}
+		id, isVPK := strings.CutSuffix(e.Name(), ".vpk")
+		if !isVPK {
+			t.Errorf("%s is in the cache", e.Name())
+			continue
+		}
+		got, err := os.ReadFile(c.Path(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(versions[id], func(v []byte) bool { return bytes.Equal(v, got) }) {
+			t.Errorf("%s is not whole and right: %d bytes", e.Name(), len(got))
+		}
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !info.Mode().IsRegular() || info.Mode().Perm() != 0o644 || info.ModTime().Unix() < updated {
+			t.Errorf("%s has mode %v and time %v", e.Name(), info.Mode(), info.ModTime())
+		}
+	}
+}
+
+// partials returns the names of partial files in the cache.
+func partials(t testing.TB, c *Cache) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(c.dir, "*.partial"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func noPartials(t testing.TB, c *Cache) {
+	t.Helper()
+	if p := partials(t, c); len(p) > 0 {
+		t.Errorf("left behind: %v", p)
+	}
+}
+
+// lines calls f with each line of a child's output until f says that it has heard enough.
+func lines(s *bufio.Scanner, f func(line string) bool) {
+	for s.Scan() {
+		if f(s.Text()) {
+			return
+		}
+	}
+}
