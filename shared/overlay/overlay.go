@@ -64,13 +64,16 @@ func (o Overlay) Path() string { return strconv.FormatInt(o.ID, 10) }
 
 // VisibleTo reports whether u may see o (P7).
 func (o Overlay) VisibleTo(u account.User) bool {
-	return u.Admin || o.Type == External || o.OwnerID == u.ID
+	return u.Admin || o.Type == External || o.owned(u)
 }
 
 // EditableBy reports whether u may change, build and delete o (P8).
 func (o Overlay) EditableBy(u account.User) bool {
-	return u.Admin || o.Type == Workshop && o.OwnerID == u.ID
+	return u.Admin || o.Type == Workshop && o.owned(u)
 }
+
+// owned is false for a system-wide overlay, whoever asks.
+func (o Overlay) owned(u account.User) bool { return o.OwnerID != 0 && o.OwnerID == u.ID }
 
 // Store reads and writes overlays.
 type Store struct {
@@ -228,6 +231,15 @@ func Changed(ctx context.Context, q db.Querier, id int64) error {
 func (s *Store) DirectoryMade(ctx context.Context, id int64) error {
 	if _, err := s.db.ExecContext(ctx, `UPDATE overlays SET directory_at = ? WHERE id = ? AND directory_at IS NULL`, db.Millis(s.now()), id); err != nil {
 		return fmt.Errorf("record the directory of overlay %d: %w", id, err)
+	}
+	return nil
+}
+
+// Unsettled records that a build is about to change what the last one left: until it has ended well, the overlay is not
+// known to be good.
+func (s *Store) Unsettled(ctx context.Context, id int64) error {
+	if _, err := s.db.ExecContext(ctx, `UPDATE overlays SET last_build_status = '' WHERE id = ? AND last_build_status = 'ok'`, id); err != nil {
+		return fmt.Errorf("mark overlay %d as being built: %w", id, err)
 	}
 	return nil
 }

@@ -93,6 +93,9 @@ func New(dir string, src Source, opts Options) *Cache {
 	}
 }
 
+// Dir returns the directory, as New was given it.
+func (c *Cache) Dir() string { return c.dir }
+
 // Path returns where the file of an item is, or will be.
 func (c *Cache) Path(steamID string) string { return filepath.Join(c.dir, steamID+".vpk") }
 

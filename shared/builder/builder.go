@@ -1,0 +1,84 @@
+// Package builder makes overlays on the game host what the database says: a registry of builders by overlay type, and the
+// directories themselves (product.md P1, P6, P18 to P27).
+//
+// It asks Steam for no metadata, and it is the only owner of the directories below LEFT4ME_ROOT/overlays; the files in the
+// cache are shared/vpkcache's, the links shared/linkfarm's. Jobs and their logs are the caller's, behind Report.
+package builder
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"left4me/shared/overlay"
+	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
+)
+
+// Progress is how far a build is.
+type Progress struct {
+	ItemsDone, ItemsTotal int
+	// Bytes are those of the files that this build has to fetch.
+	BytesDone, BytesTotal int64
+	// Current says what is being fetched now, in words that may come from strangers.
+	Current string
+}
+
+// Report is where a build says what it does, one line a step. Its methods may be called by several goroutines at once.
+type Report interface {
+	// Infof writes a line to the job's stdout, Warnf to its stderr.
+	Infof(format string, args ...any)
+	Warnf(format string, args ...any)
+	Progress(Progress)
+}
+
+// Host is what builders work with.
+type Host struct {
+	// OverlaysDir is LEFT4ME_ROOT/overlays. It need not exist.
+	OverlaysDir string
+	Cache       *vpkcache.Cache
+	Overlays    *overlay.Store
+	Items       *workshop.Store
+	// Parallel is how many items are fetched at once.
+	Parallel int
+	// FirstPause is the pause after an item's first failed attempt; each further one is twice as long.
+	FirstPause time.Duration
+	Report     Report
+}
+
+// FirstPause is product.md P23's.
+const FirstPause = time.Second
+
+// Builder makes one overlay right. It can be stopped by its context at any point: what it has done by then is consistent,
+// and the next build completes it.
+type Builder func(ctx context.Context, h *Host, o overlay.Overlay) error
+
+// registry is where another type of overlay joins.
+var registry = map[overlay.Type]Builder{
+	overlay.External: buildExternal,
+	overlay.Workshop: buildWorkshop,
+}
+
+// Build makes o right by the builder of its type. The error of a type without a builder names it; other errors are fit to
+// be shown in the job's log.
+func Build(ctx context.Context, h *Host, o overlay.Overlay) error {
+	build, ok := registry[o.Type]
+	if !ok {
+		return fmt.Errorf("there is no builder for overlays of type %q", o.Type)
+	}
+	return build(ctx, h, o)
+}
+
+// buildExternal makes the directory if it is missing and touches nothing.
+func buildExternal(ctx context.Context, h *Host, o overlay.Overlay) error {
+	made, err := h.ensureDirectory(ctx, o)
+	if err != nil {
+		return err
+	}
+	if made {
+		h.Report.Infof("external overlay '%s': directory overlays/%s made; fill it by hand", o.Name, o.Path())
+	} else {
+		h.Report.Infof("external overlay '%s': directory overlays/%s is there; nothing to do", o.Name, o.Path())
+	}
+	return nil
+}

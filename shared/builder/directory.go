@@ -1,0 +1,113 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"left4me/shared/overlay"
+)
+
+// markerName is the file inside an overlay's directory that says whose it is.
+const markerName = ".left4me-overlay"
+
+func marker(o overlay.Overlay) string {
+	return fmt.Sprintf("This directory belongs to left4me's overlay %d.\n%s\n", o.ID, o.UID)
+}
+
+// ensureDirectory makes the overlay's directory if it is missing, and reports whether it did. Before the database has
+// recorded that the directory was made, one that is there counts as ours only by its marker, which only a crash between
+// making and recording leaves; anything else is somebody else's, and the error says that disk and database disagree (P6).
+func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made bool, err error) {
+	dir := filepath.Join(h.OverlaysDir, o.Path())
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := makeDirectory(h.OverlaysDir, o); err != nil {
+			return false, fmt.Errorf("make directory overlays/%s: %w", o.Path(), cause(err))
+		}
+		made = true
+	case err != nil:
+		return false, fmt.Errorf("look at directory overlays/%s: %w", o.Path(), cause(err))
+	case !info.IsDir():
+		return false, disagree(o, "is not a directory")
+	default:
+		said, err := os.ReadFile(filepath.Join(dir, markerName))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if o.DirectoryAt.IsZero() {
+				return false, disagree(o, "is there already, and this overlay did not make it")
+			}
+		case err != nil:
+			return false, fmt.Errorf("read marker of overlays/%s: %w", o.Path(), cause(err))
+		case string(said) != marker(o):
+			return false, disagree(o, "belongs to another overlay, by its file "+markerName)
+		}
+	}
+	if o.DirectoryAt.IsZero() {
+		return made, h.Overlays.DirectoryMade(ctx, o.ID)
+	}
+	return made, nil
+}
+
+func disagree(o overlay.Overlay, how string) error {
+	return fmt.Errorf("overlays/%s %s: disk and database disagree; move it out of the way and build again", o.Path(), how)
+}
+
+// makeDirectory makes the directory with its marker inside under another name and then gives it its own, which fails when
+// that has come to exist: nobody ever sees the directory without its marker.
+func makeDirectory(overlays string, o overlay.Overlay) error {
+	if err := os.MkdirAll(overlays, 0o755); err != nil {
+		return err
+	}
+	// Only one build of an overlay runs at a time, so what is there under this name is the leftover of a crash.
+	fresh := filepath.Join(overlays, ".new-"+o.Path())
+	if err := os.RemoveAll(fresh); err != nil {
+		return err
+	}
+	if err := os.Mkdir(fresh, 0o755); err != nil {
+		return err
+	}
+	err := writeSynced(filepath.Join(fresh, markerName), marker(o))
+	if err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, filepath.Join(overlays, o.Path()), unix.RENAME_NOREPLACE)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	return syncDirectory(overlays)
+}
+
+func writeSynced(path, content string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// cause drops the absolute path of an error, which is not the business of the people who read job logs.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

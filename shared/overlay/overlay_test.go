@@ -1,0 +1,223 @@
+package overlay_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/shared/account"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/overlay"
+	"left4me/shared/problem"
+)
+
+type world struct {
+	*overlay.Store
+	db                *db.DB
+	admin, anna, bert account.User
+}
+
+func setUp(t *testing.T) world {
+	t.Helper()
+	d := dbtest.New(t)
+	w := world{Store: overlay.NewStore(d, time.Now), db: d}
+	people := account.NewStore(d, time.Now)
+	for _, u := range []struct {
+		name  string
+		admin bool
+		into  *account.User
+	}{{"root", true, &w.admin}, {"anna", false, &w.anna}, {"bert", false, &w.bert}} {
+		made, err := people.Create(t.Context(), u.name, "a password", u.admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*u.into = made
+	}
+	return w
+}
+
+func (w world) make(t *testing.T, u account.User, name string, typ overlay.Type) overlay.Overlay {
+	t.Helper()
+	id, err := w.Create(t.Context(), w.db, u, name, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := w.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func status(err error) int {
+	if p, ok := problem.As(err); ok {
+		return p.Status
+	}
+	return 0
+}
+
+func TestWhoMayCreateWhat(t *testing.T) {
+	w := setUp(t)
+	for _, c := range []struct {
+		name   string
+		user   account.User
+		typ    overlay.Type
+		status int
+	}{
+		{"anybody makes workshop overlays", w.anna, overlay.Workshop, 0},
+		{"administrators too", w.admin, overlay.Workshop, 0},
+		{"external ones are for administrators", w.anna, overlay.External, http.StatusForbidden},
+		{"administrators make external ones", w.admin, overlay.External, 0},
+		{"an unknown type is no default", w.admin, "worksop", http.StatusBadRequest},
+		{"no type is no default", w.admin, "", http.StatusBadRequest},
+	} {
+		id, err := w.Create(t.Context(), w.db, c.user, c.name, c.typ)
+		if status(err) != c.status {
+			t.Errorf("%s: %v, want %d", c.name, err, c.status)
+		}
+		if err != nil {
+			continue
+		}
+		o, err := w.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := c.user.ID
+		if c.typ == overlay.External {
+			want = 0
+		}
+		if o.OwnerID != want {
+			t.Errorf("%s: it belongs to %d, want %d", c.name, o.OwnerID, want)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	w := setUp(t)
+	for name, want := range map[string]int{
+		"":                       http.StatusBadRequest,
+		" \t ":                   http.StatusBadRequest,
+		strings.Repeat("ä", 64):  0,
+		strings.Repeat("ä", 65):  http.StatusBadRequest,
+		"a\x00b":                 http.StatusBadRequest,
+		"a\u202eb":               http.StatusBadRequest,
+		"\xff":                   http.StatusBadRequest,
+		"  Dead Air (fixed) 😀  ": 0,
+	} {
+		id, err := w.Create(t.Context(), w.db, w.anna, name, overlay.Workshop)
+		if status(err) != want {
+			t.Errorf("Create(%q) = %v, want %d", name, err, want)
+		}
+		if err != nil {
+			continue
+		}
+		if o, err := w.Get(t.Context(), id); err != nil || o.Name != strings.TrimSpace(name) {
+			t.Errorf("Create(%q) made %q, %v", name, o.Name, err)
+		}
+	}
+}
+
+func TestNamesAreUniqueForOnePersonAndForTheSystem(t *testing.T) {
+	w := setUp(t)
+	for _, c := range []struct {
+		user   account.User
+		typ    overlay.Type
+		status int
+	}{
+		{w.anna, overlay.Workshop, 0},
+		{w.bert, overlay.Workshop, 0},
+		{w.anna, overlay.Workshop, http.StatusConflict},
+		{w.admin, overlay.External, 0},
+		{w.admin, overlay.External, http.StatusConflict},
+		{w.admin, overlay.Workshop, 0},
+	} {
+		if _, err := w.Create(t.Context(), w.db, c.user, " my-maps ", c.typ); status(err) != c.status {
+			t.Errorf("%s makes a second %s my-maps: %v, want %d", c.user.Name, c.typ, err, c.status)
+		}
+	}
+}
+
+func TestWhoSeesAndChangesWhat(t *testing.T) {
+	w := setUp(t)
+	annas := w.make(t, w.anna, "annas", overlay.Workshop)
+	external := w.make(t, w.admin, "everybody's", overlay.External)
+	const ok, forbidden = 0, http.StatusForbidden
+	for _, c := range []struct {
+		name          string
+		user          account.User
+		overlay       overlay.Overlay
+		visible, edit int
+	}{
+		{"the owner", w.anna, annas, ok, ok},
+		{"an administrator", w.admin, annas, ok, ok},
+		{"somebody else", w.bert, annas, forbidden, forbidden},
+		{"anybody, an external one", w.bert, external, ok, forbidden},
+		{"an administrator, an external one", w.admin, external, ok, ok},
+	} {
+		if _, err := w.Visible(t.Context(), c.user, c.overlay.ID); status(err) != c.visible {
+			t.Errorf("%s sees it: %v, want %d", c.name, err, c.visible)
+		}
+		if _, err := w.Editable(t.Context(), c.user, c.overlay.ID); status(err) != c.edit {
+			t.Errorf("%s changes it: %v, want %d", c.name, err, c.edit)
+		}
+		list, err := w.List(t.Context(), c.user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed := false
+		for _, o := range list {
+			listed = listed || o.ID == c.overlay.ID
+		}
+		if listed != (c.visible == ok) {
+			t.Errorf("%s has it in the list: %v", c.name, listed)
+		}
+	}
+	if _, err := w.Visible(t.Context(), w.admin, 999); status(err) != http.StatusNotFound {
+		t.Errorf("an overlay that does not exist: %v, want 404", err)
+	}
+}
+
+func TestIDsNeverComeBack(t *testing.T) {
+	w := setUp(t)
+	first := w.make(t, w.anna, "first", overlay.Workshop)
+	if _, err := w.db.ExecContext(t.Context(), `DELETE FROM overlays`); err != nil {
+		t.Fatal(err)
+	}
+	second := w.make(t, w.anna, "first", overlay.Workshop)
+	if second.ID <= first.ID || second.UID == first.UID {
+		t.Errorf("after %d (%s) came %d (%s)", first.ID, first.UID, second.ID, second.UID)
+	}
+	if second.Path() != "2" {
+		t.Errorf("path = %q", second.Path())
+	}
+}
+
+// A build that read the items before somebody changed them must not call the overlay good.
+func TestABuildSpeaksOnlyForTheRevisionItRead(t *testing.T) {
+	w := setUp(t)
+	o := w.make(t, w.anna, "maps", overlay.Workshop)
+	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Built(t.Context(), w.db, o.ID, o.Revision); err != nil {
+		t.Fatal(err)
+	}
+	now, err := w.Get(t.Context(), o.ID)
+	if err != nil || now.LastBuildStatus != "" {
+		t.Errorf("after a build of an older revision: %q, %v", now.LastBuildStatus, err)
+	}
+	if err := w.Built(t.Context(), w.db, o.ID, now.Revision); err != nil {
+		t.Fatal(err)
+	}
+	if now, err = w.Get(t.Context(), o.ID); err != nil || now.LastBuildStatus != "ok" || now.LastBuildAt.IsZero() {
+		t.Errorf("after a build: %q at %v, %v", now.LastBuildStatus, now.LastBuildAt, err)
+	}
+	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {
+		t.Fatal(err)
+	}
+	if now, err = w.Get(t.Context(), o.ID); err != nil || now.LastBuildStatus != "" {
+		t.Errorf("after another change it still says %q, %v", now.LastBuildStatus, err)
+	}
+}
