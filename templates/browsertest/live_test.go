@@ -1,0 +1,351 @@
+package browsertest_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"left4me/shared/route"
+	"left4me/templates/browsertest"
+	"left4me/templates/job"
+	"left4me/templates/overlay"
+	"left4me/templates/page"
+)
+
+// healthy fails the test for what the browser has complained about, but for answers that the test meant to fail.
+func healthy(t *testing.T, tab *browsertest.Page, meant ...string) {
+	t.Helper()
+	for _, c := range tab.Complaints() {
+		if !slices.ContainsFunc(meant, func(m string) bool { return strings.Contains(c, m) }) {
+			t.Error(c)
+		}
+	}
+}
+
+const logTexts = `[...document.querySelectorAll("#job-log li span")].map(s => s.textContent).join("|")`
+
+// TestJobPageFollowsItsJob keeps lines from being lost or doubled, the end from being missed, and the asking from going on
+// for ever.
+func TestJobPageFollowsItsJob(t *testing.T) {
+	browser := browsertest.Start(t)
+	line := func(seq int64) job.Line { return job.Line{Seq: seq, At: now, Text: fmt.Sprint("line ", seq)} }
+	view := func(state string) job.ShowView {
+		return job.ShowView{Frame: frame(false), Job: summary(7, state), Progress: downloading, CanCancel: true}
+	}
+	// What the page asks, and what it is answered, in turn.
+	steps := []struct {
+		asked string
+		with  func(*job.ShowView)
+		state string
+	}{
+		{"after=1&state=queued", func(v *job.ShowView) { v.Log, v.After = []job.Line{line(2), line(3)}, 3 }, "running"},
+		{"after=3&state=running", func(v *job.ShowView) { v.After = 3 }, "running"},
+		{"after=3&state=running", func(v *job.ShowView) { v.Log, v.After, v.More = []job.Line{line(4)}, 4, true }, "succeeded"},
+		{"after=4&state=succeeded", func(v *job.ShowView) { v.Log, v.After, v.Result = []job.Line{line(5)}, 5, "all is well" }, "succeeded"},
+	}
+	var mu sync.Mutex
+	var asked []string
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET "+route.JobShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("HX-Request") == "" {
+				v := view("queued")
+				v.Log, v.After = []job.Line{line(1)}, 1
+				answer(w, r, job.Show(v))
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if len(asked) == len(steps) {
+				http.Error(w, "the page asks on", http.StatusTeapot)
+				return
+			}
+			step := steps[len(asked)]
+			asked = append(asked, r.URL.RawQuery)
+			v := view(step.state)
+			step.with(&v)
+			v.Seen = r.URL.Query().Get(job.StateParam)
+			answer(w, r, job.Fragment(v))
+		})
+	})
+
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	tab.Open(url + route.JobShow.URL(7))
+	browsertest.Eval[chromedp.Void](tab, `window.same = document.querySelector("#job-state")`)
+	tab.WaitFor(`document.querySelector("#job-state .state").textContent === "running"`)
+	if said := browsertest.Eval[string](tab, `document.getElementById("say").textContent`); said != "Job 7: running" {
+		t.Errorf("a screen reader heard %q", said)
+	}
+	// From running to running nothing may be replaced that a finger could be on.
+	browsertest.Eval[chromedp.Void](tab, `window.button = document.querySelector("#job-state button")`)
+	tab.WaitFor(`performance.getEntriesByType("resource").filter(e => e.name.includes("after=3")).length === 1`)
+	if !browsertest.Eval[bool](tab, `window.button.isConnected`) {
+		t.Error("the cancel button was replaced though nothing about it changed")
+	}
+	tab.WaitFor(`document.querySelectorAll("#job-log li").length === 5`)
+	tab.WaitFor(`!document.querySelector(".htmx-request, .htmx-settling, .htmx-swapping")`)
+
+	if got := browsertest.Eval[string](tab, logTexts); got != "line 1|line 2|line 3|line 4|line 5" {
+		t.Errorf("the log is %s", got)
+	}
+	if browsertest.Eval[bool](tab, `!!document.querySelector("[hx-get], [hx-trigger], #job-state button")`) {
+		t.Error("the page of an ended job still asks, or still offers to cancel")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i, step := range steps {
+		if i >= len(asked) || asked[i] != step.asked {
+			t.Errorf("the page asked %q, want %q at %d", asked, step.asked, i)
+			break
+		}
+	}
+	healthy(t, tab)
+}
+
+// TestLogKeepsTheReadersPlace keeps the log at its end for those who watch it, and still for those who have scrolled up.
+func TestLogKeepsTheReadersPlace(t *testing.T) {
+	browser := browsertest.Start(t)
+	var mu sync.Mutex
+	last := 60
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET "+route.JobShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			v := job.ShowView{Frame: frame(false), Job: summary(7, "running"), Progress: downloading, After: int64(last)}
+			if r.Header.Get("HX-Request") == "" {
+				v.Log = someLog(1, last)
+				answer(w, r, job.Show(v))
+				return
+			}
+			v.Log, v.Seen = someLog(last+1, 10), "running"
+			last += 10
+			v.After = int64(last)
+			answer(w, r, job.Fragment(v))
+		})
+	})
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Dark)
+	tab.Open(url + route.JobShow.URL(7))
+
+	gap := `(() => { const l = document.querySelector(".log").getBoundingClientRect(), o = document.querySelector("#job-log").getBoundingClientRect(); return Math.abs(o.bottom - l.bottom) })()`
+	tab.WaitFor(`document.querySelectorAll("#job-log li").length >= 70`)
+	if g := browsertest.Eval[float64](tab, gap); g > 2 {
+		t.Errorf("a reader at the end is %v px away from it after new lines", g)
+	}
+	browsertest.Eval[chromedp.Void](tab, `document.querySelector(".log").scrollTop = -400; window.li = document.querySelectorAll("#job-log li")[30]`)
+	place := `window.li.getBoundingClientRect().top`
+	before, lines := browsertest.Eval[float64](tab, place), browsertest.Eval[int](tab, `document.querySelectorAll("#job-log li").length`)
+	tab.WaitFor(fmt.Sprintf(`document.querySelectorAll("#job-log li").length > %d`, lines))
+	tab.WaitFor(`new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))`)
+	if after := browsertest.Eval[float64](tab, place); after-before > 2 || before-after > 2 {
+		t.Errorf("new lines moved a reader who had scrolled up from %v to %v", before, after)
+	}
+	healthy(t, tab)
+}
+
+// shelf is an overlay as the functions would keep it.
+type shelf struct {
+	mu     sync.Mutex
+	items  []overlay.Item
+	broken bool
+	job    job.Summary
+}
+
+func (s *shelf) view() overlay.ShowView {
+	v := workshop(slices.Clone(s.items))
+	v.Live = overlay.Live{Job: s.job, Progress: downloading}
+	return v
+}
+
+func (s *shelf) routes(mux *http.ServeMux) {
+	show := func(w http.ResponseWriter, r *http.Request) {
+		v := s.view()
+		if r.Header.Get("HX-Request") == "" {
+			answer(w, r, overlay.Show(v))
+			return
+		}
+		// The build ends as soon as the page has asked once.
+		if s.job.State == "running" {
+			s.job = summary(7, "succeeded")
+			for i := range s.items {
+				s.items[i].State = "ready"
+			}
+		} else {
+			s.job = summary(7, "running")
+		}
+		v = s.view()
+		_, _ = fmt.Sscan(r.URL.Query().Get(overlay.JobParam), &v.Live.SeenJob)
+		v.Live.SeenState = r.URL.Query().Get(overlay.StateParam)
+		answer(w, r, overlay.News(v))
+	}
+	add := func(w http.ResponseWriter, r *http.Request) {
+		if s.broken {
+			w.WriteHeader(http.StatusInternalServerError)
+			answer(w, r, page.Error(page.ErrorView{Frame: frame(false), Status: 500, Sentence: "Try again later.", RequestID: "r1"}))
+			return
+		}
+		input := r.PostFormValue("input")
+		if strings.Contains(input, "rubbish") {
+			page.Aim(w.Header(), overlay.AddErrorID)
+			w.WriteHeader(http.StatusBadRequest)
+			answer(w, r, overlay.AddError("rubbish is not an id"))
+			return
+		}
+		s.items = append(s.items, overlay.Item{ID: int64(200 + len(s.items)), SteamID: input, Title: "Item " + input, State: "waiting for download"})
+		s.job = summary(7, "queued")
+		v := s.view()
+		v.Outcome = overlay.Outcome{Added: 1, JobID: 7}
+		answer(w, r, overlay.Changed(v))
+	}
+	remove := func(w http.ResponseWriter, r *http.Request) {
+		at := slices.IndexFunc(s.items, func(i overlay.Item) bool { return fmt.Sprint(i.ID) == r.PathValue("item_id") })
+		removed := s.items[at]
+		s.items = slices.Delete(s.items, at, at+1)
+		v := s.view()
+		v.Outcome = overlay.Outcome{Removed: &removed}
+		answer(w, r, overlay.Changed(v))
+	}
+	for r, h := range map[*route.Route]http.HandlerFunc{&route.OverlayShow: show, &route.ItemAdd: add, &route.ItemRemove: remove} {
+		mux.HandleFunc(r.Method+" "+r.Pattern, func(w http.ResponseWriter, req *http.Request) {
+			if req.Method == http.MethodPost && req.PostFormValue("csrf_token") != "token" {
+				http.Error(w, "no token", http.StatusForbidden)
+				return
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			h(w, req)
+		})
+	}
+}
+
+// TestOverlayPageChangesInPlace goes through adding, refusing, failing, building and removing without the page ever
+// being loaded again.
+func TestOverlayPageChangesInPlace(t *testing.T) {
+	browser := browsertest.Start(t)
+	s := &shelf{}
+	url := serve(t, s.routes)
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	tab.Open(url + route.OverlayShow.URL(3))
+	browsertest.Eval[chromedp.Void](tab, `window.stayed = true`)
+	text := func(selector string) string {
+		return browsertest.Eval[string](tab, fmt.Sprintf(`document.querySelector(%q)?.textContent.trim().replace(/\s+/g, " ") ?? ""`, selector))
+	}
+	paste := func(what string) {
+		t.Helper()
+		tab.Do(chromedp.SetValue(chromedp.ID(overlay.InputID), what), chromedp.Click(chromedp.CSS("form[hx-select-oob] button")))
+	}
+
+	paste("rubbish")
+	tab.WaitFor(`document.getElementById("add-error").textContent !== ""`)
+	if v := browsertest.Get(tab, chromedp.Value(chromedp.ID(overlay.InputID))); v != "rubbish" {
+		t.Errorf("after a refusal the box holds %q", v)
+	}
+
+	s.mu.Lock()
+	s.broken = true
+	s.mu.Unlock()
+	paste("11")
+	tab.WaitFor(`document.querySelector("#trouble #error") !== null`)
+	if got := text("#trouble"); !strings.Contains(got, "Try again later.") || !strings.Contains(got, "r1") || strings.Contains(got, "Overlays") {
+		t.Errorf("the error reads %q", got)
+	}
+
+	s.mu.Lock()
+	s.broken = false
+	s.mu.Unlock()
+	paste("11")
+	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 1`)
+	if got := text("#trouble") + text("#add-error") + browsertest.Get(tab, chromedp.Value(chromedp.ID(overlay.InputID))); got != "" {
+		t.Errorf("a success leaves %q of the failures before it", got)
+	}
+	if got := text("#items .notice"); got != "1 added. Job 7 fetches what is missing." {
+		t.Errorf("the notice reads %q", got)
+	}
+	if got := text("#say"); got != "1 added" {
+		t.Errorf("a screen reader heard %q", got)
+	}
+
+	// The strip is there without a reload, follows the job, and brings the items' states when it ends.
+	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "running"`)
+	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "succeeded"`)
+	tab.WaitFor(`document.querySelector("#items tbody .state").textContent === "ready"`)
+	if browsertest.Eval[bool](tab, `!!document.querySelector("[hx-get]")`) {
+		t.Error("the page asks on although its job has ended")
+	}
+	if n := browsertest.Eval[int](tab, `document.querySelectorAll("#items, #overlay-job, #overlay-build").length`); n != 3 {
+		t.Errorf("%d elements where three should be", n)
+	}
+
+	for _, id := range []string{"12", "13", "14"} {
+		paste(id)
+		tab.WaitFor(fmt.Sprintf(`document.getElementById("items").textContent.includes("Item %s")`, id))
+	}
+	// Half a link is in the box while the second item is removed by a double click.
+	tab.Do(chromedp.SetValue(chromedp.ID(overlay.InputID), "half a li"))
+	tab.WaitFor(`document.getAnimations().every(a => a.animationName !== "settle")`)
+	tab.Do(chromedp.ScrollIntoView(chromedp.ID("remove-1")), chromedp.DoubleClick(chromedp.ID("remove-1")))
+	tab.WaitFor(`!document.getElementById("items").querySelector("table").textContent.includes("Item 12")`)
+	tab.WaitFor(`document.getAnimations().every(a => a.animationName !== "settle")`)
+	if got := browsertest.Eval[string](tab, `[...document.querySelectorAll("#items tbody th small")].map(e => e.textContent).join()`); got != "11,13,14" {
+		t.Errorf("after a double click on the second of four, %s are left", got)
+	}
+	if got := browsertest.Eval[string](tab, `document.activeElement.id`); got != "remove-1" {
+		t.Errorf("the focus is at %q, want the button that moved up", got)
+	}
+	if v := browsertest.Get(tab, chromedp.Value(chromedp.ID(overlay.InputID))); v != "half a li" {
+		t.Errorf("removing an item left %q in the box", v)
+	}
+	tab.Do(chromedp.Click(chromedp.CSS("#items .notice button")))
+	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 4`)
+	// The keyboard does the same.
+	tab.Do(chromedp.Focus(chromedp.ID("remove-0")), chromedp.KeyEvent(kb.Enter))
+	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 3`)
+
+	if !browsertest.Eval[bool](tab, `window.stayed === true`) {
+		t.Error("the page was loaded again")
+	}
+	healthy(t, tab, "400 (Bad Request)", "500 (Internal Server Error)", "Response Status Error Code")
+}
+
+// TestThousandItemsStayPleasant keeps a large overlay from loading a thousand pictures or laying out a thousand rows.
+func TestThousandItemsStayPleasant(t *testing.T) {
+	browser := browsertest.Start(t)
+	var mu sync.Mutex
+	pictures := 0
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET /picture/{name}", func(w http.ResponseWriter, _ *http.Request) {
+			mu.Lock()
+			pictures++
+			mu.Unlock()
+			w.Header().Set("Content-Type", "image/svg+xml")
+			fmt.Fprint(w, `<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>`)
+		})
+		mux.HandleFunc("GET "+route.OverlayShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			items := someItems(1000, "")
+			for i := range items {
+				items[i].PreviewURL = fmt.Sprintf("http://%s/picture/%d", r.Host, i)
+			}
+			answer(w, r, overlay.Show(workshop(items)))
+		})
+	})
+	tab := browser.Page(t)
+	tab.Look(360, 800, browsertest.Light)
+	tab.Open(url + route.OverlayShow.URL(3))
+	if tab.ScrollsSideways() {
+		t.Error("the page is wider than the window")
+	}
+	tab.WaitFor(`document.querySelector("#items img").complete`)
+	mu.Lock()
+	defer mu.Unlock()
+	if pictures == 0 || pictures > 100 {
+		t.Errorf("%d of 1000 pictures were loaded for the first screen", pictures)
+	}
+	healthy(t, tab)
+}

@@ -1,0 +1,59 @@
+package page
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Bytes returns a size as people read it, such as `34 MiB`. Less than nothing reads as nothing.
+func Bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// Count returns a number with its noun, such as `1 item` or `1,000 items`; the plural of noun must end in s.
+func Count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return humanize.Comma(int64(n)) + " " + noun
+}
+
+// Rate returns bytes per second as people read it, such as `4.0 MiB/s`; empty when there is nothing to divide by yet.
+func Rate(n int64, d time.Duration) string {
+	if n <= 0 || d < time.Second {
+		return ""
+	}
+	return Bytes(int64(float64(n)/d.Seconds())) + "/s"
+}
+
+// Duration returns a length of time in its one or two largest units: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+func Duration(d time.Duration) string {
+	d = max(d, 0)
+	if d < 10*time.Second {
+		return fmt.Sprintf("%.1f s", math.Floor(d.Seconds()*10)/10)
+	}
+	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
+	switch {
+	case h > 0:
+		return fmt.Sprintf("%d h %d min", h, m)
+	case m > 0:
+		return fmt.Sprintf("%d min %d s", m, s)
+	}
+	return fmt.Sprintf("%d s", s)
+}
+
+// Ago returns the distance of t from now, such as `3 minutes ago`. Clocks of two machines differ a little, so a time just
+// ahead of now reads as now.
+func Ago(t, now time.Time) string {
+	if d := now.Sub(t); d < time.Second && d > -time.Minute {
+		return "just now"
+	}
+	return humanize.RelTime(t, now, "ago", "from now")
+}
+
+// machineTime is the form for the datetime attribute.
+func machineTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// absolute is the form for people. The server does not know where they are, so it says UTC.
+func absolute(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
