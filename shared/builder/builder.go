@@ -10,26 +10,19 @@ import (
 	"fmt"
 	"time"
 
+	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
-
-// Progress is how far a build is.
-type Progress struct {
-	ItemsDone, ItemsTotal int
-	// Bytes are those of the files that this build has to fetch.
-	BytesDone, BytesTotal int64
-	// Current says what is being fetched now, in words that may come from strangers.
-	Current string
-}
 
 // Report is where a build says what it does, one line a step. Its methods may be called by several goroutines at once.
 type Report interface {
 	// Infof writes a line to the job's stdout, Warnf to its stderr.
 	Infof(format string, args ...any)
 	Warnf(format string, args ...any)
-	Progress(Progress)
+	// Progress replaces what is known of how far the build is; its bytes are those of the files that have to be fetched.
+	Progress(jobstore.Progress)
 }
 
 // Host is what builders work with.

@@ -14,6 +14,7 @@ import (
 	"github.com/sethvargo/go-retry"
 	"golang.org/x/sync/errgroup"
 
+	"left4me/shared/jobstore"
 	"left4me/shared/linkfarm"
 	"left4me/shared/overlay"
 	"left4me/shared/steam"
@@ -221,7 +222,8 @@ func (h *Host) fetch(ctx context.Context, i workshop.Item, m *meter) (downloaded
 	})
 	switch {
 	case ctx.Err() != nil:
-		return false, ctx.Err()
+		// Fetch leaves nothing when it is cancelled, but the pause after a broken transfer may have been.
+		return false, errors.Join(ctx.Err(), h.Cache.Discard(i.SteamID))
 	case err != nil:
 		h.Report.Warnf("workshop %s download failed after attempt %d/%d: %v", i.SteamID, attempt, downloadAttempts, err)
 	case downloaded:
@@ -236,14 +238,14 @@ func (h *Host) fetch(ctx context.Context, i workshop.Item, m *meter) (downloaded
 type meter struct {
 	report Report
 	mu     sync.Mutex
-	p      Progress
+	p      jobstore.Progress
 	bytes  map[string]int64 // by steam id
 	active []workshop.Item
 }
 
 func newMeter(r Report, stale []workshop.Item, all int) *meter {
 	m := &meter{report: r, bytes: map[string]int64{}}
-	m.p.ItemsTotal, m.p.ItemsDone = all, all-len(stale)
+	m.p.ItemsTotal, m.p.ItemsDone = int64(all), int64(all-len(stale))
 	for _, i := range stale {
 		m.p.BytesTotal += i.FileSize
 	}

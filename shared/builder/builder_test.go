@@ -1,0 +1,537 @@
+package builder_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"left4me/shared/account"
+	"left4me/shared/builder"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/steam"
+	"left4me/shared/steam/steamtest"
+	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
+)
+
+// report keeps a build's lines, and may act on one.
+type report struct {
+	mu       sync.Mutex
+	out, err []string
+	last     jobstore.Progress
+	on       func(line string)
+}
+
+func (r *report) Infof(format string, args ...any) { r.add(&r.out, fmt.Sprintf(format, args...)) }
+func (r *report) Warnf(format string, args ...any) { r.add(&r.err, fmt.Sprintf(format, args...)) }
+
+func (r *report) add(to *[]string, line string) {
+	r.mu.Lock()
+	*to = append(*to, line)
+	r.mu.Unlock()
+	if r.on != nil {
+		r.on(line)
+	}
+}
+
+func (r *report) Progress(p jobstore.Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = p
+}
+
+type world struct {
+	steam   *steamtest.Server
+	db      *db.DB
+	host    *builder.Host
+	add     *workshop.Import
+	admin   account.User
+	overlay overlay.Overlay
+	root    string
+}
+
+func setUp(t *testing.T, text string, ids ...string) *world {
+	t.Helper()
+	stand := steamtest.Start(t, text)
+	d := dbtest.New(t)
+	hosts, err := steam.ParseHosts(stand.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	w := &world{steam: stand, db: d, root: root}
+	w.host = &builder.Host{
+		OverlaysDir: filepath.Join(root, "overlays"),
+		Cache:       vpkcache.New(filepath.Join(root, "workshop_cache"), steam.NewContent(hosts), vpkcache.Options{}),
+		Overlays:    overlay.NewStore(d, time.Now),
+		Items:       workshop.NewStore(d, time.Now),
+		Parallel:    8,
+		FirstPause:  time.Millisecond,
+	}
+	w.add = &workshop.Import{Steam: steam.NewClient(steam.Config{URL: stand.URL}), Items: w.host.Items, Jobs: jobstore.New(d), DB: d}
+	if w.admin, err = account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true); err != nil {
+		t.Fatal(err)
+	}
+	w.overlay = w.make(t, "maps", overlay.Workshop)
+	if len(ids) > 0 {
+		if _, err := w.add.Add(t.Context(), w.admin, w.overlay, ids, workshop.Items); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func (w *world) make(t *testing.T, name string, typ overlay.Type) overlay.Overlay {
+	t.Helper()
+	id, err := w.host.Overlays.Create(t.Context(), w.db, w.admin, name, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.get(t, id)
+}
+
+func (w *world) get(t *testing.T, id int64) overlay.Overlay {
+	t.Helper()
+	o, err := w.host.Overlays.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func (w *world) build(ctx context.Context, t *testing.T, on func(string)) (*report, error) {
+	t.Helper()
+	r := &report{on: on}
+	h := *w.host
+	h.Report = r
+	return r, builder.Build(ctx, &h, w.get(t, w.overlay.ID))
+}
+
+func (w *world) addons() string {
+	return filepath.Join(w.root, "overlays", w.overlay.Path(), "left4dead2", "addons")
+}
+
+// links are the names in the addons folder with what they lead to.
+func (w *world) links(t *testing.T) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(w.addons())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(w.addons(), e.Name()))
+		if err != nil {
+			target = "not a link"
+		}
+		found[e.Name()] = target
+	}
+	return found
+}
+
+// wantLinks checks that there are exactly these links, absolute into the cache, each to a whole file.
+func (w *world) wantLinks(t *testing.T, ids ...string) {
+	t.Helper()
+	found := w.links(t)
+	if names := slices.Sorted(maps.Keys(found)); len(names) != len(ids) {
+		t.Errorf("links: %v, want those of %v", names, ids)
+	}
+	for _, id := range ids {
+		want := filepath.Join(w.root, "workshop_cache", id+".vpk")
+		if found[id+".vpk"] != want {
+			t.Errorf("link of %s leads to %q, want %q", id, found[id+".vpk"], want)
+		}
+		content, err := os.ReadFile(filepath.Join(w.addons(), id+".vpk"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		file := w.steam.File(id)
+		right := make([]byte, file.Size)
+		if _, err := file.ReadAt(right, 0); err != nil || !slices.Equal(content, right) {
+			t.Errorf("the file of %s is not what Steam has (%v)", id, err)
+		}
+	}
+}
+
+func (w *world) item(t *testing.T, steamID string) workshop.Item {
+	t.Helper()
+	items, err := w.host.Items.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range items {
+		if i.SteamID == steamID {
+			return i
+		}
+	}
+	t.Fatalf("no item %s", steamID)
+	return workshop.Item{}
+}
+
+const threeItems = "item 1 size=300KiB\nitem 2 version=2\nitem 3 plain=true updated=1700000000\n"
+
+func TestABuildFetchesAndLinksAndTheNextHasNothingToDo(t *testing.T) {
+	w := setUp(t, threeItems, "1", "2", "3")
+	w.steam.Forget()
+	r, err := w.build(t.Context(), t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantLinks(t, "1", "2", "3")
+	if got, want := r.out[len(r.out)-1], "workshop overlay 'maps': downloaded=3 cached=0 skipped=0 created=3 removed=0 unchanged=0 errors=0"; got != want {
+		t.Errorf("last line %q, want %q", got, want)
+	}
+	if w.steam.Count("details") != 0 {
+		t.Error("the build asked Steam for metadata")
+	}
+	info, err := os.Stat(filepath.Join(w.root, "workshop_cache", "3.vpk"))
+	if err != nil || info.ModTime().Unix() != 1700000000 {
+		t.Errorf("3.vpk has %v, %v", info.ModTime(), err)
+	}
+	if i := w.item(t, "1"); i.DownloadedAt.IsZero() || i.State() != "ready" {
+		t.Errorf("item 1: %+v is %s", i, i.State())
+	}
+	if r.last.ItemsDone != 3 || r.last.ItemsTotal != 3 || r.last.BytesDone != r.last.BytesTotal || r.last.BytesTotal == 0 {
+		t.Errorf("progress at the end: %+v", r.last)
+	}
+
+	content := w.steam.Count("content")
+	again, err := w.build(t.Context(), t, nil)
+	if err != nil || w.steam.Count("content") != content {
+		t.Errorf("second build: %v, %d more downloads", err, w.steam.Count("content")-content)
+	}
+	if got, want := again.out, []string{"workshop overlay 'maps': downloaded=0 cached=3 skipped=0 created=0 removed=0 unchanged=3 errors=0"}; !slices.Equal(got, want) {
+		t.Errorf("second build says %q", got)
+	}
+}
+
+func TestWhatIsStaleIsFetchedAgain(t *testing.T) {
+	w := setUp(t, threeItems, "1", "2", "3")
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	cache := filepath.Join(w.root, "workshop_cache")
+	for id, change := range map[string]func() error{
+		"1": func() error { return os.Remove(filepath.Join(cache, "1.vpk")) },
+		"2": func() error { return os.Chtimes(filepath.Join(cache, "2.vpk"), time.Time{}, time.Unix(5, 0)) },
+		"3": func() error {
+			_, err := w.db.ExecContext(t.Context(), `UPDATE workshop_items SET last_downloaded_at = NULL WHERE steam_id = '3'`)
+			return errors.Join(err, os.Truncate(filepath.Join(cache, "3.vpk"), 10))
+		},
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := w.build(t.Context(), t, nil)
+		if err != nil || !strings.Contains(r.out[len(r.out)-1], "downloaded=1 cached=2 ") {
+			t.Errorf("item %s: %v, %v", id, r.out, err)
+		}
+		w.wantLinks(t, "1", "2", "3")
+	}
+}
+
+func TestItemsThatSteamDoesNotServeAreSkippedWithAWarning(t *testing.T) {
+	w := setUp(t, "item 1\nitem 2 result=9\nitem 3 trap=true\n", "1", "2", "3")
+	r, err := w.build(t.Context(), t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantLinks(t, "1")
+	want := []string{
+		"workshop item 2 skipped: no file_url (steam result: steam result 9)",
+		"workshop item 3 skipped: no file_url (steam result: steam offers no direct download for this item)",
+	}
+	if !slices.Equal(r.err, want) {
+		t.Errorf("stderr %q", r.err)
+	}
+	if got := r.out[len(r.out)-1]; got != "workshop overlay 'maps': downloaded=1 cached=0 skipped=2 created=1 removed=0 unchanged=0 errors=0" {
+		t.Errorf("last line %q", got)
+	}
+}
+
+// One bad item fails the build, and costs its siblings nothing.
+func TestABadItemFailsTheBuildAndTouchesNoLink(t *testing.T) {
+	for name, c := range map[string]struct{ fault, reason string }{
+		"cut short":                  {"content/2 cut=1000", "length 1000 of 65536 bytes|unexpected EOF"},
+		"wrong content":              {"content/2 corrupt=true", "SHA-1"},
+		"longer than promised":       {"content/2 grow=10", ""},
+		"the preview picture":        {"content/2 picture=true", ""},
+		"a page instead of the file": {"content/2 html=true", "HTML"},
+		"not there":                  {"content/2 status=404", "404"},
+		"a redirect to elsewhere":    {"content/2 redirect=https://example.com/x", "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := setUp(t, "item 1\nitem 2\nitem 3\n"+c.fault, "1", "2", "3")
+			r, err := w.build(t.Context(), t, nil)
+			if err == nil {
+				t.Fatal("the build succeeded")
+			}
+			if !regexp.MustCompile(`1 of 3 downloads failed.*: 2 \(.*(` + c.reason + `)`).MatchString(err.Error()) {
+				t.Errorf("the job's error: %v", err)
+			}
+			w.wantLinks(t)
+			for id, want := range map[string]string{"1": "ready", "3": "ready"} {
+				if got := w.item(t, id).State(); got != want {
+					t.Errorf("item %s is %q", id, got)
+				}
+			}
+			if got := w.item(t, "2"); !strings.HasPrefix(got.LastError, "download failed: ") || got.State() != got.LastError {
+				t.Errorf("item 2 has %q, is %q", got.LastError, got.State())
+			}
+			retried := 0
+			for _, line := range r.err {
+				if regexp.MustCompile(`^workshop 2 attempt [12]/3 failed: .`).MatchString(line) {
+					retried++
+				}
+			}
+			if retried != 2 || w.steam.Count("content") < 5 {
+				t.Errorf("%d lines of failed attempts, %d requests: %q", retried, w.steam.Count("content"), r.err)
+			}
+			if got := r.out[len(r.out)-1]; got != "workshop overlay 'maps': downloaded=2 cached=0 skipped=0 created=0 removed=0 unchanged=0 errors=1" {
+				t.Errorf("last line %q", got)
+			}
+			if names, _ := filepath.Glob(filepath.Join(w.root, "workshop_cache", "2.vpk")); len(names) != 0 {
+				t.Error("a bad file has its final name")
+			}
+
+			w.steam.Reset()
+			if _, err := w.build(t.Context(), t, nil); err != nil {
+				t.Fatalf("when Steam is well again: %v", err)
+			}
+			w.wantLinks(t, "1", "2", "3")
+			if left, _ := filepath.Glob(filepath.Join(w.root, "workshop_cache", "*.partial")); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestAFaultThatPassesCostsOnlyAttempts(t *testing.T) {
+	w := setUp(t, "item 1 size=400KiB\ncontent/1 cut=100000 times=1\n", "1")
+	r, err := w.build(t.Context(), t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantLinks(t, "1")
+	if len(r.err) != 1 || !strings.HasPrefix(r.err[0], "workshop 1 attempt 1/3 failed: ") {
+		t.Errorf("stderr %q", r.err)
+	}
+}
+
+func TestWhatIsNotOursIsNotTouched(t *testing.T) {
+	w := setUp(t, threeItems, "1", "2", "3")
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	foreign := map[string]func(string) error{
+		"mine.vpk": func(p string) error { return os.WriteFile(p, []byte("mine"), 0o644) },
+		"link.vpk": func(p string) error { return os.Symlink("/nowhere/else.vpk", p) },
+		"folder":   func(p string) error { return os.Mkdir(p, 0o755) },
+	}
+	for name, make := range foreign {
+		if err := make(filepath.Join(w.addons(), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.host.Items.Remove(t.Context(), w.db, w.overlay.ID, w.item(t, "2").ID); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.build(t.Context(), t, nil)
+	if err != nil || !strings.Contains(r.out[len(r.out)-1], "created=0 removed=1 unchanged=2") {
+		t.Fatalf("%q, %v", r.out, err)
+	}
+	found := w.links(t)
+	if len(found) != 5 || found["mine.vpk"] != "not a link" || found["link.vpk"] != "/nowhere/else.vpk" || found["folder"] == "" || found["2.vpk"] != "" {
+		t.Errorf("the folder holds %v", found)
+	}
+
+	// One on a wanted name fails the build and stays.
+	if err := os.Remove(filepath.Join(w.addons(), "1.vpk")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.addons(), "1.vpk"), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(w.addons(), "3.vpk")); err != nil {
+		t.Fatal(err)
+	}
+	r, err = w.build(t.Context(), t, nil)
+	if err == nil || !strings.Contains(err.Error(), "left4dead2/addons/1.vpk (a file)") {
+		t.Errorf("the job's error: %v", err)
+	}
+	if got := r.out[len(r.out)-1]; !strings.HasSuffix(got, "created=0 removed=0 unchanged=0 errors=1") {
+		t.Errorf("last line %q", got)
+	}
+	if found := w.links(t); found["1.vpk"] != "not a link" || found["3.vpk"] != "" {
+		t.Errorf("the folder holds %v", found)
+	}
+}
+
+func TestCancelAtEveryStepLeavesWhatTheNextBuildCompletes(t *testing.T) {
+	for _, at := range []string{"directory", "1 download starts", "attempt 1/3", "download finished"} {
+		t.Run(at, func(t *testing.T) {
+			w := setUp(t, "item 1 size=200KiB\nitem 2 size=2MiB\ncontent/1 cut=50000 times=1\ncontent/2 rate=100KiB\n", "1", "2")
+			w.host.FirstPause = time.Hour // a pause must not hold up a cancel
+			if at == "download finished" {
+				w.host.FirstPause = time.Millisecond
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r, err := w.build(ctx, t, func(line string) {
+				if strings.Contains(line, at) {
+					cancel()
+				}
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("%v, %q", err, r.out)
+			}
+			w.wantLinks(t)
+			if left, _ := filepath.Glob(filepath.Join(w.root, "workshop_cache", "*.partial")); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			if i := w.item(t, "2"); i.LastError != "" {
+				t.Errorf("item 2 has last_error %q", i.LastError)
+			}
+			w.steam.Reset()
+			w.host.FirstPause = time.Millisecond
+			if _, err := w.build(t.Context(), t, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.wantLinks(t, "1", "2")
+		})
+	}
+}
+
+func TestRetryAfterIsWaitedFor(t *testing.T) {
+	w := setUp(t, "item 1\ncontent/1 status=503 retry-after=1 times=1\n", "1")
+	begun := time.Now()
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	if waited := time.Since(begun); waited < time.Second {
+		t.Errorf("the next attempt came after %s", waited)
+	}
+}
+
+func TestExternalOverlaysAreLeftAlone(t *testing.T) {
+	w := setUp(t, "")
+	w.overlay = w.make(t, "by hand", overlay.External)
+	r, err := w.build(t.Context(), t, nil)
+	if err != nil || len(r.out) != 1 || len(r.err) != 0 {
+		t.Fatalf("%q, %q, %v", r.out, r.err, err)
+	}
+	dir := filepath.Join(w.root, "overlays", w.overlay.Path())
+	if err := os.WriteFile(filepath.Join(dir, "mine.txt"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := w.build(t.Context(), t, nil); err != nil || len(r.out) != 1 {
+		t.Errorf("%q, %v", r.out, err)
+	}
+	if after, err := os.Stat(dir); err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("the directory was touched: %v, %v", after, err)
+	}
+}
+
+func TestATypeWithoutABuilderIsAnError(t *testing.T) {
+	w := setUp(t, "")
+	if _, err := w.db.ExecContext(t.Context(), `UPDATE overlays SET type = 'torrent'`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.build(t.Context(), t, nil); err == nil || !strings.Contains(err.Error(), `"torrent"`) {
+		t.Errorf("build = %v", err)
+	}
+	for _, typ := range overlay.Types(w.admin) {
+		if o := w.make(t, string(typ), typ); true {
+			w.overlay = o
+			if _, err := w.build(t.Context(), t, nil); err != nil {
+				t.Errorf("type %s: %v", typ, err)
+			}
+		}
+	}
+}
+
+func TestTheDirectoryIsMadeOnceAndNobodyElsesIsTaken(t *testing.T) {
+	const disagree = "disk and database disagree"
+	dirOf := func(w *world) string { return filepath.Join(w.root, "overlays", w.overlay.Path()) }
+	put := func(w *world, marker string) error {
+		return errors.Join(os.MkdirAll(dirOf(w), 0o755), os.WriteFile(filepath.Join(dirOf(w), ".left4me-overlay"), []byte(marker), 0o644))
+	}
+	for name, c := range map[string]struct {
+		before func(t *testing.T, w *world) error
+		says   string
+	}{
+		"nothing there":   {func(*testing.T, *world) error { return nil }, ""},
+		"somebody else's": {func(_ *testing.T, w *world) error { return os.MkdirAll(dirOf(w), 0o755) }, disagree},
+		"another database's": {func(_ *testing.T, w *world) error {
+			return put(w, "This directory belongs to left4me's overlay 1.\nother\n")
+		}, disagree},
+		"a link": {func(_ *testing.T, w *world) error {
+			return errors.Join(os.MkdirAll(w.host.OverlaysDir, 0o755), os.Symlink(w.root, dirOf(w)))
+		}, disagree},
+		"a crash before recording": {recorded(false), ""},
+		"built before":             {recorded(true), ""},
+		"built, emptied by hand": {func(t *testing.T, w *world) error {
+			return errors.Join(recorded(true)(t, w), os.RemoveAll(dirOf(w)), os.Mkdir(dirOf(w), 0o755))
+		}, ""},
+		"built, removed by hand":       {func(t *testing.T, w *world) error { return errors.Join(recorded(true)(t, w), os.RemoveAll(dirOf(w))) }, ""},
+		"built, replaced by another's": {func(t *testing.T, w *world) error { return errors.Join(recorded(true)(t, w), put(w, "another")) }, disagree},
+		"a crash while making": {func(_ *testing.T, w *world) error {
+			return os.MkdirAll(filepath.Join(w.host.OverlaysDir, ".new-"+w.overlay.Path(), "x"), 0o755)
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := setUp(t, "item 1\n", "1")
+			if err := c.before(t, w); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.build(t.Context(), t, nil)
+			if c.says != "" {
+				if err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("build = %v, want %q", err, c.says)
+				}
+				if entries, _ := os.ReadDir(filepath.Join(w.root, "workshop_cache")); len(entries) > 0 && name != "built, replaced by another's" {
+					t.Error("the build went on")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.wantLinks(t, "1")
+			if w.get(t, w.overlay.ID).DirectoryAt.IsZero() {
+				t.Error("the directory was not recorded")
+			}
+			if left, _ := filepath.Glob(filepath.Join(w.host.OverlaysDir, ".new-*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+// recorded builds once, and forgets that it did, as a crash would, unless told to remember.
+func recorded(remember bool) func(*testing.T, *world) error {
+	return func(t *testing.T, w *world) error {
+		if _, err := w.build(t.Context(), t, nil); err != nil || remember {
+			return err
+		}
+		_, err := w.db.ExecContext(t.Context(), `UPDATE overlays SET directory_at = NULL`)
+		return err
+	}
+}
