@@ -1,0 +1,54 @@
+# Everything left4me's people need to type. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+# Lambda's RPC mode is not used: without it a function starts faster and is smaller.
+BUILD := CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '-s -w -X left4me/shared/fn.Version=$(VERSION)'
+
+ASSETS := templates/assets
+HTMX   := $(ASSETS)/static/htmx.min.js
+
+# The packages whose tests are about things that happen at once.
+RACE := ./localrun/... ./shared/db ./shared/doorbell ./shared/jobstore ./shared/linkfarm ./shared/steam/... ./shared/vpkcache
+
+.PHONY: help run demo build test check generate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## serve left4me on this machine, with its data in .left4me/
+	@LEFT4ME_ROOT="$${LEFT4ME_ROOT:-$(CURDIR)/.left4me}" bin/localrun up
+
+demo: build ## the same against a stand-in for Steam, with things to paste; needs no internet
+	@LEFT4ME_ROOT="$(CURDIR)/.left4me/demo" bin/steamd --demo -- bin/localrun up
+
+build: $(HTMX) ## build localrun and all functions into bin/
+	@mkdir -p bin/functions
+	$(BUILD) -o bin/ ./localrun ./shared/steam/steamtest/steamd
+	$(BUILD) -o bin/functions/ ./functions/...
+
+test: $(HTMX) ## run all tests: units, handlers, whole programs, browser
+	go test ./...
+	go test -race $(RACE)
+
+check: generate ## generated code is current, code is formatted, vetted and tidy
+	@git diff --exit-code -- '*_templ.go' || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
+	@test -z "$$(gofmt -l functions infra localrun shared templates)" || { gofmt -l functions infra localrun shared templates; echo 'The files above want gofmt.'; exit 1; }
+	go vet ./...
+	go mod tidy -diff
+
+generate: ## regenerate the code behind the templates
+	go tool templ generate -path templates
+
+clean: ## remove what was built, not your data
+	rm -rf bin $(HTMX) $(ASSETS)/node_modules
+
+$(ASSETS)/node_modules/.package-lock.json: $(ASSETS)/package.json $(ASSETS)/package-lock.json
+	npm ci --prefix $(ASSETS) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(HTMX): $(ASSETS)/node_modules/.package-lock.json
+	@cp $(ASSETS)/node_modules/htmx.org/dist/htmx.min.js $@

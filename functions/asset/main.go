@@ -1,0 +1,24 @@
+// Command asset serves the stylesheet, the script and the pictures of left4me's own pages.
+package main
+
+import (
+	"net/http"
+
+	"left4me/shared/fn"
+	"left4me/shared/problem"
+	"left4me/shared/route"
+	"left4me/shared/web"
+	"left4me/templates/assets"
+)
+
+func main() { fn.HTTP(route.Asset, build) }
+
+func build(*fn.Env) web.Handler {
+	return func(w http.ResponseWriter, v *web.Visit) error {
+		if !assets.Has(v.PathValue("file")) {
+			return problem.NotFound("There is no such file.")
+		}
+		assets.Handler(http.NotFoundHandler()).ServeHTTP(w, v.Request)
+		return nil
+	}
+}

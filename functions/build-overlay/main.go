@@ -1,0 +1,29 @@
+// Command build-overlay runs the job build_overlay on the game host: it makes one overlay's directory what the database
+// says.
+package main
+
+import (
+	"context"
+
+	"left4me/shared/builder"
+	"left4me/shared/fn"
+	"left4me/shared/job"
+	"left4me/shared/overlay"
+	"left4me/shared/steam"
+	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
+)
+
+func main() { fn.Job(job.BuildOverlay, build) }
+
+func build(env *fn.Env) func(context.Context, *fn.Run) error {
+	return runner{host: builder.Host{
+		OverlaysDir: env.Settings.OverlaysDir(),
+		Cache: vpkcache.New(env.Settings.CacheDir(), steam.NewContent(env.Settings.SteamHosts),
+			vpkcache.Options{Transfers: env.Settings.DownloadParallel}),
+		Overlays:   overlay.NewStore(env.DB, env.Now),
+		Items:      workshop.NewStore(env.DB, env.Now),
+		Parallel:   env.Settings.DownloadParallel,
+		FirstPause: builder.FirstPause,
+	}}.run
+}

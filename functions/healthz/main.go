@@ -1,0 +1,14 @@
+// Command healthz tells a monitor whether pages can be served: 200 when the database answers.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.Health, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{db: env.DB}.serve
+}

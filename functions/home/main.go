@@ -1,0 +1,18 @@
+// Command home leads from / to the overlays.
+package main
+
+import (
+	"net/http"
+
+	"left4me/shared/fn"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.Home, build) }
+
+func build(*fn.Env) web.Handler {
+	return func(w http.ResponseWriter, v *web.Visit) error {
+		return v.Redirect(w, route.OverlayList.URL(), "")
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"left4me/shared/overlay"
+	"left4me/shared/present"
+	"left4me/shared/problem"
+	"left4me/shared/web"
+	"left4me/shared/workshop"
+	view "left4me/templates/overlay"
+	"left4me/templates/page"
+)
+
+// steamTime leaves the rest of the route's 30 s for the database and the answer.
+const steamTime = 25 * time.Second
+
+type handler struct {
+	overlays *overlay.Store
+	add      *workshop.Import
+	ring     func(context.Context)
+	page     present.OverlayPage
+}
+
+func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
+	id, err := v.ID("id")
+	if err != nil {
+		return err
+	}
+	o, err := h.overlays.Editable(v.Context(), v.User, id)
+	if err != nil {
+		return err
+	}
+	form, err := v.Form()
+	if err != nil {
+		return err
+	}
+	added, err := h.paste(v, o, form.Get("input"), form.Get("input_mode"))
+	if p, ok := problem.As(err); ok {
+		return h.refuse(w, v, o, form.Get("input"), p)
+	}
+	if err != nil {
+		return err
+	}
+	if added.JobID != 0 {
+		h.ring(v.Context())
+	}
+	return h.page.Changed(w, v, o, present.Added(added))
+}
+
+func (h handler) paste(v *web.Visit, o overlay.Overlay, input, mode string) (workshop.Added, error) {
+	ids, err := workshop.ParseInput(input)
+	if err != nil {
+		return workshop.Added{}, err
+	}
+	if mode == "" {
+		mode = string(workshop.Auto)
+	}
+	ctx, stop := context.WithTimeout(v.Context(), steamTime)
+	defer stop()
+	return h.add.Add(ctx, v.User, o, ids, workshop.Mode(mode))
+}
+
+// refuse shows the sentence beside the box, with what was pasted still in it.
+func (h handler) refuse(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, input string, p *problem.Problem) error {
+	show, err := h.page.View(w, v, o, 0)
+	if err != nil {
+		return err
+	}
+	show.Input, show.InputError = input, p.Sentence
+	if v.Fragment() {
+		page.Aim(w.Header(), view.AddErrorID)
+		return v.Render(w, p.Status, view.AddError(show))
+	}
+	return v.Render(w, p.Status, view.Show(show))
+}

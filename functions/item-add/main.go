@@ -1,0 +1,29 @@
+// Command item-add adds pasted workshop items to an overlay and enqueues a build.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/present"
+	"left4me/shared/route"
+	"left4me/shared/steam"
+	"left4me/shared/web"
+	"left4me/shared/workshop"
+)
+
+func main() { fn.HTTP(route.ItemAdd, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{
+		overlays: overlay.NewStore(env.DB, env.Now),
+		add: &workshop.Import{
+			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL}),
+			Items: workshop.NewStore(env.DB, env.Now),
+			Jobs:  jobstore.New(env.DB),
+			DB:    env.DB,
+		},
+		ring: env.Ring,
+		page: present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
+	}.serve
+}

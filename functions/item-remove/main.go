@@ -1,0 +1,25 @@
+// Command item-remove takes an item out of an overlay and enqueues a build.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/present"
+	"left4me/shared/route"
+	"left4me/shared/web"
+	"left4me/shared/workshop"
+)
+
+func main() { fn.HTTP(route.ItemRemove, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{
+		db:       env.DB,
+		overlays: overlay.NewStore(env.DB, env.Now),
+		items:    workshop.NewStore(env.DB, env.Now),
+		jobs:     jobstore.New(env.DB),
+		ring:     env.Ring,
+		page:     present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
+	}.serve
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"net/http"
+
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/present"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+type handler struct {
+	jobs *jobstore.Store
+}
+
+func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
+	j, err := present.VisibleJob(v, h.jobs)
+	if err != nil {
+		return err
+	}
+	state, changed, err := h.jobs.Cancel(v.Context(), j.ID)
+	if err != nil {
+		return err
+	}
+	notice := ""
+	switch {
+	case !changed && state == job.Cancelling:
+		notice = "The job is already being cancelled."
+	case !changed:
+		notice = "The job had already ended."
+	}
+	return v.Redirect(w, route.JobShow.URL(j.ID), notice)
+}

@@ -1,0 +1,15 @@
+// Command job-cancel asks for a job to be cancelled.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.JobCancel, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{jobs: jobstore.New(env.DB)}.serve
+}

@@ -1,0 +1,15 @@
+// Command job-list shows the jobs that a person may see, newest first.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.JobList, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{jobs: jobstore.New(env.DB)}.serve
+}

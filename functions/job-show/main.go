@@ -1,0 +1,15 @@
+// Command job-show shows one job with its log, and answers its page's question for what is new.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.JobShow, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{jobs: jobstore.New(env.DB)}.serve
+}

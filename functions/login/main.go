@@ -1,0 +1,15 @@
+// Command login checks a name and a password and opens a session.
+package main
+
+import (
+	"left4me/shared/account"
+	"left4me/shared/fn"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.Login, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{accounts: account.NewStore(env.DB, env.Now)}.serve
+}

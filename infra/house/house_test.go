@@ -1,0 +1,203 @@
+package house
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"left4me/shared/job"
+	"left4me/shared/route"
+)
+
+const root = "../.."
+
+// mayImport says which packages of ours each package may import. A pattern that ends in … stands for all below it. What a
+// package's tests import is not limited. A package without a row fails: a new one is a decision.
+var mayImport = map[string]string{
+	"functions/…":                    "shared/… templates/…",
+	"infra/house":                    "",
+	"localrun":                       "localrun/… shared/… templates/page",
+	"localrun/agent":                 "localrun/lambdahost shared/doorbell shared/job shared/jobstore",
+	"localrun/gateway":               "localrun/lambdahost shared/route",
+	"localrun/lambdahost":            "",
+	"localrun/lambdahost/testdata/…": "",
+	"shared/account":                 "shared/db shared/problem",
+	"shared/builder":                 "shared/jobstore shared/linkfarm shared/overlay shared/steam shared/vpkcache shared/workshop",
+	"shared/db":                      "",
+	"shared/db/dbtest":               "shared/db shared/db/migrations",
+	"shared/db/migrations":           "shared/db",
+	"shared/doorbell":                "",
+	"shared/fn":                      "shared/db shared/doorbell shared/fn/lambdahttp shared/job shared/jobstore shared/account shared/route shared/settings shared/web",
+	"shared/fn/fntest":               "shared/… templates/…",
+	"shared/fn/lambdahttp":           "",
+	"shared/job":                     "",
+	"shared/jobstore":                "shared/db shared/job",
+	"shared/linkfarm":                "",
+	"shared/overlay":                 "shared/account shared/db shared/problem",
+	"shared/present":                 "shared/db shared/job shared/jobstore shared/overlay shared/problem shared/route shared/web shared/workshop templates/…",
+	"shared/problem":                 "",
+	"shared/route":                   "",
+	"shared/settings":                "shared/db shared/steam",
+	"shared/steam":                   "",
+	"shared/steam/steamtest":         "",
+	"shared/steam/steamtest/steamd":  "shared/steam/steamtest",
+	"shared/vpkcache":                "shared/steam",
+	"shared/web":                     "shared/account shared/problem shared/route templates/page",
+	"shared/workshop":                "shared/account shared/db shared/jobstore shared/overlay shared/problem shared/steam",
+	"templates/account":              "shared/route templates/page",
+	"templates/assets":               "shared/route",
+	"templates/browsertest":          "templates/assets",
+	"templates/job":                  "shared/route templates/page",
+	"templates/overlay":              "shared/route templates/job templates/page",
+	"templates/page":                 "shared/route templates/assets",
+	"templates/pagetest":             "",
+}
+
+func matches(patterns, pkg string) bool {
+	for pattern := range strings.FieldsSeq(patterns) {
+		prefix, below := strings.CutSuffix(pattern, "…")
+		if pkg == pattern || below && strings.HasPrefix(pkg, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], "left4me/")
+		row := ""
+		for pattern := range mayImport {
+			if matches(pattern, pkg) && len(pattern) > len(row) {
+				row = pattern
+			}
+		}
+		if row == "" {
+			t.Errorf("package %s has no row in mayImport: decide what it may import", pkg)
+			continue
+		}
+		used[row] = true
+		for _, imported := range fields[1:] {
+			ours, ok := strings.CutPrefix(imported, "left4me/")
+			if ok && !matches(mayImport[row], ours) {
+				t.Errorf("package %s imports %s, which its row in mayImport does not allow", pkg, ours)
+			}
+		}
+	}
+	for row := range mayImport {
+		if !used[row] && !strings.Contains(row, "testdata") {
+			t.Errorf("mayImport has a row for %s, which no package is", row)
+		}
+	}
+}
+
+// A function's folder is its name in a table, and its main hands that row to the process.
+func TestFoldersAndTablesAgree(t *testing.T) {
+	want := map[string]string{} // folder to the call in its main
+	routes := variables(t, "shared/route/route.go")
+	for _, r := range route.All() {
+		want[r.Name] = "HTTP(route." + routes[r.Name]
+	}
+	operations := variables(t, "shared/job/job.go")
+	for _, o := range job.Runnable() {
+		want[o.Function] = "Job(job." + operations[o.Name]
+	}
+	folders, err := os.ReadDir(filepath.Join(root, "functions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		call, known := want[f.Name()]
+		if !known {
+			t.Errorf("functions/%s is in neither table", f.Name())
+			continue
+		}
+		delete(want, f.Name())
+		text, err := os.ReadFile(filepath.Join(root, "functions", f.Name(), "main.go"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if line := fmt.Sprintf("\nfunc main() { fn.%s, build) }\n", call); !strings.Contains(string(text), line) {
+			t.Errorf("functions/%s/main.go has no line %q", f.Name(), strings.TrimSpace(line))
+		}
+	}
+	for name := range want {
+		t.Errorf("a table names function %s, and there is no folder functions/%s", name, name)
+	}
+}
+
+// variables maps the name of each row of a table to the Go variable that holds it.
+func variables(t *testing.T, file string) map[string]string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, file), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		ast.Inspect(spec.Values[0], func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				name, err := strconv.Unquote(lit.Value)
+				if err == nil && found[name] == "" {
+					found[name] = spec.Names[0].Name
+				}
+				return false
+			}
+			return true
+		})
+		return true
+	})
+	return found
+}
+
+func TestNoTwoRoutesClash(t *testing.T) {
+	mux := http.NewServeMux()
+	for _, r := range route.All() {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("route %s: %v", r.Name, p)
+				}
+			}()
+			mux.Handle(r.Method+" "+r.Pattern, http.NotFoundHandler())
+		}()
+	}
+}
+
+func TestTopLevelHoldsOnlyItsFloors(t *testing.T) {
+	tracked := exec.Command("git", "ls-files")
+	tracked.Dir = root
+	out, err := tracked.Output()
+	if err != nil {
+		t.Skip("not a git checkout: ", err)
+	}
+	floors := []string{".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "functions", "go.mod", "go.sum", "infra", "localrun", "shared", "templates"}
+	for line := range strings.Lines(string(out)) {
+		top, _, _ := strings.Cut(strings.TrimSpace(line), "/")
+		if !slices.Contains(floors, top) {
+			t.Errorf("%s is on no floor of the house", strings.TrimSpace(line))
+		}
+	}
+}

@@ -1,0 +1,152 @@
+// Package agent is the host agent: the long-lived part of localrun that claims jobs and has their functions run
+// (product.md P31 to P36). What a job does is its function's business; the agent notices when a function's process dies.
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"left4me/localrun/lambdahost"
+	"left4me/shared/doorbell"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+)
+
+// Invoker runs functions; it is a *lambdahost.Host.
+type Invoker interface {
+	Invoke(ctx context.Context, function, requestID string, payload []byte) (lambdahost.Answer, error)
+}
+
+// Agent claims jobs and runs them.
+type Agent struct {
+	Jobs *jobstore.Store
+	Host Invoker
+	Bell doorbell.Waiter
+	// Operations are those that this host has a function for.
+	Operations []job.Operation
+	// Parallel is how many jobs run at once.
+	Parallel int
+	// Worker is the name under which the agent claims, for people to read.
+	Worker string
+	// Look is how often the agent looks for jobs when nobody rings.
+	Look time.Duration
+	Log  *slog.Logger
+}
+
+// retryPause is how long the agent waits after the database failed it.
+const retryPause = time.Second
+
+// Run claims and runs jobs until ctx ends. Then it claims no more, has the running ones stopped, which hands them back, and
+// returns when none is left.
+func (a *Agent) Run(ctx context.Context) {
+	slots := make(chan struct{}, a.Parallel)
+	wake := make(chan struct{}, 1)
+	var running sync.WaitGroup
+	defer running.Wait()
+	// A bell and a job that has ended are both reasons to look; one goroutine listens to the bell for all of the time.
+	running.Go(func() { a.listen(ctx, wake) })
+	for ctx.Err() == nil {
+		claimed, err := a.next(ctx, slots, func(c jobstore.Claim) {
+			running.Go(func() {
+				a.run(ctx, c)
+				<-slots
+				notify(wake) // it may have held what another one waits for
+			})
+		})
+		switch {
+		case err != nil && ctx.Err() == nil:
+			a.Log.Error("cannot look for jobs", "error", err.Error())
+			pause(ctx, retryPause)
+		case !claimed:
+			select {
+			case <-wake:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// listen wakes the agent for each ring, and regularly. Without its bell it goes on by the clock.
+func (a *Agent) listen(ctx context.Context, wake chan<- struct{}) {
+	broken := false
+	for ctx.Err() == nil {
+		if broken {
+			pause(ctx, a.Look)
+		} else if _, err := a.Bell.Wait(ctx, a.Look); err != nil && ctx.Err() == nil {
+			broken = true
+			a.Log.Error("the bell is broken; looking for jobs regularly", "error", err.Error(), "every", a.Look)
+		}
+		notify(wake)
+	}
+}
+
+// next ends what lost workers have left and starts one job, if there is one and a slot for it.
+func (a *Agent) next(ctx context.Context, slots chan struct{}, start func(jobstore.Claim)) (claimed bool, err error) {
+	ended, err := a.Jobs.Sweep(ctx)
+	for _, id := range ended {
+		a.Log.Warn("job ended for its lost worker", "job", id)
+	}
+	if err != nil {
+		return false, err
+	}
+	select {
+	case slots <- struct{}{}:
+	default:
+		return false, nil
+	}
+	c, found, err := a.Jobs.Claim(ctx, a.Worker, a.Operations)
+	if err != nil || !found {
+		<-slots
+		return false, err
+	}
+	start(c)
+	return true, nil
+}
+
+// run has one job run by its function. The function itself writes how the job ended; only when its process is gone does the
+// agent speak for it.
+func (a *Agent) run(ctx context.Context, c jobstore.Claim) {
+	log := a.Log.With("job", c.JobID, "operation", c.Operation.Name, "attempt", c.Attempt)
+	payload, err := json.Marshal(job.Event{JobID: c.JobID, Attempt: c.Attempt})
+	if err == nil {
+		_, err = a.Host.Invoke(ctx, c.Operation.Function, fmt.Sprintf("job-%d-attempt-%d", c.JobID, c.Attempt), payload)
+	}
+	if err == nil {
+		return
+	}
+	stopping := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed)
+	ctx = context.WithoutCancel(ctx)
+	if stopping || isBusy(err) {
+		err = a.Jobs.HandBack(ctx, c) // its process is gone or never was, through no fault of the job
+	} else {
+		log.Error("job's process is lost", "error", err.Error())
+		err = a.Jobs.WorkerLost(ctx, c, err.Error())
+	}
+	if err != nil && !errors.Is(err, jobstore.ErrLost) {
+		log.Error("cannot give the job up; it is noticed when its lease ends", "error", err.Error())
+	}
+}
+
+func isBusy(err error) bool {
+	_, busy := errors.AsType[*lambdahost.BusyError](err)
+	return busy
+}
+
+func notify(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,108 @@
+// Command localrun runs left4me on the game host: it serves the pages, claims and runs jobs, and looks after the
+// database. Pages and jobs are the same function binaries that AWS Lambda runs, unmodified.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"left4me/shared/db"
+	"left4me/shared/fn"
+	"left4me/shared/problem"
+	"left4me/shared/settings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "localrun:", message(err))
+		os.Exit(1)
+	}
+}
+
+// message is err for the terminal: each of several joined errors on its own line, and of a problem only its sentence.
+func message(err error) string {
+	if p, ok := problem.As(err); ok {
+		return p.Sentence
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "\nlocalrun: ")
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "localrun",
+		Short: "Run left4me on this host",
+		Long: `localrun runs left4me on this host: the pages, the jobs, and what they need.
+
+Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, PUBLIC_URL and those
+that README.md lists.`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
+		createUserCommand(), promoteAdminCommand(), versionCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintln(cmd.OutOrStdout(), "left4me", fn.Version)
+		},
+	}
+}
+
+// newLog logs to w: readable lines on a terminal, JSON elsewhere.
+func newLog(w io.Writer) *slog.Logger {
+	if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+// loadSettings reads the settings of the environment.
+func loadSettings() (settings.Settings, error) {
+	return settings.Load(os.Getenv)
+}
+
+// openDatabase opens the database, and makes the directory of an embedded one.
+func openDatabase(s settings.Settings) (*db.DB, error) {
+	if path := db.FilePath(s.DatabaseURL); path != "" {
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			return nil, fmt.Errorf("make the database's directory: %w", err)
+		}
+	}
+	return db.Open(s.DatabaseURL, s.DatabaseAuthToken)
+}
+
+// withDatabase runs do with the settings and the database, for commands that need no functions.
+func withDatabase(do func(settings.Settings, *db.DB) error) error {
+	s, err := loadSettings()
+	if err != nil {
+		return err
+	}
+	d, err := openDatabase(s)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(s, d), d.Close())
+}

@@ -1,0 +1,68 @@
+// Package fn is the process of a function: settings, log, database, and the transport. The same binary answers Function
+// URL events and job events, on AWS Lambda and under localrun, which speaks Lambda's Runtime API.
+//
+// It decides nothing about a route or a job: a function's main hands it a row of a table and how to build the handler.
+package fn
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/doorbell"
+	"left4me/shared/settings"
+)
+
+// Version is left4me's version; the Makefile sets it when it links.
+var Version = "development"
+
+// Env is what a function can be built from. Opening it contacts nothing.
+type Env struct {
+	Settings settings.Settings
+	DB       *db.DB
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	bell doorbell.Ringer
+}
+
+// Ring wakes the host agent after a job was enqueued. A bell that is broken costs the job a moment and nobody an error:
+// the agent looks at the rows regularly.
+func (e *Env) Ring(ctx context.Context) {
+	if err := e.bell.Ring(ctx); err != nil {
+		e.Log.WarnContext(ctx, "cannot wake the host agent", "error", err.Error())
+	}
+}
+
+// Open reads the settings with getenv, such as os.Getenv, and prepares what they name. The error joins a sentence for
+// each setting that is wrong.
+func Open(getenv func(string) string, log *slog.Logger) (*Env, error) {
+	s, err := settings.Load(getenv)
+	if err != nil {
+		return nil, err
+	}
+	d, err := db.Open(s.DatabaseURL, s.DatabaseAuthToken)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", settings.DatabaseURL, err)
+	}
+	return &Env{Settings: s, DB: d, Log: log, Now: time.Now, bell: doorbell.Socket(s.BellPath())}, nil
+}
+
+// start opens the environment of this process or ends it with a sentence: both a person's terminal and Lambda's log show
+// what goes to stderr.
+func start(function string) *Env {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
+		fmt.Fprintf(os.Stderr, "%s is a function of left4me: AWS Lambda or `localrun` starts it. Try `localrun invoke %s`.\n", function, function)
+		os.Exit(2)
+	}
+	env, err := Open(os.Getenv, log)
+	if err != nil {
+		log.Error("cannot start", "error", err.Error())
+		os.Exit(1)
+	}
+	return env
+}

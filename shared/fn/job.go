@@ -1,0 +1,162 @@
+package fn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"left4me/shared/db"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+)
+
+// Run is one run of a job, as its function sees it. It is where the run's log and progress go.
+type Run struct {
+	// OverlayID is what the job is about; 0 for an operation about no overlay.
+	OverlayID int64
+
+	recorder *jobstore.Recorder
+	success  func(ctx context.Context, q db.Querier) error
+}
+
+// Infof writes a line to the job's stdout.
+func (r *Run) Infof(format string, args ...any) {
+	r.recorder.Log(job.Stdout, fmt.Sprintf(format, args...))
+}
+
+// Warnf writes a line to the job's stderr.
+func (r *Run) Warnf(format string, args ...any) {
+	r.recorder.Log(job.Stderr, fmt.Sprintf(format, args...))
+}
+
+// Progress replaces what is known of how far the run is.
+func (r *Run) Progress(p jobstore.Progress) { r.recorder.Progress(p) }
+
+// OnSuccess sets what is written in the transaction that ends the job, if it succeeds and is still this process's.
+func (r *Run) OnSuccess(write func(ctx context.Context, q db.Querier) error) { r.success = write }
+
+// Outcome is what a job's function answers: how its run ended.
+type Outcome struct {
+	JobID int64 `json:"job_id"`
+	// State is that of the job afterwards: an ended one, or running for a job that was handed back.
+	State job.State `json:"state"`
+	// Error is the job's.
+	Error string `json:"error,omitempty"`
+}
+
+// errStopping is the cause of a run's end when its process was told to end.
+var errStopping = errors.New("the process was told to end")
+
+// Job is the main of a function that runs the jobs of one operation: with build it makes the runner, which it calls for
+// each event (job.Event). The runner works until its context ends; it returns nil when the job has succeeded, and otherwise
+// an error whose text the job's readers see. Job does not return.
+//
+// A run that is asked to stop is cancelled, one whose process is told to end (SIGTERM) is handed back and goes on in
+// another process, and one that has lost its job stops without another write.
+func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) error) {
+	env := start(operation.Function)
+	// When the host agent is killed, its pipes break; the run goes on, for it owns the job.
+	signal.Ignore(syscall.SIGPIPE)
+	h := &jobHandler{env: env, jobs: jobstore.New(env.DB), operation: operation, run: build(env)}
+	ctx, stop := context.WithCancelCause(context.Background())
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	go func() {
+		<-told
+		stop(errStopping)
+		if h.busy.Load() == 0 {
+			os.Exit(0)
+		}
+	}()
+	lambda.StartWithOptions(func(invocation context.Context, event job.Event) (Outcome, error) {
+		h.busy.Add(1)
+		defer h.busy.Add(-1)
+		invocation, end := context.WithCancelCause(invocation)
+		defer end(nil)
+		defer context.AfterFunc(ctx, func() { end(errStopping) })()
+		return h.handle(invocation, event)
+	})
+}
+
+type jobHandler struct {
+	env       *Env
+	jobs      *jobstore.Store
+	operation job.Operation
+	run       func(context.Context, *Run) error
+	busy      atomic.Int32
+}
+
+// handle runs one job to its end. The error is for the caller's log: that of a job which could not be had, or was lost. A
+// job that fails is no error here, for its row says so.
+func (h *jobHandler) handle(ctx context.Context, event job.Event) (Outcome, error) {
+	if event.JobID <= 0 {
+		return Outcome{}, errors.New(`a job's event is {"job_id":N} or {"job_id":N,"attempt":A}`)
+	}
+	claim, err := h.claim(ctx, event)
+	if err != nil {
+		return Outcome{}, err
+	}
+	log := h.env.Log.With("job", claim.JobID, "operation", h.operation.Name, "attempt", claim.Attempt)
+	log.Info("job started")
+	recorder := h.jobs.Record(ctx, claim)
+	defer recorder.Close()
+	run := &Run{OverlayID: claim.OverlayID, recorder: recorder}
+	end, err := h.end(recorder, run, h.guarded(recorder.Context(), run))
+	if err != nil {
+		log.Error("job lost", "error", err.Error())
+		return Outcome{}, err
+	}
+	log.Info("job ended", "state", end.State, "error", end.Error)
+	end.JobID = claim.JobID
+	return end, nil
+}
+
+func (h *jobHandler) claim(ctx context.Context, event job.Event) (jobstore.Claim, error) {
+	if event.Attempt != 0 {
+		return h.jobs.Resume(ctx, event.JobID, event.Attempt, h.operation)
+	}
+	host, _ := os.Hostname()
+	return h.jobs.ClaimJob(ctx, fmt.Sprintf("%s on %s, process %d", h.operation.Function, host, os.Getpid()), event.JobID, h.operation)
+}
+
+// guarded makes a panic of the run an error: the job fails now instead of being run again as if its machine had died.
+func (h *jobHandler) guarded(ctx context.Context, run *Run) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.env.Log.Error("job panicked", "panic", fmt.Sprint(p), "stack", stack())
+			err = errors.New("a fault of left4me; the log of the host agent has the details")
+		}
+	}()
+	return h.run(ctx, run)
+}
+
+// end writes how a run ended. What it returned counts more than why its context ended: a run that was done before it saw a
+// cancel has succeeded.
+func (h *jobHandler) end(r *jobstore.Recorder, run *Run, result error) (Outcome, error) {
+	switch cause := context.Cause(r.Context()); {
+	case result == nil:
+		err := r.Finish(job.Succeeded, "", run.success)
+		if err == nil {
+			return Outcome{State: job.Succeeded}, nil
+		}
+		if errors.Is(err, jobstore.ErrLost) {
+			return Outcome{}, err
+		}
+		result = err
+	case errors.Is(cause, jobstore.ErrLost):
+		return Outcome{}, cause
+	case errors.Is(cause, jobstore.ErrCancelled):
+		run.Warnf("cancelled")
+		return Outcome{State: job.Cancelled}, r.Finish(job.Cancelled, "", nil)
+	case cause != nil:
+		run.Warnf("interrupted (%v); it goes on later", cause)
+		return Outcome{State: job.Running}, r.HandBack()
+	}
+	return Outcome{State: job.Failed, Error: result.Error()}, r.Finish(job.Failed, result.Error(), nil)
+}

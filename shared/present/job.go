@@ -1,0 +1,67 @@
+// Package present fills the views that several functions show from rows: lists, the page of an overlay, jobs. What a page
+// looks like is the templates' business, what rows mean the nouns'.
+package present
+
+import (
+	"errors"
+
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/problem"
+	"left4me/shared/web"
+	view "left4me/templates/job"
+)
+
+// Summary is a job as lists and strips show it.
+func Summary(j jobstore.Job) view.Summary {
+	return view.Summary{
+		ID:          j.ID,
+		Operation:   j.Operation,
+		State:       string(j.State),
+		OverlayID:   j.OverlayID,
+		OverlayName: j.OverlayName,
+		AskedBy:     j.UserName,
+		Created:     j.CreatedAt,
+		Started:     j.StartedAt,
+		Finished:    j.FinishedAt,
+	}
+}
+
+// Progress is how far a job is.
+func Progress(j jobstore.Job) view.Progress {
+	return view.Progress{
+		ItemsDone:  int(j.Progress.ItemsDone),
+		ItemsTotal: int(j.Progress.ItemsTotal),
+		BytesDone:  j.Progress.BytesDone,
+		BytesTotal: j.Progress.BytesTotal,
+		Current:    j.Progress.Current,
+	}
+}
+
+// Lines are log lines as a page shows them.
+func Lines(lines []jobstore.Line) []view.Line {
+	shown := make([]view.Line, len(lines))
+	for i, l := range lines {
+		shown[i] = view.Line{Seq: l.Seq, At: l.At, Stderr: l.Stream == job.Stderr, Text: l.Text}
+	}
+	return shown
+}
+
+// VisibleJob returns the job that the path's {id} names if the visitor may see it (P38), which is also who may cancel it;
+// the error is a problem: 404, or 403.
+func VisibleJob(v *web.Visit, jobs *jobstore.Store) (jobstore.Job, error) {
+	id, err := v.ID("id")
+	if err != nil {
+		return jobstore.Job{}, err
+	}
+	j, err := jobs.Get(v.Context(), id)
+	switch {
+	case errors.Is(err, jobstore.ErrNotFound):
+		return jobstore.Job{}, problem.NotFound("There is no job %d.", id)
+	case err != nil:
+		return jobstore.Job{}, err
+	case !v.User.Admin && !j.Concerns(v.User.ID):
+		return jobstore.Job{}, problem.Forbidden("This job belongs to somebody else.")
+	}
+	return j, nil
+}

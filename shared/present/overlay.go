@@ -1,0 +1,146 @@
+package present
+
+import (
+	"net/http"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+	"left4me/shared/web"
+	"left4me/shared/workshop"
+	view "left4me/templates/overlay"
+)
+
+// OverlayList fills the list of overlays.
+type OverlayList struct {
+	Overlays *overlay.Store
+}
+
+// View is the list for a visitor, with an empty form.
+func (p OverlayList) View(w http.ResponseWriter, v *web.Visit) (view.ListView, error) {
+	all, err := p.Overlays.List(v.Context(), v.User)
+	if err != nil {
+		return view.ListView{}, err
+	}
+	list := view.ListView{Frame: v.Frame(w)}
+	for _, o := range all {
+		list.Overlays = append(list.Overlays, view.Row{ID: o.ID, Name: o.Name, Type: string(o.Type), Owner: o.OwnerName, Build: build(o)})
+	}
+	for _, t := range overlay.Types(v.User) {
+		list.Create.Types = append(list.Create.Types, string(t))
+	}
+	return list, nil
+}
+
+func build(o overlay.Overlay) view.Build {
+	return view.Build{Status: o.LastBuildStatus, At: o.LastBuildAt}
+}
+
+// OverlayPage fills the page of one overlay and its fragments.
+type OverlayPage struct {
+	items    *workshop.Store
+	jobs     *jobstore.Store
+	examples []string
+}
+
+// NewOverlayPage returns the page on d. Examples are texts to paste, for an overlay that is empty.
+func NewOverlayPage(d *db.DB, now func() time.Time, examples []string) OverlayPage {
+	return OverlayPage{items: workshop.NewStore(d, now), jobs: jobstore.New(d), examples: examples}
+}
+
+// View is the page for a visitor who may see o. Of the overlay's jobs it shows one that is at work or waits, else the one
+// with the id seen, so that a page that has shown it learns how it ended.
+func (p OverlayPage) View(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, seen int64) (view.ShowView, error) {
+	items, err := p.items.OfOverlay(v.Context(), o.ID)
+	if err != nil {
+		return view.ShowView{}, err
+	}
+	show := view.ShowView{
+		Frame:    v.Frame(w),
+		ID:       o.ID,
+		Name:     o.Name,
+		Type:     string(o.Type),
+		Owner:    o.OwnerName,
+		Path:     "overlays/" + o.Path(),
+		Build:    build(o),
+		CanEdit:  o.EditableBy(v.User) && o.Type == overlay.Workshop,
+		CanBuild: o.EditableBy(v.User),
+	}
+	for _, i := range items {
+		show.Items = append(show.Items, item(i))
+	}
+	for _, e := range p.examples {
+		show.Examples = append(show.Examples, e)
+	}
+	return show, p.live(v, o, seen, &show)
+}
+
+func item(i workshop.Item) view.Item {
+	shown := view.Item{
+		ID:         i.ID,
+		SteamID:    i.SteamID,
+		Title:      i.Title,
+		PreviewURL: i.PreviewURL,
+		Size:       i.FileSize,
+		Downloaded: i.DownloadedAt,
+		State:      i.State(),
+	}
+	if i.Updated > 0 {
+		shown.Updated = time.Unix(i.Updated, 0)
+	}
+	return shown
+}
+
+// live adds the job that the page tells about: the one at work rather than one that waits behind it.
+func (p OverlayPage) live(v *web.Visit, o overlay.Overlay, seen int64, show *view.ShowView) error {
+	jobs, err := p.jobs.LiveOfOverlay(v.Context(), o.ID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(jobs) > 0:
+		j := jobs[len(jobs)-1]
+		show.Live = view.Live{Job: Summary(j), Progress: Progress(j)}
+		show.Build.Active, show.Build.JobID = string(j.State), j.ID
+	case seen != 0:
+		j, err := p.jobs.Get(v.Context(), seen)
+		if err != nil || j.OverlayID != o.ID {
+			return nil // a number that somebody made up
+		}
+		show.Live = view.Live{Job: Summary(j), Progress: Progress(j)}
+	}
+	return nil
+}
+
+// Changed answers a form that changed what o holds: a new table for htmx, a redirect to the page otherwise (P16).
+func (p OverlayPage) Changed(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, done view.Outcome) error {
+	if !v.Fragment() {
+		return v.Redirect(w, route.OverlayShow.URL(o.ID), done.Sentence())
+	}
+	show, err := p.View(w, v, o, 0)
+	if err != nil {
+		return err
+	}
+	show.Outcome = done
+	return v.Render(w, http.StatusOK, view.Changed(show))
+}
+
+// Removed is the outcome of taking an item out.
+func Removed(i workshop.Item, jobID int64) view.Outcome {
+	shown := item(i)
+	return view.Outcome{Removed: &shown, JobID: jobID}
+}
+
+// Added is the outcome of an import.
+func Added(a workshop.Added) view.Outcome {
+	return view.Outcome{
+		Added:       a.New,
+		Already:     a.Already,
+		Unavailable: len(a.Unavailable),
+		Collections: a.Collections,
+		Skipped:     a.Skipped,
+		JobID:       a.JobID,
+	}
+}

@@ -1,0 +1,108 @@
+package settings_test
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"left4me/shared/settings"
+)
+
+func load(env map[string]string) (settings.Settings, error) {
+	return settings.Load(func(name string) string { return env[name] })
+}
+
+func TestDefaults(t *testing.T) {
+	s, err := load(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string][2]string{
+		"root":     {s.Root, "/var/lib/left4me"},
+		"database": {s.DatabaseURL, "file:/var/lib/left4me/left4me.db"},
+		"listen":   {s.Listen, "127.0.0.1:8080"},
+		"public":   {s.PublicURL.String(), "http://127.0.0.1:8080"},
+		"api":      {s.SteamAPIURL, "https://api.steampowered.com"},
+		"cache":    {s.CacheDir(), "/var/lib/left4me/workshop_cache"},
+		"overlays": {s.OverlaysDir(), "/var/lib/left4me/overlays"},
+	} {
+		if c[0] != c[1] {
+			t.Errorf("%s = %q, want %q", what, c[0], c[1])
+		}
+	}
+	if s.DownloadParallel != 8 {
+		t.Errorf("parallel = %d", s.DownloadParallel)
+	}
+}
+
+func TestOneSentenceForEachThatIsWrong(t *testing.T) {
+	wrong := map[string]string{
+		settings.DatabaseURL:      "postgres://x",
+		settings.Listen:           "8080",
+		settings.PublicURL:        "left4me.example.org/path",
+		settings.SteamAPIURL:      "steam",
+		settings.SteamCDNHosts:    "https://cdn",
+		settings.DownloadParallel: "0",
+	}
+	_, err := load(wrong)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(wrong) {
+		t.Errorf("%d sentences for %d mistakes:\n%v", len(lines), len(wrong), err)
+	}
+	for name, value := range wrong {
+		one, err := load(map[string]string{name: value})
+		if err == nil || !strings.HasPrefix(err.Error(), name+": ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s=%s: %v, %v", name, value, one, err)
+		}
+	}
+	for _, value := range []string{"-1", "65", "eight", "8.0"} {
+		if _, err := load(map[string]string{settings.DownloadParallel: value}); err == nil {
+			t.Errorf("%s items at once: no error", value)
+		}
+	}
+}
+
+func TestAnEmptyListenHostIsStillAnAddressForBrowsers(t *testing.T) {
+	for listen, want := range map[string]string{
+		":9000":        "http://127.0.0.1:9000",
+		"0.0.0.0:9000": "http://127.0.0.1:9000",
+		"[::1]:9000":   "http://[::1]:9000",
+		"host:9000":    "http://host:9000",
+	} {
+		s, err := load(map[string]string{settings.Listen: listen})
+		if err != nil || s.PublicURL.String() != want {
+			t.Errorf("listen on %s: public %s, %v, want %s", listen, s.PublicURL, err, want)
+		}
+	}
+}
+
+// A function must see the same settings as the process that started it, wherever it runs.
+func TestEnvironIsComplete(t *testing.T) {
+	env := map[string]string{
+		settings.Root:              "/srv/left4me",
+		settings.DatabaseURL:       "libsql://db.example.org",
+		settings.DatabaseAuthToken: "secret",
+		settings.Listen:            "127.0.0.1:9",
+		settings.PublicURL:         "https://Left4me.example.org/",
+		settings.SteamAPIURL:       "http://127.0.0.1:1",
+		settings.SteamCDNHosts:     "127.0.0.1:1",
+		settings.DownloadParallel:  "3",
+		settings.Examples:          "1\n2",
+	}
+	first, err := load(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := map[string]string{}
+	for _, e := range first.Environ() {
+		name, value, _ := strings.Cut(e, "=")
+		passed[name] = value
+	}
+	env[settings.PublicURL] = "https://left4me.example.org"
+	if !maps.Equal(passed, env) {
+		t.Errorf("passed on %v, want %v", passed, env)
+	}
+}

@@ -1,0 +1,236 @@
+package workshop_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/shared/account"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/problem"
+	"left4me/shared/steam"
+	"left4me/shared/steam/steamtest"
+	"left4me/shared/workshop"
+)
+
+type world struct {
+	*workshop.Import
+	steam    *steamtest.Server
+	db       *db.DB
+	overlays *overlay.Store
+	anna     account.User
+	overlay  overlay.Overlay
+}
+
+func setUp(t *testing.T, text string) world {
+	t.Helper()
+	stand := steamtest.Start(t, text)
+	d := dbtest.New(t)
+	w := world{
+		Import: &workshop.Import{
+			Steam: steam.NewClient(steam.Config{URL: stand.URL}),
+			Items: workshop.NewStore(d, time.Now),
+			Jobs:  jobstore.New(d),
+			DB:    d,
+		},
+		steam:    stand,
+		db:       d,
+		overlays: overlay.NewStore(d, time.Now),
+	}
+	var err error
+	if w.anna, err = account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", false); err != nil {
+		t.Fatal(err)
+	}
+	w.overlay = w.make(t, "maps")
+	return w
+}
+
+func (w world) make(t *testing.T, name string) overlay.Overlay {
+	t.Helper()
+	id, err := w.overlays.Create(t.Context(), w.db, w.anna, name, overlay.Workshop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := w.overlays.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func (w world) held(t *testing.T, o overlay.Overlay) []string {
+	t.Helper()
+	items, err := w.Items.OfOverlay(t.Context(), o.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{}
+	for _, i := range items {
+		ids = append(ids, i.SteamID)
+	}
+	return ids
+}
+
+func (w world) builds(t *testing.T) (n int) {
+	t.Helper()
+	if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay'`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T) {
+	w := setUp(t, "item 1 title=One\nitem 2\nitem 3\n")
+	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"2", "1"}, workshop.Auto)
+	if err != nil || a.New != 2 || a.Already != 0 || a.JobID == 0 {
+		t.Fatalf("Add = %+v, %v", a, err)
+	}
+	again, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1", "3", "2"}, workshop.Auto)
+	if err != nil || again.New != 1 || again.Already != 2 || again.JobID != a.JobID {
+		t.Errorf("Add = %+v, %v, want one new one and the queued build %d", again, err, a.JobID)
+	}
+	if got := w.held(t, w.overlay); !slices.Equal(got, []string{"1", "2", "3"}) && !slices.Equal(got, []string{"2", "1", "3"}) {
+		t.Errorf("the overlay holds %v", got)
+	}
+	w.steam.Forget()
+	none, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1"}, workshop.Items)
+	if err != nil || none.New != 0 || none.Already != 1 || none.JobID != 0 {
+		t.Errorf("Add of what is there = %+v, %v", none, err)
+	}
+	if w.steam.Count("details") != 0 {
+		t.Error("Steam was asked about an item that is there already")
+	}
+	if w.builds(t) != 1 {
+		t.Errorf("%d builds, want one", w.builds(t))
+	}
+}
+
+// Whatever is wrong with a batch, nothing of it is added.
+func TestAddIsAllOrNothing(t *testing.T) {
+	text := "item 1\nitem 2 app=730 title=\"Dust II\"\nitem 3 result=9\ncollection 80 children=1,2\ncollection 90\n" +
+		"collection 70 children=71\ncollection 71 children=72\ncollection 72 children=73\ncollection 73 children=74\n" +
+		"collection 74 children=75\ncollection 75 children=76\ncollection 76 children=77\ncollection 77 children=1\n"
+	for name, c := range map[string]struct {
+		ids    []string
+		mode   workshop.Mode
+		fault  string
+		status int
+		says   string
+	}{
+		"another game's item":        {[]string{"1", "2"}, workshop.Auto, "", http.StatusBadRequest, "Item 2 (“Dust II”)"},
+		"nothing that exists":        {[]string{"3", "404"}, workshop.Auto, "", http.StatusBadRequest, "none of these 2 items"},
+		"one that does not exist":    {[]string{"404"}, workshop.Auto, "", http.StatusBadRequest, "no item 404"},
+		"a collection with one":      {[]string{"80"}, workshop.Auto, "", http.StatusBadRequest, "Item 2"},
+		"an empty collection":        {[]string{"90"}, workshop.Auto, "", http.StatusBadRequest, "holds no items"},
+		"nested too deep":            {[]string{"70"}, workshop.Auto, "", http.StatusBadRequest, "nested more than 5 deep"},
+		"no collection":              {[]string{"1"}, workshop.Collections, "", http.StatusBadRequest, "1 is not a collection"},
+		"a mode that does not exist": {[]string{"1"}, "collections", "", http.StatusBadRequest, "input mode"},
+		"Steam is down":              {[]string{"1"}, workshop.Items, "api status=400", http.StatusBadGateway, "steam api error: steam answered 400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := setUp(t, text+c.fault)
+			a, err := w.Add(t.Context(), w.anna, w.overlay, c.ids, c.mode)
+			p, ok := problem.As(err)
+			if !ok || p.Status != c.status || !strings.Contains(p.Sentence, c.says) {
+				t.Errorf("Add = %+v, %v, want %d with %q", a, err, c.status, c.says)
+			}
+			if held := w.held(t, w.overlay); len(held) != 0 || w.builds(t) != 0 {
+				t.Errorf("the overlay holds %v and has %d builds", held, w.builds(t))
+			}
+		})
+	}
+}
+
+func TestAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T) {
+	w := setUp(t, "item 1\nitem 2 result=9\nitem 3 trap=true\nitem 4\ndetails omit=4\n")
+	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1", "2", "3", "4"}, workshop.Auto)
+	if err != nil || a.New != 4 || !slices.Equal(a.Unavailable, []string{"2", "3", "4"}) {
+		t.Fatalf("Add = %+v, %v", a, err)
+	}
+	items, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"", "steam result 9", "steam offers no direct download for this item", "steam returned no entry for this item"}
+	for i, item := range items {
+		if item.LastError != want[i] || (item.FileURL == "") != (want[i] != "") {
+			t.Errorf("item %s: last_error %q, file_url %q", item.SteamID, item.LastError, item.FileURL)
+		}
+	}
+}
+
+func TestCollectionsBecomeTheirItems(t *testing.T) {
+	w := setUp(t, "item 1\nitem 2\nitem 3\nitem 4\ncollection 10 children=1,11,2\ncollection 11 children=3,10,12\ncollection 12 children=2,11\n")
+	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"4", "10", "1"}, workshop.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.New != 4 || a.Collections != 3 || a.FromCollections != 3 {
+		t.Errorf("Add = %+v", a)
+	}
+	if held := w.held(t, w.overlay); len(held) != 4 {
+		t.Errorf("the overlay holds %v", held)
+	}
+}
+
+// An item is shared: what an import learns about it concerns everybody who holds it, and only them.
+func TestAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T) {
+	w := setUp(t, "item 1\nitem 2\nitem 3\n")
+	others, bystander := w.make(t, "others"), w.make(t, "bystander")
+	for o, id := range map[overlay.Overlay]string{others: "1", bystander: "2"} {
+		if _, err := w.Add(t.Context(), w.anna, o, []string{id}, workshop.Items); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.db.ExecContext(t.Context(), `DELETE FROM jobs`); err != nil {
+		t.Fatal(err)
+	}
+	w.steam.Tell(t, "update 1 size=70KiB")
+	if _, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1", "3"}, workshop.Items); err != nil {
+		t.Fatal(err)
+	}
+	var built []int64
+	rows, err := w.db.QueryContext(t.Context(), `SELECT overlay_id FROM jobs ORDER BY overlay_id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		built = append(built, id)
+	}
+	if want := []int64{w.overlay.ID, others.ID}; rows.Err() != nil || !slices.Equal(built, want) {
+		t.Errorf("builds of %v, %v, want %v", built, rows.Err(), want)
+	}
+}
+
+func TestRemoveLeavesTheItemToOthers(t *testing.T) {
+	w := setUp(t, "item 1\n")
+	if _, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1"}, workshop.Items); err != nil {
+		t.Fatal(err)
+	}
+	items, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i, err := w.Items.Remove(t.Context(), w.db, w.overlay.ID, items[0].ID); err != nil || i.SteamID != "1" {
+		t.Errorf("Remove = %v, %v", i, err)
+	}
+	if _, err := w.Items.Remove(t.Context(), w.db, w.overlay.ID, items[0].ID); err == nil {
+		t.Error("removing it again is no error")
+	} else if p, ok := problem.As(err); !ok || p.Status != http.StatusNotFound {
+		t.Errorf("removing it again: %v, want a 404", err)
+	}
+	var rows int
+	if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM workshop_items`).Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("%d items are left, %v", rows, err)
+	}
+}
