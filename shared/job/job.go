@@ -33,12 +33,13 @@ const (
 	Stderr Stream = "stderr"
 )
 
-// Lock is one claim on a resource. Two jobs may not run together if they share a resource and one of them writes it.
+// Lock is one claim on a resource. Two jobs may not run together if they share a resource and one of them writes it. The
+// JSON form is that of jobs.locks.
 type Lock struct {
 	// Resource is `game`, `overlay:N` or `server:N`.
-	Resource string
+	Resource string `json:"resource"`
 	// Write is false for a lock that many jobs may hold at once.
-	Write bool
+	Write bool `json:"write"`
 }
 
 // Subject says what a job is about. Fields that an operation does not need are zero.
@@ -56,7 +57,7 @@ type Operation struct {
 	// Function is the folder below functions/ of the program that runs it; empty for an operation whose function is not
 	// part of left4me yet, which nobody can enqueue.
 	Function string
-	// Attempts is how many processes may die of one job before it fails with `worker lost`.
+	// Attempts is how many processes may be lost to one job; with the last of them it fails with `worker lost`.
 	Attempts int
 	// Lease is how long a process may be silent before it counts as dead.
 	Lease time.Duration
@@ -64,6 +65,9 @@ type Operation struct {
 	TimeLimit time.Duration
 	// Patience is how long a job waits before it holds back newer jobs that it could not run beside; zero never does.
 	Patience time.Duration
+	// Coalesce are the states in which a job is returned instead of enqueueing a second one about the same overlay (or, for
+	// an operation about none, a second one at all). The database's unique indexes have the last word.
+	Coalesce []State
 	// Locks says what a run holds, for one subject.
 	Locks func(Subject) []Lock
 }
@@ -100,11 +104,17 @@ func onServerWithOverlays(s Subject) []Lock {
 	return locks
 }
 
+var (
+	// waiting leaves a running job out: a change made after its start must not be lost (P34).
+	waiting = []State{Queued}
+	live    = []State{Queued, Running, Cancelling}
+)
+
 // The operations of product.md P33. Those without a function come with the game servers.
 var (
 	Install              = Operation{Name: "install", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Locks: alone}
-	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Locks: alone}
-	BuildOverlay         = Operation{Name: "build_overlay", Function: "build-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onOverlay}
+	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
+	BuildOverlay         = Operation{Name: "build_overlay", Function: "build-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: waiting, Locks: onOverlay}
 	DeleteOverlay        = Operation{Name: "delete_overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onOverlay}
 	ServerInit           = Operation{Name: "server_init", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}
 	ServerStart          = Operation{Name: "server_start", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}

@@ -85,6 +85,8 @@ CREATE TABLE jobs (
 	attempt     INTEGER NOT NULL DEFAULT 0 CHECK (attempt >= 0),
 	-- how many of its processes were lost
 	lost        INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0),
+	-- what a run of it holds (P33): [{"resource":"game","write":false},…]
+	locks       TEXT    NOT NULL CHECK (json_array_length(locks) > 0),
 	worker      TEXT    NOT NULL DEFAULT '',
 	-- until when the owner's word is not needed; 0: handed back, free to be taken over
 	lease_until INTEGER,
@@ -106,7 +108,9 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX uq_jobs_queued_build ON jobs (overlay_id) WHERE operation = 'build_overlay' AND state = 'queued';
 CREATE UNIQUE INDEX uq_jobs_live_refresh ON jobs (operation)
 	WHERE operation = 'refresh_workshop_items' AND state IN ('queued', 'running', 'cancelling');
-CREATE INDEX ix_jobs_queued ON jobs (created_at, id) WHERE state = 'queued';
+CREATE INDEX ix_jobs_queued ON jobs (created_at, id, operation) WHERE state = 'queued';
+CREATE INDEX ix_jobs_queued_operation ON jobs (operation, created_at) WHERE state = 'queued';
+CREATE INDEX ix_jobs_live ON jobs (overlay_id, operation) WHERE finished_at IS NULL;
 CREATE INDEX ix_jobs_active ON jobs (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX ix_jobs_user ON jobs (user_id, id);
 CREATE INDEX ix_jobs_overlay ON jobs (overlay_id, id);
@@ -121,7 +125,15 @@ CREATE TABLE job_locks (
 ) WITHOUT ROWID;
 CREATE INDEX ix_job_locks_held ON job_locks (resource, write) WHERE held = 1;
 
--- The locks follow the state in the same statement, so that a claim is one statement wherever the database is.
+-- The locks come with the job and follow its state in the same statement, so that no job is ever seen without its locks,
+-- and enqueueing and claiming are one statement each, wherever the database is.
+-- +goose StatementBegin
+CREATE TRIGGER tr_jobs_lock AFTER INSERT ON jobs
+BEGIN
+	INSERT INTO job_locks (job_id, resource, write)
+	SELECT NEW.id, value ->> 'resource', MAX(value ->> 'write') FROM json_each(NEW.locks) GROUP BY 2;
+END;
+-- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER tr_jobs_hold AFTER UPDATE OF state ON jobs WHEN OLD.state = 'queued' AND NEW.state = 'running'
 BEGIN

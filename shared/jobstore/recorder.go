@@ -1,0 +1,335 @@
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/job"
+)
+
+const (
+	// flushEvery is how long a line may wait for others to be written with it.
+	flushEvery = 200 * time.Millisecond
+	// Asking whether to stop is a read, which costs microseconds on a file and a round trip on a server.
+	watchFile   = 200 * time.Millisecond
+	watchServer = 2 * time.Second
+
+	// maxPending bounds the lines that wait for a database that is away; batchBytes one statement. A line costs its text and
+	// lineCost.
+	maxPending = 4 << 20
+	batchBytes = 256 << 10
+	lineCost   = 64
+)
+
+// Recorder is what a job's process says about its run: log lines and progress, which it collects and writes a few times a
+// second. It keeps the lease renewed, and ends Context with the cause ErrCancelled when somebody asks the job to stop, and
+// with ErrLost when the job is not this process's any more. While the database is busy or away it keeps what it has and
+// tries again, as long as the lease lasts. It is safe for concurrent use, and none of its methods but Flush and those that
+// end it waits for the database.
+type Recorder struct {
+	store *Store
+	claim Claim
+
+	// ctx is the job's. hold is what the database is talked to with: it ends with the lease or the recorder, not with ctx.
+	ctx     context.Context
+	stop    context.CancelCauseFunc
+	hold    context.Context
+	release context.CancelCauseFunc
+	expiry  *time.Timer
+	loops   sync.WaitGroup
+
+	// writing is held by the one who writes to the database; ended and renewed are its.
+	writing sync.Mutex
+	ended   bool
+	renewed time.Time
+
+	mu       sync.Mutex
+	lines    []Line
+	pending  int // the cost of lines
+	omitted  int
+	seq      int64
+	progress Progress
+	changed  bool  // progress, since it was written
+	trouble  error // what the newest write failed with
+}
+
+// errEnded is the cause of hold when the recorder ended in good order.
+var errEnded = errors.New("the recorder has ended")
+
+// Record begins to record the run of c, whose lease must have been begun just now (Claim, ClaimJob, Resume). ctx bounds the
+// run, not the recording: an outcome is written after ctx has ended, too. The caller ends the recorder with Finish or
+// HandBack, or else with Close.
+func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
+	r := &Recorder{store: s, claim: c, seq: c.LastSeq}
+	r.ctx, r.stop = context.WithCancelCause(ctx)
+	r.hold, r.release = context.WithCancelCause(context.WithoutCancel(ctx))
+	r.renewed = db.Time(c.LeaseUntil).Add(-c.Operation.Lease)
+	r.expiry = time.AfterFunc(r.left(r.renewed), r.expire)
+	watchEvery := watchServer
+	if s.DB.Embedded() {
+		watchEvery = watchFile
+	}
+	r.loops.Go(func() { r.loop(watchEvery, r.watch) })
+	r.loops.Go(func() { r.loop(flushEvery, r.flush) })
+	return r
+}
+
+// Context is the context of the run. context.Cause tells why it ended.
+func (r *Recorder) Context() context.Context { return r.ctx }
+
+// left is how long a lease that was begun at the given time may still be relied on. A sixth of it is kept back, so that this
+// process has stopped when the next one starts.
+func (r *Recorder) left(begun time.Time) time.Duration {
+	lease := r.claim.Operation.Lease
+	return begun.Add(lease - lease/6).Sub(r.store.Now())
+}
+
+func (r *Recorder) expire() {
+	r.mu.Lock()
+	trouble := r.trouble
+	r.mu.Unlock()
+	if trouble != nil {
+		r.lose(fmt.Errorf("%w: the lease could not be renewed: %w", ErrLost, trouble))
+		return
+	}
+	r.lose(fmt.Errorf("%w: this process did not come to renew the lease", ErrLost))
+}
+
+// lose ends both contexts; the first cause stays.
+func (r *Recorder) lose(cause error) {
+	r.stop(cause)
+	r.release(cause)
+}
+
+// loop does something now and then until the recorder ends or has lost the job.
+func (r *Recorder) loop(every time.Duration, do func() error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.hold.Done():
+			return
+		case <-tick.C:
+		}
+		err := do()
+		if errors.Is(err, ErrLost) {
+			r.lose(err)
+			return
+		}
+	}
+}
+
+func (r *Recorder) watch() error {
+	cancelling, err := r.store.Cancelling(r.hold, r.claim)
+	if cancelling {
+		r.stop(ErrCancelled)
+	}
+	return err
+}
+
+// Log adds text to the job's log, a line for each of its lines. When too much waits to be written, lines are left out, and a
+// line says how many.
+func (r *Recorder) Log(stream job.Stream, text string) {
+	now := r.store.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		line = clean(strings.TrimSuffix(line, "\r"), maxLine)
+		if r.pending+len(line)+lineCost > maxPending {
+			r.omitted++
+			continue
+		}
+		r.add(Line{Stream: stream, At: now, Text: line})
+	}
+}
+
+// add needs mu.
+func (r *Recorder) add(l Line) {
+	r.seq++
+	l.Seq = r.seq
+	r.lines = append(r.lines, l)
+	r.pending += len(l.Text) + lineCost
+}
+
+// Progress replaces what is known of how far the run has come.
+func (r *Recorder) Progress(p Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.progress != p {
+		r.progress, r.changed = p, true
+	}
+}
+
+// Flush writes what waits. The error is ErrLost when the job is lost; after any other, what could not be written is kept.
+func (r *Recorder) Flush() error {
+	err := r.flush()
+	if errors.Is(err, ErrLost) {
+		r.lose(err)
+	}
+	return err
+}
+
+func (r *Recorder) flush() error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if r.ended {
+		return nil
+	}
+	for {
+		batch := r.batch(batchBytes)
+		if len(batch) == 0 {
+			break
+		}
+		if err := r.store.Log(r.hold, r.claim, batch); err != nil {
+			r.mu.Lock()
+			r.trouble = err
+			r.mu.Unlock()
+			return r.because(err)
+		}
+		r.written(len(batch))
+	}
+	r.mu.Lock()
+	progress, changed := r.progress, r.changed
+	r.changed = false
+	r.mu.Unlock()
+	now := r.store.Now()
+	var err error
+	switch {
+	case changed:
+		_, err = r.store.Progress(r.hold, r.claim, progress)
+	case now.Sub(r.renewed) >= r.claim.Operation.Lease/3:
+		_, err = r.store.Renew(r.hold, r.claim)
+	default:
+		return nil
+	}
+	r.mu.Lock()
+	r.changed = r.changed || changed && err != nil
+	r.trouble = err
+	r.mu.Unlock()
+	if err != nil {
+		return r.because(err)
+	}
+	r.renewed = now
+	r.expiry.Reset(r.left(now))
+	return nil
+}
+
+// batch returns the lines that are next, up to a cost of limit but at least one; they stay until written.
+func (r *Recorder) batch(limit int) []Line {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.omitted > 0 {
+		r.add(Line{Stream: job.Stderr, At: r.store.Now(), Text: fmt.Sprintf("%d log lines were left out: the database did not take them in time", r.omitted)})
+		r.omitted = 0
+	}
+	n, cost := 0, 0
+	for n < len(r.lines) && (n == 0 || cost+len(r.lines[n].Text)+lineCost <= limit) {
+		cost += len(r.lines[n].Text) + lineCost
+		n++
+	}
+	return r.lines[:n:n]
+}
+
+func (r *Recorder) written(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.lines[:n] {
+		r.pending -= len(l.Text) + lineCost
+	}
+	r.lines = r.lines[n:]
+	if len(r.lines) == 0 {
+		r.lines = nil
+	}
+}
+
+// because makes an error of the database the loss of the job if that is what ended the statement.
+func (r *Recorder) because(err error) error {
+	if cause := context.Cause(r.hold); err != nil && errors.Is(cause, ErrLost) {
+		return cause
+	}
+	return err
+}
+
+// Finish writes what waits and ends the job and the recorder: see Ending for the outcome, its error and inTx, which may be
+// nil. While the database is busy or away it tries again until the lease is over. An error of inTx is returned as it is and
+// leaves job and recorder as they are, so that the caller can finish in another way; ErrLost means that nothing was written.
+func (r *Recorder) Finish(outcome job.State, errText string, inTx func(ctx context.Context, q db.Querier) error) error {
+	for {
+		again, err := r.finish(outcome, errText, inTx)
+		if !again {
+			return err
+		}
+		select {
+		case <-r.hold.Done():
+			return r.because(err)
+		case <-time.After(flushEvery):
+		}
+	}
+}
+
+func (r *Recorder) finish(outcome job.State, errText string, inTx func(ctx context.Context, q db.Querier) error) (again bool, err error) {
+	if err := r.Flush(); err != nil {
+		return !errors.Is(err, ErrLost), err
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if r.ended {
+		return false, jobError("finish", r.claim.JobID, errEnded)
+	}
+	e := Ending{State: outcome, Error: errText, Lines: r.batch(2 * maxPending)}
+	var refused error
+	if inTx != nil {
+		e.InTx = func(ctx context.Context, q db.Querier) error {
+			refused = inTx(ctx, q)
+			return refused
+		}
+	}
+	if err := r.because(r.store.Finish(r.hold, r.claim, e)); err != nil {
+		if errors.Is(err, ErrLost) {
+			r.lose(err)
+			return false, err
+		}
+		away := refused == nil || db.IsBusy(refused) || db.IsStreamGone(refused)
+		return away && outcome.Ended(), err
+	}
+	r.written(len(e.Lines))
+	r.end()
+	return false, nil
+}
+
+// HandBack writes what waits, gives the job back (Store.HandBack) and ends the recorder.
+func (r *Recorder) HandBack() error {
+	defer r.Close()
+	if err := r.Flush(); errors.Is(err, ErrLost) {
+		return err
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if err := r.store.HandBack(r.hold, r.claim); err != nil {
+		return r.because(err)
+	}
+	r.end()
+	return nil
+}
+
+// end needs writing.
+func (r *Recorder) end() {
+	r.ended = true
+	r.expiry.Stop()
+	r.lose(errEnded)
+}
+
+// Close ends the recorder, with a last attempt to write what waits, and leaves the job as it is. It does nothing after Finish
+// or HandBack. When it returns, the recorder's goroutines are gone.
+func (r *Recorder) Close() {
+	_ = r.Flush() // if it does not work now, nobody is left to try again
+	r.writing.Lock()
+	r.end()
+	r.writing.Unlock()
+	r.loops.Wait()
+}
