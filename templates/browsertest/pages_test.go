@@ -96,7 +96,7 @@ func show(id int64, state string) job.ShowView {
 	switch state {
 	case "failed":
 		v.Result = "2 of 12 items could not be downloaded"
-		v.Failures = []job.Line{log[4], {Stderr: true, Text: strings.Repeat("long", 90)}}
+		v.Failures = []job.Line{log[3], {Stderr: true, Text: strings.Repeat("long", 90)}}
 	case "succeeded":
 		v.Result = "downloaded=3 cached=9 skipped=0 created=12 removed=0 unchanged=0 errors=0"
 	}
@@ -210,6 +210,7 @@ func answer(w http.ResponseWriter, r *http.Request, c templ.Component) {
 // TestEveryPageIsWellInABrowser keeps contrast, labels, widths and the security policy right on every page, in both
 // colour schemes, on a desk and on a phone. With SCREENSHOTS set to a directory, it leaves a picture of each there.
 func TestEveryPageIsWellInABrowser(t *testing.T) {
+	t.Parallel()
 	browser := browsertest.Start(t)
 	pictures := os.Getenv("SCREENSHOTS")
 	var pages map[string]templ.Component
@@ -224,6 +225,7 @@ func TestEveryPageIsWellInABrowser(t *testing.T) {
 
 	for name := range pages {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			tab := browser.Page(t)
 			tab.Look(1280, 800, browsertest.Light)
 			tab.Open(url + "/sample/" + name)
@@ -241,6 +243,10 @@ func TestEveryPageIsWellInABrowser(t *testing.T) {
 					}
 					if tab.ScrollsSideways() {
 						t.Errorf("%s: the page is wider than the window", at)
+					}
+					// Rows that need no layout while they are out of sight cut off what is too wide for them.
+					if cut := browsertest.Eval[string](tab, `[...document.querySelectorAll("tbody tr")].filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent).join()`); cut != "" {
+						t.Errorf("%s: these rows are wider than the window: %s", at, cut)
 					}
 					if pictures != "" {
 						tab.Screenshot(filepath.Join(pictures, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)))

@@ -59,7 +59,7 @@ type Build struct {
 	Status string
 	// At is when it ended.
 	At time.Time
-	// JobID is its job, or zero when that is not known.
+	// JobID is its job, or zero when that is not known. Nothing links to it while another build is Active.
 	JobID int64
 	// Active is the state of a build that has not ended (`queued`, `running`, `cancelling`), or empty.
 	Active string

@@ -89,8 +89,9 @@ func Aim(h http.Header, id string) {
 }
 
 // htmxConfig keeps htmx inside a strict Content-Security-Policy, and says where errors go. The time limit is longer than
-// any page's, so that it only ends requests whose answer was lost: without it, one lost answer would end the polling.
-const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyEnabled":false,"timeout":40000,` +
+// any page's, so that it only ends requests whose answer was lost: without it, one lost answer would end the polling. With
+// no delay before settling, htmx takes care of new forms as soon as somebody can press their buttons.
+const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyEnabled":false,"defaultSettleDelay":0,"timeout":40000,` +
 	`"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},` +
 	`{"code":"[45]..","swap":true,"error":true,"target":"#` + TroubleID + `","select":"#` + ErrorID + `","swapOverride":"innerHTML"}]}`
 

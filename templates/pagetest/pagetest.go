@@ -5,6 +5,7 @@
 package pagetest
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -66,7 +67,7 @@ func parse(t testing.TB, html string) *goquery.Document {
 
 func pageProblems(doc *goquery.Document) (found []string) {
 	if n := doc.Find("h1").Length(); n != 1 {
-		found = append(found, "a page needs one h1, this has "+strings.Repeat("I", n))
+		found = append(found, fmt.Sprintf("a page needs one h1, this has %d", n))
 	}
 	if strings.TrimSpace(doc.Find("title").Text()) == "" {
 		found = append(found, "the page has no title")

@@ -1,0 +1,79 @@
+package assets_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"left4me/shared/route"
+	"left4me/templates/assets"
+)
+
+func get(t *testing.T, target string, header http.Header) *http.Response {
+	t.Helper()
+	mux := http.NewServeMux()
+	missing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "nothing", http.StatusNotFound) })
+	mux.Handle(route.Asset.Method+" "+route.Asset.Pattern, assets.Handler(missing))
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// TestBrowsersKeepOnlyWhatCannotChange keeps an old stylesheet from being shown for a year after an upgrade.
+func TestBrowsersKeepOnlyWhatCannotChange(t *testing.T) {
+	current := assets.URL(assets.Stylesheet)
+	if !strings.HasPrefix(current, "/assets/app.css?v=") {
+		t.Fatalf("the stylesheet's URL is %q", current)
+	}
+	for target, want := range map[string]string{
+		current:                 "public, max-age=31536000, immutable",
+		"/assets/app.css":       "no-cache",
+		"/assets/app.css?v=old": "no-cache",
+	} {
+		if got := get(t, target, nil).Header.Get("Cache-Control"); got != want {
+			t.Errorf("%s: Cache-Control is %q, want %q", target, got, want)
+		}
+	}
+	again := get(t, "/assets/app.css", http.Header{"If-None-Match": {get(t, current, nil).Header.Get("ETag")}})
+	if again.StatusCode != http.StatusNotModified {
+		t.Errorf("asking again for what is known answers %d", again.StatusCode)
+	}
+}
+
+// TestAssetsSayWhatTheyAre keeps a browser that does not guess types from dropping them.
+func TestAssetsSayWhatTheyAre(t *testing.T) {
+	for name, want := range map[string]string{assets.Stylesheet: "text/css; charset=utf-8", assets.Mark: "image/svg+xml"} {
+		r := get(t, assets.URL(name), nil)
+		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != want {
+			t.Errorf("%s: %d, %q", name, r.StatusCode, r.Header.Get("Content-Type"))
+		}
+	}
+	if f, ok := assets.Lookup(assets.Htmx); ok && f.ContentType != "text/javascript; charset=utf-8" {
+		t.Errorf("htmx is %q", f.ContentType)
+	}
+}
+
+// TestNothingElseIsServed keeps paths from leading out of the assets.
+func TestNothingElseIsServed(t *testing.T) {
+	for _, target := range []string{"/assets/none.css", "/assets/..%2Fassets.go", "/assets/%2e", "/assets/%2e%2e", "/assets/static%2Fapp.css"} {
+		if status := get(t, target, nil).StatusCode; status != http.StatusNotFound {
+			t.Errorf("%s answers %d", target, status)
+		}
+	}
+	if assets.Has("none.css") || assets.URL("none.css") != "/assets/none.css" {
+		t.Error("an asset that is not there has a version")
+	}
+}
+
+// TestStylesheetStaysSmall keeps the first page quick: it waits for this file.
+func TestStylesheetStaysSmall(t *testing.T) {
+	f, _ := assets.Lookup(assets.Stylesheet)
+	if n := len(f.Content); n == 0 || n > 15<<10 {
+		t.Errorf("the stylesheet has %d bytes, want at most 15 KiB", n)
+	}
+}

@@ -1,0 +1,191 @@
+package job_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/templates/job"
+	"left4me/templates/page"
+	"left4me/templates/pagetest"
+)
+
+const hostile = `<script>alert(1)</script>"' onload=x`
+
+var now = time.Date(2026, 3, 14, 18, 30, 0, 0, time.UTC)
+
+func frame() page.Frame {
+	return page.Frame{Person: page.Person{Name: "nick"}, CSRF: "token", Now: now}
+}
+
+func at(state string) job.ShowView {
+	v := job.ShowView{Frame: frame(), CanCancel: true, After: 3, Job: job.Summary{
+		ID: 7, Operation: "build_overlay", State: state, OverlayID: 3, OverlayName: hostile, AskedBy: "nick", Created: now.Add(-time.Minute),
+	}}
+	if state != "queued" {
+		v.Job.Started = now.Add(-30 * time.Second)
+	}
+	if v.Job.Ended() {
+		v.Job.Finished = now.Add(-10 * time.Second)
+	}
+	return v
+}
+
+// TestJobPageInEveryState keeps a job that has ended from asking and offering to cancel, and one that has not from
+// standing still.
+func TestJobPageInEveryState(t *testing.T) {
+	for state, want := range map[string]struct {
+		verdict           string
+		asks, cancel, bar bool
+	}{
+		"queued":     {"It starts as soon as the game host is free.", true, true, false},
+		"running":    {"", true, true, true},
+		"cancelling": {"It stops at the next safe point.", true, false, true},
+		"succeeded":  {"Done after 20 s.", false, false, false},
+		"failed":     {"Failed after 20 s.", false, false, false},
+		"cancelled":  {"Cancelled after 20 s.", false, false, false},
+	} {
+		t.Run(state, func(t *testing.T) {
+			doc := pagetest.Page(t, pagetest.Render(t, job.Show(at(state))))
+			if got := pagetest.Text(doc, "#job-state .bar > p"); got != want.verdict {
+				t.Errorf("it says %q, want %q", got, want.verdict)
+			}
+			if got := pagetest.Text(doc, "#job-state .state"); got != state {
+				t.Errorf("the state reads %q", got)
+			}
+			asks := doc.Find("#job-progress").AttrOr("hx-get", "")
+			if (asks == "/jobs/7?after=3&state="+state) != want.asks || (asks == "") == want.asks {
+				t.Errorf("it asks %q", asks)
+			}
+			if got := doc.Find(`form[action="/jobs/7/cancel"]`).Length() == 1; got != want.cancel {
+				t.Errorf("offers to cancel: %v", got)
+			}
+			if got := doc.Find("progress").Length() == 1; got != want.bar {
+				t.Errorf("shows a bar: %v", got)
+			}
+		})
+	}
+	v := at("running")
+	v.CanCancel = false
+	if pagetest.Page(t, pagetest.Render(t, job.Show(v))).Find(`form[action="/jobs/7/cancel"]`).Length() != 0 {
+		t.Error("a person who may not cancel is offered to")
+	}
+}
+
+// TestProgressIsReadable keeps the bar honest when totals are unknown or smaller than what is done.
+func TestProgressIsReadable(t *testing.T) {
+	for _, c := range []struct {
+		p                 job.Progress
+		label, value, max string
+	}{
+		{job.Progress{}, "Getting ready", "", ""},
+		{job.Progress{ItemsDone: 1, ItemsTotal: 1}, "1 of 1 item", "1", "1"},
+		{job.Progress{ItemsDone: 3, ItemsTotal: 12, BytesDone: 40 << 20, BytesTotal: 128 << 20}, "3 of 12 items, 40 MiB of 128 MiB, 4.0 MiB/s", "41943040", "134217728"},
+		{job.Progress{ItemsTotal: 2, BytesDone: 30, BytesTotal: 20}, "0 of 2 items, 30 B of 20 B, 3 B/s", "20", "20"},
+	} {
+		doc := pagetest.Fragment(t, pagetest.Render(t, job.Bar(c.p, 10*time.Second)))
+		bar := doc.Find("progress")
+		if pagetest.Text(doc, `label[for="bar"]`) != c.label || bar.AttrOr("value", "") != c.value || bar.AttrOr("max", "") != c.max {
+			t.Errorf("%+v shows %q, %s of %s", c.p, pagetest.Text(doc, "label"), bar.AttrOr("value", ""), bar.AttrOr("max", ""))
+		}
+	}
+	doc := pagetest.Fragment(t, pagetest.Render(t, job.Bar(job.Progress{Current: hostile}, 0)))
+	if got := pagetest.Text(doc, ".current"); got != "Now: "+hostile {
+		t.Errorf("what is being fetched reads %q", got)
+	}
+}
+
+// TestLogTellsStreamsApart keeps stderr from being told by colour alone, and log lines from being markup.
+func TestLogTellsStreamsApart(t *testing.T) {
+	v := at("failed")
+	v.Log = []job.Line{{Seq: 2, At: now, Text: "fine"}, {Seq: 3, At: now, Stderr: true, Text: hostile}}
+	v.Failures, v.Result, v.Earlier = v.Log[1:], "1 item failed", true
+	doc := pagetest.Page(t, pagetest.Render(t, job.Show(v)))
+	if got := pagetest.Text(doc, "#job-log li:nth-child(1)"); got != "18:30:00fine" {
+		t.Errorf("a stdout line reads %q", got)
+	}
+	if got := pagetest.Text(doc, "#job-log li:nth-child(2)"); got != "18:30:00stderr "+hostile {
+		t.Errorf("a stderr line reads %q", got)
+	}
+	if got := pagetest.Text(doc, "#job-state .failures li"); got != hostile {
+		t.Errorf("what went wrong reads %q", got)
+	}
+	if got := pagetest.Text(doc, "#job-state .bar > p"); got != "Failed after 20 s: 1 item failed" {
+		t.Errorf("the verdict reads %q", got)
+	}
+	if doc.Find(`a[href="/jobs/7?before=2"]`).Length() != 1 {
+		t.Error("nothing leads to the earlier lines")
+	}
+}
+
+// TestFragmentBringsOnlyNews keeps lines from being repeated and buttons from being replaced every second.
+func TestFragmentBringsOnlyNews(t *testing.T) {
+	v := at("running")
+	v.Seen = "running"
+	doc := pagetest.Fragment(t, pagetest.Render(t, job.Fragment(v)))
+	if doc.Find("#job-progress[hx-get]").Length() != 1 || doc.Find("#job-state, #say, ol").Length() != 0 {
+		t.Error("a fragment without news is more than the bar")
+	}
+
+	v = at("succeeded")
+	v.Seen, v.Log = "running", []job.Line{{Seq: 4, At: now, Text: "last"}}
+	doc = pagetest.Fragment(t, pagetest.Render(t, job.Fragment(v)))
+	if doc.Find(`#job-state[hx-swap-oob="true"]`).Length() != 1 || pagetest.Text(doc, `#say[hx-swap-oob]`) != "Job 7: succeeded" {
+		t.Error("the end is not told")
+	}
+	if got := pagetest.Text(doc, `ol[hx-swap-oob="beforeend:#job-log"] li span`); got != "last" {
+		t.Errorf("the new lines are %q", got)
+	}
+	if doc.Find("[hx-get], [hx-trigger]").Length() != 0 {
+		t.Error("an ended job is asked about")
+	}
+
+	v.More = true
+	doc = pagetest.Fragment(t, pagetest.Render(t, job.Fragment(v)))
+	if got := doc.Find("#job-progress").AttrOr("hx-trigger", ""); !strings.HasPrefix(got, "load") {
+		t.Errorf("lines that are left are asked for on %q", got)
+	}
+}
+
+// TestOldLinesStandStill keeps the page of old lines from mixing new ones into them.
+func TestOldLinesStandStill(t *testing.T) {
+	v := at("running")
+	v.Later = true
+	html := pagetest.Render(t, job.Show(v))
+	doc := pagetest.Page(t, html)
+	if doc.Find("[hx-get]").Length() != 0 || strings.Contains(html, `http-equiv="refresh"`) {
+		t.Error("the page of old lines asks for new ones")
+	}
+	if doc.Find(`main a[href="/jobs/7"]`).Length() != 1 {
+		t.Error("nothing leads to the newest lines")
+	}
+}
+
+// TestJobListSaysWhatRan keeps jobs of deleted overlays, of nobody, and of operations to come readable.
+func TestJobListSaysWhatRan(t *testing.T) {
+	v := job.ListView{Frame: frame(), Older: 4, Later: true, Jobs: []job.Summary{
+		at("running").Job,
+		{ID: 6, Operation: "build_overlay", State: "failed", OverlayID: 1, Created: now},
+		{ID: 5, Operation: "refresh_workshop_items", State: "succeeded", Created: now, Started: now, Finished: now.Add(2 * time.Hour)},
+		{ID: 4, Operation: hostile, State: hostile, Created: now},
+	}}
+	doc := pagetest.Page(t, pagetest.Render(t, job.List(v)))
+	for i, want := range []string{
+		"Build overlay job 7running" + hostile + "nick1 minute ago30 s",
+		"Build overlay job 6failedoverlay 1, deletednobody (automatic)just now",
+		"Refresh all workshop items job 5succeededallnobody (automatic)just now2 h 0 min",
+		hostile + " job 4" + hostile + "nonenobody (automatic)just now",
+	} {
+		row := doc.Find("tbody tr").Eq(i)
+		if got := strings.Join(strings.Fields(row.Text()), " "); strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
+			t.Errorf("row %d reads %q, want %q", i, got, want)
+		}
+	}
+	if doc.Find(`a[href="/jobs?before=4"]`).Length() != 1 || doc.Find(`.pages a[href="/jobs"]`).Length() != 1 {
+		t.Error("the other pages cannot be reached")
+	}
+	empty := pagetest.Page(t, pagetest.Render(t, job.List(job.ListView{Frame: frame()})))
+	if empty.Find("table, .pages").Length() != 0 || empty.Find(`.empty a[href="/overlays"]`).Length() != 1 {
+		t.Error("an empty list does not say what to do")
+	}
+}
