@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sethvargo/go-retry"
@@ -183,15 +182,19 @@ func batches[T any](ctx context.Context, ids []string, fetch func(context.Contex
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	var one sync.Mutex
+	// A channel in place of a mutex: waiting for a slow each must end with the context.
+	turn := make(chan struct{}, 1)
 	for i, batch := range slices.Collect(slices.Chunk(ids, batchSize)) {
 		group.Go(func() error {
 			part, err := fetch(groupCtx, batch)
 			if err != nil {
 				return err
 			}
-			one.Lock()
-			defer one.Unlock()
+			select {
+			case turn <- struct{}{}:
+				defer func() { <-turn }()
+			case <-groupCtx.Done():
+			}
 			if groupCtx.Err() != nil {
 				return groupCtx.Err()
 			}
@@ -251,11 +254,15 @@ func (c *Client) ask(ctx context.Context, method, count string, batch []string) 
 	return entries, err
 }
 
+var errTooLarge = &AnswerError{Problem: fmt.Sprintf("more than %d MiB", maxAnswer>>20)}
+
 func worthRetrying(err error) bool {
 	switch e := err.(type) {
 	case *StatusError:
 		return e.Code == http.StatusTooManyRequests || e.Code >= 500
-	case *AnswerError, *HTMLError, *UnreachableError:
+	case *AnswerError:
+		return e != errTooLarge
+	case *HTMLError, *UnreachableError:
 		return true
 	}
 	return false
@@ -290,7 +297,7 @@ func (c *Client) exchange(ctx context.Context, link string, form url.Values) ([]
 	case err != nil:
 		return nil, unreachable(ctx, err)
 	case len(answer) > maxAnswer:
-		return nil, &AnswerError{Problem: fmt.Sprintf("more than %d MiB", maxAnswer>>20)}
+		return nil, errTooLarge
 	}
 	return readAnswer(resp.Header.Get("Content-Type"), answer)
 }

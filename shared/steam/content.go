@@ -36,6 +36,8 @@ type Content struct {
 	hosts  Hosts
 	stall  time.Duration
 	client *http.Client
+	// toHost dials content hosts, with the check of their addresses.
+	toHost *net.Dialer
 }
 
 // ContentOption changes a Content from its defaults.
@@ -54,7 +56,7 @@ func NewContent(hosts Hosts, options ...ContentOption) *Content {
 		o(c)
 	}
 	toProxy := &net.Dialer{Timeout: dialTimeout}
-	toHost := &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+	c.toHost = &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		return hosts.checkAddress(address)
 	}}
 	transport := &http.Transport{
@@ -67,7 +69,7 @@ func NewContent(hosts Hosts, options ...ContentOption) *Content {
 					return toProxy.DialContext(ctx, network, address)
 				}
 			}
-			return toHost.DialContext(ctx, network, address)
+			return c.toHost.DialContext(ctx, network, address)
 		},
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: idlePerHost,
