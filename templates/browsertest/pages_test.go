@@ -114,9 +114,9 @@ func workshop(items []overlay.Item) overlay.ShowView {
 func samples(picture string) map[string]templ.Component {
 	empty := workshop(nil)
 	empty.Build = overlay.Build{}
-	empty.Examples = []overlay.Example{
-		{What: "One campaign", Input: "https://steamcommunity.com/sharedfiles/filedetails/?id=3434972877"},
-		{What: "Two by id", Input: "3434972877, 3434972878"},
+	empty.Examples = []string{
+		"https://steamcommunity.com/sharedfiles/filedetails/?id=3434972877",
+		"3434972877, 3434972878",
 	}
 
 	busy := workshop(someItems(12, picture))

@@ -114,6 +114,10 @@ type Item struct {
 type Outcome struct {
 	// Added and Already count what was pasted: new items, and those that were in the overlay before.
 	Added, Already int
+	// Unavailable counts those among the added that Steam does not give for download.
+	Unavailable int
+	// Collections counts the collections that were read; Skipped, entries of them that are no items.
+	Collections, Skipped int
 	// Removed is the item that was taken out; nil when none was.
 	Removed *Item
 	// JobID is the build that will carry it out; zero when nothing is to be done.
@@ -147,15 +151,7 @@ type ShowView struct {
 	Items             []Item
 	Outcome           Outcome
 	// Examples are texts to paste, shown while the overlay is empty.
-	Examples []Example
-}
-
-// Example is something to paste.
-type Example struct {
-	// What says what it is.
-	What string
-	// Input is what goes into the box.
-	Input string
+	Examples []string
 }
 
 // typeWords is how a type is called, typeHint what it is for.
@@ -205,20 +201,30 @@ func (v ShowView) newsURL() string {
 	}.Encode()
 }
 
-// sentence is the outcome without its links.
-func (o Outcome) sentence() string {
+// Sentence is the outcome without its links and its full stop; empty for none.
+func (o Outcome) Sentence() string {
 	var parts []string
 	if o.Removed != nil {
 		parts = append(parts, o.Removed.name()+" removed")
 	}
 	if o.Added > 0 {
-		parts = append(parts, strconv.Itoa(o.Added)+" added")
+		added := strconv.Itoa(o.Added) + " added"
+		if o.Collections > 0 {
+			added += " from " + page.Count(o.Collections, "collection")
+		}
+		parts = append(parts, added)
 	}
 	switch {
 	case o.Already == 1 && o.Added == 0:
 		parts = append(parts, "already in overlay")
 	case o.Already > 0:
 		parts = append(parts, strconv.Itoa(o.Already)+" already in overlay")
+	}
+	if o.Unavailable > 0 {
+		parts = append(parts, strconv.Itoa(o.Unavailable)+" cannot be downloaded from Steam")
+	}
+	if o.Skipped > 0 {
+		parts = append(parts, strconv.Itoa(o.Skipped)+" skipped because they are no items")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -122,9 +122,9 @@ func TestReadersGetNoButtons(t *testing.T) {
 // TestEmptyOverlaySaysWhatToPaste keeps a newcomer from standing before an empty table.
 func TestEmptyOverlaySaysWhatToPaste(t *testing.T) {
 	v := workshop()
-	v.Examples = []overlay.Example{{What: "One", Input: "https://steamcommunity.com/sharedfiles/filedetails/?id=1"}}
+	v.Examples = []string{"https://steamcommunity.com/sharedfiles/filedetails/?id=1"}
 	doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(v)))
-	if got := pagetest.Text(doc, ".empty"); !strings.Contains(got, "paste it above") || !strings.Contains(got, v.Examples[0].Input) {
+	if got := pagetest.Text(doc, ".empty"); !strings.Contains(got, "paste it above") || !strings.Contains(got, v.Examples[0]) {
 		t.Errorf("it says %q", got)
 	}
 	if doc.Find("#items table").Length() != 0 {
