@@ -1,0 +1,235 @@
+package lambdahost
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxLine      = 16 << 10 // bytes of a line that are logged; the rest is dropped
+	keptLines    = 10       // for ExitError
+	keptLineSize = 500
+	// pipeSize is more than a pipe holds (64 KiB), so that drain ends even if the process never stops printing.
+	pipeSize = 128 << 10
+)
+
+// output turns what one process prints, standard output and error together in their order, into log records.
+//
+// Two goroutines read the pipe: follow, as it comes, and whoever calls drain. The latter is how each line gets the right
+// request id although the process is unaware of any of this: all that it printed during a request is in the pipe when it
+// asks for the next one, so reading the pipe empty at that moment, before the id changes, settles it.
+type output struct {
+	log *slog.Logger
+
+	mu        sync.Mutex
+	pipe      *os.File
+	raw       syscall.RawConn
+	pid       int
+	requestID string
+	line      []byte // the unfinished line
+	cutOff    bool   // its rest is being dropped
+	last      []string
+}
+
+func newOutput(log *slog.Logger, function, requestID string) *output {
+	return &output{log: log.With("function", function), requestID: requestID}
+}
+
+// read starts logging what comes out of pipe, and takes ownership of it.
+func (o *output) read(pipe *os.File, pid int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pipe, o.pid = pipe, pid
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		o.log.Error("read a function's output", "error", err)
+		return
+	}
+	o.raw = raw
+	go o.follow(raw)
+}
+
+func (o *output) follow(raw syscall.RawConn) {
+	var buf [4 << 10]byte
+	for ended := false; !ended; {
+		err := raw.Read(func(fd uintptr) bool {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			n, err := unix.Read(int(fd), buf[:])
+			if n > 0 {
+				o.add(buf[:n])
+			}
+			ended = n == 0 || n < 0 && err != unix.EAGAIN && err != unix.EINTR
+			return n >= 0 || err != unix.EAGAIN
+		})
+		if err != nil {
+			return // closed
+		}
+	}
+}
+
+// drain logs what is in the pipe now, and does not wait for more.
+func (o *output) drain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.raw == nil {
+		return
+	}
+	o.raw.Control(func(fd uintptr) {
+		var buf [4 << 10]byte
+		for total := 0; total < pipeSize; {
+			n, err := unix.Read(int(fd), buf[:])
+			if err == unix.EINTR {
+				continue
+			}
+			if n <= 0 {
+				return
+			}
+			o.add(buf[:n])
+			total += n
+		}
+	})
+}
+
+// close is for when the process has ended: it logs the rest and lets go of the pipe, which a grandchild may still hold.
+func (o *output) close() {
+	o.drain()
+	o.pipe.Close() // waits for follow, which may need the mutex
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.raw = nil
+	if len(o.line) > 0 {
+		o.emit()
+	}
+}
+
+func (o *output) setRequest(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.requestID = id
+}
+
+func (o *output) request() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.requestID
+}
+
+func (o *output) lastLines() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.last)
+}
+
+// note keeps a line for ExitError that the process did not print.
+func (o *output) note(text string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keep(text)
+}
+
+func (o *output) keep(text string) {
+	if len(o.last) == keptLines {
+		o.last = slices.Delete(o.last, 0, 1)
+	}
+	o.last = append(o.last, cut(strings.TrimSpace(text), keptLineSize))
+}
+
+func (o *output) add(b []byte) {
+	for len(b) > 0 {
+		piece, rest, ended := bytes.Cut(b, []byte{'\n'})
+		if room := maxLine - len(o.line); len(piece) > room {
+			piece = piece[:room]
+			o.cutOff = true
+		}
+		o.line = append(o.line, piece...)
+		if ended {
+			o.emit()
+		}
+		b = rest
+	}
+}
+
+func (o *output) emit() {
+	line, cutOff := o.line, o.cutOff
+	o.line, o.cutOff = o.line[:0], false
+	if len(bytes.TrimSpace(line)) == 0 {
+		return
+	}
+	o.keep(string(line))
+
+	record, ok := parseRecord(line)
+	if !ok {
+		text := strings.ToValidUTF8(strings.TrimRight(string(line), "\r"), "\uFFFD")
+		record = slog.NewRecord(time.Now(), slog.LevelInfo, text, 0)
+		if cutOff {
+			record.AddAttrs(slog.Bool("cut", true))
+		}
+	}
+	ctx := context.Background() // a record of a process belongs to no request of the host
+	if handler := o.log.Handler(); handler.Enabled(ctx, record.Level) {
+		record.AddAttrs(slog.String("request_id", o.requestID), slog.Int("pid", o.pid))
+		if err := handler.Handle(ctx, record); err != nil {
+			return // nowhere to say so
+		}
+	}
+}
+
+// parseRecord reads a line of slog's JSON handler: an object with `level` and `msg`. The attributes that the host adds
+// itself are left out, since it knows better.
+func parseRecord(line []byte) (slog.Record, bool) {
+	if line[0] != '{' || !json.Valid(line) {
+		return slog.Record{}, false
+	}
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.Token()
+	var (
+		at       = time.Now()
+		level    slog.Level
+		msg      string
+		hasLevel bool
+		hasMsg   bool
+		attrs    []slog.Attr
+	)
+	for dec.More() {
+		token, _ := dec.Token()
+		key, _ := token.(string)
+		var raw json.RawMessage
+		if dec.Decode(&raw) != nil {
+			return slog.Record{}, false
+		}
+		var text string
+		isText := json.Unmarshal(raw, &text) == nil && raw[0] == '"'
+		switch {
+		case key == slog.TimeKey && isText:
+			if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+				at = t
+			}
+		case key == slog.LevelKey && isText:
+			hasLevel = level.UnmarshalText([]byte(text)) == nil
+		case key == slog.MessageKey && isText:
+			msg, hasMsg = text, true
+		case key == "function" || key == "request_id" || key == "pid":
+		case isText:
+			attrs = append(attrs, slog.String(key, text))
+		default: // as it is, so that numbers keep their digits
+			attrs = append(attrs, slog.Any(key, raw))
+		}
+	}
+	if !hasLevel || !hasMsg {
+		return slog.Record{}, false
+	}
+	record := slog.NewRecord(at, level, msg, 0)
+	record.AddAttrs(attrs...)
+	return record, true
+}
