@@ -72,7 +72,7 @@ func (h handler) refuse(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, 
 	show.Input, show.InputError = input, p.Sentence
 	if v.Fragment() {
 		page.Aim(w.Header(), view.AddErrorID)
-		return v.Render(w, p.Status, view.AddError(show))
+		return v.Render(w, p.Status, view.AddError(p.Sentence))
 	}
 	return v.Render(w, p.Status, view.Show(show))
 }

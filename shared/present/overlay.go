@@ -67,12 +67,10 @@ func (p OverlayPage) View(w http.ResponseWriter, v *web.Visit, o overlay.Overlay
 		Build:    build(o),
 		CanEdit:  o.EditableBy(v.User) && o.Type == overlay.Workshop,
 		CanBuild: o.EditableBy(v.User),
+		Examples: p.examples,
 	}
 	for _, i := range items {
 		show.Items = append(show.Items, item(i))
-	}
-	for _, e := range p.examples {
-		show.Examples = append(show.Examples, e)
 	}
 	return show, p.live(v, o, seen, &show)
 }
