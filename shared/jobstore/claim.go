@@ -3,8 +3,8 @@ package jobstore
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
+	"strings"
 
 	"left4me/shared/db"
 	"left4me/shared/job"
@@ -39,62 +39,61 @@ func (e *BlockedError) Error() string {
 	return fmt.Sprintf("job %d cannot run: %s", e.JobID, e.Why)
 }
 
-// The parts of a claim. `op` is the table of operations, with those that the claimant can run marked; `impatient` are the
-// queued jobs that have waited so long that they hold back newer ones (P36).
 const (
-	claimTables = `
-WITH op AS MATERIALIZED (
-	SELECT value ->> 'name' AS name, value ->> 'mine' AS mine, value ->> 'attempts' AS attempts,
-		value ->> 'lease' AS lease, value ->> 'patience' AS patience
-	FROM json_each(:operations)
-), impatient AS MATERIALIZED (
-	SELECT o.id, o.created_at FROM op CROSS JOIN jobs o
-	WHERE op.patience > 0 AND o.state = 'queued' AND o.operation = op.name AND o.created_at <= :now - op.patience
-)`
-
-	// A queued job of ours may start when nothing that is held conflicts with its locks, and no older impatient job does. A
-	// reader conflicts with writers (write >= 1), a writer with anybody (write >= 0).
+	// A queued job may start when nothing that is held conflicts with its locks, and no older impatient job does (P36). A
+	// reader conflicts with writers (write >= 1), a writer with anybody (write >= 0). The plus keeps the database to the index
+	// that has the jobs in order.
 	queuedCandidates = `
 	SELECT j.id, j.created_at FROM jobs j
-	WHERE j.state = 'queued' AND +j.operation IN (SELECT name FROM op WHERE mine)
+	WHERE j.state = 'queued' AND +j.operation IN (%[1]s) %[2]s
 	AND NOT EXISTS (
 		SELECT 1 FROM job_locks w CROSS JOIN job_locks h
 		WHERE w.job_id = j.id AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write)
 	AND NOT EXISTS (
-		SELECT 1 FROM impatient i CROSS JOIN job_locks w CROSS JOIN job_locks h
-		WHERE (i.created_at, i.id) < (j.created_at, j.id)
-		AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0)`
+		SELECT 1 FROM jobs i CROSS JOIN job_locks w CROSS JOIN job_locks h
+		WHERE i.state = 'queued' AND i.impatient_at <= :now AND (i.created_at, i.id) < (j.created_at, j.id)
+		AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0)
+	ORDER BY j.created_at, j.id LIMIT 1`
 
-	// A job of ours whose owner was lost, or has handed it back, still is running and has its locks.
+	// A job whose owner was lost, or has handed it back, still is running and has its locks.
 	lostCandidates = `
 	SELECT j.id, j.created_at FROM jobs j
-	WHERE j.lease_until <= :now AND j.state = 'running'
-	AND j.lost + (j.lease_until > 0) < (SELECT attempts FROM op WHERE mine AND name = j.operation)`
+	WHERE j.lease_until <= :now AND j.state = 'running' %[2]s AND j.lost + (j.lease_until > 0) < CASE j.operation %[3]s END
+	ORDER BY j.created_at, j.id LIMIT 1`
 
 	claimUpdate = `
 UPDATE jobs SET
 	state = 'running', attempt = attempt + 1, lost = lost + (state = 'running' AND lease_until > 0), worker = :worker,
-	lease_until = :now + (SELECT lease FROM op WHERE name = jobs.operation), started_at = COALESCE(started_at, :now)
+	lease_until = :now + CASE operation %[4]s END, started_at = COALESCE(started_at, :now)
 WHERE id = (
 	SELECT id FROM (
-		SELECT id, created_at FROM (%[1]s %[3]s ORDER BY j.created_at, j.id LIMIT 1)
+		SELECT id, created_at FROM (` + queuedCandidates + `)
 		UNION ALL
-		SELECT id, created_at FROM (%[2]s %[3]s ORDER BY j.created_at, j.id LIMIT 1)
+		SELECT id, created_at FROM (` + lostCandidates + `)
 	) ORDER BY created_at, id LIMIT 1)
 RETURNING id, operation, attempt, COALESCE(overlay_id, 0), COALESCE(user_id, 0), lost, lease_until,
 	(SELECT COALESCE(MAX(seq), 0) FROM job_logs WHERE job_id = jobs.id)`
+
+	justOne = "AND j.id = :id"
 )
 
-var (
-	claimSQL    = claimTables + fmt.Sprintf(claimUpdate, queuedCandidates, lostCandidates, "")
-	claimJobSQL = claimTables + fmt.Sprintf(claimUpdate, queuedCandidates, lostCandidates, "AND j.id = :id")
-)
+// claimSQL is the statement that claims a job of the operations; with `which`, only such a one. The operations' names are
+// plain words.
+func claimSQL(operations []job.Operation, which string) string {
+	var names, attempts, leases []string
+	for _, o := range operations {
+		names = append(names, "'"+o.Name+"'")
+		attempts = append(attempts, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.Attempts))
+		leases = append(leases, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.Lease.Milliseconds()))
+	}
+	return fmt.Sprintf(claimUpdate, strings.Join(names, ", "), which, strings.Join(attempts, " "), strings.Join(leases, " "))
+}
 
 // Claim takes the oldest job among those of operations that may start, for worker, whose name is only for people to read. It
 // reports whether there was one. A job whose owner was lost, or handed it back, counts among them. The claim, once made,
 // does not depend on ctx.
 func (s *Store) Claim(ctx context.Context, worker string, operations []job.Operation) (Claim, bool, error) {
-	c, found, err := s.claim(ctx, claimSQL, worker, operations)
+	c, found, err := s.claim(ctx, "", worker, operations)
 	if err != nil {
 		return Claim{}, false, fmt.Errorf("claim a job: %w", err)
 	}
@@ -104,7 +103,7 @@ func (s *Store) Claim(ctx context.Context, worker string, operations []job.Opera
 // ClaimJob takes this one job of operation, for a function that was started without an agent's claim. When the job may not
 // start, the error is a *BlockedError that says why; of a job that is not there, ErrNotFound.
 func (s *Store) ClaimJob(ctx context.Context, worker string, id int64, operation job.Operation) (Claim, error) {
-	c, found, err := s.claim(ctx, claimJobSQL, worker, []job.Operation{operation}, sql.Named("id", id))
+	c, found, err := s.claim(ctx, justOne, worker, []job.Operation{operation}, sql.Named("id", id))
 	if err == nil && !found {
 		err = s.blocked(ctx, id, operation)
 	}
@@ -114,20 +113,26 @@ func (s *Store) ClaimJob(ctx context.Context, worker string, id int64, operation
 	return c, nil
 }
 
-func (s *Store) claim(ctx context.Context, query, worker string, operations []job.Operation, more ...any) (Claim, bool, error) {
-	table, err := operationTable(operations)
-	if err != nil {
-		return Claim{}, false, err
+func (s *Store) claim(ctx context.Context, which, worker string, operations []job.Operation, more ...any) (Claim, bool, error) {
+	if len(operations) == 0 {
+		return Claim{}, false, nil
 	}
 	// Given up halfway, a claim may have happened without anybody knowing, and the job would lie until the lease is over.
 	if err := ctx.Err(); err != nil {
 		return Claim{}, false, err
 	}
 	ctx = context.WithoutCancel(ctx)
+	stmt, err := s.prepare(ctx, claimSQL(operations, which))
+	if err != nil {
+		return Claim{}, false, err
+	}
+	rows, err := stmt.QueryContext(ctx, append(more, sql.Named("worker", worker), sql.Named("now", s.now()))...)
+	if err != nil {
+		return Claim{}, false, err
+	}
 	var c Claim
 	var name string
-	args := append([]any{sql.Named("operations", table), sql.Named("worker", worker), sql.Named("now", s.now())}, more...)
-	found, err := row(ctx, s.DB, query, args, &c.JobID, &name, &c.Attempt, &c.OverlayID, &c.UserID, &c.Lost, &c.LeaseUntil, &c.LastSeq)
+	found, err := one(rows, &c.JobID, &name, &c.Attempt, &c.OverlayID, &c.UserID, &c.Lost, &c.LeaseUntil, &c.LastSeq)
 	if err != nil || !found {
 		return Claim{}, false, err
 	}
@@ -155,33 +160,6 @@ func takeover(c Claim) string {
 	return fmt.Sprintf("going on; %d of at most %d workers lost, others handed it back", c.Lost, c.Operation.Attempts)
 }
 
-// operationTable returns every operation as the claim's statement wants them, with the claimant's own in the form given.
-func operationTable(mine []job.Operation) (string, error) {
-	type entry struct {
-		Name     string `json:"name"`
-		Mine     bool   `json:"mine"`
-		Attempts int    `json:"attempts"`
-		Lease    int64  `json:"lease"`
-		Patience int64  `json:"patience"`
-	}
-	var rows []entry
-	add := func(o job.Operation, mine bool) {
-		rows = append(rows, entry{o.Name, mine, o.Attempts, o.Lease.Milliseconds(), o.Patience.Milliseconds()})
-	}
-	seen := map[string]bool{}
-	for _, o := range mine {
-		add(o, true)
-		seen[o.Name] = true
-	}
-	for _, o := range job.All() {
-		if !seen[o.Name] {
-			add(o, false)
-		}
-	}
-	table, err := json.Marshal(rows)
-	return string(table), err
-}
-
 const (
 	holderSQL = `
 SELECT o.id, o.operation, o.state, h.resource
@@ -189,12 +167,12 @@ FROM job_locks w CROSS JOIN job_locks h CROSS JOIN jobs o
 WHERE w.job_id = :id AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write AND o.id = h.job_id
 ORDER BY o.id LIMIT 1`
 
-	impatientSQL = claimTables + `
-SELECT o.id, o.operation, o.state, h.resource
-FROM jobs j CROSS JOIN impatient i CROSS JOIN job_locks w CROSS JOIN job_locks h CROSS JOIN jobs o
-WHERE j.id = :id AND (i.created_at, i.id) < (j.created_at, j.id)
-AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0 AND o.id = i.id
-ORDER BY o.created_at, o.id LIMIT 1`
+	impatientSQL = `
+SELECT i.id, i.operation, i.state, h.resource
+FROM jobs j CROSS JOIN jobs i CROSS JOIN job_locks w CROSS JOIN job_locks h
+WHERE j.id = :id AND i.state = 'queued' AND i.impatient_at <= :now AND (i.created_at, i.id) < (j.created_at, j.id)
+AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0
+ORDER BY i.created_at, i.id LIMIT 1`
 )
 
 // blocked returns the reason why the job could not be claimed: a *BlockedError, or ErrNotFound.
@@ -218,21 +196,13 @@ func (s *Store) blocked(ctx context.Context, id int64, operation job.Operation) 
 	case j.State == job.Running:
 		return why("it has lost its worker too often (%d times)", j.Lost+1)
 	}
-	table, err := operationTable(nil)
-	if err != nil {
-		return err
-	}
-	for _, q := range []struct {
-		sql, reason string
-		args        []any
-	}{
-		{holderSQL, "job %d (%s, %s) holds %s", []any{sql.Named("id", id)}},
-		{impatientSQL, "job %d (%s, %s) has waited too long for %s and goes first",
-			[]any{sql.Named("id", id), sql.Named("now", s.now()), sql.Named("operations", table)}},
+	for _, q := range []struct{ sql, reason string }{
+		{holderSQL, "job %d (%s, %s) holds %s"},
+		{impatientSQL, "job %d (%s, %s) has waited too long for %s and goes first"},
 	} {
 		var other int64
 		var name, state, resource string
-		found, err := row(ctx, s.DB, q.sql, q.args, &other, &name, &state, &resource)
+		found, err := row(ctx, s.DB, q.sql, []any{sql.Named("id", id), sql.Named("now", s.now())}, &other, &name, &state, &resource)
 		if err != nil {
 			return err
 		}

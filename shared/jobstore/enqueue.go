@@ -43,12 +43,18 @@ func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (Enqueued,
 	if err != nil {
 		return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
 	}
+	now := s.now()
+	var impatient sql.NullInt64
+	if op.Patience > 0 {
+		impatient = sql.NullInt64{Int64: now + op.Patience.Milliseconds(), Valid: true}
+	}
 	args := []any{
 		sql.Named("operation", op.Name),
 		sql.Named("user", null(r.UserID)),
 		sql.Named("overlay", null(r.Subject.OverlayID)),
 		sql.Named("locks", string(locks)),
-		sql.Named("now", s.now()),
+		sql.Named("impatient", impatient),
+		sql.Named("now", now),
 	}
 	for range enqueueTries {
 		new := Enqueued{State: job.Queued, New: true}
@@ -82,8 +88,8 @@ func (s *Store) EnqueueRefresh(ctx context.Context, q db.Querier, userID int64) 
 }
 
 const insertSQL = `
-INSERT INTO jobs (operation, state, user_id, overlay_id, locks, created_at)
-VALUES (:operation, 'queued', :user, :overlay, :locks, :now)
+INSERT INTO jobs (operation, state, user_id, overlay_id, locks, impatient_at, created_at)
+VALUES (:operation, 'queued', :user, :overlay, :locks, :impatient, :now)
 ON CONFLICT DO NOTHING
 RETURNING id`
 

@@ -14,8 +14,10 @@ package jobstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"left4me/shared/db"
@@ -35,16 +37,19 @@ var (
 // workerLost is the error of a job that was ended because its process was not heard of.
 const workerLost = "worker lost"
 
-// Store is the jobs of one database. It is safe for concurrent use.
+// Store is the jobs of one database. It is safe for concurrent use, and made by New.
 type Store struct {
 	DB *db.DB
 	// Now is the clock, for what is stored and for leases.
 	Now func() time.Time
+
+	mu       sync.Mutex
+	prepared map[string]*sql.Stmt // by their text; they end with DB
 }
 
 // New returns the store of d, on the machine's clock.
 func New(d *db.DB) *Store {
-	return &Store{DB: d, Now: time.Now}
+	return &Store{DB: d, Now: time.Now, prepared: map[string]*sql.Stmt{}}
 }
 
 func (s *Store) now() int64 { return db.Millis(s.Now()) }
@@ -56,6 +61,10 @@ func row(ctx context.Context, q db.Querier, query string, args []any, dest ...an
 	if err != nil {
 		return false, err
 	}
+	return one(rows, dest...)
+}
+
+func one(rows *sql.Rows, dest ...any) (found bool, err error) {
 	defer rows.Close()
 	if rows.Next() {
 		found = true
@@ -67,6 +76,21 @@ func row(ctx context.Context, q db.Querier, query string, args []any, dest ...an
 		}
 	}
 	return found, rows.Err()
+}
+
+// prepare returns a statement that takes the embedded database longer to read than to run.
+func (s *Store) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stmt := s.prepared[query]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := s.DB.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	s.prepared[query] = stmt
+	return stmt, nil
 }
 
 // affected runs a statement and returns how many rows it changed.

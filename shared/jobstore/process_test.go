@@ -44,8 +44,8 @@ func TestMain(m *testing.M) {
 			err = compete(s, os.Getenv(workerDir))
 		case "hold":
 			err = hold(s)
-		case "count":
-			err = claimAll(s)
+		default:
+			err = benchWorker(s, mode)
 		}
 	}
 	if err != nil {

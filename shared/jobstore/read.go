@@ -82,6 +82,11 @@ ORDER BY j.id DESC LIMIT :limit`
 
 	logsSQL = `SELECT seq, stream, logged_at, line FROM job_logs WHERE job_id = :id AND seq > :after ORDER BY seq LIMIT :limit`
 
+	logsBeforeSQL = `
+SELECT seq, stream, logged_at, line FROM (
+	SELECT seq, stream, logged_at, line FROM job_logs WHERE job_id = :id AND seq < :before ORDER BY seq DESC LIMIT :limit)
+ORDER BY seq`
+
 	liveSQL = `SELECT operation, state, COUNT(*), MIN(created_at) FROM jobs WHERE finished_at IS NULL GROUP BY operation, state ORDER BY operation, state`
 )
 
@@ -151,7 +156,16 @@ func (s *Store) jobs(ctx context.Context, query string, args ...any) ([]Job, err
 
 // Logs returns at most limit lines of the job's log with numbers above after, in order.
 func (s *Store) Logs(ctx context.Context, id, after int64, limit int) ([]Line, error) {
-	rows, err := s.DB.QueryContext(ctx, logsSQL, sql.Named("id", id), sql.Named("after", after), sql.Named("limit", max(limit, 0)))
+	return s.logs(ctx, id, logsSQL, sql.Named("after", after), limit)
+}
+
+// LogsBefore returns the last limit lines of the job's log with numbers below before, in order.
+func (s *Store) LogsBefore(ctx context.Context, id, before int64, limit int) ([]Line, error) {
+	return s.logs(ctx, id, logsBeforeSQL, sql.Named("before", before), limit)
+}
+
+func (s *Store) logs(ctx context.Context, id int64, query string, bound sql.NamedArg, limit int) ([]Line, error) {
+	rows, err := s.DB.QueryContext(ctx, query, sql.Named("id", id), bound, sql.Named("limit", max(limit, 0)))
 	if err != nil {
 		return nil, jobError("read the log of", id, err)
 	}

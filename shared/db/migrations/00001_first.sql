@@ -87,6 +87,8 @@ CREATE TABLE jobs (
 	lost        INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0),
 	-- what a run of it holds (P33): [{"resource":"game","write":false},…]
 	locks       TEXT    NOT NULL CHECK (json_array_length(locks) > 0),
+	-- from when on it holds back newer jobs that it could not run beside (P36); NULL: never
+	impatient_at INTEGER,
 	worker      TEXT    NOT NULL DEFAULT '',
 	-- until when the owner's word is not needed; 0: handed back, free to be taken over
 	lease_until INTEGER,
@@ -109,7 +111,7 @@ CREATE UNIQUE INDEX uq_jobs_queued_build ON jobs (overlay_id) WHERE operation = 
 CREATE UNIQUE INDEX uq_jobs_live_refresh ON jobs (operation)
 	WHERE operation = 'refresh_workshop_items' AND state IN ('queued', 'running', 'cancelling');
 CREATE INDEX ix_jobs_queued ON jobs (created_at, id, operation) WHERE state = 'queued';
-CREATE INDEX ix_jobs_queued_operation ON jobs (operation, created_at) WHERE state = 'queued';
+CREATE INDEX ix_jobs_impatient ON jobs (impatient_at) WHERE state = 'queued' AND impatient_at IS NOT NULL;
 CREATE INDEX ix_jobs_live ON jobs (overlay_id, operation) WHERE finished_at IS NULL;
 CREATE INDEX ix_jobs_active ON jobs (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX ix_jobs_user ON jobs (user_id, id);
