@@ -195,3 +195,6 @@ func (v *Visitor) ask(h http.Handler, r *http.Request) Answer {
 	}
 	return Answer{Response: response, Body: string(body)}
 }
+
+// Token is the csrf_token of the visitor's forms.
+func (v *Visitor) Token() string { return v.csrf }

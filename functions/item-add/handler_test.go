@@ -1,0 +1,109 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"left4me/shared/account"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+	"left4me/shared/steam/steamtest"
+)
+
+const items = "/overlays/1/items"
+
+func setUp(t *testing.T, world string) (*fntest.Site, account.User, *fntest.Visitor, *steamtest.Server) {
+	t.Helper()
+	stand := steamtest.Start(t, world)
+	s := fntest.New(t, "STEAM_API_URL", stand.URL, "STEAM_CDN_HOSTS", stand.Host())
+	anna := s.Person("anna", false)
+	s.Overlay(anna, "maps", overlay.Workshop) // 1
+	return s, anna, s.Visitor(anna, route.ItemAdd, build), stand
+}
+
+func TestWhoMayNot(t *testing.T) {
+	s, anna, _, stand := setUp(t, "item 1")
+	s.Overlay(s.Person("root", true), "shared", overlay.External) // 2
+	for _, c := range []struct {
+		user   account.User
+		path   string
+		status int
+	}{
+		{account.User{}, items, http.StatusUnauthorized},
+		{s.Person("bert", false), items, http.StatusForbidden},
+		{anna, "/overlays/2/items", http.StatusForbidden},
+		{anna, "/overlays/3/items", http.StatusNotFound},
+	} {
+		if got := s.Visitor(c.user, route.ItemAdd, build).Post(c.path, "input", "1"); got.StatusCode != c.status {
+			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
+		}
+	}
+	if s.Count(`SELECT COUNT(*) FROM overlay_workshop_items`) != 0 || len(stand.Requests()) != 0 {
+		t.Error("a refused request did something")
+	}
+}
+
+func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
+	s, _, v, _ := setUp(t, "item 1 title=One\nitem 2 title=Two\n")
+	plain := v.Post(items, "input", "1")
+	if plain.StatusCode != http.StatusSeeOther || plain.Header.Get("Location") != "/overlays/1" {
+		t.Errorf("a plain form: %d to %q", plain.StatusCode, plain.Header.Get("Location"))
+	}
+	got := v.Htmx().Post(items, "input", "https://steamcommunity.com/sharedfiles/filedetails/?id=2 1")
+	page := got.Page(t)
+	if got.StatusCode != http.StatusOK || strings.Contains(got.Body, "<html") {
+		t.Errorf("htmx: %d", got.StatusCode)
+	}
+	if said := page.Find(".notice").Text(); !strings.Contains(said, "1 added, 1 already in overlay") || !strings.Contains(said, "Job 1") {
+		t.Errorf("it says %q", said)
+	}
+	if rows := page.Find("table.items tbody tr").Length(); rows != 2 {
+		t.Errorf("%d rows", rows)
+	}
+	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`); n != 1 {
+		t.Errorf("%d builds are queued, want one", n)
+	}
+	if again := v.Post(items, "input", "1"); !strings.Contains(again.Body, "already in overlay") || again.StatusCode != http.StatusOK {
+		t.Errorf("what is there already: %d %s", again.StatusCode, again.Page(t).Find(".notice").Text())
+	}
+}
+
+func TestRefusedInputStaysInTheBox(t *testing.T) {
+	for name, c := range map[string]struct {
+		world, input string
+		status       int
+		says         string
+	}{
+		"rubbish":         {"item 1", "1 rubbish", http.StatusBadRequest, "“rubbish” is neither a workshop link nor an id"},
+		"nothing":         {"item 1", "  ", http.StatusBadRequest, "paste at least one"},
+		"a foreign game":  {"item 1\nitem 2 app=730", "1 2", http.StatusBadRequest, "another game"},
+		"unknown":         {"item 1", "404", http.StatusBadRequest, "Steam has no item 404"},
+		"Steam's refusal": {"item 1\napi status=403", "1", http.StatusBadGateway, "steam api error: steam answered 403"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _, v, _ := setUp(t, c.world)
+			plain := v.Post(items, "input", c.input)
+			page := plain.Page(t)
+			if plain.StatusCode != c.status || !strings.Contains(page.Find("#add-error").Text(), c.says) || page.Find("#input").Text() != c.input {
+				t.Errorf("as a page: %d, %q, the box holds %q", plain.StatusCode, page.Find("#add-error").Text(), page.Find("#input").Text())
+			}
+			part := v.Htmx().Post(items, "input", c.input)
+			if part.StatusCode != c.status || !strings.Contains(part.Body, c.says) || part.Header.Get("HX-Retarget") != "#add-error" || strings.Contains(part.Body, "<textarea") {
+				t.Errorf("as a fragment: %d for %q: %s", part.StatusCode, part.Header.Get("HX-Retarget"), part.Body)
+			}
+			if s.Count(`SELECT COUNT(*) FROM overlay_workshop_items`)+s.Count(`SELECT COUNT(*) FROM jobs`) != 0 {
+				t.Error("something was left behind")
+			}
+		})
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s, _, v, _ := setUp(t, "item 1")
+	s.Break()
+	if got := v.Post(items, "input", "1"); got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", got.StatusCode)
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"left4me/shared/account"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+)
+
+func TestEachPersonSeesTheirOwn(t *testing.T) {
+	s := fntest.New(t)
+	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
+	s.Overlay(anna, "annas", overlay.Workshop)
+	s.Overlay(bert, "berts", overlay.Workshop)
+	s.Overlay(root, "shared", overlay.External)
+	for _, c := range []struct {
+		user  account.User
+		names []string
+		types []string
+	}{
+		{anna, []string{"annas", "shared"}, []string{"workshop"}},
+		{bert, []string{"berts", "shared"}, []string{"workshop"}},
+		{root, []string{"annas", "berts", "shared"}, []string{"workshop", "external"}},
+	} {
+		got := s.Visitor(c.user, route.OverlayList, build).Get("/overlays")
+		if got.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d", c.user.Name, got.StatusCode)
+		}
+		page := got.Page(t)
+		text := func(_ int, sel *goquery.Selection) string { return sel.Text() }
+		if names := page.Find("table.overlays tbody th a").Map(text); !slices.Equal(names, c.names) {
+			t.Errorf("%s sees %v, want %v", c.user.Name, names, c.names)
+		}
+		value := func(_ int, sel *goquery.Selection) string { return sel.AttrOr("value", "") }
+		types := page.Find("select[name=type] option").Map(value)
+		if len(types) == 0 {
+			types = page.Find("input[name=type]").Map(value)
+		}
+		if !slices.Equal(types, c.types) {
+			t.Errorf("%s may create %v, want %v", c.user.Name, types, c.types)
+		}
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("anna", false), route.OverlayList, build)
+	s.Break()
+	if got := v.Get("/overlays"); got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", got.StatusCode)
+	}
+}
