@@ -107,6 +107,17 @@ func TestDetailsAreInTheOrderAskedHoweverSteamAnswers(t *testing.T) {
 	}
 }
 
+func TestTheFirstOfSeveralEntriesCounts(t *testing.T) {
+	_, c := client(t, `api json="{\"response\":{\"publishedfiledetails\":[{\"publishedfileid\":\"1\",\"result\":1},{\"publishedfileid\":\"1\",\"result\":9}]}}"`)
+	if items, err := c.Details(t.Context(), []string{"1"}); err != nil || items[0].Result != 1 {
+		t.Errorf("%+v, %v", items, err)
+	}
+	_, c = client(t, `api json="{\"response\":{\"collectiondetails\":[{\"publishedfileid\":\"1\",\"result\":1},{\"publishedfileid\":\"1\",\"result\":9}]}}"`)
+	if collections, err := c.Collections(t.Context(), []string{"1"}); err != nil || collections[0].Result != 1 {
+		t.Errorf("%+v, %v", collections, err)
+	}
+}
+
 func TestLinksOfRealItemsAreKept(t *testing.T) {
 	_, c := client(t, "item 1\nitem 2 trap")
 	items, err := c.Details(t.Context(), []string{"1", "2"})
@@ -325,9 +336,9 @@ func TestCancelling(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c := client(t, fault)
-				ctx, cancel := context.WithCancel(t.Context())
+				ctx, cancel := context.WithCancelCause(t.Context())
 				start := time.Now()
-				time.AfterFunc(time.Second, cancel)
+				time.AfterFunc(time.Second, func() { cancel(errors.New("somebody pressed a button")) })
 				err := c.EachDetails(ctx, numbered(1, 500), func([]steam.Item) error {
 					t.Error("a batch came")
 					return nil

@@ -122,6 +122,9 @@ func TestAnswersThatAreNotTheFile(t *testing.T) {
 			}
 		})
 	}
+	if n := stand.Count("content"); n != 10+6 {
+		t.Errorf("%d requests: the loop is to be left after five redirects", n)
+	}
 	stand.Tell(t, "reset\ncontent status=429 retry-after=9")
 	_, err := c.Get(t.Context(), stand.FileURL("101"), 0, -1)
 	if status, ok := errors.AsType[*StatusError](err); !ok || status.Code != 429 || status.RetryAfter != 9*time.Second {
@@ -148,7 +151,9 @@ func TestRangesThatWereNotAskedFor(t *testing.T) {
 		{"bytes */1000", 100, false, 0, ""},
 		{"bytes 0-99/1000", 100, false, 0, ""},
 		{"bytes 101-200/1000", 100, false, 0, ""},
+		{"bytes 150-199/1000", 50, false, 0, ""},
 		{"bytes 100-200/1000", 101, false, 0, ""},
+		{"bytes 100-299/300", 200, false, 0, ""},
 		{"bytes 100-149/1000", 50, false, 0, ""},
 		{"bytes 100-149/*", 50, false, 0, ""},
 		{"bytes 100-199/150", 100, false, 0, ""},
@@ -275,7 +280,7 @@ func TestCancelledDownloadsEndAtOnce(t *testing.T) {
 	for _, fault := range []string{"content delay=1h", "content stall=1000"} {
 		stand, c, _ := start(t)
 		stand.Tell(t, fault)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancelCause(t.Context())
 		ended := make(chan error, 1)
 		reading := make(chan struct{})
 		go func() {
@@ -297,7 +302,7 @@ func TestCancelledDownloadsEndAtOnce(t *testing.T) {
 			ended <- err
 		}()
 		<-reading
-		cancel()
+		cancel(errors.New("somebody pressed a button"))
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", fault, err)
 		}

@@ -337,6 +337,20 @@ func TestThePeakCountsRequestsThatWait(t *testing.T) {
 	}
 }
 
+func TestThePeakStays(t *testing.T) {
+	s := New()
+	_, leave1 := s.begin(Request{Kind: "details"})
+	_, leave2 := s.begin(Request{Kind: "collections"})
+	leave1()
+	leave1()
+	leave2()
+	_, leave3 := s.begin(Request{Kind: "details"})
+	leave3()
+	if s.Peak("api") != 2 || s.Peak("details") != 1 || s.active["api"] != 0 {
+		t.Errorf("peaks %v, active %v", s.peak, s.active)
+	}
+}
+
 func TestControlWhileRunning(t *testing.T) {
 	s := Start(t, "")
 	resp, err := http.Post(s.URL+"/control", "text/plain", strings.NewReader("item 101\ncontent status=500"))

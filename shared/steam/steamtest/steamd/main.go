@@ -62,18 +62,18 @@ and the stand-in serves until it is interrupted.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			world := ""
+			var worlds []string
 			if demo {
-				world = demoWorld
+				worlds = append(worlds, demoWorld)
 			}
 			if worldFile != "" {
 				text, err := os.ReadFile(worldFile)
 				if err != nil {
 					return err
 				}
-				world += "\n" + string(text)
+				worlds = append(worlds, string(text))
 			}
-			return serve(cmd, listen, world, demo, args)
+			return serve(cmd, listen, worlds, demo, args)
 		},
 	}
 	root.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address to serve, port 0 for any free one")
@@ -124,15 +124,17 @@ func ask(cmd *cobra.Command, method, path, body string) error {
 	return err
 }
 
-func serve(cmd *cobra.Command, listen, world string, demo bool, args []string) error {
+func serve(cmd *cobra.Command, listen string, worlds []string, demo bool, args []string) error {
 	// Caught from the start, so that an early interrupt does not orphan the command.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
 	stand := steamtest.New()
-	if err := stand.Do(world); err != nil {
-		return fmt.Errorf("world: %w", err)
+	for _, world := range worlds {
+		if err := stand.Do(world); err != nil {
+			return fmt.Errorf("world: %w", err)
+		}
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
