@@ -1,13 +1,27 @@
 package fn
 
 import (
-	"context"
 	"net/http"
 
+	"github.com/aws/aws-lambda-go/lambda"
+
 	"left4me/shared/account"
+	"left4me/shared/fn/lambdahttp"
 	"left4me/shared/route"
 	"left4me/shared/web"
 )
+
+// HTTP is the main of a function that serves route r: build makes the handler from the environment. HTTP does not return.
+func HTTP(r route.Route, build func(*Env) web.Handler) {
+	env := start(r.Name)
+	site := app(env)
+	lambda.Start(&lambdahttp.Adapter{
+		Handler: site.Serve(r, build(env)),
+		Host:    env.Settings.PublicURL.Host,
+		Failed:  http.HandlerFunc(site.Failed),
+		Log:     env.Log,
+	})
+}
 
 // Handler returns the http.Handler of route r: h behind all that r asks for.
 func Handler(env *Env, r route.Route, h web.Handler) http.Handler {
@@ -22,9 +36,6 @@ func app(env *Env) *web.App {
 		Version:      Version,
 		Now:          env.Now,
 		Log:          env.Log,
-		RequestID:    func(c context.Context) string { return "" },
+		RequestID:    lambdahttp.RequestID,
 	}
 }
-
-func HTTP(r route.Route, build func(*Env) web.Handler) {}
-func stack() string { return "" }

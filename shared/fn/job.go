@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
@@ -129,7 +130,7 @@ func (h *jobHandler) claim(ctx context.Context, event job.Event) (jobstore.Claim
 func (h *jobHandler) guarded(ctx context.Context, run *Run) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			h.env.Log.Error("job panicked", "panic", fmt.Sprint(p), "stack", stack())
+			h.env.Log.Error("job panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = errors.New("a fault of left4me; the log of the host agent has the details")
 		}
 	}()

@@ -72,9 +72,9 @@ func (v *Visit) fail(w http.ResponseWriter, err error) {
 	}
 }
 
-// Panicked answers after a handler's panic, which the caller has logged.
-func (a *App) Panicked(w http.ResponseWriter, r *http.Request) {
+// Failed answers in place of a handler that panicked or answered more than fits, which its caller has logged.
+func (a *App) Failed(w http.ResponseWriter, r *http.Request) {
 	a.secure(w.Header())
 	v := &Visit{Request: r, app: a}
-	v.fail(w, errors.New("the handler panicked"))
+	v.fail(w, errors.New("the handler failed; see the line before"))
 }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+
+	"left4me/shared/account"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+)
+
+func TestEachPersonSeesWhatConcernsThem(t *testing.T) {
+	s := fntest.New(t)
+	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
+	jobs := jobstore.New(s.Env.DB)
+	for _, asked := range []struct {
+		owner, by account.User
+	}{{anna, anna}, {anna, root}, {bert, bert}} {
+		o := s.Overlay(asked.owner, "o"+string(rune('a'+s.Count(`SELECT COUNT(*) FROM overlays`))), overlay.Workshop)
+		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, asked.by.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for user, want := range map[account.User]int{anna: 2, bert: 1, root: 3} {
+		got := s.Visitor(user, route.JobList, build).Get("/jobs")
+		if rows := got.Page(t).Find("table.jobs tbody tr").Length(); got.StatusCode != http.StatusOK || rows != want {
+			t.Errorf("%s: %d with %d jobs, want %d", user.Name, got.StatusCode, rows, want)
+		}
+	}
+}
+
+func TestOlderJobsAreOnFurtherPages(t *testing.T) {
+	s := fntest.New(t)
+	root := s.Person("root", true)
+	jobs := jobstore.New(s.Env.DB)
+	for id := range int64(pageSize + 10) {
+		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, id+1, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := s.Visitor(root, route.JobList, build)
+	seen := 0
+	for path, pages := "/jobs", 0; path != ""; pages++ {
+		page := v.Get(path).Page(t)
+		seen += page.Find("table.jobs tbody tr").Length()
+		path = page.Find(`a[href*="before="]`).AttrOr("href", "")
+		if pages > 2 {
+			t.Fatal("the pages do not end")
+		}
+	}
+	if seen != pageSize+10 {
+		t.Errorf("%d jobs on all pages", seen)
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("anna", false), route.JobList, build)
+	s.Break()
+	if got := v.Get("/jobs"); got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", got.StatusCode)
+	}
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"net/http"
+
+	"left4me/localrun/gateway"
+	"left4me/shared/fn"
+	"left4me/templates/page"
+)
+
+// errorPage answers where no function did: with a page, or with a part of one for htmx.
+func errorPage(w http.ResponseWriter, r *http.Request, p gateway.Problem) {
+	v := page.ErrorView{Frame: page.Frame{Version: fn.Version}, Status: p.Status, Sentence: p.Sentence}
+	if p.Status >= http.StatusInternalServerError {
+		v.RequestID = p.RequestID
+	}
+	body := page.Error(v)
+	if r.Header.Get("HX-Request") == "true" {
+		body = page.ErrorFragment(v)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_ = body.Render(r.Context(), w) // the browser has gone, or gets it
+}

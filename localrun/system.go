@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"left4me/localrun/agent"
+	"left4me/localrun/gateway"
+	"left4me/localrun/lambdahost"
+	"left4me/shared/db"
+	"left4me/shared/doorbell"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/settings"
+)
+
+const (
+	// lookEmbedded and lookServer are how often the agent looks for jobs without being woken: a look at a file costs
+	// microseconds, one at a server a round trip that somebody pays for.
+	lookEmbedded = time.Second
+	lookServer   = time.Minute
+	// drainTime is how long requests and jobs get to come to an end.
+	drainTime = 15 * time.Second
+	// defaultProcesses bounds the pages' processes together: each is a Go program of a few MiB.
+	defaultProcesses = 32
+)
+
+// options are the flags of the commands that run functions.
+type options struct {
+	functions  string
+	idle       time.Duration
+	singleShot bool
+	processes  int
+	jobs       int
+}
+
+func (o *options) addFlags(c *cobra.Command) {
+	c.Flags().StringVar(&o.functions, "functions", "", "directory of the function binaries (default functions/ beside localrun)")
+	c.Flags().DurationVar(&o.idle, "idle", time.Minute, "how long a process without work stays")
+	c.Flags().BoolVar(&o.singleShot, "single-shot", false, "one process for each request")
+}
+
+func (o *options) addPageFlags(c *cobra.Command) {
+	c.Flags().IntVar(&o.processes, "max-processes", defaultProcesses, "how many processes may serve pages at once")
+}
+
+func (o *options) addJobFlags(c *cobra.Command) {
+	c.Flags().IntVar(&o.jobs, "jobs", 2, "how many jobs may run at once")
+}
+
+func (o *options) check() error {
+	switch {
+	case o.idle <= 0:
+		return errors.New("--idle must be more than nothing")
+	case o.processes < 0 || o.jobs < 0:
+		return errors.New("--max-processes and --jobs must be at least 1")
+	}
+	return nil
+}
+
+// directory is where the function binaries are.
+func (o *options) directory() (string, error) {
+	if o.functions != "" {
+		return filepath.Abs(o.functions)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "", err
+	}
+	return filepath.Join(filepath.Dir(self), "functions"), nil
+}
+
+// pageFunctions are the functions of all routes.
+func pageFunctions() []lambdahost.Function {
+	var all []lambdahost.Function
+	for _, r := range route.All() {
+		all = append(all, lambdahost.Function{Name: r.Name, MaxProcesses: r.MaxProcesses, TimeLimit: r.TimeLimit})
+	}
+	return all
+}
+
+// jobFunctions are the functions of all operations.
+func jobFunctions(parallel int) []lambdahost.Function {
+	var all []lambdahost.Function
+	for _, o := range job.Runnable() {
+		all = append(all, lambdahost.Function{Name: o.Function, MaxProcesses: parallel, TimeLimit: o.TimeLimit})
+	}
+	return all
+}
+
+// newHost returns a host for functions, whose binaries must be there. One that bounds all processes together bounds them
+// by total.
+func (o *options) newHost(s settings.Settings, functions []lambdahost.Function, total int, log *slog.Logger) (*lambdahost.Host, error) {
+	dir, err := o.directory()
+	if err != nil {
+		return nil, err
+	}
+	env := functionEnviron(s)
+	for i := range functions {
+		f := &functions[i]
+		f.Env = env
+		f.Path = filepath.Join(dir, f.Name)
+		if info, err := os.Stat(f.Path); err != nil || !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("function %s is missing in %s: run `make build`, or name the directory with --functions", f.Name, dir)
+		}
+	}
+	return lambdahost.New(lambdahost.Config{
+		Functions:    functions,
+		MaxProcesses: total,
+		Idle:         o.idle,
+		SingleShot:   o.singleShot,
+		Log:          log,
+	})
+}
+
+// functionEnviron is the environment of functions: the settings, and what the way to Steam may need on this host.
+func functionEnviron(s settings.Settings) []string {
+	env := s.Environ()
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// service is a part of left4me that runs until its context ends, and then comes to an end in good order.
+type service func(ctx context.Context) error
+
+// runAll runs services until ctx ends or one of them fails, which ends the others.
+func runAll(ctx context.Context, services ...service) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(services))
+	var running sync.WaitGroup
+	for i, s := range services {
+		running.Go(func() {
+			errs[i] = s(ctx)
+			stop()
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// listen opens the address for pages, and returns the settings with the port that it really has.
+func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
+	l, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return nil, s, fmt.Errorf("%s: %w; is another left4me running?", settings.Listen, err)
+	}
+	s, err = settings.Load(func(name string) string {
+		if name == settings.Listen {
+			return l.Addr().String()
+		}
+		return os.Getenv(name)
+	})
+	if err != nil {
+		return nil, s, errors.Join(err, l.Close())
+	}
+	return l, s, nil
+}
+
+// pages serves the routes on l.
+func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (service, error) {
+	host, err := o.newHost(s, pageFunctions(), o.processes, log)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := gateway.New(gateway.Config{Routes: route.All(), Functions: host, ErrorPage: errorPage, Log: log, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	server := gateway.NewServer(s.Listen, handler, log)
+	return func(ctx context.Context) error {
+		failed := make(chan error, 1)
+		go func() { failed <- server.Serve(l) }()
+		log.Info("serving", "address", l.Addr().String(), "public_url", s.PublicURL.String())
+		var err error
+		select {
+		case err = <-failed:
+		case <-ctx.Done():
+		}
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		if serr := server.Shutdown(drain); serr != nil {
+			err = errors.Join(err, fmt.Errorf("finish requests: %w", serr))
+		}
+		if herr := host.Shutdown(drain); herr != nil {
+			err = errors.Join(err, fmt.Errorf("end functions: %w", herr))
+		}
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		log.Info("stopped serving")
+		return err
+	}, nil
+}
+
+// agent runs jobs.
+func (o *options) agent(s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
+	host, err := o.newHost(s, jobFunctions(o.jobs), 0, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.Root, 0o755); err != nil {
+		return nil, fmt.Errorf("%s: %w", settings.Root, err)
+	}
+	bell, err := doorbell.Listen(s.BellPath())
+	if err != nil {
+		return nil, err
+	}
+	hostname, _ := os.Hostname()
+	a := &agent.Agent{
+		Jobs:       jobstore.New(d),
+		Host:       host,
+		Bell:       bell,
+		Operations: job.Runnable(),
+		Parallel:   o.jobs,
+		Worker:     fmt.Sprintf("agent on %s, process %d", hostname, os.Getpid()),
+		Look:       lookServer,
+		Log:        log,
+	}
+	if d.Embedded() {
+		a.Look = lookEmbedded
+	}
+	return func(ctx context.Context) error {
+		log.Info("looking for jobs", "operations", operationNames(a.Operations), "at_once", a.Parallel)
+		a.Run(ctx)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		err := errors.Join(host.Shutdown(drain), bell.Close())
+		log.Info("stopped looking for jobs")
+		return err
+	}, nil
+}
+
+func operationNames(operations []job.Operation) []string {
+	var names []string
+	for _, o := range operations {
+		names = append(names, o.Name)
+	}
+	return slices.Sorted(slices.Values(names))
+}
