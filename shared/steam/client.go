@@ -274,6 +274,8 @@ func (c *Client) exchange(ctx context.Context, link string, form url.Values) ([]
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return nil, unreachable(ctx, ctx.Err())
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %s", answerTime))

@@ -1,0 +1,32 @@
+package steam
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+
+	"left4me/shared/steam/steamtest"
+)
+
+// What one failed try over a real socket is called; that it is followed by others is tested where time is not real.
+func TestHowBrokenConnectionsAreNamed(t *testing.T) {
+	stand := steamtest.Start(t, "api cut=30")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	nobody := listener.Addr().String()
+	for base, want := range map[string]string{
+		stand.URL:          "cannot reach steam: unexpected EOF",
+		"http://" + nobody: "cannot reach steam: dial tcp " + nobody + ": connect: connection refused",
+	} {
+		c := NewClient(Config{URL: base})
+		form := url.Values{"itemcount": {"1"}, "publishedfileids[0]": {"1"}}
+		_, err := c.exchange(t.Context(), base+"/ISteamRemoteStorage/GetPublishedFileDetails/v1/", form)
+		if _, ok := err.(*UnreachableError); !ok || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
