@@ -154,12 +154,9 @@ func TestChecks(t *testing.T) {
 				}
 				mustHold(t, c, nil)
 				noPartials(t, c)
-				for _, a := range h.asks() {
-					if a.from == 0 {
-						return
-					}
+				if asks := h.asks(); tt.size < parallelFrom && (len(asks) != 1 || asks[0].from != 0) {
+					t.Errorf("asked for %v", asks)
 				}
-				t.Error("did not start afresh")
 			}
 		})
 	}
@@ -242,7 +239,32 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// Every connection breaks, again and again: no byte is asked for twice, but for what a broken connection lost.
+// counting counts the bytes that are read from a Source.
+type counting struct {
+	Source
+	read atomic.Int64
+}
+
+func (c *counting) Get(ctx context.Context, url string, from, to int64) (*steam.Part, error) {
+	part, err := c.Source.Get(ctx, url, from, to)
+	if err == nil {
+		part.Body = countingBody{part.Body, c}
+	}
+	return part, err
+}
+
+type countingBody struct {
+	io.ReadCloser
+	c *counting
+}
+
+func (b countingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.c.read.Add(int64(n))
+	return n, err
+}
+
+// Every connection breaks, again and again, each time in another process: nothing that arrived is received again.
 func TestResumeParallel(t *testing.T) {
 	const size = 2 * parallelFrom
 	h := newHost(t)
@@ -250,10 +272,10 @@ func TestResumeParallel(t *testing.T) {
 	content := vpk(1, size)
 	f := h.serve("123", content)
 	h.behave(cutAfter(300 << 10))
-	attempts := 0
-	for {
-		attempts++
-		downloaded, err := New(c.dir, h.source(t), Options{}).Fetch(deadline(t), f, nil)
+	src := &counting{Source: h.source(t)}
+	attempts := 1
+	for ; ; attempts++ {
+		downloaded, err := New(c.dir, src, Options{}).Fetch(deadline(t), f, nil)
 		if downloaded {
 			break
 		}
@@ -263,15 +285,9 @@ func TestResumeParallel(t *testing.T) {
 		mustHold(t, c, nil)
 	}
 	mustHold(t, c, map[string][][]byte{"123": {content}})
-	at := 0
-	for _, a := range h.asks() {
-		if a.from < at {
-			t.Fatalf("bytes from %d were asked for, which had arrived up to %d", a.from, at)
-		}
-		at = a.from + min(300<<10, a.to-a.from)
-	}
-	if attempts < 2 {
-		t.Error("it never broke")
+	// A connection may have read up to a buffer more than was left to it.
+	if read := src.read.Load(); attempts < 2 || read > size+size/10 {
+		t.Errorf("%d bytes were received in %d attempts for a file of %d", read, attempts, size)
 	}
 }
 
@@ -342,15 +358,12 @@ func TestWholeAnswers(t *testing.T) {
 			f := h.serve("123", content)
 			h.behave(whole(tt.chunked))
 			mustFetch(t, c, f)
-			if n := len(h.asks()); n != 1 {
-				t.Errorf("%d requests", n)
-			}
 			mustHold(t, c, map[string][][]byte{"123": {content}})
 
 			t.Log("after a part of it came with ranges")
 			content = vpk(2, tt.size)
 			f = h.serve("124", content)
-			h.behave(cutAfter(700 << 10))
+			h.behave(cutAfter(300 << 10))
 			if _, err := c.Fetch(deadline(t), f, nil); err == nil {
 				t.Fatal("it did not break")
 			}
@@ -373,7 +386,7 @@ func TestParallel(t *testing.T) {
 		n := here.Add(1)
 		if n == 1 {
 			// The first answer's head is what the others wait for.
-			http.ServeContent(&slowBody{ResponseWriter: w, go_: all}, r, "", time.Time{}, bytes.NewReader(content))
+			http.ServeContent(&pausing{ResponseWriter: w, until: all}, r, "", time.Time{}, bytes.NewReader(content))
 			return true
 		}
 		if n == maxConnections {
@@ -396,29 +409,6 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// slowBody sends the head, and the body when told.
-type slowBody struct {
-	http.ResponseWriter
-	first int
-	go_   <-chan struct{}
-}
-
-func (s *slowBody) Write(p []byte) (int, error) {
-	if s.first > 0 {
-		n, err := s.ResponseWriter.Write(p[:min(s.first, len(p))])
-		s.first -= n
-		if err != nil || n == len(p) {
-			return n, err
-		}
-		p = p[n:]
-		m, err := s.Write(p)
-		return n + m, err
-	}
-	s.ResponseWriter.(http.Flusher).Flush()
-	<-s.go_
-	return s.ResponseWriter.Write(p)
-}
-
 // The first connection stalls until another one takes over a part of its segment.
 func TestSlowConnectionIsRelieved(t *testing.T) {
 	h := newHost(t)
@@ -433,9 +423,9 @@ func TestSlowConnectionIsRelieved(t *testing.T) {
 		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
 		switch {
 		case from == 0:
-			http.ServeContent(&slowBody{ResponseWriter: w, first: 100 << 10, go_: relieved}, r, "", time.Time{}, bytes.NewReader(content))
+			http.ServeContent(&pausing{ResponseWriter: w, first: 100 << 10, until: relieved}, r, "", time.Time{}, bytes.NewReader(content))
 			return true
-		case from < size/maxConnections:
+		case from < size/firstSegments:
 			once.Do(func() { close(relieved) })
 		}
 		return false
@@ -465,7 +455,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 				n := requests.Add(1)
 				switch {
 				case n == 1:
-					http.ServeContent(&slowBody{ResponseWriter: w, go_: allFailed}, r, "", time.Time{}, bytes.NewReader(content))
+					http.ServeContent(&pausing{ResponseWriter: w, until: allFailed}, r, "", time.Time{}, bytes.NewReader(content))
 					return true
 				case n <= maxConnections:
 					defer func() {
@@ -536,7 +526,7 @@ func TestBounds(t *testing.T) {
 			isFull()
 		}
 		mu.Unlock()
-		http.ServeContent(&slowBody{ResponseWriter: w, go_: full}, r, "", time.Time{}, bytes.NewReader(content))
+		http.ServeContent(&pausing{ResponseWriter: w, until: full}, r, "", time.Time{}, bytes.NewReader(content))
 		mu.Lock()
 		defer mu.Unlock()
 		now--

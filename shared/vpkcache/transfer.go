@@ -12,12 +12,17 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"left4me/shared/steam"
 )
 
 const (
 	// maxConnections is for one item: eight together were twenty times as fast as one from afar (steam.md, Content).
 	maxConnections = 8
+	// firstSegments is in how many a large file is cut at first. In the second half of the time the first half of the file is
+	// hashed; one segment a connection would leave nearly all hashing to the end, more would cost more requests.
+	firstSegments = 2 * maxConnections
 	// parallelFrom is the length from which more than one connection pays for its start.
 	parallelFrom = 8 << 20
 	// minSegment is the least that is worth asking for on a connection of its own.
@@ -25,6 +30,15 @@ const (
 	bufferSize = 128 << 10
 	// recordEvery is how much may arrive between two records: so much is lost at most when the process is killed.
 	recordEvery = 1 << 20
+)
+
+// serving says whether a server sends ranges when asked for them.
+type serving int
+
+const (
+	unknown serving = iota
+	ranges
+	wholeFiles
 )
 
 // segment is a stretch of the file that one connection fills from its start: start to next is on the disk, next to
@@ -52,9 +66,13 @@ type transfer struct {
 	// done counts the bytes on the disk, and recorded those that the record tells of.
 	done, recorded int64
 	over           bool
+	// serves is what the first answer has shown of the server: until then nothing is written.
+	serves serving
 	// broken is the first connection's failure, which others may make good; fatal is what ends the transfer for all.
 	broken, fatal error
-	abort         context.CancelFunc
+	// beyond is a server's answer that the file ends before a byte that was asked for: what is on the disk is no part of it.
+	beyond error
+	abort  context.CancelFunc
 }
 
 // newTransfer goes on from what out holds of f's content, or empties it.
@@ -82,15 +100,17 @@ func (c *Cache) newTransfer(f File, p *partial, progress func(int64)) (*transfer
 		at = d[1]
 	}
 	t.recorded = t.done
-	if f.Size >= parallelFrom {
-		open := 0
-		for _, s := range t.segments {
-			if s.next < s.end {
-				open++
-			}
+	if t.connections() == 1 {
+		return t, nil
+	}
+	open := 0
+	for _, s := range t.segments {
+		if s.next < s.end {
+			open++
 		}
-		for ; open < maxConnections && t.split() != nil; open++ {
-		}
+	}
+	for open < firstSegments && t.split() != nil {
+		open++
 	}
 	return t, nil
 }
@@ -101,30 +121,27 @@ func (t *transfer) run(ctx context.Context) error {
 	defer t.abort()
 	t.progress(t.done)
 
+	// The others do not wait for the first answer: nearly all servers serve ranges, and an answer can be far.
 	var others sync.WaitGroup
 	alone := make(chan struct{})
-	sound := t.connect(ctx, func() {
-		if t.file.Size < parallelFrom {
-			return
-		}
-		for range maxConnections - 1 {
-			others.Go(func() {
-				select {
-				case t.cache.spare <- struct{}{}:
-					t.connect(ctx, func() {})
-					<-t.cache.spare
-				case <-alone:
-				}
-			})
-		}
-	})
+	for range t.connections() - 1 {
+		others.Go(func() {
+			select {
+			case t.cache.spare <- struct{}{}:
+				t.connect(ctx)
+				<-t.cache.spare
+			case <-alone:
+			}
+		})
+	}
+	sound := t.connect(ctx)
 	// The first connection ends when there is nothing left to take, or badly: either way nobody needs to wait any longer
 	// for a connection to become free.
 	close(alone)
 	others.Wait()
 	if sound {
 		// What others left when they broke after the first connection had found nothing more to take is little.
-		t.connect(ctx, func() {})
+		t.connect(ctx)
 	}
 
 	t.mu.Lock()
@@ -136,6 +153,8 @@ func (t *transfer) run(ctx context.Context) error {
 		return t.fatal
 	case t.done == t.file.Size:
 		return nil
+	case t.beyond != nil:
+		return t.beyond
 	}
 	if err := t.record(); err != nil {
 		return err
@@ -143,10 +162,16 @@ func (t *transfer) run(ctx context.Context) error {
 	return &brokenTransfer{done: t.done, size: t.file.Size, cause: t.broken}
 }
 
-// connect fills segments, one after another, until there is none to take (true) or one breaks (false). serving is called
-// once, when the server has shown that it serves ranges.
-func (t *transfer) connect(ctx context.Context, serving func()) (sound bool) {
-	serving = sync.OnceFunc(serving)
+// connections is how many may work on the file at once.
+func (t *transfer) connections() int {
+	if t.file.Size < parallelFrom {
+		return 1
+	}
+	return maxConnections
+}
+
+// connect fills segments, one after another, until there is none to take (true) or one breaks (false).
+func (t *transfer) connect(ctx context.Context) (sound bool) {
 	var buf []byte
 	for {
 		s := t.claim()
@@ -156,15 +181,21 @@ func (t *transfer) connect(ctx context.Context, serving func()) (sound bool) {
 		if buf == nil {
 			buf = make([]byte, bufferSize)
 		}
-		if err := t.receive(ctx, s, buf, serving); err != nil {
+		if err := t.receive(ctx, s, buf); err != nil {
 			t.mu.Lock()
+			defer t.mu.Unlock()
 			s.owned = false
 			if t.broken == nil {
 				t.broken = err
 			}
-			t.mu.Unlock()
 			return false
 		}
+		t.mu.Lock()
+		if t.done == t.file.Size {
+			// Beside a whole answer there may be requests that nobody needs any more.
+			t.abort()
+		}
+		t.mu.Unlock()
 	}
 }
 
@@ -172,6 +203,9 @@ func (t *transfer) connect(ctx context.Context, serving func()) (sound bool) {
 func (t *transfer) claim() *segment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.serves == wholeFiles {
+		return nil
+	}
 	i := slices.IndexFunc(t.segments, func(s *segment) bool { return !s.owned && s.next < s.end })
 	s := (*segment)(nil)
 	if i >= 0 {
@@ -203,7 +237,7 @@ func (t *transfer) split() *segment {
 }
 
 // receive asks for a segment's bytes and writes them, until the segment is full: others may make it shorter meanwhile.
-func (t *transfer) receive(ctx context.Context, s *segment, buf []byte, serving func()) error {
+func (t *transfer) receive(ctx context.Context, s *segment, buf []byte) error {
 	t.mu.Lock()
 	from, to := s.next, s.end
 	t.mu.Unlock()
@@ -214,8 +248,9 @@ func (t *transfer) receive(ctx context.Context, s *segment, buf []byte, serving 
 	part, err := t.cache.src.Get(ctx, t.file.URL, from, to)
 	if err != nil {
 		if status, ok := errors.AsType[*steam.StatusError](err); ok && status.Code == http.StatusRequestedRangeNotSatisfiable {
-			// The file is shorter than what we have of it: that is another file's.
-			return t.fail(err)
+			t.mu.Lock()
+			t.beyond = err
+			t.mu.Unlock()
 		}
 		return err
 	}
@@ -225,13 +260,13 @@ func (t *transfer) receive(ctx context.Context, s *segment, buf []byte, serving 
 		return t.fail(&lengthError{got: part.Total, want: t.file.Size})
 	case part.Ranged && part.From != from:
 		return t.fail(fmt.Errorf("the server sent the file from byte %d when asked for it from %d", part.From, from))
-	case part.Ranged:
-		serving()
-	default:
-		if err := t.whole(s); err != nil {
-			return err
-		}
-		if _, err := io.CopyN(io.Discard, part.Body, from); err != nil {
+	}
+	s, err = t.answered(s, part.Ranged)
+	if s == nil || err != nil {
+		return err
+	}
+	if !part.Ranged {
+		if _, err := io.CopyN(io.Discard, part.Body, s.next); err != nil {
 			return err
 		}
 	}
@@ -263,24 +298,30 @@ func (t *transfer) receive(ctx context.Context, s *segment, buf []byte, serving 
 	}
 }
 
-// whole makes s reach to the file's end, for a server that answers with the whole file. That is only possible for the
-// first answer, which nobody else's is beside.
-func (t *transfer) whole(s *segment) error {
+// answered takes note of whether the server sent the range that was asked for, and returns the segment that the answer is to
+// fill: s, or of a whole file everything from the first byte that is missing. It returns nil when another connection
+// is receiving the whole file already.
+func (t *transfer) answered(s *segment, ranged bool) (*segment, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, other := range t.segments {
-		if other != s && other.owned {
-			return errors.New("the server sent the whole file when asked for a range of it")
-		}
+	switch {
+	case t.serves == wholeFiles:
+		return nil, nil
+	case ranged:
+		t.serves = ranges
+		return s, nil
+	case t.serves == ranges:
+		return nil, errors.New("the server sent the whole file when asked for a range of it")
 	}
-	i := slices.Index(t.segments, s)
-	for _, later := range t.segments[i+1:] {
+	t.serves = wholeFiles
+	first := slices.IndexFunc(t.segments, func(s *segment) bool { return s.next < s.end })
+	for _, later := range t.segments[first+1:] {
 		t.done -= later.next - later.start
 	}
-	t.segments = t.segments[:i+1]
-	s.end = t.file.Size
 	t.recorded = min(t.recorded, t.done)
-	return nil
+	t.segments = t.segments[:first+1]
+	t.segments[first].owned, t.segments[first].end = true, t.file.Size
+	return t.segments[first], nil
 }
 
 // write puts the next bytes of a segment on the disk. It returns how many were left out because they lie beyond its end,
@@ -294,24 +335,31 @@ func (t *transfer) write(s *segment, p []byte) (surplus int, full bool, err erro
 	s.busy = s.next + int64(len(p))
 	t.mu.Unlock()
 
-	err = t.cache.disk.write(t.out, p, s.next)
+	due, full, err := t.wrote(s, t.cache.disk.write(t.out, p, s.next))
+	if due {
+		// Only a hint: what is on its way to the disk early does not keep Sync waiting in the end.
+		_ = unix.SyncFileRange(int(t.out.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	}
+	return surplus, full, err
+}
 
+// wrote takes note of what write did, and reports whether a good deal has been written since it was last due, and whether
+// the segment is full.
+func (t *transfer) wrote(s *segment, err error) (due, full bool, _ error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
 		s.busy = s.next
-		return 0, false, err
+		return false, false, err
 	}
+	t.done += s.busy - s.next
 	s.next = s.busy
-	t.done += int64(len(p))
-	if t.done-t.recorded >= recordEvery && t.done < t.file.Size {
-		if err := t.record(); err != nil {
-			return 0, false, err
-		}
+	if due = t.done-t.recorded >= recordEvery && t.done < t.file.Size; due {
+		err = t.record()
 	}
 	t.grown.Broadcast()
 	t.progress(t.done)
-	return surplus, s.next == s.end, nil
+	return due, s.next == s.end, err
 }
 
 // record writes down what has arrived. t.mu is held.

@@ -1,7 +1,6 @@
 package vpkcache
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -115,15 +114,16 @@ func (h *host) serveAt(path, id string, content []byte) File {
 
 func (h *host) source(t testing.TB) *steam.Content {
 	t.Helper()
-	return source(t, h.URL)
-}
-
-func source(t testing.TB, url string) *steam.Content {
-	hosts, err := steam.ParseHosts(strings.TrimPrefix(url, "http://"))
+	src, err := newSource(h.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return steam.NewContent(hosts)
+	return src
+}
+
+func newSource(url string) (*steam.Content, error) {
+	hosts, err := steam.ParseHosts(strings.TrimPrefix(url, "http://"))
+	return steam.NewContent(hosts), err
 }
 
 func (h *host) cache(t testing.TB) *Cache {
@@ -152,6 +152,25 @@ func (c *cutter) Write(p []byte) (int, error) {
 		return n, net.ErrClosed
 	}
 	return n, err
+}
+
+// pausing sends the head and the first bytes, and the others when told; when that never comes, the request has to end.
+type pausing struct {
+	http.ResponseWriter
+	first int
+	until <-chan struct{}
+}
+
+func (p *pausing) Write(b []byte) (int, error) {
+	n, err := p.ResponseWriter.Write(b[:min(p.first, len(b))])
+	p.first -= n
+	if err != nil || n == len(b) {
+		return n, err
+	}
+	p.ResponseWriter.(http.Flusher).Flush()
+	<-p.until
+	m, err := p.ResponseWriter.Write(b[n:])
+	return n + m, err
 }
 
 // whole answers every request with the whole file; without a Content-Length when chunked.
@@ -233,14 +252,5 @@ func noPartials(t testing.TB, c *Cache) {
 	t.Helper()
 	if p := partials(t, c); len(p) > 0 {
 		t.Errorf("left behind: %v", p)
-	}
-}
-
-// lines calls f with each line of a child's output until f says that it has heard enough.
-func lines(s *bufio.Scanner, f func(line string) bool) {
-	for s.Scan() {
-		if f(s.Text()) {
-			return
-		}
 	}
 }
