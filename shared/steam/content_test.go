@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -446,6 +447,25 @@ func TestNamesCannotLeadToPrivateAddresses(t *testing.T) {
 	_, err := c.Get(t.Context(), "https://cdn.steamusercontent.com:1/", 0, -1)
 	if _, ok := err.(*UnreachableError); !ok || !strings.HasSuffix(err.Error(), "connection refused") {
 		t.Errorf("a named address: %v", err)
+	}
+}
+
+// The operator's proxy may be on a private network that the setting does not name.
+func TestProxiesAreReached(t *testing.T) {
+	stand := steamtest.New()
+	stand.Tell(t, "item 101")
+	proxy := httptest.NewServer(stand)
+	defer proxy.Close()
+	behind, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewContent(hosts(t, "127.0.0.1:1"))
+	defer c.client.CloseIdleConnections()
+	c.client.Transport.(*http.Transport).Proxy = http.ProxyURL(behind)
+	link := "http://127.0.0.1:1/ugc/101/" + stand.File("101").SHA1() + "/"
+	if _, b, err := read(c, t.Context(), link, 0, 10); err != nil || len(b) != 10 {
+		t.Errorf("%d bytes, %v", len(b), err)
 	}
 }
 

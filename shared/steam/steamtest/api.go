@@ -3,7 +3,6 @@ package steamtest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,7 +13,7 @@ const maxBatch = 100
 
 // serveAPI answers either method; entry makes the answer's entry for one id, and listName is what the list is called.
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, kind, countName, listName string, entry func(*http.Request, string, Fault) (map[string]any, bool)) {
-	ids, err := asked(r, countName)
+	ids, err := asked(w, r, countName)
 	if err != nil {
 		w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 		w.WriteHeader(http.StatusBadRequest)
@@ -66,11 +65,8 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, kind, countNam
 }
 
 // asked reads the form of either method.
-func asked(r *http.Request, countName string) ([]string, error) {
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(r.Body, 1<<20), r.Body}
+func asked(w http.ResponseWriter, r *http.Request, countName string) ([]string, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 	if err := r.ParseForm(); err != nil {
 		return nil, err
 	}
