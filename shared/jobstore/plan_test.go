@@ -24,7 +24,7 @@ func testPlans(t *testing.T, w *world) {
 		"insert": insertSQL, "coalesce": coalesceSQL,
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
 		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "worker lost": workerLostSQL, "append": appendSQL,
-		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "live": liveSQL,
+		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,
 	} {
 		rows, err := w.DB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 		if err != nil {

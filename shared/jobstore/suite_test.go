@@ -315,6 +315,9 @@ func testOldestFirst(t *testing.T, w *world) {
 	w.claim(t, free)
 	w.claimNothing(t)
 	w.pass(job.BuildOverlay.Lease)
+	older := w.build(t, 7)
+	w.exec(t, "UPDATE jobs SET created_at = 1 WHERE id = ?", older)
+	w.claim(t, older)
 	w.claim(t, first)
 	w.state(t, blocked, job.Queued)
 
@@ -615,6 +618,19 @@ func testHandBack(t *testing.T, w *world) {
 		t.Errorf("log %q", got)
 	}
 
+	// Not even in its last run does handing back end it.
+	w.pass(job.BuildOverlay.Lease)
+	c = w.claim(t, id)
+	if err := w.HandBack(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if ended, err := w.Sweep(t.Context()); len(ended) != 0 || err != nil {
+		t.Errorf("swept %v, %v", ended, err)
+	}
+	if c = w.claim(t, id); c.Lost != 2 {
+		t.Errorf("claim %+v", c)
+	}
+
 	// Asked to stop, it is not handed back but cancelled; and handed back, it is cancelled at once.
 	if _, _, err := w.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
@@ -900,6 +916,9 @@ func testLogs(t *testing.T, w *world) {
 	}
 	if err := w.Log(t.Context(), c, append(lines, Line{Seq: 5, Stream: job.Stdout, At: start, Text: "five"})); err != nil {
 		t.Fatal(err)
+	}
+	if last, err := w.LogsBefore(t.Context(), id, 5, 2); err != nil || len(last) != 2 || last[0].Seq != 3 || last[1].Seq != 4 {
+		t.Errorf("%+v, %v", last, err)
 	}
 	tail, err := w.Logs(t.Context(), id, 3, 1)
 	if err != nil || len(tail) != 1 || tail[0].Seq != 4 {
