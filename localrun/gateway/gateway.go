@@ -1,0 +1,316 @@
+// Package gateway serves the route table over HTTP: each request becomes a Function URL event for the function of its
+// route, and the function's answer becomes the response. To browsers it is what CloudFront and the Function URLs are on
+// AWS.
+//
+// It owns that translation and the answers that no function gives: no such page, wrong method, too large, busy, failed,
+// too slow. It runs no processes, which is lambdahost, and knows nothing of sessions and permissions, which are the
+// functions' own.
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"left4me/localrun/lambdahost"
+	"left4me/shared/route"
+)
+
+// Invoker runs functions; it is a *lambdahost.Host.
+type Invoker interface {
+	Invoke(ctx context.Context, function, requestID string, payload []byte) (lambdahost.Answer, error)
+}
+
+// Problem is an answer that the gateway gives itself.
+type Problem struct {
+	// Status is the HTTP status.
+	Status int
+	// Sentence tells the person what to do.
+	Sentence string
+	// RequestID is also in the log and in the header X-Request-Id.
+	RequestID string
+}
+
+// Config is what a Gateway needs; all fields must be set.
+type Config struct {
+	// Routes is the route table.
+	Routes []route.Route
+	// Functions runs the functions of the routes, under the routes' names.
+	Functions Invoker
+	// ErrorPage writes p as a complete answer, status included. Its request may be for a fragment.
+	ErrorPage func(w http.ResponseWriter, r *http.Request, p Problem)
+	// Log gets one record for each request.
+	Log *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Gateway is an http.Handler.
+type Gateway struct {
+	cfg Config
+	mux *http.ServeMux
+}
+
+// endpoint is what the mux finds for a request that belongs to a route.
+type endpoint struct{ route.Route }
+
+// ServeHTTP makes endpoint an http.Handler, for the mux; the gateway serves it itself.
+func (endpoint) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// New returns the Gateway of cfg. The error names a route whose pattern is malformed or clashes with another one.
+func New(cfg Config) (*Gateway, error) {
+	g := &Gateway{cfg: cfg, mux: http.NewServeMux()}
+	for _, r := range cfg.Routes {
+		if err := g.register(r); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+func (g *Gateway) register(r route.Route) (err error) {
+	defer func() { // the only way in which ServeMux reports it
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("route %s: %v", r.Name, cause)
+		}
+	}()
+	g.mux.Handle(r.Method+" "+r.Pattern, endpoint{r})
+	return nil
+}
+
+// NewServer returns an http.Server for handler with limits that slow and greedy clients meet. A request's body has to
+// arrive within a minute; an answer may take as long as the slowest function and its queue.
+func NewServer(addr string, handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Addr:              addr,
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      3 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// access is what the log says about a request.
+type access struct {
+	function string
+	status   int
+	cold     bool
+	err      error
+}
+
+// ServeHTTP answers r, and logs that it did.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := g.cfg.Now()
+	id := newRequestID()
+	w.Header().Set("X-Request-Id", id)
+	a := g.serve(w, r, id, begun)
+
+	path, _ := target(r) // without the query, which may hold what is nobody else's business
+	attrs := []slog.Attr{
+		slog.String("request_id", id),
+		slog.String("method", r.Method),
+		slog.String("path", path),
+		slog.Int("status", a.status),
+		slog.Float64("duration_ms", float64(g.cfg.Now().Sub(begun).Microseconds())/1000),
+	}
+	if a.function != "" {
+		attrs = append(attrs, slog.String("function", a.function), slog.Bool("cold", a.cold))
+	}
+	level := slog.LevelInfo
+	if a.err != nil {
+		attrs = append(attrs, slog.Any("error", a.err))
+		level = slog.LevelError
+	}
+	g.cfg.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+func newRequestID() string {
+	id, err := uuid.NewV7()
+	if err != nil { // no time: then at least a unique one
+		id = uuid.New()
+	}
+	return id.String()
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, id string, begun time.Time) access {
+	to, allow, ok := g.find(r)
+	if !ok {
+		if allow != "" {
+			w.Header().Set("Allow", allow)
+			return g.problem(w, r, id, http.StatusMethodNotAllowed, "This address cannot be used in that way. Go back, and use the links and buttons of the page.")
+		}
+		return g.problem(w, r, id, http.StatusNotFound, "There is no page at this address. Check it, or start again from the list of overlays.")
+	}
+	a := g.invoke(w, r, to, id, begun)
+	a.function = to.Name
+	return a
+}
+
+// find returns the route of r. Without one, allow lists the methods that its path has, if any. Paths that net/http would
+// redirect to a cleaner form have none: that form is not what was asked for, on AWS neither.
+func (g *Gateway) find(r *http.Request) (to route.Route, allow string, ok bool) {
+	handler, _ := g.mux.Handler(r)
+	if e, ok := handler.(endpoint); ok {
+		return e.Route, "", true
+	}
+	refusal := headerOnly{}
+	handler.ServeHTTP(refusal, r)
+	return route.Route{}, http.Header(refusal).Get("Allow"), false
+}
+
+// headerOnly is an http.ResponseWriter that drops everything but the header.
+type headerOnly http.Header
+
+func (h headerOnly) Header() http.Header         { return http.Header(h) }
+func (h headerOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (h headerOnly) WriteHeader(int)             {}
+
+func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route, id string, begun time.Time) access {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, to.MaxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return g.tooLarge(w, r, id, to.MaxBody)
+	}
+	if err != nil { // the browser is gone, or was too slow
+		return g.problem(w, r, id, http.StatusBadRequest, "The request did not arrive whole. Send it again.")
+	}
+	payload, err := Event(r, body, to.Name, id, begun)
+	if err != nil {
+		a := g.problem(w, r, id, http.StatusBadGateway, failed)
+		a.err = err
+		return a
+	}
+	// A browser that goes away does not stop what it asked for, on AWS neither: a form was sent, and half of its effect would
+	// be worse than all of it.
+	answer, err := g.cfg.Functions.Invoke(context.WithoutCancel(r.Context()), to.Name, id, payload)
+	if err != nil {
+		return g.notInvoked(w, r, id, err)
+	}
+	resp, err := parseAnswer(answer.Payload)
+	if err != nil {
+		a := g.problem(w, r, id, http.StatusBadGateway, failed)
+		a.err = fmt.Errorf("function %s: %w", to.Name, err)
+		a.cold = answer.Cold
+		return a
+	}
+	resp.write(w, r)
+	return access{status: resp.status, cold: answer.Cold}
+}
+
+const failed = "This page failed. Try again; if it fails again, tell an administrator the request id."
+
+// notInvoked answers r when there is no answer from its function.
+func (g *Gateway) notInvoked(w http.ResponseWriter, r *http.Request, id string, err error) access {
+	var (
+		busy     *lambdahost.BusyError
+		timeout  *lambdahost.TimeoutError
+		tooLarge *lambdahost.TooLargeError
+		a        access
+	)
+	switch {
+	case errors.As(err, &busy):
+		seconds := max(1, int(math.Ceil(busy.RetryAfter.Seconds())))
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		a = g.problem(w, r, id, http.StatusServiceUnavailable, fmt.Sprintf("Too many people are here at once. Try again in %d seconds.", seconds))
+	case errors.Is(err, lambdahost.ErrClosed):
+		w.Header().Set("Retry-After", "10")
+		a = g.problem(w, r, id, http.StatusServiceUnavailable, "left4me is restarting. Try again in 10 seconds.")
+	case errors.As(err, &timeout):
+		a = g.problem(w, r, id, http.StatusGatewayTimeout, "This took too long and was stopped. Look whether it was done after all before you try again.")
+	case errors.As(err, &tooLarge) && !tooLarge.Answer:
+		return g.tooLarge(w, r, id, lambdahost.MaxPayload)
+	default:
+		a = g.problem(w, r, id, http.StatusBadGateway, failed)
+	}
+	a.err = err
+	return a
+}
+
+func (g *Gateway) tooLarge(w http.ResponseWriter, r *http.Request, id string, limit int64) access {
+	return g.problem(w, r, id, http.StatusRequestEntityTooLarge, fmt.Sprintf("That is too much at once: at most %d KiB fit. Send it in smaller parts.", limit>>10))
+}
+
+func (g *Gateway) problem(w http.ResponseWriter, r *http.Request, id string, status int, sentence string) access {
+	w.Header().Set("Cache-Control", "no-store")
+	g.cfg.ErrorPage(w, r, Problem{Status: status, Sentence: sentence, RequestID: id})
+	return access{status: status}
+}
+
+// response is a function's answer.
+type response struct {
+	status  int
+	headers map[string]string
+	cookies []string
+	body    []byte
+}
+
+// parseAnswer reads what a function answered to a Function URL event. A JSON value without a status code is itself the
+// body of a 200. The error says what is wrong with an answer that is not in this form.
+func parseAnswer(payload []byte) (response, error) {
+	var raw struct {
+		StatusCode      *int              `json:"statusCode"`
+		Headers         map[string]string `json:"headers"`
+		Cookies         []string          `json:"cookies"`
+		Body            string            `json:"body"`
+		IsBase64Encoded bool              `json:"isBase64Encoded"`
+	}
+	err := json.Unmarshal(payload, &raw)
+	if wrongType := (*json.UnmarshalTypeError)(nil); err == nil && raw.StatusCode == nil || errors.As(err, &wrongType) && !hasStatus(payload) {
+		return response{status: http.StatusOK, headers: map[string]string{"Content-Type": "application/json"}, body: bytes.TrimSpace(payload)}, nil
+	}
+	if err != nil {
+		return response{}, fmt.Errorf("its answer is not a response: %w", err)
+	}
+	if *raw.StatusCode < 200 || *raw.StatusCode > 599 {
+		return response{}, fmt.Errorf("its answer has the status code %d", *raw.StatusCode)
+	}
+	resp := response{status: *raw.StatusCode, headers: raw.Headers, cookies: raw.Cookies, body: []byte(raw.Body)}
+	if raw.IsBase64Encoded {
+		if resp.body, err = base64.StdEncoding.DecodeString(raw.Body); err != nil {
+			return response{}, fmt.Errorf("the body of its answer: %w", err)
+		}
+	}
+	return resp, nil
+}
+
+// hasStatus says whether payload, which is JSON, is an object with a status code.
+func hasStatus(payload []byte) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(payload, &object) == nil && object["statusCode"] != nil
+}
+
+// write sends resp. The length is the gateway's to say, and so is everything about the connection.
+func (resp response) write(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h["Content-Type"] = nil // no guessing: without a type of the function's there is none
+	for name, value := range resp.headers {
+		if key := strings.ToLower(name); !isHopByHop(key) && key != "content-length" && key != "x-request-id" {
+			h.Set(name, value)
+		}
+	}
+	for _, c := range resp.cookies {
+		h.Add("Set-Cookie", c)
+	}
+	hasBody := resp.status != http.StatusNoContent && resp.status != http.StatusNotModified
+	if hasBody {
+		h.Set("Content-Length", strconv.Itoa(len(resp.body)))
+	}
+	w.WriteHeader(resp.status)
+	if hasBody && r.Method != http.MethodHead {
+		w.Write(resp.body) // the browser may be gone
+	}
+}
