@@ -429,7 +429,7 @@ func TestThroughARealFunction(t *testing.T) {
 		"a form over 6 MiB":   {"POST", "/page/1", strings.NewReader(strings.Repeat("x", 6<<20)), 413, "at most 6144 KiB"},
 		"a panic":             {"GET", "/page/1?do=panic", nil, 500, "the function's own error page"},
 		"an exit":             {"GET", "/page/1?do=exit", nil, 502, "This page failed"},
-		"a hang":              {"GET", "/slow?do=sleep", nil, 504, "took too long"},
+		"a hang":              {"GET", "/slow?do=hang", nil, 504, "took too long"},
 		"rubbish":             {"GET", "/raw?raw=%7Brubbish", nil, 502, "This page failed"},
 		"a bare value":        {"GET", "/raw?raw=[1]", nil, 200, "[1]"},
 		"a redirect":          {"GET", `/raw?raw={"statusCode":303,"headers":{"Location":"/login"}}`, nil, 303, ""},
