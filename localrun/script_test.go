@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+			env.Setenv("LEFT4ME_BIN", bin)
 			env.Setenv("LEFT4ME_ROOT", filepath.Join(env.WorkDir, "root"))
 			env.Setenv("LEFT4ME_LISTEN", "127.0.0.1:0")
 			env.Setenv("CACHE", filepath.Join(env.WorkDir, "root", "workshop_cache"))
@@ -91,7 +92,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":   with((*world).start),
-			"stop":    with((*world).stop),
+			"end":     with((*world).end),
 			"sign-in": with((*world).signIn),
 			"get":     with((*world).get),
 			"post":    with((*world).post),
@@ -101,6 +102,7 @@ func TestScripts(t *testing.T) {
 			"job":     with((*world).job),
 			"links":   with((*world).links),
 			"log":     with((*world).log),
+			"cleanup": cleanup,
 		},
 	})
 }
@@ -196,7 +198,7 @@ func (w *world) ready(ts *testscript.TestScript, said string) bool {
 	}
 	if m := servesAt.FindStringSubmatch(said); m != nil {
 		w.url = "http://" + m[1]
-		ts.Setenv("URL", w.url)
+		ts.Setenv("ADDRESS", m[1])
 		return true
 	}
 	return len(found) == 2 || strings.Contains(said, `"msg":"looking for jobs"`) && !strings.Contains(said, "left4me is ready")
@@ -213,10 +215,10 @@ func (w *world) kill(p *process, s syscall.Signal) bool {
 	}
 }
 
-// stop NAME [SIGNAL] ends a program, with SIGTERM unless said otherwise. Ended by SIGTERM it must end well.
-func (w *world) stop(ts *testscript.TestScript, neg bool, args []string) {
+// end NAME [KILL] ends a program, with SIGTERM or with SIGKILL. Ended by SIGTERM it must end well.
+func (w *world) end(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || w.processes[args[0]] == nil {
-		ts.Fatalf("usage: stop NAME [KILL]")
+		ts.Fatalf("usage: end NAME [KILL]")
 	}
 	p, signal := w.processes[args[0]], syscall.SIGTERM
 	if len(args) > 1 && args[1] == "KILL" {
@@ -247,6 +249,14 @@ func (w *world) signIn(ts *testscript.TestScript, neg bool, args []string) {
 	if !neg {
 		w.ask(ts, "GET", w.location, nil, false)
 	}
+}
+
+// cleanup COMMAND ARGS… is run when the script has ended, however it did.
+func cleanup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: cleanup COMMAND ARGS…")
+	}
+	ts.Defer(func() { _ = exec.Command(args[0], args[1:]...).Run() })
 }
 
 // get [-htmx] PATH asks for a page.
@@ -296,10 +306,11 @@ func (w *world) request(method, path string, form url.Values, htmx bool) error {
 		}
 		body = strings.NewReader(form.Encode())
 	}
-	r, err := http.NewRequestWithContext(ctx, method, w.url+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, w.url, body)
 	if err != nil {
 		return err
 	}
+	r.URL.Opaque = path // as it is, even when it is not well-formed
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
