@@ -198,7 +198,7 @@ func TestKilled(t *testing.T) {
 	}
 	// Each connection gets a part of its bytes and then nothing more, so that the child cannot finish.
 	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
-		http.ServeContent(&pausing{ResponseWriter: w, first: 700 << 10, until: r.Context().Done()}, r, "", time.Time{}, bytes.NewReader(content))
+		http.ServeContent(&pausing{ResponseWriter: w, request: r, first: 700 << 10}, r, "", time.Time{}, bytes.NewReader(content))
 		return true
 	})
 	for p.out.Scan() {

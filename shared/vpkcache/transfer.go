@@ -128,10 +128,15 @@ func (t *transfer) run(ctx context.Context) error {
 		others.Go(func() {
 			select {
 			case t.cache.spare <- struct{}{}:
-				t.connect(ctx)
-				<-t.cache.spare
-			case <-alone:
+			default:
+				select {
+				case t.cache.spare <- struct{}{}:
+				case <-alone:
+					return
+				}
 			}
+			t.connect(ctx)
+			<-t.cache.spare
 		})
 	}
 	sound := t.connect(ctx)

@@ -154,11 +154,12 @@ func (c *cutter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// pausing sends the head and the first bytes, and the others when told; when that never comes, the request has to end.
+// pausing sends the head and the first bytes, and the others when told or when nobody waits for them any more.
 type pausing struct {
 	http.ResponseWriter
-	first int
-	until <-chan struct{}
+	request *http.Request
+	first   int
+	until   <-chan struct{}
 }
 
 func (p *pausing) Write(b []byte) (int, error) {
@@ -168,7 +169,10 @@ func (p *pausing) Write(b []byte) (int, error) {
 		return n, err
 	}
 	p.ResponseWriter.(http.Flusher).Flush()
-	<-p.until
+	select {
+	case <-p.until:
+	case <-p.request.Context().Done():
+	}
 	m, err := p.ResponseWriter.Write(b[n:])
 	return n + m, err
 }
