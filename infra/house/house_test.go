@@ -59,7 +59,7 @@ var mayImport = map[string]string{
 	"templates/job":                  "shared/route templates/page",
 	"templates/overlay":              "shared/route templates/job templates/page",
 	"templates/page":                 "shared/route templates/assets",
-	"templates/pagetest":             "",
+	"templates/pagetest":             "shared/route",
 }
 
 func matches(patterns, pkg string) bool {

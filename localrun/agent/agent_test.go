@@ -1,0 +1,232 @@
+package agent_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"left4me/localrun/agent"
+	"left4me/localrun/lambdahost"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/doorbell"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+)
+
+// functions stands for the processes: do is what one does with a job.
+type functions struct {
+	do func(ctx context.Context, e job.Event) error
+
+	mu         sync.Mutex
+	busy, most int
+}
+
+func (f *functions) Invoke(ctx context.Context, function, requestID string, payload []byte) (lambdahost.Answer, error) {
+	f.mu.Lock()
+	f.busy++
+	f.most = max(f.most, f.busy)
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.busy--
+		f.mu.Unlock()
+	}()
+	var e job.Event
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return lambdahost.Answer{}, err
+	}
+	return lambdahost.Answer{}, f.do(ctx, e)
+}
+
+type world struct {
+	db   *db.DB
+	jobs *jobstore.Store
+	bell doorbell.Socket
+}
+
+// start runs an agent that looks on its own only once an hour: what happens before is the bell's doing.
+func start(t *testing.T, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
+	t.Helper()
+	d := dbtest.New(t)
+	w = world{db: d, jobs: jobstore.New(d), bell: doorbell.Socket(filepath.Join(t.TempDir(), "bell"))}
+	bell, err := doorbell.Listen(string(w.bell))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f = &functions{do: func(ctx context.Context, e job.Event) error { return do(ctx, w, e) }}
+	a := &agent.Agent{
+		Jobs: w.jobs, Host: f, Bell: bell, Operations: job.Runnable(), Parallel: parallel, Worker: "test",
+		Look: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.Run(ctx)
+	}()
+	stop = func() {
+		cancel()
+		<-ended
+	}
+	t.Cleanup(func() {
+		stop()
+		bell.Close()
+	})
+	return w, f, stop
+}
+
+func (w world) enqueue(t *testing.T, overlays ...int64) {
+	t.Helper()
+	for _, id := range overlays {
+		if _, err := w.jobs.EnqueueBuild(t.Context(), w.db, id, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.bell.Ring(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w world) finish(ctx context.Context, e job.Event, state job.State) error {
+	c, err := w.jobs.Resume(ctx, e.JobID, e.Attempt, job.BuildOverlay)
+	if err != nil {
+		return err
+	}
+	return w.jobs.Finish(ctx, c, jobstore.Ending{State: state})
+}
+
+// wait asks until every job is in a state.
+func (w world) wait(t *testing.T, jobs int, state job.State) []jobstore.Job {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		all, err := w.jobs.List(t.Context(), jobstore.Everyone, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, j := range all {
+			if j.State == state {
+				n++
+			}
+		}
+		if n == jobs {
+			return all
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d jobs are %s: %+v", n, jobs, state, all)
+		}
+	}
+}
+
+func TestARingIsEnoughAndTheBoundIsKept(t *testing.T) {
+	w, f, _ := start(t, 2, func(ctx context.Context, w world, e job.Event) error { return w.finish(ctx, e, job.Succeeded) })
+	w.enqueue(t, 1, 2, 3, 4, 5, 6, 7, 8)
+	w.wait(t, 8, job.Succeeded)
+	if f.most > 2 {
+		t.Errorf("%d jobs ran at once", f.most)
+	}
+}
+
+func TestABusyAgentTakesTheNextWhenOneEnds(t *testing.T) {
+	release := make(chan struct{})
+	w, _, _ := start(t, 1, func(ctx context.Context, w world, e job.Event) error {
+		<-release
+		return w.finish(ctx, e, job.Succeeded)
+	})
+	w.enqueue(t, 1, 2)
+	w.wait(t, 1, job.Running)
+	close(release)
+	w.wait(t, 2, job.Succeeded)
+}
+
+// A process that dies is noticed at once, not when its lease ends, and not for ever.
+func TestAJobWhoseProcessDiesRunsAgainAtMostThreeTimes(t *testing.T) {
+	w, _, _ := start(t, 2, func(context.Context, world, job.Event) error {
+		return &lambdahost.ExitError{Function: "build-overlay", Reason: "signal: killed"}
+	})
+	w.enqueue(t, 1)
+	all := w.wait(t, 1, job.Failed)
+	if all[0].Attempt != 3 || all[0].Error != "worker lost" {
+		t.Errorf("%+v", all[0])
+	}
+	lines, err := w.jobs.Logs(t.Context(), all[0].ID, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for _, l := range lines {
+		said += l.Text + "\n"
+	}
+	if strings.Count(said, "signal: killed") != 3 || !strings.Contains(said, "attempt 3 of 3") {
+		t.Errorf("the log says\n%s", said)
+	}
+}
+
+// A function that ended its job and then failed to answer changes nothing.
+func TestAnEndedJobStaysEnded(t *testing.T) {
+	w, _, _ := start(t, 2, func(ctx context.Context, w world, e job.Event) error {
+		return errors.Join(w.finish(ctx, e, job.Succeeded), errors.New("the answer got lost"))
+	})
+	w.enqueue(t, 1)
+	all := w.wait(t, 1, job.Succeeded)
+	if all[0].Attempt != 1 {
+		t.Errorf("%+v", all[0])
+	}
+}
+
+func TestStoppingGivesRunningJobsBack(t *testing.T) {
+	started := make(chan struct{})
+	w, _, stop := start(t, 1, func(ctx context.Context, w world, e job.Event) error {
+		close(started)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	w.enqueue(t, 1)
+	<-started
+	w.enqueue(t, 2)
+	stop()
+	all, err := w.jobs.List(t.Context(), jobstore.Everyone, 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := all[len(all)-1]
+	if first.State != job.Running || first.LeaseUntil.UnixMilli() != 0 || first.Lost != 0 {
+		t.Errorf("the running job: %+v", first)
+	}
+	if c, found, err := w.jobs.Claim(t.Context(), "next", job.Runnable()); err != nil || !found || c.JobID != first.ID || c.Attempt != 2 {
+		t.Errorf("the next agent claims %+v, %v, %v", c, found, err)
+	}
+}
+
+func TestABrokenBellCostsOnlyTime(t *testing.T) {
+	d := dbtest.New(t)
+	jobs := jobstore.New(d)
+	bell, err := doorbell.Listen(filepath.Join(t.TempDir(), "bell"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bell.Close()
+	w := world{db: d, jobs: jobs}
+	f := &functions{do: func(ctx context.Context, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }}
+	a := &agent.Agent{Jobs: jobs, Host: f, Bell: bell, Operations: job.Runnable(), Parallel: 1, Worker: "test",
+		Look: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.Run(ctx)
+	}()
+	if _, err := jobs.EnqueueBuild(t.Context(), d, 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.wait(t, 1, job.Succeeded)
+	cancel()
+	<-ended
+}
