@@ -184,6 +184,15 @@ func TestRecorderBridgesAnOutage(t *testing.T) {
 			t.Errorf("progress %d", got)
 		}
 
+		back = w.away(t)
+		r.Progress(Progress{ItemsDone: 42})
+		after(time.Second)
+		back()
+		after(soon)
+		if got := w.get(t, 1).Progress.ItemsDone; got != 42 {
+			t.Errorf("progress %d", got)
+		}
+
 		// It also ends the job as soon as it can.
 		back = w.away(t)
 		finished := make(chan error)

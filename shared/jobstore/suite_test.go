@@ -43,6 +43,7 @@ func suite(t *testing.T, open opener) {
 		"P32 oldest first":                              testOldestFirst,
 		"P33 every cell of the matrix":                  testMatrix,
 		"P34 coalescing":                                testCoalescing,
+		"P34 coalescing with what is being claimed":     testCoalescingGap,
 		"P34 coalescing under race":                     testCoalescingRace,
 		"P35 a lost job runs three times, then fails":   testLostJob,
 		"P35 handing back does not count":               testHandBack,
@@ -456,6 +457,41 @@ func testCoalescing(t *testing.T, w *world) {
 	w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 9})
 }
 
+// meddler does something before one statement.
+type meddler struct {
+	db.Querier
+	before string
+	meddle func()
+}
+
+func (m *meddler) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if query == m.before && m.meddle != nil {
+		m.meddle()
+		m.meddle = nil
+	}
+	return m.Querier.QueryContext(ctx, query, args...)
+}
+
+// testCoalescingGap claims, or cancels, the queued build just when it has kept a second one from being made, but has not been
+// found yet.
+func testCoalescingGap(t *testing.T, w *world) {
+	for name, meddle := range map[string]func(id int64){
+		"claimed": func(id int64) { w.claim(t, id) },
+		"cancelled": func(id int64) {
+			if _, _, err := w.Cancel(t.Context(), id); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		id := w.build(t, 1)
+		e, err := w.EnqueueBuild(t.Context(), &meddler{w.DB, coalesceSQL, func() { meddle(id) }}, 1, 0)
+		if err != nil || !e.New || e.ID == id || e.State != job.Queued {
+			t.Errorf("beside a build that was just %s: %+v, %v", name, e, err)
+		}
+		w.exec(t, "DELETE FROM jobs")
+	}
+}
+
 func testCoalescingRace(t *testing.T, w *world) {
 	const askers, each = 6, 30
 	var wg sync.WaitGroup
@@ -485,7 +521,7 @@ func testCoalescingRace(t *testing.T, w *world) {
 	for range askers {
 		askersDone.Go(func() {
 			for range each {
-				if e, err := w.EnqueueBuild(t.Context(), w.DB, 1, 0); err != nil || e.ID == 0 {
+				if e, err := w.EnqueueBuild(t.Context(), w.DB, 1, 0); err != nil || e.ID == 0 || e.State != job.Queued {
 					t.Errorf("%+v, %v", e, err)
 				}
 			}
