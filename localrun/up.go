@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -144,6 +145,7 @@ func welcome(ctx context.Context, s settings.Settings, d *db.DB, out io.Writer) 
 		if created, err = accounts.CreateFirst(ctx, name, password); err != nil {
 			return err
 		}
+		debug.FreeOSMemory() // hashing a password takes 19 MiB that this process will not need again
 	}
 	fmt.Fprintf(out, "\n  left4me is ready: open %s\n", s.PublicURL)
 	if created {
