@@ -212,6 +212,9 @@ func (w *response) Write(b []byte) (int, error) {
 		w.body = bytes.Buffer{}
 		return 0, errTooLarge
 	}
+	if w.body.Cap() == 0 {
+		w.body.Grow(32 << 10) // a page comes in many small pieces
+	}
 	return w.body.Write(b)
 }
 
