@@ -246,7 +246,8 @@ type FunctionStats struct {
 	Processes, Starting, Idle, Busy int
 	// Waiting counts the requests without a process.
 	Waiting int
-	// Cold and Warm count the requests that a new and a used process got; Crashes the processes that ended unasked.
+	// Cold and Warm count the requests that a new and a used process got; Crashes the processes that ended unasked, or had
+	// to be killed because they hung.
 	Cold, Warm, Crashes uint64
 }
 

@@ -293,7 +293,10 @@ func (h *Host) connectionLost(p *process, inv *invocation) {
 		default:
 		}
 	}
-	h.kill(p)
+	if !p.leaving {
+		p.killedFor = "its connection broke"
+		h.kill(p)
+	}
 	if inv == nil || inv.finished || p.reason != nil {
 		return
 	}
@@ -356,7 +359,8 @@ func (h *Host) exited(p *process, exit *ExitError) {
 	p.setReturned()
 	if p.leaving {
 		h.leaving--
-	} else {
+	}
+	if !p.leaving || p.killedFor != "" {
 		f.crashes++
 	}
 	if p.invocation != nil {

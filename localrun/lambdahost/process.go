@@ -34,7 +34,7 @@ type process struct {
 	idleSince  time.Time
 	invocation *invocation
 	reason     error  // what its invocation fails with when it ends because it was stopped
-	killedFor  string // why the host killed it, for the log
+	killedFor  string // what was wrong with it, if the host killed it for that
 
 	// timer is the one thing that shall happen if p stays as it is; turn tells an old one that fired too late.
 	timer *time.Timer
