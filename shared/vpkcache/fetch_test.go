@@ -203,11 +203,11 @@ func TestResume(t *testing.T) {
 		"unnamed":                    {(*host).serveUnnamed, again, same, true},
 		"unnamed, another process":   {(*host).serveUnnamed, other, same, false},
 		"unnamed, its time moved":    {(*host).serveUnnamed, again, func(_ *host, f *File) { f.Updated++ }, false},
+		"unnamed, another length": {(*host).serveUnnamed, again, func(h *host, f *File) {
+			*f = h.serveUnnamed("123", vpk(1, size-1))
+		}, false},
 		"another content": {(*host).serve, again, func(h *host, f *File) {
 			*f = h.serve("123", vpk(2, size))
-		}, false},
-		"another length": {(*host).serve, again, func(h *host, f *File) {
-			*f = h.serve("123", vpk(1, size+1))
 		}, false},
 	}
 	for name, tt := range tests {
@@ -306,12 +306,12 @@ func TestLyingRecord(t *testing.T) {
 	for what, tail := range map[string][]byte{
 		"none":        nil,
 		"rubbish":     bytes.Repeat([]byte("x"), 4096),
-		"torn":        page(record{Of: name, Size: size, Done: [][2]int64{{0, 4 << 20}}})[:50],
-		"beyond":      page(record{Of: name, Size: size, Done: [][2]int64{{0, size + 1}}}),
-		"negative":    page(record{Of: name, Size: size, Done: [][2]int64{{-5, 10}}}),
-		"overlapping": page(record{Of: name, Size: size, Done: [][2]int64{{0, 100}, {50, 200}}}),
-		"backwards":   page(record{Of: name, Size: size, Done: [][2]int64{{200, 100}}}),
-		"lost":        page(record{Of: name, Size: size, Done: [][2]int64{{100, 200}, {300, size}}}),
+		"torn":        page(record{Of: name, Done: [][2]int64{{0, 4 << 20}}})[:50],
+		"beyond":      page(record{Of: name, Done: [][2]int64{{0, size + 1}}}),
+		"negative":    page(record{Of: name, Done: [][2]int64{{-5, 10}}}),
+		"overlapping": page(record{Of: name, Done: [][2]int64{{0, 100}, {50, 200}}}),
+		"backwards":   page(record{Of: name, Done: [][2]int64{{200, 100}}}),
+		"lost":        page(record{Of: name, Done: [][2]int64{{100, 200}, {300, size}}}),
 	} {
 		t.Run(what, func(t *testing.T) {
 			h := newHost(t)
@@ -510,44 +510,70 @@ func TestRangeNotSatisfiable(t *testing.T) {
 	}
 }
 
-// Neither items nor their connections are more at once than the options say.
+// far is a Source whose every answer takes a second of a clock that is not real, and which counts its connections.
+type far struct {
+	contents  map[string][]byte
+	mu        sync.Mutex
+	now, most int
+}
+
+func (s *far) Get(ctx context.Context, url string, from, to int64) (*steam.Part, error) {
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	time.Sleep(time.Second)
+	part, err := fixed(s.contents[url]).Get(ctx, url, from, to)
+	part.Body = farBody{part.Body, s}
+	return part, err
+}
+
+type farBody struct {
+	io.Reader
+	s *far
+}
+
+func (b farBody) Close() error {
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	b.s.now--
+	return nil
+}
+
+// Neither items nor their connections are more at once than the options say, and not fewer either.
 func TestBounds(t *testing.T) {
 	const items, transfers, connections = 6, 3, 4
-	h := newHost(t)
-	c := New(t.TempDir(), h.source(t), Options{Transfers: transfers, Connections: connections})
-	var mu sync.Mutex
-	now, most := 0, 0
-	full := make(chan struct{})
-	isFull := sync.OnceFunc(func() { close(full) })
-	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
-		mu.Lock()
-		now++
-		if most = max(most, now); now == transfers+connections {
-			isFull()
-		}
-		mu.Unlock()
-		http.ServeContent(&pausing{ResponseWriter: w, request: r, until: full}, r, "", time.Time{}, bytes.NewReader(content))
-		mu.Lock()
-		defer mu.Unlock()
-		now--
-		return true
-	})
-	versions := map[string][][]byte{}
-	var files []File
-	for i := range items {
-		id := fmt.Sprint(100 + i)
-		content := vpk(uint64(i), parallelFrom)
-		versions[id] = [][]byte{content}
-		files = append(files, h.serve(id, content))
-	}
-	var all sync.WaitGroup
-	for _, f := range files {
-		all.Go(func() { mustFetch(t, c, f) })
-	}
-	all.Wait()
-	mustHold(t, c, versions)
-	if most != transfers+connections {
-		t.Errorf("%d requests at once, want %d", most, transfers+connections)
+	for name, tt := range map[string]struct{ size, most int }{
+		"small": {100 << 10, transfers},
+		"large": {parallelFrom, transfers + connections},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &far{contents: map[string][]byte{}}
+				c := New(t.TempDir(), src, Options{Transfers: transfers, Connections: connections})
+				versions := map[string][][]byte{}
+				for i := range items {
+					id := fmt.Sprint(i)
+					src.contents[id] = vpk(uint64(i), tt.size)
+					versions[id] = [][]byte{src.contents[id]}
+				}
+				var all sync.WaitGroup
+				for id := range versions {
+					all.Go(func() {
+						f := File{SteamID: id, URL: id, Size: int64(tt.size), Updated: updated}
+						if _, err := c.Fetch(t.Context(), f, nil); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				mustHold(t, c, versions)
+				noPartials(t, c)
+				if src.most != tt.most {
+					t.Errorf("%d connections at once, want %d", src.most, tt.most)
+				}
+			})
+		})
 	}
 }
 
@@ -637,6 +663,18 @@ func TestWaitForOther(t *testing.T) {
 		if len(partials(t, c)) != 1 {
 			t.Error("the other's file is gone")
 		}
+	})
+	t.Run("cancel in the queue", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := New(t.TempDir(), nil, Options{Transfers: 1})
+			c.transfers <- struct{}{}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if _, err := c.Fetch(ctx, f, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Fetch = %v", err)
+			}
+			noPartials(t, c)
+		})
 	})
 	t.Run("other succeeds", func(t *testing.T) {
 		c, other := setup(t)

@@ -15,8 +15,6 @@ import (
 type record struct {
 	// Of names the content: see recordName.
 	Of string `json:"of"`
-	// Size is the content's length, in which two records of one URL can differ.
-	Size int64 `json:"size"`
 	// Done are the intervals on the disk, each from and (exclusive) to, ascending, not touching each other.
 	Done [][2]int64 `json:"done"`
 }
@@ -27,13 +25,12 @@ const (
 	maxIntervals = 90
 )
 
-// recordName is the content's SHA-1 where the URL names it. Elsewhere it is good for this Cache, this URL and this
-// modification time only.
+// recordName is the content's SHA-1 where the URL names it. Elsewhere it is good for this Cache and this very File only.
 func (c *Cache) recordName(f File) string {
 	if sum := f.sha1(); sum != "" {
 		return sum
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", c.life, f.Updated, f.URL))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %s", c.life, f.Size, f.Updated, f.URL))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -46,12 +43,12 @@ func (r record) encode() ([]byte, error) {
 	return append(raw, bytes.Repeat([]byte(" "), max(0, page-len(raw)))...), err
 }
 
-// readRecord returns the intervals that file holds of the content of that name and size; none when it has no
-// record, another content's, or one that makes no sense.
+// readRecord returns the intervals that file holds of the content of that name and size; none when it has no record,
+// another content's, or one that makes no sense.
 func readRecord(file io.ReaderAt, name string, size int64) [][2]int64 {
 	raw, err := io.ReadAll(io.NewSectionReader(file, recordOffset(size), page))
 	var r record
-	if err != nil || json.Unmarshal(raw, &r) != nil || r.Of != name || r.Size != size {
+	if err != nil || json.Unmarshal(raw, &r) != nil || r.Of != name {
 		return nil
 	}
 	at := int64(-1)

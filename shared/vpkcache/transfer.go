@@ -369,7 +369,7 @@ func (t *transfer) wrote(s *segment, err error) (due, full bool, _ error) {
 
 // record writes down what has arrived. t.mu is held.
 func (t *transfer) record() error {
-	r := record{Of: t.cache.recordName(t.file), Size: t.file.Size}
+	r := record{Of: t.cache.recordName(t.file)}
 	for _, s := range t.segments {
 		if s.start == s.next {
 			continue
