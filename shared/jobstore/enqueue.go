@@ -93,10 +93,11 @@ VALUES (:operation, 'queued', :user, :overlay, :locks, :impatient, :now)
 ON CONFLICT DO NOTHING
 RETURNING id`
 
+// The plus keeps the database to the index of live jobs, whatever it believes about their number.
 const coalesceSQL = `
 SELECT id, state FROM jobs
 WHERE finished_at IS NULL AND overlay_id IS :overlay AND operation = :operation
-ORDER BY id`
+ORDER BY +id`
 
 // coalesce finds the job that a request of op about the overlay (or none, 0) leads to.
 func (s *Store) coalesce(ctx context.Context, q db.Querier, op job.Operation, overlayID int64) (older Enqueued, found bool, err error) {

@@ -155,7 +155,7 @@ func testProcessesCompete(t *testing.T, w *world) {
 	random := rand.New(rand.NewPCG(1, 2))
 	operations := runnable()
 	locks := map[int64][]job.Lock{}
-	for len(locks) < 300 {
+	for len(locks) < 240 {
 		o := operations[random.IntN(len(operations))]
 		s := job.Subject{OverlayID: 1 + random.Int64N(12), ServerID: 1 + random.Int64N(4), BlueprintOverlays: []int64{1 + random.Int64N(12), 1 + random.Int64N(12)}}
 		if o.Patience > 0 && random.IntN(4) > 0 {

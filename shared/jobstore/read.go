@@ -78,7 +78,8 @@ WHERE j.id IN (
 		ORDER BY m.id DESC LIMIT :limit))
 ORDER BY j.id DESC LIMIT :limit`
 
-	liveOfOverlaySQL = selectJob + ` WHERE j.finished_at IS NULL AND j.overlay_id = :overlay ORDER BY j.id DESC`
+	// The plus keeps the database to the index of live jobs: sorting them is nothing, an overlay's ended ones are many.
+	liveOfOverlaySQL = selectJob + ` WHERE j.finished_at IS NULL AND j.overlay_id = :overlay ORDER BY +j.id DESC`
 
 	logsSQL = `SELECT seq, stream, logged_at, line FROM job_logs WHERE job_id = :id AND seq > :after ORDER BY seq LIMIT :limit`
 

@@ -112,10 +112,11 @@ CREATE UNIQUE INDEX uq_jobs_live_refresh ON jobs (operation)
 	WHERE operation = 'refresh_workshop_items' AND state IN ('queued', 'running', 'cancelling');
 CREATE INDEX ix_jobs_queued ON jobs (created_at, id, operation) WHERE state = 'queued';
 CREATE INDEX ix_jobs_impatient ON jobs (impatient_at) WHERE state = 'queued' AND impatient_at IS NOT NULL;
-CREATE INDEX ix_jobs_live ON jobs (overlay_id, operation) WHERE finished_at IS NULL;
 CREATE INDEX ix_jobs_active ON jobs (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX ix_jobs_user ON jobs (user_id, id);
 CREATE INDEX ix_jobs_overlay ON jobs (overlay_id, id);
+-- After the one above: of two that would do, SQLite takes the newer.
+CREATE INDEX ix_jobs_live ON jobs (overlay_id, operation) WHERE finished_at IS NULL;
 
 -- What a live job holds or will hold (P33). The rows of an ended job are gone.
 CREATE TABLE job_locks (
