@@ -94,6 +94,7 @@ var (
 	JobList       = page("job-list", "/jobs", SignedIn)
 	JobShow       = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel     = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
+	AdminJobs     = page("admin-jobs", "/admin/jobs", Administrator)
 )
 
 // All returns every route, in the order in which people should read them. The slice is the caller's.
@@ -104,6 +105,7 @@ func All() []Route {
 		OverlayList, OverlayCreate, OverlayShow, OverlayBuild,
 		ItemAdd, ItemRemove,
 		JobList, JobShow, JobCancel,
+		AdminJobs,
 	}
 }
 

@@ -1,0 +1,15 @@
+// Command admin-jobs shows the jobs of all people, newest first.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.AdminJobs, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{jobs: jobstore.New(env.DB)}.serve
+}
