@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"time"
 
@@ -188,8 +189,9 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 	if hashErr != nil {
 		return User{}, "", fmt.Errorf("sign in as user %d: %w", u.ID, hashErr)
 	}
+	wrong := &problem.Problem{Status: http.StatusUnauthorized, Sentence: "The name or the password is wrong."}
 	if err != nil || !matches || disabled {
-		return User{}, "", &problem.Problem{Status: 401, Sentence: "The name or the password is wrong."}
+		return User{}, "", wrong
 	}
 
 	token := randomToken()
@@ -201,10 +203,26 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 		if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= ?`, db.Millis(now)); err != nil {
 			return err
 		}
-		_, err := q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent) VALUES (?, ?, ?, ?, ?, ?)`,
+		// Who was disabled, or got another password, while this one was being checked, gets no session that outlives it.
+		result, err := q.ExecContext(ctx, `UPDATE users SET last_sign_in_at = ? WHERE id = ? AND is_disabled = 0 AND password_hash = ?`,
+			db.Millis(now), u.ID, hash)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return wrong
+		}
+		_, err = q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent) VALUES (?, ?, ?, ?, ?, ?)`,
 			hashToken(token), u.ID, db.Millis(now), db.Millis(now.Add(SessionLife)), from.Address, truncate(from.UserAgent, 256))
 		return err
 	})
+	if errors.Is(err, wrong) {
+		return User{}, "", wrong
+	}
 	if err != nil {
 		return User{}, "", fmt.Errorf("sign in as user %d: %w", u.ID, err)
 	}

@@ -7,18 +7,20 @@ CREATE TABLE users (
 	password_hash TEXT    NOT NULL,
 	is_admin      INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
 	is_disabled   INTEGER NOT NULL DEFAULT 0 CHECK (is_disabled IN (0, 1)),
-	created_at    INTEGER NOT NULL
+	created_at    INTEGER NOT NULL,
+	last_sign_in_at INTEGER
 );
 
--- A session is known by the SHA-256 of its token: who reads this table cannot sign in with it.
+-- A session is known by the SHA-256 of its token: who reads this table cannot sign in with it. Pages name it by its id.
 CREATE TABLE sessions (
-	token_hash TEXT    NOT NULL PRIMARY KEY CHECK (length(token_hash) = 64),
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	token_hash TEXT    NOT NULL UNIQUE CHECK (length(token_hash) = 64),
 	user_id    INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	created_at INTEGER NOT NULL,
 	expires_at INTEGER NOT NULL,
 	address    TEXT    NOT NULL DEFAULT '',
 	user_agent TEXT    NOT NULL DEFAULT ''
-) WITHOUT ROWID;
+);
 CREATE INDEX ix_sessions_user ON sessions (user_id);
 CREATE INDEX ix_sessions_expiry ON sessions (expires_at);
 
@@ -106,10 +108,11 @@ CREATE TABLE jobs (
 	CHECK ((attempt = 0) = (started_at IS NULL)),
 	CHECK (operation NOT IN ('build_overlay', 'delete_overlay') OR overlay_id IS NOT NULL)
 );
--- Coalescing (P34) and the one refresh (P30) are the database's word, not a habit of its clients.
+-- Coalescing (P34), the one refresh (P30) and the one deletion (P9) are the database's word, not a habit of its clients.
 CREATE UNIQUE INDEX uq_jobs_queued_build ON jobs (overlay_id) WHERE operation = 'build_overlay' AND state = 'queued';
 CREATE UNIQUE INDEX uq_jobs_live_refresh ON jobs (operation)
 	WHERE operation = 'refresh_workshop_items' AND state IN ('queued', 'running', 'cancelling');
+CREATE UNIQUE INDEX uq_jobs_live_delete ON jobs (overlay_id) WHERE operation = 'delete_overlay' AND finished_at IS NULL;
 CREATE INDEX ix_jobs_queued ON jobs (created_at, id, operation) WHERE state = 'queued';
 CREATE INDEX ix_jobs_impatient ON jobs (impatient_at) WHERE state = 'queued' AND impatient_at IS NOT NULL;
 CREATE INDEX ix_jobs_active ON jobs (lease_until) WHERE lease_until IS NOT NULL;
@@ -117,6 +120,8 @@ CREATE INDEX ix_jobs_user ON jobs (user_id, id);
 CREATE INDEX ix_jobs_overlay ON jobs (overlay_id, id);
 -- After the one above: of two that would do, SQLite takes the newer.
 CREATE INDEX ix_jobs_live ON jobs (overlay_id, operation) WHERE finished_at IS NULL;
+CREATE INDEX ix_jobs_ended ON jobs (state, id) WHERE finished_at IS NOT NULL;
+CREATE INDEX ix_jobs_refresh ON jobs (id) WHERE operation = 'refresh_workshop_items';
 
 -- What a live job holds or will hold (P33). The rows of an ended job are gone.
 CREATE TABLE job_locks (
@@ -166,7 +171,24 @@ CREATE TABLE job_logs (
 	PRIMARY KEY (job_id, seq)
 ) WITHOUT ROWID;
 
+-- What each host agent has last said of itself and its disk.
+CREATE TABLE hosts (
+	name        TEXT    NOT NULL PRIMARY KEY CHECK (name <> ''),
+	command     TEXT    NOT NULL, -- the command of localrun that it is part of
+	version     TEXT    NOT NULL,
+	seen_at     INTEGER NOT NULL,
+	disk_total  INTEGER NOT NULL,
+	disk_free   INTEGER NOT NULL,
+	-- when what follows was counted; NULL: not yet
+	measured_at   INTEGER,
+	cache_files   INTEGER NOT NULL DEFAULT 0,
+	cache_bytes   INTEGER NOT NULL DEFAULT 0,
+	overlays      INTEGER NOT NULL DEFAULT 0,
+	overlay_bytes INTEGER NOT NULL DEFAULT 0 -- of real files: links into the cache weigh nothing
+) WITHOUT ROWID;
+
 -- +goose Down
+DROP TABLE hosts;
 DROP TABLE job_logs;
 DROP TABLE job_locks;
 DROP TABLE jobs;

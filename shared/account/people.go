@@ -1,0 +1,161 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/problem"
+)
+
+// Person is a User as administrators see it.
+type Person struct {
+	User
+	// Disabled people cannot sign in.
+	Disabled  bool
+	CreatedAt time.Time
+	// LastSignIn is zero for somebody who never signed in.
+	LastSignIn time.Time
+}
+
+const selectPerson = `SELECT id, name, is_admin, is_disabled, created_at, last_sign_in_at FROM users`
+
+func scanPerson(row interface{ Scan(...any) error }) (Person, error) {
+	var p Person
+	var created int64
+	var signedIn sql.NullInt64
+	err := row.Scan(&p.ID, &p.Name, &p.Admin, &p.Disabled, &created, &signedIn)
+	p.CreatedAt, p.LastSignIn = db.Time(created), db.NullTime(signedIn)
+	return p, err
+}
+
+// People returns everybody, by name.
+func (s *Store) People(ctx context.Context) ([]Person, error) {
+	rows, err := s.db.QueryContext(ctx, selectPerson+` ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("list people: %w", err)
+	}
+	defer rows.Close()
+	var all []Person
+	for rows.Next() {
+		p, err := scanPerson(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list people: %w", err)
+		}
+		all = append(all, p)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list people: %w", err)
+	}
+	return all, nil
+}
+
+// Counts says how many people there are.
+type Counts struct {
+	// People may sign in; Administrators are those of them who are. Disabled people are not among them.
+	People, Administrators, Disabled int
+}
+
+// Count counts the people.
+func (s *Store) Count(ctx context.Context) (Counts, error) {
+	var c Counts
+	err := s.db.QueryRowContext(ctx, `SELECT COUNT(*) FILTER (WHERE is_disabled = 0), COUNT(*) FILTER (WHERE is_disabled = 0 AND is_admin = 1),
+		COUNT(*) FILTER (WHERE is_disabled = 1) FROM users`).Scan(&c.People, &c.Administrators, &c.Disabled)
+	if err != nil {
+		return Counts{}, fmt.Errorf("count people: %w", err)
+	}
+	return c, nil
+}
+
+// SetAdmin makes a person an administrator, or no longer one, and returns who it is. Problems: 404 when there is no such
+// person, 409 for the last administrator.
+func (s *Store) SetAdmin(ctx context.Context, id int64, admin bool) (Person, error) {
+	if admin {
+		return s.change(ctx, id, change{name: "promote", set: `is_admin = 1`})
+	}
+	return s.change(ctx, id, change{name: "demote", set: `is_admin = 0`, notLast: true})
+}
+
+// Disable keeps a person from signing in, ends their sessions, and returns who it is. Problems: 404 when there is no such
+// person, 409 for the last administrator.
+func (s *Store) Disable(ctx context.Context, id int64) (Person, error) {
+	return s.change(ctx, id, change{name: "disable", set: `is_disabled = 1`, notLast: true, endsSessions: true})
+}
+
+// Enable lets a person sign in again, and returns who it is. The error is a problem (404) when there is no such person.
+func (s *Store) Enable(ctx context.Context, id int64) (Person, error) {
+	return s.change(ctx, id, change{name: "enable", set: `is_disabled = 0`})
+}
+
+// ResetPassword gives a person a random password, ends their sessions, and returns who it is and the password. The error
+// is a problem (404) when there is no such person.
+func (s *Store) ResetPassword(ctx context.Context, id int64) (Person, string, error) {
+	password := RandomPassword()
+	hash, err := hashPassword(password)
+	if err != nil {
+		return Person{}, "", fmt.Errorf("reset the password of user %d: %w", id, err)
+	}
+	p, err := s.change(ctx, id, change{name: "reset the password of", set: `password_hash = ?`, args: []any{hash}, endsSessions: true})
+	if err != nil {
+		return Person{}, "", err
+	}
+	return p, password, nil
+}
+
+// change is what an administrator does to one row of users.
+type change struct {
+	// name is for the log.
+	name string
+	// set is the SET clause, with its args.
+	set  string
+	args []any
+	// notLast refuses it for the last administrator who may sign in.
+	notLast bool
+	// endsSessions signs the person out everywhere.
+	endsSessions bool
+}
+
+// notLastSQL is part of the change itself: of two administrators who demote each other at once, one remains.
+const notLastSQL = ` AND (is_admin = 0 OR is_disabled = 1 OR EXISTS (
+	SELECT 1 FROM users other WHERE other.id <> users.id AND other.is_admin = 1 AND other.is_disabled = 0))`
+
+func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) {
+	update := `UPDATE users SET ` + c.set + ` WHERE id = ?`
+	if c.notLast {
+		update += notLastSQL
+	}
+	var p Person
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		result, err := q.ExecContext(ctx, update, append(slices.Clone(c.args), id)...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		p, err = scanPerson(q.QueryRowContext(ctx, selectPerson+` WHERE id = ?`, id))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return problem.NotFound("There is no such person.")
+		case err != nil:
+			return err
+		case n == 0:
+			return problem.Conflict("%s is the last administrator. Please make somebody else an administrator first.", p.Name)
+		case c.endsSessions:
+			_, err = q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = ?`, id)
+		}
+		return err
+	})
+	if _, isProblem := problem.As(err); err != nil && !isProblem {
+		err = fmt.Errorf("%s user %d: %w", c.name, id, err)
+	}
+	if err != nil {
+		return Person{}, err
+	}
+	return p, nil
+}
