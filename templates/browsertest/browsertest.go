@@ -26,8 +26,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// stuck is how long a browser step may take. It only ends a test whose browser hangs.
-const stuck = time.Minute
+// stuck is how long a browser may take to start, and how long a tab may be in use. It only ends a test whose browser hangs.
+const stuck = 2 * time.Minute
 
 // Browser is one running Chromium with a profile of its own.
 type Browser struct {

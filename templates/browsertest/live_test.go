@@ -280,6 +280,9 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "running"`)
 	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "succeeded"`)
 	tab.WaitFor(`document.querySelector("#items tbody .state").textContent === "ready"`)
+	if got := text("#items .notice"); got != "1 added. Job 7 fetches what is missing." {
+		t.Errorf("after the job's end the notice reads %q", got)
+	}
 	if browsertest.Eval[bool](tab, `!!document.querySelector("[hx-get]")`) {
 		t.Error("the page asks on although its job has ended")
 	}

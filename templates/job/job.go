@@ -12,6 +12,7 @@ package job
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -221,6 +222,14 @@ func (v ShowView) verdict() string {
 		return said + ": " + v.Result
 	}
 	return said + "."
+}
+
+// failures are the lines that the verdict has not said.
+func (v ShowView) failures() []Line {
+	if v.Job.State != "failed" {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(v.Failures), func(l Line) bool { return v.Result != "" && strings.HasSuffix(l.Text, v.Result) })
 }
 
 // value and limit are what the bar shows: bytes where they are known, since items differ in size a thousandfold. A bar

@@ -99,7 +99,7 @@ func TestProgressIsReadable(t *testing.T) {
 func TestLogTellsStreamsApart(t *testing.T) {
 	v := at("failed")
 	v.Log = []job.Line{{Seq: 2, At: now, Text: "fine"}, {Seq: 3, At: now, Stderr: true, Text: hostile}}
-	v.Failures, v.Result, v.Earlier = v.Log[1:], "1 item failed", true
+	v.Failures, v.Result, v.Earlier = append(v.Log[1:], job.Line{Seq: 4, Stderr: true, Text: "build failed: 1 item failed"}), "1 item failed", true
 	doc := pagetest.Page(t, pagetest.Render(t, job.Show(v)))
 	if got := pagetest.Text(doc, "#job-log li:nth-child(1)"); got != "18:30:00fine" {
 		t.Errorf("a stdout line reads %q", got)
@@ -108,7 +108,7 @@ func TestLogTellsStreamsApart(t *testing.T) {
 		t.Errorf("a stderr line reads %q", got)
 	}
 	if got := pagetest.Text(doc, "#job-state .failures li"); got != hostile {
-		t.Errorf("what went wrong reads %q", got)
+		t.Errorf("beside the verdict, what went wrong reads %q", got)
 	}
 	if got := pagetest.Text(doc, "#job-state .bar > p"); got != "Failed after 20 s: 1 item failed" {
 		t.Errorf("the verdict reads %q", got)

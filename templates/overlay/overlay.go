@@ -27,6 +27,8 @@ import (
 const (
 	// ItemsID is the section with the table of items.
 	ItemsID = "items"
+	// ItemListID is the table alone.
+	ItemListID = "item-list"
 	// InputID is the box to paste into.
 	InputID = "input"
 	// AddErrorID is the place for a sentence about what was pasted.

@@ -226,8 +226,11 @@ func TestNewsBringsTheItemsOnlyAtTheEnd(t *testing.T) {
 			if got := doc.Find("#overlay-job[hx-swap-oob]").Length() == 1; got != c.strip {
 				t.Errorf("the strip is replaced: %v", got)
 			}
-			if got := doc.Find(`#items[hx-swap-oob="true"]`).Length() == 1; got != c.items {
+			if got := doc.Find(`#item-list[hx-swap-oob="true"] tbody tr`).Length() == 1; got != c.items {
 				t.Errorf("the items are brought: %v", got)
+			}
+			if doc.Find("#items").Length() != 0 {
+				t.Error("the notice about the last change is taken away")
 			}
 			if got := doc.Find("#overlay-progress[hx-get]").Length() == 1; got != c.asks {
 				t.Errorf("the page asks on: %v", got)
@@ -242,11 +245,13 @@ func TestListFollowsWhoLooks(t *testing.T) {
 		{ID: 1, Name: hostile, Type: overlay.Workshop, Owner: "nick", Build: overlay.Build{Status: "failed", At: now.Add(-time.Hour)}},
 		{ID: 2, Name: "configs", Type: overlay.External},
 		{ID: 4, Name: "third", Type: "mirror", Build: overlay.Build{Status: "ok", At: now, Active: "running"}},
+		{ID: 5, Name: "changed", Type: overlay.Workshop, Owner: "nick", Build: overlay.Build{At: now.Add(-time.Hour)}},
 	}
 	admin := pagetest.Page(t, pagetest.Render(t, overlay.List(overlay.ListView{
 		Frame: frame(true), Overlays: rows, Create: overlay.CreateForm{Types: []string{overlay.Workshop, overlay.External}},
 	})))
-	for i, want := range []string{hostile + "|Workshop|nick|failed1 hour ago", "configs|External|the system|not built yet", "third|mirror|the system|being built"} {
+	for i, want := range []string{hostile + "|Workshop|nick|failed1 hour ago", "configs|External|the system|not built yet", "third|mirror|the system|being built",
+		"changed|Workshop|nick|not up to date last build 1 hour ago"} {
 		if got := strings.Join(cells(admin.Find("tbody tr").Eq(i)), "|"); strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
 			t.Errorf("row %d reads %q, want %q", i, got, want)
 		}

@@ -27,9 +27,10 @@ func Rate(n int64, d time.Duration) string {
 	return Bytes(int64(float64(n)/d.Seconds())) + "/s"
 }
 
-// Duration returns a length of time in its one or two largest units: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+// Duration returns a length of time in its one or two largest units: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. Nothing
+// takes no time at all, so the shortest is `0.1 s`.
 func Duration(d time.Duration) string {
-	d = max(d, 0)
+	d = max(d, 100*time.Millisecond)
 	if d < 10*time.Second {
 		return fmt.Sprintf("%.1f s", math.Floor(d.Seconds()*10)/10)
 	}

@@ -86,7 +86,7 @@ func TestSizesAndTimesReadWell(t *testing.T) {
 		{page.Bytes(-1), "0 B"}, {page.Bytes(36_022_455), "34 MiB"}, {page.Bytes(1 << 30), "1.0 GiB"},
 		{page.Count(1, "item"), "1 item"}, {page.Count(0, "item"), "0 items"}, {page.Count(1000, "item"), "1,000 items"},
 		{page.Rate(8<<20, 2*time.Second), "4.0 MiB/s"}, {page.Rate(8<<20, time.Millisecond), ""}, {page.Rate(0, time.Minute), ""},
-		{page.Duration(-time.Second), "0.0 s"}, {page.Duration(9960 * time.Millisecond), "9.9 s"}, {page.Duration(12400 * time.Millisecond), "12 s"},
+		{page.Duration(-time.Second), "0.1 s"}, {page.Duration(9960 * time.Millisecond), "9.9 s"}, {page.Duration(12400 * time.Millisecond), "12 s"},
 		{page.Duration(200 * time.Second), "3 min 20 s"}, {page.Duration(125 * time.Minute), "2 h 5 min"},
 		{page.Ago(now.Add(-3*time.Minute), now), "3 minutes ago"}, {page.Ago(now.Add(2*time.Second), now), "just now"}, {page.Ago(now, now), "just now"},
 	} {
