@@ -1,0 +1,552 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"left4me/templates/browsertest"
+)
+
+// browserWorld has an item whose bar can be watched, one that is there at once, and one that nobody waits for.
+const browserWorld = `
+item 101 title="Dark Harbour" size=16MiB
+item 102 title="Old Mill" size=300KiB version=2
+item 103 title="Long Road" size=64MiB
+content/101 total-rate=2MiB
+content/103 total-rate=2MiB
+`
+
+const (
+	linkTo101 = "https://steamcommunity.com/sharedfiles/filedetails/?id=101"
+	linkTo102 = "https://steamcommunity.com/sharedfiles/filedetails/?id=102"
+)
+
+// system is all of left4me and the stand-in for Steam, as processes of their own.
+type system struct {
+	t                   *testing.T
+	root, url, password string
+	output              string // of localrun, a file
+}
+
+func startSystem(t *testing.T) *system {
+	t.Helper()
+	dir := t.TempDir()
+	s := &system{t: t, root: filepath.Join(dir, "root"), output: filepath.Join(dir, "localrun.log")}
+	world := filepath.Join(dir, "world")
+	if err := os.WriteFile(world, []byte(browserWorld), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"PATH=" + os.Getenv("PATH"), "LEFT4ME_ROOT=" + s.root, "LEFT4ME_LISTEN=127.0.0.1:0", "LEFT4ME_EXAMPLES=" + linkTo101 + "\n" + linkTo102}
+	for _, m := range s.start(filepath.Join(dir, "steamd.log"), env, steamSays, 2, "steamd", "--world", world) {
+		env = append(env, m[1]+"="+m[2])
+	}
+	s.url = "http://" + s.start(s.output, env, servesAt, 1, "localrun", "up")[0][1]
+	said, err := os.ReadFile(s.output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := password.FindSubmatch(said)
+	if m == nil {
+		t.Fatalf("localrun did not say a password: %s", said)
+	}
+	s.password = string(m[1])
+	return s
+}
+
+// start starts a program that ends with the test, and returns what a pattern finds in its output once it has been found
+// often enough.
+func (s *system) start(output string, env []string, ready *regexp.Regexp, times int, program string, args ...string) [][]string {
+	s.t.Helper()
+	out, err := os.Create(output)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command(filepath.Join(bin, program), args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	s.t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case err := <-ended:
+			if err != nil {
+				s.t.Errorf("%s: %v", program, err)
+			}
+		case <-time.After(patience):
+			_ = cmd.Process.Kill()
+			s.t.Errorf("%s does not end", program)
+		}
+		if said, err := os.ReadFile(output); err == nil && s.t.Failed() {
+			s.t.Logf("%s said:\n%s", program, said)
+		}
+	})
+	var found [][]string
+	s.eventually(program+" is ready", func() bool {
+		said, err := os.ReadFile(output)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		found = ready.FindAllStringSubmatch(string(said), -1)
+		return len(found) == times
+	})
+	return found
+}
+
+// eventually asks again and again, for what other processes do.
+func (s *system) eventually(what string, done func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// asked returns when a page was asked for, according to the access log.
+func (s *system) asked(path string) []time.Time {
+	s.t.Helper()
+	said, err := os.ReadFile(s.output)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var at []time.Time
+	for line := range bytes.Lines(said) {
+		var l struct {
+			Time              time.Time
+			Msg, Method, Path string
+		}
+		// The welcome is no JSON.
+		if json.Unmarshal(line, &l) == nil && l.Msg == "request" && l.Method == "GET" && l.Path == path {
+			at = append(at, l.Time)
+		}
+	}
+	return at
+}
+
+// links checks that overlay 1 holds links to whole files for exactly these items.
+func (s *system) links(ids ...string) bool {
+	s.t.Helper()
+	var found []string
+	addons := filepath.Join(s.root, "overlays", "1", "left4dead2", "addons")
+	entries, err := os.ReadDir(addons)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, e := range entries {
+		content, err := os.ReadFile(filepath.Join(addons, e.Name()))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if e.Type() != os.ModeSymlink || !bytes.HasPrefix(content, []byte{0x34, 0x12, 0xaa, 0x55}) {
+			s.t.Errorf("%s is no link to a VPK file", e.Name())
+		}
+		found = append(found, strings.TrimSuffix(e.Name(), ".vpk"))
+	}
+	return slices.Equal(found, ids)
+}
+
+// leftovers are the files in the cache that are not whole.
+func (s *system) leftovers() []string {
+	s.t.Helper()
+	found, err := filepath.Glob(filepath.Join(s.root, "workshop_cache", "*.partial*"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return found
+}
+
+// tab is a person before a page of a system.
+type tab struct {
+	*browsertest.Page
+	t *testing.T
+	s *system
+	// scriptless is whether the person's browser runs no scripts.
+	scriptless bool
+}
+
+func (s *system) tab(browser *browsertest.Browser) *tab {
+	s.t.Helper()
+	p := &tab{Page: browser.Page(s.t), t: s.t, s: s}
+	p.Look(1280, 800, browsertest.Light)
+	return p
+}
+
+// until waits until an expression is true, on this page or on one that takes its place.
+func (p *tab) until(expression string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience / 2); ; time.Sleep(20 * time.Millisecond) {
+		// A page that is just being replaced cannot be asked.
+		if yes, err := chromedp.Run(p.Ctx, chromedp.Evaluate[bool](expression)); err == nil && yes {
+			return
+		}
+		if p.Ctx.Err() != nil || time.Now().After(deadline) {
+			p.t.Fatalf("waited in vain for %s, the page says: %s", expression, p.text("body"))
+		}
+	}
+}
+
+// at waits until the page of a path is there.
+func (p *tab) at(path string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`location.pathname + location.search === %q && document.readyState === "complete"`, path))
+}
+
+// text is what a person reads of the first element that fits, or "".
+func (p *tab) text(selector string) string {
+	p.t.Helper()
+	return browsertest.Eval[string](p.Page, read(selector))
+}
+
+func read(selector string) string {
+	return fmt.Sprintf(`(document.querySelector(%q)?.textContent ?? "").trim().replace(/\s+/g, " ")`, selector)
+}
+
+// reads waits until a person reads exactly this in the first element that fits.
+func (p *tab) reads(selector, want string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`%s === %q`, read(selector), want))
+}
+
+func (p *tab) count(selector string) int {
+	p.t.Helper()
+	return browsertest.Eval[int](p.Page, fmt.Sprintf(`document.querySelectorAll(%q).length`, selector))
+}
+
+func (p *tab) click(selector string) {
+	p.t.Helper()
+	p.Do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+func (p *tab) typeInto(selector, text string) {
+	p.t.Helper()
+	p.Do(chromedp.SetValue(chromedp.CSS(selector), text))
+}
+
+// bar waits until the bar shows more than so many bytes, and returns how many.
+func (p *tab) bar(more float64) float64 {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelector("progress[value]")?.value > %f`, more))
+	return browsertest.Eval[float64](p.Page, `document.querySelector("progress[value]")?.value ?? 0`)
+}
+
+// stay marks the page, so that stayed can tell whether it was loaded again.
+func (p *tab) stay() {
+	p.t.Helper()
+	browsertest.Eval[chromedp.Void](p.Page, `window.stayed = true`)
+}
+
+func (p *tab) stayed() {
+	p.t.Helper()
+	if !browsertest.Eval[bool](p.Page, `window.stayed === true`) {
+		p.t.Errorf("%s was loaded again", p.text("title"))
+	}
+}
+
+// well checks that the page can be used by everybody, fits on a phone, and that the browser complains about nothing but
+// what was meant.
+func (p *tab) well(meant ...string) {
+	p.t.Helper()
+	if p.scriptless {
+		// axe-core is a script, too. The page's own stay away: they were left out when it was loaded.
+		p.scripts(true)
+		defer p.scripts(false)
+	}
+	title := p.text("title")
+	findings := p.Audit()
+	p.Look(360, 800, browsertest.Dark)
+	findings = append(findings, p.Audit("color-contrast", "link-in-text-block")...)
+	for _, finding := range findings {
+		p.t.Errorf("%s: %s", title, finding)
+	}
+	if p.ScrollsSideways() {
+		p.t.Errorf("%s is wider than a phone", title)
+	}
+	p.Look(1280, 800, browsertest.Light)
+	for _, c := range p.Complaints() {
+		if !slices.ContainsFunc(meant, func(m string) bool { return strings.Contains(c, m) }) {
+			p.t.Errorf("%s: %s", title, c)
+		}
+	}
+}
+
+func (p *tab) scripts(run bool) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.Ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !run})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *tab) signIn() {
+	p.t.Helper()
+	p.typeInto("#name", "admin")
+	p.typeInto("#password", p.s.password)
+	p.click("main form button")
+}
+
+const add = `form[action$="/items"] button.main`
+
+// TestMainJobInTheBrowser is what a newcomer does, from the sign-in form to the files, with everything that moves on the
+// pages meanwhile.
+func TestMainJobInTheBrowser(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	s := startSystem(t)
+	page := s.tab(browser)
+
+	page.Open(s.url)
+	page.at("/login?next=%2Foverlays")
+	page.well()
+	page.signIn()
+	page.at("/overlays")
+	page.until(`document.querySelector(".empty").textContent.includes("There is no overlay yet")`)
+	page.well()
+
+	page.typeInto("#name", "maps")
+	page.click("main form button.main")
+	page.at("/overlays/1")
+	page.stay()
+	page.reads("#overlay-build .state", "built")
+	page.well()
+
+	// Rubbish is refused beside the box, and stays in it.
+	page.typeInto("#input", "101 and this")
+	page.click(add)
+	page.reads("#add-error", "“and” is neither a workshop link nor an id. Nothing was added.")
+	if kept := browsertest.Get(page.Page, chromedp.Value(chromedp.ID("input"))); kept != "101 and this" {
+		t.Errorf("after a refusal the box holds %q", kept)
+	}
+	page.well("400 (Bad Request)", "Response Status Error Code 400")
+
+	// What the empty page says, pasted into its box.
+	examples := browsertest.Eval[string](page.Page, `[...document.querySelectorAll(".examples code")].map(e => e.textContent).join("\n")`)
+	if examples != linkTo101+"\n"+linkTo102 {
+		t.Fatalf("the examples are %q", examples)
+	}
+	page.typeInto("#input", examples)
+	page.click(add)
+	page.reads("#items .notice p", "2 added. Job 2 fetches what is missing.")
+	if n, complaint := page.count("#items tbody tr"), page.text("#add-error"); n != 2 || complaint != "" {
+		t.Errorf("%d rows after two links, and the sentence %q", n, complaint)
+	}
+	page.until(`[...document.querySelectorAll("#items img")].filter(i => i.complete && i.naturalWidth > 0).length === 2`)
+
+	// The bar moves here and on the page of the job.
+	seen := page.bar(page.bar(0))
+	ofJob := s.tab(browser)
+	ofJob.Open(s.url + "/jobs/2")
+	ofJob.stay()
+	lines := ofJob.count("#job-log li")
+	ofJob.bar(ofJob.bar(seen))
+	if got := ofJob.text(".progress .current"); got != "Now: Dark Harbour" {
+		t.Errorf("it says %q", got)
+	}
+	page.well()
+	ofJob.well()
+
+	// Both tell the end by themselves.
+	ofJob.reads("#job-state .state", "succeeded")
+	ofJob.until(`document.querySelector("#job-log li:last-child").textContent.includes("workshop overlay 'maps': downloaded=2 cached=0 skipped=0 created=2 removed=0 unchanged=0 errors=0")`)
+	if n := ofJob.count("#job-log li"); n <= lines {
+		t.Errorf("%d log lines, and no more than %d at first", n, lines)
+	}
+	page.reads("#overlay-build .state", "built")
+	page.until(`[...document.querySelectorAll("#items tbody .state")].map(e => e.textContent).join() === "ready,ready"`)
+	ofJob.stayed()
+	page.stayed()
+	if !s.links("101", "102") {
+		t.Error("the links are not those of the two items")
+	}
+	page.well()
+	ofJob.well()
+
+	// Another download, in another overlay, is cancelled from its page.
+	other := s.tab(browser)
+	other.Open(s.url + "/overlays")
+	other.well()
+	ended := map[string]int{}
+	for _, path := range []string{"/overlays/1", "/jobs/2"} {
+		at := s.asked(path)
+		ended[path] = len(at)
+		// The first one was the page itself, the others asked how the jobs are.
+		if seconds := at[len(at)-1].Sub(at[0]).Seconds(); len(at) < 4 || float64(len(at)-1) > seconds+1 {
+			t.Errorf("%s was asked for %d times in %.1f s", path, len(at), seconds)
+		}
+	}
+	other.typeInto("#name", "second")
+	other.click("main form button.main")
+	other.at("/overlays/2")
+	other.typeInto("#input", "103")
+	other.click(add)
+	other.until(`document.querySelector("#items .notice a") !== null`)
+	job := browsertest.Eval[string](other.Page, `document.querySelector("#items .notice a").pathname`)
+	other.bar(0)
+	other.click("#overlay-job a")
+	other.at(job)
+	other.bar(other.bar(0))
+	if len(s.leftovers()) == 0 {
+		t.Error("nothing is being written")
+	}
+	polls := len(s.asked(job))
+	other.click("#job-state button")
+	other.reads("#job-state .state", "cancelled")
+	// Half a second for the download to end: the page itself says so, or else the first or second time that it asks.
+	if n := len(s.asked(job)) - polls; n > 3 {
+		t.Errorf("the page had to be asked for %d times until the job was cancelled", n)
+	}
+	if left := s.leftovers(); len(left) != 0 {
+		t.Errorf("a cancelled download leaves %v", left)
+	}
+	other.well()
+
+	// Meanwhile nobody has asked about the job that had ended.
+	for path, n := range ended {
+		if now := len(s.asked(path)); now != n {
+			t.Errorf("%s was asked for %d times after the end", path, now-n)
+		}
+	}
+
+	// An item is taken out and put back.
+	page.click("#remove-1")
+	page.reads("#items .notice p", "Old Mill removed. Job 5 makes it so on the game host.")
+	s.eventually("the link goes", func() bool { return s.links("101") })
+	page.reads("#overlay-build .state", "built")
+	page.well()
+	page.click("#items .notice button")
+	page.until(`document.querySelectorAll("#items tbody tr").length === 2`)
+	s.eventually("the link is back", func() bool { return s.links("101", "102") })
+	page.reads("#overlay-build .state", "built")
+	page.stayed()
+
+	// The session ends while somebody is typing.
+	if _, err := chromedp.Call(page.Ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	page.typeInto("#input", "103")
+	page.click(add)
+	page.at("/login?next=%2Foverlays%2F1")
+	page.well("401 (Unauthorized)", "Response Status Error Code 401")
+	page.signIn()
+	page.at("/overlays/1")
+	if n := page.count("#items tbody tr"); n != 2 {
+		t.Errorf("%d items after a form that came too late", n)
+	}
+	page.Open(s.url + "/jobs")
+	page.until(`document.querySelectorAll("tbody tr").length === 6`)
+	page.well()
+	page.Open(s.url + "/overlays/9")
+	page.reads("#error", "There is no overlay 9. It may have been deleted.")
+	page.well("404 (Not Found)")
+	page.Open(s.url + "/nowhere")
+	page.reads("h1", "Nothing is here")
+	page.well("404 (Not Found)")
+	page.Open(s.url + "/overlays")
+	page.click(".leave button")
+	page.at("/login")
+	page.reads(".notice", "You have signed out.")
+	page.well()
+}
+
+// TestMainJobWithoutScripts is the same in a browser that runs no scripts: forms do everything, and pages with something
+// to wait for ask for themselves.
+func TestMainJobWithoutScripts(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	s := startSystem(t)
+	page := s.tab(browser)
+	page.scriptless = true
+	page.scripts(false)
+
+	page.Open(s.url)
+	page.at("/login?next=%2Foverlays")
+	page.signIn()
+	page.at("/overlays")
+	page.typeInto("#name", "maps")
+	page.click("main form button.main")
+	page.at("/overlays/1")
+	page.reads("#overlay-build .state", "built")
+
+	page.typeInto("#input", "101 and this")
+	page.click(add)
+	page.reads("#add-error", "“and” is neither a workshop link nor an id. Nothing was added.")
+	if kept := page.text("#input"); kept != "101 and this" {
+		t.Errorf("after a refusal the box holds %q", kept)
+	}
+	page.well("400 (Bad Request)")
+
+	page.typeInto("#input", strings.ReplaceAll(page.text(".examples"), "id=101", "id=101 "))
+	page.click(add)
+	page.until(`document.querySelector(".notice")?.textContent.includes("2 added")`)
+	page.until(`[...document.querySelectorAll("#items img")].filter(i => i.complete && i.naturalWidth > 0).length === 2`)
+	page.bar(page.bar(0))
+	page.click("#overlay-job a")
+	page.at("/jobs/2")
+	page.reads("#job-state .state", "succeeded")
+	page.until(`document.querySelector("#job-log li:last-child").textContent.includes("downloaded=2")`)
+	page.until(`document.readyState === "complete"`)
+	page.well()
+	page.click(`.facts a[href="/overlays/1"]`)
+	page.at("/overlays/1")
+	page.until(`[...document.querySelectorAll("#items tbody .state")].map(e => e.textContent).join() === "ready,ready"`)
+	if !s.links("101", "102") {
+		t.Error("the links are not those of the two items")
+	}
+	if page.count(`meta[http-equiv="refresh"]`) != 0 {
+		t.Error("a page with nothing to wait for asks for itself")
+	}
+	page.well()
+
+	page.click("#remove-1")
+	page.until(`document.querySelector(".notice")?.textContent.includes("Old Mill removed")`)
+	s.eventually("the link goes", func() bool { return s.links("101") })
+	page.reads("#overlay-build .state", "built")
+	page.typeInto("#input", "102")
+	page.click(add)
+	page.until(`document.querySelector(".notice")?.textContent.includes("1 added")`)
+	s.eventually("the link is back", func() bool { return s.links("101", "102") })
+	page.reads("#overlay-build .state", "built")
+
+	page.typeInto("#input", "103")
+	page.click(add)
+	page.bar(0)
+	page.click("#overlay-job a")
+	page.at("/jobs/5")
+	page.bar(0)
+	page.click("#job-state button")
+	page.reads("#job-state .state", "cancelled")
+	if left := s.leftovers(); len(left) != 0 {
+		t.Errorf("a cancelled download leaves %v", left)
+	}
+	page.until(`document.readyState === "complete"`)
+	page.well()
+
+	if _, err := chromedp.Call(page.Ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	page.Open(s.url + "/jobs/5")
+	page.at("/login?next=%2Fjobs%2F5")
+	page.signIn()
+	page.at("/jobs/5")
+	page.click(".leave button")
+	page.at("/login")
+	page.well()
+}
