@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -144,9 +145,10 @@ type gate struct {
 }
 
 type held struct {
+	t        *testing.T
 	function string
 	pid      int
-	conn     net.Conn
+	conn     *net.TCPConn
 }
 
 func newGate(t *testing.T) *gate {
@@ -174,20 +176,30 @@ func (g *gate) hold(ctx context.Context, h *Host, function string) <-chan result
 func (g *gate) next() held {
 	g.t.Helper()
 	g.l.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
-	c, err := g.l.Accept()
+	c, err := g.l.(*net.TCPListener).AcceptTCP()
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() { c.Close() })
-	var x held
-	x.conn = c
+	x := held{t: g.t, conn: c}
 	if _, err := fmt.Fscanf(bufio.NewReader(c), "%s %d\n", &x.function, &x.pid); err != nil {
 		g.t.Fatal(err)
 	}
 	return x
 }
 
-func (x held) release() { x.conn.Close() }
+// release lets it go on, and returns when it does.
+func (x held) release() {
+	x.t.Helper()
+	if err := x.conn.CloseWrite(); err != nil {
+		x.t.Error(err)
+	}
+	x.conn.SetReadDeadline(time.Now().Add(patience))
+	if b, err := io.ReadAll(x.conn); err != nil || string(b) != "going on" {
+		x.t.Errorf("process %d does not go on: %q, %v", x.pid, b, err)
+	}
+	x.conn.Close()
+}
 
 func wait(t *testing.T, c <-chan result) result {
 	t.Helper()
@@ -203,28 +215,38 @@ func wait(t *testing.T, c <-chan result) result {
 // awaitDeath waits until a process, which need not be a child, has ended.
 func awaitDeath(t *testing.T, pid int) {
 	t.Helper()
+	if !ends(t, pid, patience) {
+		t.Fatalf("process %d is still there", pid)
+	}
+}
+
+func alive(t *testing.T, pid int) bool {
+	t.Helper()
+	return !ends(t, pid, 0)
+}
+
+func ends(t *testing.T, pid int, within time.Duration) bool {
+	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err == unix.ESRCH {
-		return
+		return true
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // readable once it is a zombie
 	for {
-		n, err := unix.Poll(fds, int(patience.Milliseconds()))
+		n, err := unix.Poll(fds, int(within.Milliseconds()))
 		if err == unix.EINTR {
 			continue
 		}
-		if n != 1 {
-			t.Fatalf("process %d is still there (%v)", pid, err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return
+		return n == 1
 	}
 }
-
-func alive(pid int) bool { return unix.Kill(pid, 0) == nil }
 
 // journal keeps what was logged.
 type journal struct {

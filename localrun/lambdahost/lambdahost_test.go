@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -108,77 +109,86 @@ func TestWhatAFunctionSeesIsWhatLambdaShows(t *testing.T) {
 }
 
 func TestABadFunctionFailsAloneAndIsReplaced(t *testing.T) {
-	f := fn("f")
-	f.TimeLimit = 2 * time.Second // long enough for all but "hang"
+	short := fn("f")
+	short.TimeLimit = 2 * time.Second
 	for name, c := range map[string]struct {
 		order  map[string]any
-		check  func(error) bool
+		check  func(*testing.T, error) bool
 		stays  bool // the process serves the next request
 		answer string
 	}{
 		"returns an error": {
 			order: map[string]any{"do": "error", "text": "sorry"}, stays: true,
-			check: func(err error) bool {
+			check: func(t *testing.T, err error) bool {
 				e := (*FunctionError)(nil)
 				return errors.As(err, &e) && e.Type == "errorString" && e.Message == "sorry"
 			},
 		},
 		"panics": {
 			order: map[string]any{"do": "panic", "text": "oh no"},
-			check: func(err error) bool {
+			check: func(t *testing.T, err error) bool {
 				e := (*FunctionError)(nil)
 				return errors.As(err, &e) && e.Type == "string" && e.Message == "oh no"
 			},
 		},
 		"exits": {
 			order: map[string]any{"do": "exit", "text": "last words"},
-			check: func(err error) bool {
+			check: func(t *testing.T, err error) bool {
 				e := (*ExitError)(nil)
 				return errors.As(err, &e) && e.Reason == "exit status 7" && slices.Equal(e.Lines, []string{"last words"})
 			},
 		},
 		"is killed": {
 			order: map[string]any{"do": "kill"},
-			check: func(err error) bool {
+			check: func(t *testing.T, err error) bool {
 				e := (*ExitError)(nil)
 				return errors.As(err, &e) && e.Reason == "signal: killed"
 			},
 		},
 		"leaves a child that holds its output": {
 			order: map[string]any{"do": "grandchild"},
-			check: func(err error) bool {
+			check: func(t *testing.T, err error) bool {
 				e := (*ExitError)(nil)
-				return errors.As(err, &e) && e.Reason == "exit status 8"
+				if !errors.As(err, &e) || e.Reason != "exit status 8" || len(e.Lines) != 1 {
+					return false
+				}
+				child, err := strconv.Atoi(e.Lines[0])
+				awaitDeath(t, child)
+				return err == nil
 			},
 		},
 		"hangs": {
 			order: map[string]any{"do": "hang"},
-			check: func(err error) bool {
+			check: func(t *testing.T, err error) bool {
 				e := (*TimeoutError)(nil)
-				return errors.As(err, &e) && e.Limit == f.TimeLimit
+				return errors.As(err, &e) && e.Limit == short.TimeLimit
 			},
 		},
 		"answers too much": {
 			order: map[string]any{"do": "huge", "size": MaxPayload + 1},
-			check: func(err error) bool {
+			check: func(t *testing.T, err error) bool {
 				e := (*TooLargeError)(nil)
 				return errors.As(err, &e) && e.Answer && e.Function == "f"
 			},
 		},
 		"answers rubbish, which is for the caller to judge": {
 			order: map[string]any{"do": "raw", "text": "\x00<rubbish"}, answer: "\x00<rubbish", stays: true,
-			check: func(err error) bool { return err == nil },
+			check: func(t *testing.T, err error) bool { return err == nil },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			f := fn("f")
+			if name == "hangs" {
+				f = short
+			}
 			h, _ := start(t, Config{Functions: []Function{f, fn("other")}})
 			g := newGate(t)
 			neighbour := g.hold(t.Context(), h, "other")
 			other := g.next()
 
 			r := do(t, h, "f", c.order)
-			if !c.check(r.err) || string(r.Payload) != c.answer {
+			if !c.check(t, r.err) || string(r.Payload) != c.answer {
 				t.Errorf("got %v (%T), %.100q", r.err, r.err, r.Payload)
 			}
 			if r := do(t, h, "f", map[string]any{"do": "echo"}); r.err != nil || r.Cold == c.stays {
@@ -230,6 +240,7 @@ func TestInvokeRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestAProcessThatCannotStart(t *testing.T) {
+	t.Parallel()
 	missing := fn("f")
 	missing.Path = filepath.Join(t.TempDir(), "missing")
 	for name, c := range map[string]struct {
@@ -266,6 +277,7 @@ func TestOneFailedStartIsForgiven(t *testing.T) {
 }
 
 func TestACrashLoopDoesNotSpin(t *testing.T) {
+	t.Parallel()
 	h, _ := start(t, Config{Functions: []Function{fn("f", "TEST_AT_START=exit")}})
 	var wg sync.WaitGroup
 	for range 8 {
@@ -316,6 +328,29 @@ func TestAnIdleProcessThatDiesIsNotUsed(t *testing.T) {
 		if b, cold := ask(t, h, "f"); !cold || a.PID == b.PID {
 			t.Fatal("not a new process")
 		}
+	}
+}
+
+// TestARequestThatWasNotSentGoesElsewhere has a process that loses its connection between the moment when it gets a request
+// and the one when that is sent.
+func TestARequestThatWasNotSentGoesElsewhere(t *testing.T) {
+	h, _ := start(t, Config{Functions: []Function{fn("f")}})
+	f := h.functions["f"]
+	p := &process{function: f, token: "t", output: newOutput(h.log, "f", ""), work: make(chan *invocation, 1), asking: true}
+	h.mu.Lock()
+	h.processes[p.token] = p
+	f.processes, f.idle = 1, []*process{p}
+	h.mu.Unlock()
+	done := make(chan result, 1)
+	go func() { done <- do(t, h, "f", map[string]any{"do": "echo"}) }()
+	eventually(t, "it has the request", func() bool { return h.Stats().Functions["f"].Busy == 1 })
+	h.connectionLost(p, nil)
+	h.exited(p, &ExitError{Function: "f"})
+	if r := wait(t, done); r.err != nil || !r.Cold {
+		t.Errorf("got %v, cold %v", r.err, r.Cold)
+	}
+	if s := h.Stats().Functions["f"]; s.Processes != 1 || s.Busy != 0 {
+		t.Errorf("stats: %+v", s)
 	}
 }
 
@@ -396,8 +431,28 @@ func TestBusyWhenNothingComesFree(t *testing.T) {
 	if r := wait(t, c); r.err != nil {
 		t.Error(r.err)
 	}
+	eventually(t, "it is idle", func() bool { return h.Stats().Functions["f"].Idle == 1 })
 	if r := do(t, h, "f", map[string]any{"do": "echo"}); r.err != nil {
 		t.Errorf("afterwards: %v", r.err)
+	}
+}
+
+func TestARequestWhoseProcessIsStartingIsNotBusy(t *testing.T) {
+	g := newGate(t)
+	f := fn("f", "TEST_AT_START=hold", "TEST_GATE="+g.l.Addr().String())
+	f.MaxProcesses = 1
+	h, _ := start(t, Config{Functions: []Function{f}, QueueWait: 20 * time.Millisecond, StartLimit: patience})
+	first := make(chan result, 1)
+	go func() { first <- do(t, h, "f", map[string]any{"do": "echo"}) }()
+	x := g.next()
+	// The second one has to wait for the first, so it is busy; by then the first one's time is over, too.
+	r := do(t, h, "f", map[string]any{"do": "echo"})
+	if e := (*BusyError)(nil); !errors.As(r.err, &e) {
+		t.Errorf("the second: %v", r.err)
+	}
+	x.release()
+	if r := wait(t, first); r.err != nil {
+		t.Errorf("the first: %v", r.err)
 	}
 }
 
@@ -422,8 +477,12 @@ func TestAFullQueueAnswersAtOnce(t *testing.T) {
 
 func TestTheTotalBoundEvictsTheLongestIdle(t *testing.T) {
 	h, _ := start(t, Config{Functions: []Function{fn("a"), fn("b"), fn("c")}, MaxProcesses: 2})
-	a, _ := ask(t, h, "a")
-	b, _ := ask(t, h, "b")
+	idle := func(name string) about {
+		p, _ := ask(t, h, name)
+		eventually(t, "it is idle", func() bool { return h.Stats().Functions[name].Idle == 1 })
+		return p
+	}
+	a, b := idle("a"), idle("b")
 	if _, cold := ask(t, h, "c"); !cold {
 		t.Error("c was warm")
 	}
@@ -504,12 +563,13 @@ func TestShutdownDrains(t *testing.T) {
 	if err := <-down; err != nil {
 		t.Error(err)
 	}
-	if alive(x.pid) {
+	if alive(t, x.pid) {
 		t.Error("a process is left")
 	}
 }
 
 func TestShutdownThatTakesTooLong(t *testing.T) {
+	t.Parallel()
 	stubborn := fn("stubborn", "TEST_IGNORE_SIGTERM=1")
 	stubborn.MaxProcesses = 1
 	h, _ := start(t, Config{
@@ -539,12 +599,13 @@ func TestShutdownThatTakesTooLong(t *testing.T) {
 	if r := wait(t, stopped); r.err != nil || string(r.Payload) != `"stopped"` {
 		t.Errorf("the one that stopped in time: %v, %s", r.err, r.Payload)
 	}
-	if alive(x.pid) || alive(y.pid) {
+	if alive(t, x.pid) || alive(t, y.pid) {
 		t.Error("a process is left")
 	}
 }
 
 func TestStoppingARunningInvocation(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		env  string
 		want string
@@ -574,6 +635,19 @@ func TestStoppingARunningInvocation(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAProcessThatIsDoneAfterSIGTERMIsNotWaitedFor(t *testing.T) {
+	h, _ := start(t, Config{Functions: []Function{fn("f", "TEST_HANDLE_SIGTERM=1")}, Grace: time.Hour})
+	g := newGate(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := g.hold(ctx, h, "f")
+	x := g.next()
+	cancel()
+	if got := wait(t, r); got.err != nil {
+		t.Error(got.err)
+	}
+	awaitDeath(t, x.pid)
 }
 
 func TestStoppingAWaitingInvocation(t *testing.T) {
@@ -620,9 +694,6 @@ func TestHostKilled(t *testing.T) {
 	cmd.Process.Kill()
 	cmd.Wait()
 	awaitDeath(t, idle)
-	if !alive(job.pid) {
-		t.Fatal("the job died with the host")
-	}
 	job.release()
 	awaitDeath(t, job.pid)
 }
@@ -693,6 +764,36 @@ func TestOutputIsLoggedUnderItsRequest(t *testing.T) {
 	}
 	if strings.Contains(j.text(), "forged") {
 		t.Error("a function's word counts more than the host's")
+	}
+}
+
+func TestLateLinesKeepTheirRequest(t *testing.T) {
+	f := fn("f")
+	f.MaxProcesses = 1
+	h, j := start(t, Config{Functions: []Function{f}, QueueWait: patience})
+	// As much as a pipe holds, so that there is a lot to read when the next request, which waits already, is given out.
+	var lines strings.Builder
+	for i := 0; lines.Len() < 60<<10; i++ {
+		fmt.Fprintf(&lines, "line %d\n", i)
+	}
+	payload, _ := json.Marshal(map[string]any{"do": "print", "text": lines.String()})
+	var wg sync.WaitGroup
+	for i := range 5 {
+		wg.Go(func() {
+			if _, err := h.Invoke(t.Context(), "f", fmt.Sprintf("id%d", i), payload); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := h.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		got, want := strings.Count(j.text(), fmt.Sprintf(`"request_id":"id%d"`, i)), strings.Count(lines.String(), "\n")
+		if got != want {
+			t.Errorf("request %d has %d lines, not %d", i, got, want)
+		}
 	}
 }
 
@@ -824,6 +925,9 @@ func TestRuntimeAPIOutcomes(t *testing.T) {
 				done <- result{a, err}
 			}()
 			x := g.next()
+			if status, _ := call(t, "POST", a.runtimeAPI(t)+"invocation/"+a.ID+"/"+c.verb, c.body); status != 400 {
+				t.Errorf("under the id of the request before: %d", status)
+			}
 			url := a.runtimeAPI(t) + "invocation/known/" + c.verb
 			if status, body := call(t, "POST", url, c.body); status != c.want {
 				t.Errorf("%d %s", status, body)
@@ -843,8 +947,9 @@ func TestRuntimeAPIOutcomes(t *testing.T) {
 }
 
 func TestAProcessThatDoesNotComeBackIsKilled(t *testing.T) {
+	t.Parallel()
 	f := fn("f")
-	f.MaxProcesses, f.TimeLimit = 1, 500*time.Millisecond
+	f.MaxProcesses, f.TimeLimit = 1, 2*time.Second
 	h, _ := start(t, Config{Functions: []Function{f}})
 	a, _ := ask(t, h, "f")
 	eventually(t, "it is idle", func() bool { return h.Stats().Functions["f"].Idle == 1 })
@@ -864,10 +969,11 @@ func TestAProcessThatDoesNotComeBackIsKilled(t *testing.T) {
 // TestManyAtOnce mixes everything and looks at what must hold: each request gets its own answer, bounds are kept, and
 // nothing is left.
 func TestManyAtOnce(t *testing.T) {
-	short := fn("a")
-	short.TimeLimit = 500 * time.Millisecond
+	t.Parallel()
+	short := fn("d")
+	short.TimeLimit = 300 * time.Millisecond
 	h, _ := start(t, Config{
-		Functions: []Function{short, fn("b"), fn("c", "TEST_AT_START=exit")}, MaxProcesses: 5, QueueWait: patience, Idle: 5 * time.Millisecond,
+		Functions: []Function{fn("a"), fn("b"), fn("c", "TEST_AT_START=exit"), short}, MaxProcesses: 5, QueueWait: patience, Idle: 5 * time.Millisecond,
 	})
 	var wg sync.WaitGroup
 	for w := range 12 {
@@ -880,7 +986,9 @@ func TestManyAtOnce(t *testing.T) {
 				name := []string{"a", "b"}[(i+w)%2]
 				switch {
 				case i%12 == 3:
-					do(t, h, "a", map[string]any{"do": []string{"panic", "exit", "kill", "hang"}[w%4]})
+					if r := do(t, h, []string{"a", "b", "a", "d"}[w%4], map[string]any{"do": []string{"panic", "exit", "kill", "hang"}[w%4]}); r.err == nil {
+						t.Error("a bad order was answered")
+					}
 				case i%12 == 7:
 					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(w)*time.Millisecond)
 					doContext(t, ctx, h, name, map[string]any{"do": "echo", "text": text})

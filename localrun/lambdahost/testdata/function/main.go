@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -42,6 +41,10 @@ func main() {
 		}
 	case "hang":
 		select {}
+	case "hold":
+		if _, err := (function{}).hold(os.Getenv("TEST_GATE")); err != nil {
+			panic(err)
+		}
 	}
 	f := function{}
 	if os.Getenv("TEST_HANDLE_SIGTERM") != "" {
@@ -102,6 +105,7 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
+		fmt.Println(cmd.Process.Pid)
 		os.Exit(8)
 	}
 	return nil, fmt.Errorf("unknown order %q", o.Do)
@@ -117,15 +121,18 @@ func (f function) hold(addr string) ([]byte, error) {
 	if _, err := fmt.Fprintf(c, "%s %d\n", os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), os.Getpid()); err != nil {
 		return nil, err
 	}
-	released := make(chan []byte, 1)
+	released := make(chan error, 1)
 	go func() {
-		b, _ := io.ReadAll(c)
-		released <- b
+		_, err := io.Copy(io.Discard, c)
+		released <- err
 	}()
 	select {
-	case b := <-released:
-		fmt.Println("released", strings.TrimSpace(string(b)))
-		return []byte(`"released"`), nil
+	case err := <-released:
+		if err == nil {
+			fmt.Println("going on")
+			_, err = io.WriteString(c, "going on")
+		}
+		return []byte(`"released"`), err
 	case <-f.terminated:
 		return []byte(`"stopped"`), nil
 	}
