@@ -19,11 +19,13 @@ func main() { fn.Job(job.BuildOverlay, build) }
 func build(env *fn.Env) func(context.Context, *fn.Run) error {
 	return runner{host: builder.Host{
 		OverlaysDir: env.Settings.OverlaysDir(),
-		Cache: vpkcache.New(env.Settings.CacheDir(), steam.NewContent(env.Settings.SteamHosts),
-			vpkcache.Options{Transfers: env.Settings.DownloadParallel}),
-		Overlays:   overlay.NewStore(env.DB, env.Now),
-		Items:      workshop.NewStore(env.DB, env.Now),
-		Parallel:   env.Settings.DownloadParallel,
-		FirstPause: builder.FirstPause,
+		Overlays:    overlay.NewStore(env.DB, env.Now),
+		Fetcher: builder.Fetcher{
+			Cache: vpkcache.New(env.Settings.CacheDir(), steam.NewContent(env.Settings.SteamHosts),
+				vpkcache.Options{Transfers: env.Settings.DownloadParallel}),
+			Items:      workshop.NewStore(env.DB, env.Now),
+			Parallel:   env.Settings.DownloadParallel,
+			FirstPause: builder.FirstPause,
+		},
 	}}.run
 }

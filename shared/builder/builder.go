@@ -8,12 +8,9 @@ package builder
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
-	"left4me/shared/vpkcache"
-	"left4me/shared/workshop"
 )
 
 // Report is where a build says what it does, one line a step. Its methods may be called by several goroutines at once.
@@ -29,18 +26,10 @@ type Report interface {
 type Host struct {
 	// OverlaysDir is LEFT4ME_ROOT/overlays. It need not exist.
 	OverlaysDir string
-	Cache       *vpkcache.Cache
 	Overlays    *overlay.Store
-	Items       *workshop.Store
-	// Parallel is how many items are fetched at once.
-	Parallel int
-	// FirstPause is the pause after an item's first failed attempt; each further one is twice as long.
-	FirstPause time.Duration
-	Report     Report
+	// Fetcher brings workshop items into the cache, and has the Report for all that a builder does.
+	Fetcher
 }
-
-// FirstPause is product.md P23's.
-const FirstPause = time.Second
 
 // Builder makes one overlay right. It can be stopped by its context at any point: what it has done by then is consistent,
 // and the next build completes it.

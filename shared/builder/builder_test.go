@@ -74,11 +74,13 @@ func setUp(t *testing.T, text string, ids ...string) *world {
 	w := &world{steam: stand, db: d, root: root}
 	w.host = &builder.Host{
 		OverlaysDir: filepath.Join(root, "overlays"),
-		Cache:       vpkcache.New(filepath.Join(root, "workshop_cache"), steam.NewContent(hosts), vpkcache.Options{}),
 		Overlays:    overlay.NewStore(d, time.Now),
-		Items:       workshop.NewStore(d, time.Now),
-		Parallel:    8,
-		FirstPause:  time.Millisecond,
+		Fetcher: builder.Fetcher{
+			Cache:      vpkcache.New(filepath.Join(root, "workshop_cache"), steam.NewContent(hosts), vpkcache.Options{}),
+			Items:      workshop.NewStore(d, time.Now),
+			Parallel:   8,
+			FirstPause: time.Millisecond,
+		},
 	}
 	w.add = &workshop.Import{Steam: steam.NewClient(steam.Config{URL: stand.URL}), Items: w.host.Items, Jobs: jobstore.New(d), DB: d}
 	if w.admin, err = account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true); err != nil {

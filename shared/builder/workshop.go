@@ -2,30 +2,13 @@ package builder
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
-	"time"
 
-	"github.com/sethvargo/go-retry"
-	"golang.org/x/sync/errgroup"
-
-	"left4me/shared/jobstore"
 	"left4me/shared/linkfarm"
 	"left4me/shared/overlay"
-	"left4me/shared/steam"
-	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
-)
-
-const (
-	// downloadAttempts and maxRetryAfter are product.md P23's.
-	downloadAttempts = 3
-	maxRetryAfter    = 60 * time.Second
 )
 
 // tally counts what a build did, for its last line.
@@ -97,11 +80,15 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		if err := h.Overlays.Unsettled(ctx, o.ID); err != nil {
 			return err
 		}
-		if err := h.fetchAll(ctx, stale, t, len(wanted)); err != nil {
+		fetched, err := h.Fetch(ctx, stale, len(wanted))
+		if err != nil {
 			return err
 		}
-		if err := h.Cache.SyncDir(); err != nil {
-			return fmt.Errorf("sync the cache: %w", err)
+		t.downloaded += fetched.Downloaded
+		t.cached += fetched.Cached
+		t.errors = len(fetched.Failed)
+		if err := fetched.Err(); err != nil {
+			return fmt.Errorf("%w; links are as they were", err)
 		}
 	}
 	return h.link(ctx, o, wanted, t)
@@ -133,170 +120,4 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []string, t *
 	}
 	t.links, err = linkfarm.Apply(ctx, root, changes)
 	return err
-}
-
-func file(i workshop.Item) vpkcache.File {
-	return vpkcache.File{SteamID: i.SteamID, URL: i.FileURL, Size: i.FileSize, Updated: i.Updated}
-}
-
-// fetchAll brings the stale items into the cache, several at once, and counts each. The error lists those that failed.
-func (h *Host) fetchAll(ctx context.Context, stale []workshop.Item, t *tally, all int) error {
-	m := newMeter(h.Report, stale, all)
-	var mu sync.Mutex
-	failures := map[string]error{}
-	group, ctx := errgroup.WithContext(ctx)
-	// The cache itself limits the transfers; as many items again may be in their checks meanwhile.
-	group.SetLimit(2 * h.Parallel)
-	for _, i := range stale {
-		group.Go(func() error {
-			downloaded, err := h.fetch(ctx, i, m)
-			m.done(i, err == nil)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err != nil:
-				failures[i.SteamID] = err
-				return h.Items.DownloadFailed(ctx, i, err)
-			case downloaded:
-				t.downloaded++
-			default:
-				t.cached++
-			}
-			return h.Items.Downloaded(ctx, i)
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	t.errors = len(failures)
-	return summary(stale, failures)
-}
-
-// summary is the job's error: every failed item with its reason while there are few, by number when there are many.
-func summary(items []workshop.Item, failures map[string]error) error {
-	if len(failures) == 0 {
-		return nil
-	}
-	const most = 5
-	var said []string
-	for _, i := range items {
-		if err := failures[i.SteamID]; err != nil {
-			said = append(said, fmt.Sprintf("%s (%v)", i.SteamID, err))
-		}
-	}
-	text := strings.Join(said[:min(most, len(said))], "; ")
-	if more := len(said) - most; more > 0 {
-		text += fmt.Sprintf("; and %d more", more)
-	}
-	return fmt.Errorf("%d of %d downloads failed, links are as they were: %s", len(failures), len(items), text)
-}
-
-// fetch makes the attempts that one item gets, with pauses between them.
-func (h *Host) fetch(ctx context.Context, i workshop.Item, m *meter) (downloaded bool, err error) {
-	h.Report.Infof("workshop %s download starts: %d bytes, %q", i.SteamID, i.FileSize, i.Title)
-	m.started(i)
-	attempt := 0
-	var last error
-	growing := retry.WithMaxRetries(downloadAttempts-1, retry.NewExponential(h.FirstPause))
-	pauses := retry.BackoffFunc(func() (time.Duration, bool) {
-		pause, stop := growing.Next()
-		if status, ok := errors.AsType[*steam.StatusError](last); ok && status.RetryAfter > pause {
-			pause = min(status.RetryAfter, maxRetryAfter)
-		}
-		if !stop {
-			h.Report.Warnf("workshop %s attempt %d/%d failed: %v", i.SteamID, attempt, downloadAttempts, last)
-		}
-		return pause, stop
-	})
-	begun := time.Now()
-	err = retry.Do(ctx, pauses, func(ctx context.Context) error {
-		attempt++
-		downloaded, last = h.Cache.Fetch(ctx, file(i), func(n int64) { m.progress(i, n) })
-		if last == nil || ctx.Err() != nil || errors.Is(last, vpkcache.ErrDiskFull) {
-			return last
-		}
-		return retry.RetryableError(last)
-	})
-	switch {
-	case ctx.Err() != nil:
-		// Fetch leaves nothing when it is cancelled, but the pause after a broken transfer may have been.
-		return false, errors.Join(ctx.Err(), h.Cache.Discard(i.SteamID))
-	case err != nil:
-		h.Report.Warnf("workshop %s download failed after attempt %d/%d: %v", i.SteamID, attempt, downloadAttempts, err)
-	case downloaded:
-		h.Report.Infof("workshop %s download finished: %d bytes in %s", i.SteamID, i.FileSize, time.Since(begun).Round(time.Millisecond))
-	default:
-		h.Report.Infof("workshop %s is in the cache already", i.SteamID)
-	}
-	return downloaded, err
-}
-
-// meter adds up the progress of items that are fetched at once.
-type meter struct {
-	report Report
-	mu     sync.Mutex
-	p      jobstore.Progress
-	bytes  map[string]int64 // by steam id
-	active []workshop.Item
-}
-
-func newMeter(r Report, stale []workshop.Item, all int) *meter {
-	m := &meter{report: r, bytes: map[string]int64{}}
-	m.p.ItemsTotal, m.p.ItemsDone = int64(all), int64(all-len(stale))
-	for _, i := range stale {
-		m.p.BytesTotal += i.FileSize
-	}
-	r.Progress(m.p)
-	return m
-}
-
-func (m *meter) started(i workshop.Item) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.active = append(m.active, i)
-	m.tell()
-}
-
-func (m *meter) progress(i workshop.Item, bytes int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.set(i, bytes)
-	m.tell()
-}
-
-func (m *meter) done(i workshop.Item, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.active = slices.DeleteFunc(m.active, func(a workshop.Item) bool { return a.ID == i.ID })
-	if ok {
-		m.p.ItemsDone++
-		m.set(i, i.FileSize)
-	}
-	m.tell()
-}
-
-func (m *meter) set(i workshop.Item, bytes int64) {
-	m.p.BytesDone += bytes - m.bytes[i.SteamID]
-	m.bytes[i.SteamID] = bytes
-}
-
-// tell names the items in flight, the longest under way first.
-func (m *meter) tell() {
-	const most = 2
-	var names []string
-	for _, i := range m.active[:min(most, len(m.active))] {
-		name := i.Title
-		if name == "" {
-			name = i.SteamID
-		}
-		names = append(names, name)
-	}
-	m.p.Current = strings.Join(names, ", ")
-	if more := len(m.active) - most; more > 0 {
-		m.p.Current += fmt.Sprintf(" and %d more", more)
-	}
-	m.report.Progress(m.p)
 }

@@ -104,7 +104,7 @@ func (im *Import) Add(ctx context.Context, u account.User, o overlay.Overlay, id
 	}
 	err = im.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		a.New = 0
-		changed, err := im.Items.Save(ctx, q, items)
+		changes, err := im.Items.Save(ctx, q, items)
 		if err != nil {
 			return err
 		}
@@ -130,33 +130,14 @@ func (im *Import) Add(ctx context.Context, u account.User, o overlay.Overlay, id
 			return err
 		}
 		a.JobID = build.ID
-		return im.rebuild(ctx, q, changed, o.ID)
+		_, err = rebuild(ctx, q, im.Jobs, changes, o.ID)
+		return err
 	})
 	if err != nil {
 		return Added{}, err
 	}
 	a.Already = len(ids) - a.New
 	return a, nil
-}
-
-// rebuild enqueues builds, which nobody asked for, of the overlays other than except that hold one of the changed items.
-func (im *Import) rebuild(ctx context.Context, q db.Querier, changed []int64, except int64) error {
-	overlays, err := Holding(ctx, q, changed)
-	if err != nil {
-		return err
-	}
-	for _, id := range overlays {
-		if id == except {
-			continue
-		}
-		if err := overlay.Changed(ctx, q, id); err != nil {
-			return err
-		}
-		if _, err := im.Jobs.EnqueueBuild(ctx, q, id, 0); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // refuse applies P13 and P14 to a whole batch.

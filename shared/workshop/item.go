@@ -7,6 +7,7 @@ package workshop
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -73,18 +74,14 @@ func NewStore(d *db.DB, now func() time.Time) *Store {
 	return &Store{db: d, now: now}
 }
 
-// OfOverlay returns what an overlay holds, in the order in which it was added.
-func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) {
-	return ofOverlay(ctx, s.db, overlayID)
-}
+const selectItem = `SELECT w.id, w.steam_id, w.title, w.filename, w.file_url, w.file_size, w.time_updated, w.preview_url,
+	w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size FROM workshop_items w`
 
-func ofOverlay(ctx context.Context, q db.Querier, overlayID int64) ([]Item, error) {
-	rows, err := q.QueryContext(ctx, `SELECT w.id, w.steam_id, w.title, w.filename, w.file_url, w.file_size, w.time_updated, w.preview_url,
-		w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size
-		FROM overlay_workshop_items o JOIN workshop_items w ON w.id = o.workshop_item_id
-		WHERE o.overlay_id = ? ORDER BY o.added_at, w.id`, overlayID)
+// read returns the items that a query which begins with selectItem gives.
+func read(ctx context.Context, q db.Querier, query string, args ...any) ([]Item, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read the items of overlay %d: %w", overlayID, err)
+		return nil, err
 	}
 	defer rows.Close()
 	var items []Item
@@ -93,15 +90,58 @@ func ofOverlay(ctx context.Context, q db.Querier, overlayID int64) ([]Item, erro
 		var downloadedAt sql.NullInt64
 		if err := rows.Scan(&i.ID, &i.SteamID, &i.Title, &i.Filename, &i.FileURL, &i.FileSize, &i.Updated, &i.PreviewURL,
 			&i.LastError, &downloadedAt, &i.downloadedUpdated, &i.downloadedSize); err != nil {
-			return nil, fmt.Errorf("read the items of overlay %d: %w", overlayID, err)
+			return nil, err
 		}
 		i.DownloadedAt = db.NullTime(downloadedAt)
 		items = append(items, i)
 	}
-	if err := rows.Err(); err != nil {
+	return items, rows.Err()
+}
+
+// OfOverlay returns what an overlay holds, in the order in which it was added.
+func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) {
+	items, err := read(ctx, s.db, selectItem+` JOIN overlay_workshop_items o ON o.workshop_item_id = w.id
+		WHERE o.overlay_id = ? ORDER BY o.added_at, w.id`, overlayID)
+	if err != nil {
 		return nil, fmt.Errorf("read the items of overlay %d: %w", overlayID, err)
 	}
 	return items, nil
+}
+
+// Outdated returns the items that Steam offers another file of than the one that was downloaded last. Those that never
+// were downloaded are left to builds, except when their ids are among also.
+func (s *Store) Outdated(ctx context.Context, also []int64) ([]Item, error) {
+	ids, err := json.Marshal(also)
+	if err != nil {
+		return nil, fmt.Errorf("read the outdated items: %w", err)
+	}
+	items, err := read(ctx, s.db, selectItem+` WHERE w.file_url <> '' AND (w.id IN (SELECT value FROM json_each(?)) OR w.last_downloaded_at IS NOT NULL
+		AND (w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size)) ORDER BY w.id`, string(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read the outdated items: %w", err)
+	}
+	return items, nil
+}
+
+// SteamIDs returns the steam ids of all items.
+func (s *Store) SteamIDs(ctx context.Context) ([]string, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT steam_id FROM workshop_items ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("read the items: %w", err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("read the items: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the items: %w", err)
+	}
+	return ids, nil
 }
 
 // Remove takes an item, by workshop_items.id, out of an overlay on q and returns it. The error is a problem (404) when it
@@ -123,62 +163,131 @@ func (s *Store) Remove(ctx context.Context, q db.Querier, overlayID, itemID int6
 	return i, overlay.Changed(ctx, q, overlayID)
 }
 
-// Save writes what Steam says of items on q, new ones included, and leaves last_downloaded_at alone. Of an item that
-// Steam does not give any more only the reason is written, and that there is no download. It returns the ids of those
-// that were known and whose file is another one now: its time advanced, or its name changed.
-func (s *Store) Save(ctx context.Context, q db.Querier, items []steam.Item) (changed []int64, err error) {
-	now := db.Millis(s.now())
+// Change is how the file of an item that was known became another one.
+type Change struct {
+	// ID is workshop_items.id, Item what Steam says of it.
+	ID   int64
+	Item steam.Item
+	// Advanced: Steam's time_updated is a later one. Renamed: the file has another name. With neither of them the item can be
+	// had again, or cannot be had any more, or its file changed without getting a later time.
+	Advanced, Renamed bool
+}
+
+// saved is an item as Save hands it to the database.
+type saved struct {
+	SteamID    string `json:"steam_id"`
+	Title      string `json:"title"`
+	Filename   string `json:"filename"`
+	FileURL    string `json:"file_url"`
+	FileSize   int64  `json:"file_size"`
+	Updated    int64  `json:"time_updated"`
+	PreviewURL string `json:"preview_url"`
+	LastError  string `json:"last_error"`
+}
+
+// Rows that would stay the same are not written: most of a refresh is nothing new.
+const (
+	saveSQL = `INSERT INTO workshop_items (steam_id, title, filename, file_url, file_size, time_updated, preview_url, last_error, created_at)
+		SELECT value ->> 'steam_id', value ->> 'title', value ->> 'filename', value ->> 'file_url', value ->> 'file_size',
+			value ->> 'time_updated', value ->> 'preview_url', value ->> 'last_error', ? FROM json_each(?) WHERE true
+		ON CONFLICT (steam_id) DO UPDATE SET title = excluded.title, filename = excluded.filename, file_url = excluded.file_url,
+			file_size = excluded.file_size, time_updated = excluded.time_updated, preview_url = excluded.preview_url, last_error = excluded.last_error
+		WHERE (title, filename, file_url, file_size, time_updated, preview_url, last_error)
+			IS NOT (excluded.title, excluded.filename, excluded.file_url, excluded.file_size, excluded.time_updated, excluded.preview_url, excluded.last_error)`
+
+	saveGoneSQL = `UPDATE workshop_items SET file_url = '', last_error = value ->> 'last_error' FROM json_each(?)
+		WHERE steam_id = value ->> 'steam_id' AND (file_url, last_error) IS NOT ('', value ->> 'last_error')`
+)
+
+// Save writes what Steam says of items on q, new ones included, and leaves last_downloaded_at alone. Of a known item that
+// Steam does not give any more only the reason is written, and that there is no download. It returns the known ones whose
+// file is another one now.
+func (s *Store) Save(ctx context.Context, q db.Querier, items []steam.Item) ([]Change, error) {
+	changes, err := s.save(ctx, q, items)
+	if err != nil {
+		return nil, fmt.Errorf("save what steam says of %d items: %w", len(items), err)
+	}
+	return changes, nil
+}
+
+func (s *Store) save(ctx context.Context, q db.Querier, items []steam.Item) ([]Change, error) {
+	ids := make([]string, len(items))
+	for n, i := range items {
+		ids[n] = i.ID
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
+	known, err := read(ctx, q, selectItem+` WHERE w.steam_id IN (SELECT value FROM json_each(?))`, string(list))
+	if err != nil {
+		return nil, err
+	}
+	before := make(map[string]Item, len(known))
+	for _, i := range known {
+		before[i.SteamID] = i
+	}
+	var changes []Change
+	written, gone := []saved{}, []saved{}
 	for _, i := range items {
-		var id, updated int64
-		var filename string
-		err := q.QueryRowContext(ctx, `SELECT id, time_updated, filename FROM workshop_items WHERE steam_id = ?`, i.ID).Scan(&id, &updated, &filename)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			_, err = q.ExecContext(ctx, `INSERT INTO workshop_items
-				(steam_id, title, filename, file_url, file_size, time_updated, preview_url, last_error, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				i.ID, i.Title, i.Filename, i.DownloadURL(), i.FileSize, i.TimeUpdated, i.PreviewURL, i.LastError(), now)
-		case err != nil:
-		case i.Missing || i.Result != 1:
-			_, err = q.ExecContext(ctx, `UPDATE workshop_items SET file_url = '', last_error = ? WHERE id = ?`, i.LastError(), id)
-		default:
-			if i.TimeUpdated > updated || i.Filename != filename {
-				changed = append(changed, id)
-			}
-			_, err = q.ExecContext(ctx, `UPDATE workshop_items SET title = ?, filename = ?, file_url = ?, file_size = ?, time_updated = ?,
-				preview_url = ?, last_error = ? WHERE id = ?`,
-				i.Title, i.Filename, i.DownloadURL(), i.FileSize, i.TimeUpdated, i.PreviewURL, i.LastError(), id)
+		now := saved{i.ID, i.Title, i.Filename, i.DownloadURL(), i.FileSize, i.TimeUpdated, i.PreviewURL, i.LastError()}
+		old, isKnown := before[i.ID]
+		left := i.Missing || i.Result != 1
+		if isKnown && left {
+			gone = append(gone, now)
+		} else {
+			written = append(written, now)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("save what steam says of item %s: %w", i.ID, err)
+		if !isKnown {
+			continue
+		}
+		c := Change{ID: old.ID, Item: i, Advanced: !left && now.Updated > old.Updated, Renamed: !left && now.Filename != old.Filename}
+		otherwise := (now.FileURL == "") != (old.FileURL == "") || now.FileURL != "" && (now.Updated != old.Updated || now.FileSize != old.FileSize)
+		if c.Advanced || c.Renamed || otherwise {
+			changes = append(changes, c)
 		}
 	}
-	return changed, nil
+	for _, step := range []struct {
+		query string
+		args  []any
+		items []saved
+	}{
+		{saveSQL, []any{db.Millis(s.now())}, written},
+		{saveGoneSQL, nil, gone},
+	} {
+		list, err := json.Marshal(step.items)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := q.ExecContext(ctx, step.query, append(step.args, string(list))...); err != nil {
+			return nil, err
+		}
+	}
+	return changes, nil
 }
 
 // Holding returns the overlays that hold any of these items, by workshop_items.id.
 func Holding(ctx context.Context, q db.Querier, itemIDs []int64) ([]int64, error) {
+	list, err := json.Marshal(itemIDs)
+	if err != nil {
+		return nil, fmt.Errorf("look who holds the items: %w", err)
+	}
+	rows, err := q.QueryContext(ctx, `SELECT DISTINCT o.id FROM overlay_workshop_items i JOIN overlays o ON o.id = i.overlay_id
+		WHERE i.workshop_item_id IN (SELECT value FROM json_each(?)) AND o.deleted_at IS NULL ORDER BY o.id`, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("look who holds the items: %w", err)
+	}
+	defer rows.Close()
 	var overlays []int64
-	seen := map[int64]bool{}
-	for _, item := range itemIDs {
-		rows, err := q.QueryContext(ctx, `SELECT o.id FROM overlay_workshop_items i JOIN overlays o ON o.id = i.overlay_id
-			WHERE i.workshop_item_id = ? AND o.deleted_at IS NULL ORDER BY o.id`, item)
-		if err != nil {
-			return nil, fmt.Errorf("look who holds item %d: %w", item, err)
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("look who holds the items: %w", err)
 		}
-		for rows.Next() {
-			var id int64
-			if err := rows.Scan(&id); err != nil {
-				rows.Close()
-				return nil, fmt.Errorf("look who holds item %d: %w", item, err)
-			}
-			if !seen[id] {
-				seen[id] = true
-				overlays = append(overlays, id)
-			}
-		}
-		if err := rows.Err(); err != nil {
-			return nil, fmt.Errorf("look who holds item %d: %w", item, err)
-		}
+		overlays = append(overlays, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("look who holds the items: %w", err)
 	}
 	return overlays, nil
 }
