@@ -208,7 +208,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 		a.cold = answer.Cold
 		return a
 	}
-	resp.write(w, r)
+	resp.write(w)
 	return access{status: resp.status, cold: answer.Cold}
 }
 
@@ -296,7 +296,7 @@ func hasStatus(payload []byte) bool {
 }
 
 // write sends resp. The length is the gateway's to say, and so is everything about the connection.
-func (resp response) write(w http.ResponseWriter, r *http.Request) {
+func (resp response) write(w http.ResponseWriter) {
 	h := w.Header()
 	h["Content-Type"] = nil // no guessing: without a type of the function's there is none
 	for name, value := range resp.headers {
@@ -312,7 +312,7 @@ func (resp response) write(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Length", strconv.Itoa(len(resp.body)))
 	}
 	w.WriteHeader(resp.status)
-	if hasBody && r.Method != http.MethodHead {
-		w.Write(resp.body) // the browser may be gone
+	if hasBody {
+		w.Write(resp.body) // the browser may be gone, or have asked for the head only
 	}
 }

@@ -261,9 +261,13 @@ func TestAHandlerThatFailsGivesTheErrorPage(t *testing.T) {
 			io.WriteString(w, "half a page")
 			panic("oh no")
 		}, "panic: oh no", true},
-		"panic to abort":    {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, "panic: net/http: abort", true},
-		"a panic with nil":  {func(w http.ResponseWriter, r *http.Request) { panic(nil) }, "panic: panic called with nil", true},
-		"too much":          {func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, MaxAnswer+1)) }, "larger than 6291456", false},
+		"panic to abort":   {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, "panic: net/http: abort", true},
+		"a panic with nil": {func(w http.ResponseWriter, r *http.Request) { panic(nil) }, "panic: panic called with nil", true},
+		"too much": {func(w http.ResponseWriter, r *http.Request) {
+			if _, err := w.Write(make([]byte, MaxAnswer+1)); err == nil {
+				panic("all of it was kept")
+			}
+		}, "larger than 6291456", false},
 		"too much in parts": {func(w http.ResponseWriter, r *http.Request) { writeTimes(w, overflow, 8) }, "larger than 6291456", false},
 		"too much only once it is in base64": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/octet-stream")
