@@ -17,9 +17,12 @@ import (
 
 	"left4me/localrun/agent"
 	"left4me/localrun/gateway"
+	"left4me/localrun/heartbeat"
 	"left4me/localrun/lambdahost"
 	"left4me/shared/db"
 	"left4me/shared/doorbell"
+	"left4me/shared/fn"
+	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
@@ -212,14 +215,18 @@ func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (
 	}, nil
 }
 
-// agent runs jobs.
-func (o *options) agent(s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
+// agent runs jobs, as part of that command.
+func (o *options) agent(command string, s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
 	host, err := o.newHost(s, jobFunctions(o.jobs), 0, log)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(s.Root, 0o755); err != nil {
 		return nil, fmt.Errorf("%s: %w", settings.Root, err)
+	}
+	heart, err := heartbeat.New(command, fn.Version, s, hostinfo.NewStore(d, time.Now), log)
+	if err != nil {
+		return nil, err
 	}
 	bell, err := doorbell.Listen(s.BellPath())
 	if err != nil {
@@ -234,6 +241,7 @@ func (o *options) agent(s settings.Settings, d *db.DB, log *slog.Logger) (servic
 		Parallel:   o.jobs,
 		Worker:     fmt.Sprintf("agent on %s, process %d", hostname, os.Getpid()),
 		Look:       lookServer,
+		Worked:     heart.Worked,
 		Log:        log,
 	}
 	if d.Embedded() {
@@ -241,7 +249,10 @@ func (o *options) agent(s settings.Settings, d *db.DB, log *slog.Logger) (servic
 	}
 	return func(ctx context.Context) error {
 		log.Info("looking for jobs", "operations", operationNames(a.Operations), "at_once", a.Parallel)
+		var beating sync.WaitGroup
+		beating.Go(func() { heart.Run(ctx) })
 		a.Run(ctx)
+		beating.Wait()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
 		err := errors.Join(host.Shutdown(drain), bell.Close())

@@ -79,7 +79,7 @@ localrun migrate.`,
 				if err := checkCurrent(ctx, d); err != nil {
 					return err
 				}
-				jobs, err := o.agent(s, d, log)
+				jobs, err := o.agent(cmd.Name(), s, d, log)
 				if err != nil {
 					return err
 				}
@@ -121,7 +121,7 @@ func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.W
 	if err != nil {
 		return err
 	}
-	jobs, err := o.agent(s, d, log)
+	jobs, err := o.agent("up", s, d, log)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,9 @@ type Agent struct {
 	Worker string
 	// Look is how often the agent looks for jobs when nobody rings.
 	Look time.Duration
-	Log  *slog.Logger
+	// Worked, unless it is nil, is told after each run of a job.
+	Worked func()
+	Log    *slog.Logger
 }
 
 // retryPause is how long the agent waits after the database failed it.
@@ -56,6 +58,9 @@ func (a *Agent) Run(ctx context.Context) {
 				a.run(ctx, c)
 				<-slots
 				notify(wake) // it may have held what another one waits for
+				if a.Worked != nil {
+					a.Worked()
+				}
 			})
 		})
 		switch {

@@ -1,0 +1,153 @@
+// Package heartbeat reports, for as long as the host agent runs, that it is there and what left4me's files take of its disk
+// (shared/hostinfo). It only looks: it writes to no directory.
+package heartbeat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"left4me/shared/hostinfo"
+	"left4me/shared/settings"
+	"left4me/shared/vpkcache"
+)
+
+const (
+	// measureEvery is how often the files are counted though no job has touched them: people fill external overlays.
+	measureEvery = time.Hour
+	// measureRest is how many times as long as a count of the files took the next one has to wait: however many they are,
+	// counting takes at most a fiftieth of the time.
+	measureRest  = 50
+	shortestRest = 5 * time.Second
+)
+
+// Heartbeat reports one host. Its zero value is not for use: see New.
+type Heartbeat struct {
+	host   hostinfo.Host // the report as it stands
+	worked chan struct{}
+
+	disk    func() (total, free int64, err error)
+	measure func(context.Context) (hostinfo.Usage, error)
+	report  func(context.Context, hostinfo.Host) error
+	log     *slog.Logger
+}
+
+// New returns the heartbeat of this host, whose agent is part of that command of localrun.
+func New(command, version string, s settings.Settings, hosts *hostinfo.Store, log *slog.Logger) (*Heartbeat, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name of this host: %w", err)
+	}
+	return &Heartbeat{
+		host:    hostinfo.Host{Name: name, Command: command, Version: version},
+		worked:  make(chan struct{}, 1),
+		disk:    func() (int64, int64, error) { return DiskSpace(s.Root) },
+		measure: func(ctx context.Context) (hostinfo.Usage, error) { return usage(ctx, s) },
+		report:  hosts.Report,
+		log:     log,
+	}, nil
+}
+
+// Worked says that a job has ended, which may have changed what left4me's files take. It does not wait.
+func (h *Heartbeat) Worked() {
+	select {
+	case h.worked <- struct{}{}:
+	default:
+	}
+}
+
+// Run reports until ctx ends: regularly, and soon after a job has ended.
+func (h *Heartbeat) Run(ctx context.Context) {
+	due := time.Now() // when the files are to be counted
+	var rested time.Time
+	for {
+		if start := time.Now(); !start.Before(due) {
+			counted, err := h.measure(ctx)
+			rested = time.Now().Add(max(shortestRest, time.Since(start)*measureRest))
+			due = latest(rested, start.Add(measureEvery))
+			if err == nil {
+				h.host.Usage, h.host.MeasuredAt = counted, start
+			} else if ctx.Err() == nil {
+				h.log.Warn("cannot count left4me's files", "error", err.Error())
+			}
+		}
+		var err error
+		if h.host.DiskTotal, h.host.DiskFree, err = h.disk(); err != nil {
+			h.log.Warn("cannot look at the disk", "error", err.Error())
+		}
+		if err := h.report(ctx, h.host); err != nil && ctx.Err() == nil {
+			h.log.Warn("cannot report this host", "error", err.Error())
+		}
+		for next := time.Now().Add(hostinfo.Every); time.Now().Before(next) && time.Now().Before(due); {
+			select {
+			case <-h.worked:
+				due = latest(rested, time.Now())
+			case <-time.After(min(time.Until(next), time.Until(due))):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// DiskSpace returns the size of the disk that holds path, and what of it this user can still use, in bytes.
+func DiskSpace(path string) (total, free int64, err error) {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(path, &disk); err != nil {
+		return 0, 0, fmt.Errorf("disk space of %s: %w", path, err)
+	}
+	return int64(disk.Blocks) * int64(disk.Bsize), int64(disk.Bavail) * int64(disk.Bsize), nil
+}
+
+// usage counts left4me's files.
+func usage(ctx context.Context, s settings.Settings) (u hostinfo.Usage, err error) {
+	files, size, err := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{}).Usage()
+	if err != nil {
+		return u, fmt.Errorf("count cached files: %w", err)
+	}
+	u.CacheFiles, u.CacheBytes = int64(files), size
+	if u.Overlays, u.OverlayBytes, err = overlayUsage(ctx, s.OverlaysDir()); err != nil {
+		return u, fmt.Errorf("count files of overlays: %w", err)
+	}
+	return u, nil
+}
+
+// overlayUsage counts the overlays' directories in dir and the bytes of the real files below them. Links are not followed,
+// and what this user cannot read, or goes away meanwhile, is left out.
+func overlayUsage(ctx context.Context, dir string) (overlays, size int64, err error) {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+			return nil
+		case err != nil:
+			return err
+		case e.IsDir():
+			if _, err := strconv.ParseUint(e.Name(), 10, 63); err == nil && filepath.Dir(path) == dir {
+				overlays++
+			}
+		case e.Type().IsRegular():
+			if info, err := e.Info(); err == nil {
+				size += info.Size()
+			}
+		}
+		return nil
+	})
+	return overlays, size, err
+}

@@ -1,0 +1,60 @@
+package hostinfo_test
+
+import (
+	"testing"
+	"time"
+
+	"left4me/shared/db/dbtest"
+	"left4me/shared/hostinfo"
+)
+
+func TestTheLastReportCounts(t *testing.T) {
+	now := time.Unix(1_790_000_000, 0)
+	s := hostinfo.NewStore(dbtest.New(t), func() time.Time { return now })
+	report := func(h hostinfo.Host) {
+		t.Helper()
+		if err := s.Report(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func() []hostinfo.Host {
+		t.Helper()
+		all, err := s.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if all := list(); len(all) != 0 {
+		t.Errorf("before any report: %v", all)
+	}
+
+	attic := hostinfo.Host{Name: "attic", Command: "agent", Version: "1", DiskTotal: 100, DiskFree: 40}
+	report(attic)
+	attic.SeenAt = now
+	cellar := hostinfo.Host{Name: "cellar", Command: "up", Version: "1", DiskTotal: 1 << 42, DiskFree: 1 << 41, MeasuredAt: now,
+		Usage: hostinfo.Usage{CacheFiles: 3, CacheBytes: 1 << 40, Overlays: 2, OverlayBytes: 7}}
+	now = now.Add(hostinfo.Every)
+	report(cellar)
+	cellar.SeenAt = now
+	if all := list(); len(all) != 2 || all[0] != cellar || all[1] != attic {
+		t.Errorf("two hosts: %+v", all)
+	}
+
+	now = now.Add(hostinfo.Every)
+	cellar.DiskFree, cellar.Version = 5, "2"
+	report(cellar)
+	cellar.SeenAt = now
+	if all := list(); len(all) != 2 || all[0] != cellar {
+		t.Errorf("after a second report: %+v", all)
+	}
+	if cellar.Silent(now.Add(2*hostinfo.Every)) || !cellar.Silent(now.Add(4*hostinfo.Every)) {
+		t.Error("an agent is gone when it has missed more than two reports")
+	}
+
+	now = now.Add(31 * 24 * time.Hour)
+	report(cellar)
+	if all := list(); len(all) != 1 || all[0].Name != "cellar" {
+		t.Errorf("a month later: %+v", all)
+	}
+}
