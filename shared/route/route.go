@@ -79,22 +79,23 @@ func (r Route) withBody(n int64) Route {
 
 // The routes of product.md P39.
 var (
-	Home          = page("home", "/{$}", Anyone)
-	Asset         = page("asset", "/assets/{file}", Anyone)
-	Health        = page("healthz", "/healthz", Anyone)
-	LoginForm     = page("login-form", "/login", Anyone)
-	Login         = form("login", "/login", Anyone)
-	Logout        = form("logout", "/logout", SignedIn)
-	OverlayList   = page("overlay-list", "/overlays", SignedIn)
-	OverlayCreate = form("overlay-create", "/overlays", SignedIn)
-	OverlayShow   = page("overlay-show", "/overlays/{id}", SignedIn)
-	OverlayBuild  = form("overlay-build", "/overlays/{id}/build", SignedIn)
-	ItemAdd       = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm)
-	ItemRemove    = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
-	JobList       = page("job-list", "/jobs", SignedIn)
-	JobShow       = page("job-show", "/jobs/{id}", SignedIn)
-	JobCancel     = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
-	AdminJobs     = page("admin-jobs", "/admin/jobs", Administrator)
+	Home           = page("home", "/{$}", Anyone)
+	Asset          = page("asset", "/assets/{file}", Anyone)
+	Health         = page("healthz", "/healthz", Anyone)
+	LoginForm      = page("login-form", "/login", Anyone)
+	Login          = form("login", "/login", Anyone)
+	Logout         = form("logout", "/logout", SignedIn)
+	OverlayList    = page("overlay-list", "/overlays", SignedIn)
+	OverlayCreate  = form("overlay-create", "/overlays", SignedIn)
+	OverlayShow    = page("overlay-show", "/overlays/{id}", SignedIn)
+	OverlayBuild   = form("overlay-build", "/overlays/{id}/build", SignedIn)
+	OverlayRefresh = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn)
+	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm)
+	ItemRemove     = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
+	JobList        = page("job-list", "/jobs", SignedIn)
+	JobShow        = page("job-show", "/jobs/{id}", SignedIn)
+	JobCancel      = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
+	AdminJobs      = page("admin-jobs", "/admin/jobs", Administrator)
 )
 
 // All returns every route, in the order in which people should read them. The slice is the caller's.
@@ -102,7 +103,7 @@ func All() []Route {
 	return []Route{
 		Home, Asset, Health,
 		LoginForm, Login, Logout,
-		OverlayList, OverlayCreate, OverlayShow, OverlayBuild,
+		OverlayList, OverlayCreate, OverlayShow, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemRemove,
 		JobList, JobShow, JobCancel,
 		AdminJobs,

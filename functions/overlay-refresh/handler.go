@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+	"left4me/shared/steam"
+	"left4me/shared/web"
+	"left4me/shared/workshop"
+	"left4me/templates/page"
+)
+
+// steamTime leaves the rest of the route's 30 s for the database and the answer.
+const steamTime = 25 * time.Second
+
+type handler struct {
+	overlays *overlay.Store
+	refresh  *workshop.Refresh
+	ring     func(context.Context)
+	log      *slog.Logger
+}
+
+func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
+	id, err := v.ID("id")
+	if err != nil {
+		return err
+	}
+	o, err := h.overlays.Editable(v.Context(), v.User, id)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(v.Context(), steamTime)
+	defer stop()
+	found, err := h.refresh.Overlay(ctx, v.User, o)
+	if err != nil {
+		return err
+	}
+	for _, i := range found.Foreign {
+		h.log.WarnContext(v.Context(), "item skipped: it is for another game", "overlay", o.ID, "item", i.ID, "app", i.ConsumerAppID)
+	}
+	h.ring(v.Context())
+	return v.Redirect(w, route.JobShow.URL(found.Builds[0].ID), notice(found))
+}
+
+// notice says what a refresh has found.
+func notice(found workshop.Refreshed) string {
+	said := []string{fmt.Sprintf("Refreshed from Steam: %d of %s changed", len(found.Changed), page.Count(found.Items, "item"))}
+	if n := len(found.Unavailable) + len(found.Missing); n > 0 {
+		said = append(said, fmt.Sprintf("%d cannot be downloaded from Steam", n))
+	}
+	if len(found.Foreign) > 0 {
+		said = append(said, "skipped as made for another game now: "+list(found.Foreign))
+	}
+	return strings.Join(said, ", ") + "."
+}
+
+// list names the first items: a notice is a cookie, and must stay small.
+func list(items []steam.Item) string {
+	const most = 5
+	var ids []string
+	for _, i := range items[:min(most, len(items))] {
+		ids = append(ids, i.ID)
+	}
+	if more := len(items) - most; more > 0 {
+		ids = append(ids, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(ids, ", ")
+}

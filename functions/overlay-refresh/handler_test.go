@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"left4me/shared/account"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+	"left4me/shared/steam"
+	"left4me/shared/steam/steamtest"
+	"left4me/shared/workshop"
+)
+
+const refresh = "/overlays/1/refresh"
+
+// setUp makes overlay 1, of anna, that holds ids.
+func setUp(t *testing.T, world string, ids ...string) (*fntest.Site, account.User, *steamtest.Server) {
+	t.Helper()
+	stand := steamtest.Start(t, world)
+	s := fntest.New(t, "STEAM_API_URL", stand.URL)
+	anna := s.Person("anna", false)
+	s.Overlay(anna, "maps", overlay.Workshop) // 1
+	db := s.Env.DB
+	items, err := steam.NewClient(steam.Config{URL: stand.URL}).Details(t.Context(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := workshop.NewStore(db, s.Env.Now).Save(t.Context(), db, items); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT 1, id, id FROM workshop_items`); err != nil {
+		t.Fatal(err)
+	}
+	stand.Forget()
+	return s, anna, stand
+}
+
+func TestWhoMayRefresh(t *testing.T) {
+	s, anna, stand := setUp(t, "item 101\n", "101")
+	bert, root := s.Person("bert", false), s.Person("root", true)
+	s.Overlay(root, "shared", overlay.External) // 2
+	for _, c := range []struct {
+		user   account.User
+		path   string
+		status int
+	}{
+		{account.User{}, refresh, http.StatusUnauthorized},
+		{bert, refresh, http.StatusForbidden},
+		{bert, "/overlays/2/refresh", http.StatusForbidden},
+		{anna, "/overlays/3/refresh", http.StatusNotFound},
+		{root, "/overlays/2/refresh", http.StatusBadRequest},
+		{anna, refresh, http.StatusSeeOther},
+		{root, refresh, http.StatusSeeOther},
+	} {
+		asked, jobs := stand.Count("api"), s.Count(`SELECT COUNT(*) FROM jobs`)
+		got := s.Visitor(c.user, route.OverlayRefresh, build).Post(c.path)
+		if got.StatusCode != c.status {
+			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
+		}
+		if c.status != http.StatusSeeOther && (stand.Count("api") != asked || s.Count(`SELECT COUNT(*) FROM jobs`) != jobs) {
+			t.Errorf("%s posts %s: a refused refresh did something", c.user.Name, c.path)
+		}
+	}
+}
+
+func TestAnEmptyOverlayAsksNobody(t *testing.T) {
+	s, anna, stand := setUp(t, "")
+	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
+	if got.StatusCode != http.StatusBadRequest || !strings.Contains(got.Body, "overlay has no items") || stand.Count("api") != 0 {
+		t.Errorf("%d after %d questions: %s", got.StatusCode, stand.Count("api"), got.Page(t).Find("main").Text())
+	}
+	if n := s.Count(`SELECT COUNT(*) FROM jobs`); n != 0 {
+		t.Errorf("%d jobs", n)
+	}
+}
+
+func TestSuccessLeadsToTheBuild(t *testing.T) {
+	s, anna, stand := setUp(t, "item 101\nitem 102\nitem 103\n", "101", "102", "103")
+	stand.Tell(t, "update 101 size=70KiB title=\"New one\"\nremove 102\nitem 103 app=730\n")
+	var log bytes.Buffer
+	s.Env.Log = slog.New(slog.NewTextHandler(&log, nil))
+	v := s.Visitor(anna, route.OverlayRefresh, build)
+	for range 2 {
+		if got := v.Post(refresh); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/jobs/1" {
+			t.Fatalf("%d to %q", got.StatusCode, got.Header.Get("Location"))
+		}
+		if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND user_id = ?`, anna.ID); n != 1 {
+			t.Errorf("%d builds of anna's, want one", n)
+		}
+	}
+	if n := stand.Count("details"); n != 2 {
+		t.Errorf("%d questions for two refreshes", n)
+	}
+	if n := s.Count(`SELECT COUNT(*) FROM workshop_items WHERE steam_id = '101' AND title = 'New one' AND file_size = 71680`); n != 1 {
+		t.Error("item 101 was not updated")
+	}
+	if !strings.Contains(log.String(), "for another game") || !strings.Contains(log.String(), "item=103") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
+func TestTheNoticeSaysWhatWasFound(t *testing.T) {
+	many := make([]steam.Item, 7)
+	for i := range many {
+		many[i].ID = string(rune('1' + i))
+	}
+	for want, found := range map[string]workshop.Refreshed{
+		"Refreshed from Steam: 0 of 1 item changed.": {Items: 1},
+		"Refreshed from Steam: 2 of 9 items changed, 3 cannot be downloaded from Steam, skipped as made for another game now: 1, 2, 3, 4, 5, 2 more.": {
+			Items: 9, Changed: many[:2], Unavailable: many[:1], Missing: many[:2], Foreign: many,
+		},
+	} {
+		if got := notice(found); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestWhenSteamFailsNothingIsWritten(t *testing.T) {
+	s, anna, stand := setUp(t, "item 101\n", "101")
+	stand.Tell(t, "update 101 size=70KiB title=\"New one\"\ndetails status=403\n")
+	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
+	if got.StatusCode != http.StatusBadGateway || !strings.Contains(got.Body, "steam api error: steam answered 403") {
+		t.Errorf("%d: %s", got.StatusCode, got.Page(t).Find("main").Text())
+	}
+	if s.Count(`SELECT COUNT(*) FROM jobs`) != 0 || s.Count(`SELECT COUNT(*) FROM workshop_items WHERE title = 'New one'`) != 0 {
+		t.Error("something was written")
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s, anna, stand := setUp(t, "item 101\n", "101")
+	v := s.Visitor(anna, route.OverlayRefresh, build)
+	s.Break()
+	if got := v.Post(refresh); got.StatusCode != http.StatusInternalServerError || stand.Count("api") != 0 {
+		t.Errorf("%d after %d questions", got.StatusCode, stand.Count("api"))
+	}
+}

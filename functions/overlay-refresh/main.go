@@ -1,0 +1,28 @@
+// Command overlay-refresh asks Steam again about the items of one overlay and enqueues a build of it.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+	"left4me/shared/steam"
+	"left4me/shared/web"
+	"left4me/shared/workshop"
+)
+
+func main() { fn.HTTP(route.OverlayRefresh, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{
+		overlays: overlay.NewStore(env.DB, env.Now),
+		refresh: &workshop.Refresh{
+			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL}),
+			Items: workshop.NewStore(env.DB, env.Now),
+			Jobs:  jobstore.New(env.DB),
+			DB:    env.DB,
+		},
+		ring: env.Ring,
+		log:  env.Log,
+	}.serve
+}
