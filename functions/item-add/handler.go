@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"left4me/shared/overlay"
@@ -39,7 +40,7 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 	}
 	added, err := h.paste(v, o, form.Get("input"), form.Get("input_mode"))
 	if p, ok := problem.As(err); ok {
-		return h.refuse(w, v, o, form.Get("input"), p)
+		return h.refuse(w, v, o, form, p)
 	}
 	if err != nil {
 		return err
@@ -64,12 +65,12 @@ func (h handler) paste(v *web.Visit, o overlay.Overlay, input, mode string) (wor
 }
 
 // refuse shows the sentence beside the box, with what was pasted still in it.
-func (h handler) refuse(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, input string, p *problem.Problem) error {
+func (h handler) refuse(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, form url.Values, p *problem.Problem) error {
 	show, err := h.page.View(w, v, o, 0)
 	if err != nil {
 		return err
 	}
-	show.Input, show.InputError = input, p.Sentence
+	show.Input, show.InputMode, show.InputError = form.Get("input"), form.Get("input_mode"), p.Sentence
 	if v.Fragment() {
 		page.Aim(w.Header(), view.AddErrorID)
 		return v.Render(w, p.Status, view.AddError(p.Sentence))

@@ -520,6 +520,9 @@ func TestTheDirectoryIsMadeOnceAndNobodyElsesIsTaken(t *testing.T) {
 			if w.get(t, w.overlay.ID).DirectoryAt.IsZero() {
 				t.Error("the directory was not recorded")
 			}
+			if _, err := os.Stat(filepath.Join(dirOf(w), ".left4me-overlay")); err != nil {
+				t.Error(err)
+			}
 			if left, _ := filepath.Glob(filepath.Join(w.host.OverlaysDir, ".new-*")); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}

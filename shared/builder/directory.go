@@ -43,6 +43,10 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 			if o.DirectoryAt.IsZero() {
 				return false, disagree(o, "is there already, and this overlay did not make it")
 			}
+			// Somebody has emptied it by hand, or made it anew. Without its marker it could never be removed.
+			if err := writeSynced(filepath.Join(dir, markerName), marker(o)); err != nil {
+				return false, fmt.Errorf("mark directory overlays/%s: %w", o.Path(), cause(err))
+			}
 		case err != nil:
 			return false, fmt.Errorf("read marker of overlays/%s: %w", o.Path(), cause(err))
 		case string(said) != marker(o):

@@ -115,7 +115,7 @@ var (
 	Install              = Operation{Name: "install", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Locks: alone}
 	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
 	BuildOverlay         = Operation{Name: "build_overlay", Function: "build-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: waiting, Locks: onOverlay}
-	DeleteOverlay        = Operation{Name: "delete_overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onOverlay}
+	DeleteOverlay        = Operation{Name: "delete_overlay", Function: "delete-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: live, Locks: onOverlay}
 	ServerInit           = Operation{Name: "server_init", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}
 	ServerStart          = Operation{Name: "server_start", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}
 	ServerStop           = Operation{Name: "server_stop", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServer}

@@ -29,7 +29,7 @@ type Enqueued struct {
 	New bool
 }
 
-// enqueueTries bounds how often Enqueue looks for a job that is in its way but claimed, or ended, before it is read.
+// enqueueTries bounds how often Enqueue looks again when another process was quicker between its looking and its inserting.
 const enqueueTries = 10
 
 // Enqueue adds a job, or returns the one that already does what is asked (Operation.Coalesce). q is the transaction of what
@@ -57,20 +57,21 @@ func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (Enqueued,
 		sql.Named("now", now),
 	}
 	for range enqueueTries {
-		new := Enqueued{State: job.Queued, New: true}
-		found, err := row(ctx, q, insertSQL, args, &new.ID)
-		if err != nil {
-			return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
-		}
-		if found {
-			return new, nil
-		}
+		// Looked for first: an insertion that finds something in its way would use up an id each time.
 		older, found, err := s.coalesce(ctx, q, op, r.Subject.OverlayID)
 		if err != nil {
 			return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
 		}
 		if found {
 			return older, nil
+		}
+		new := Enqueued{State: job.Queued, New: true}
+		found, err = row(ctx, q, insertSQL, args, &new.ID)
+		if err != nil {
+			return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
+		}
+		if found {
+			return new, nil
 		}
 	}
 	return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, errors.New("another one is in the way and cannot be found"))
@@ -87,6 +88,11 @@ func (s *Store) EnqueueRefresh(ctx context.Context, q db.Querier, userID int64) 
 	return s.Enqueue(ctx, q, Request{Operation: job.RefreshWorkshopItems, UserID: userID})
 }
 
+// EnqueueDelete asks for delete_overlay (P9): one that has not ended is returned instead of a second one.
+func (s *Store) EnqueueDelete(ctx context.Context, q db.Querier, overlayID, userID int64) (Enqueued, error) {
+	return s.Enqueue(ctx, q, Request{Operation: job.DeleteOverlay, Subject: job.Subject{OverlayID: overlayID}, UserID: userID})
+}
+
 const insertSQL = `
 INSERT INTO jobs (operation, state, user_id, overlay_id, locks, impatient_at, created_at)
 VALUES (:operation, 'queued', :user, :overlay, :locks, :impatient, :now)
@@ -101,6 +107,9 @@ ORDER BY +id`
 
 // coalesce finds the job that a request of op about the overlay (or none, 0) leads to.
 func (s *Store) coalesce(ctx context.Context, q db.Querier, op job.Operation, overlayID int64) (older Enqueued, found bool, err error) {
+	if len(op.Coalesce) == 0 {
+		return Enqueued{}, false, nil
+	}
 	rows, err := q.QueryContext(ctx, coalesceSQL, sql.Named("overlay", null(overlayID)), sql.Named("operation", op.Name))
 	if err != nil {
 		return Enqueued{}, false, err

@@ -21,11 +21,12 @@ func testPlans(t *testing.T, w *world) {
 	// Where the index of all jobs of an overlay would do as well, in a small database.
 	indexes := map[string]string{
 		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "coalesce": "ix_jobs_live (overlay_id=? AND operation=?)",
+		"cancel builds":   "ix_jobs_live (overlay_id=? AND operation=?)",
 		"live of overlay": "ix_jobs_live (overlay_id=?)", "live": "ix_jobs_live", "list of": "ix_jobs_user (user_id=? AND id<?)",
 	}
 	for name, query := range map[string]string{
 		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "impatient": impatientSQL,
-		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL,
+		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel builds": cancelBuildsSQL,
 		"insert": insertSQL, "coalesce": coalesceSQL,
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
 		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "worker lost": workerLostSQL, "append": appendSQL,

@@ -58,6 +58,7 @@ func suite(t *testing.T, open opener) {
 		"a failed build is not a good one":              testBuildFailed,
 		"cancelling":                                    testCancel,
 		"cancel against claim and finish":               testCancelRace,
+		"P9 a deletion cancels the overlay's builds":    testCancelBuilds,
 		"claiming one job, or why not":                  testClaimJob,
 		"what cannot run is not enqueued":               testRefused,
 		"live jobs":                                     testLive,
@@ -417,6 +418,9 @@ func testCoalescing(t *testing.T, w *world) {
 		t.Errorf("the job is now user %d's", j.UserID)
 	}
 	other := w.build(t, 2)
+	if other != first.ID+1 {
+		t.Errorf("what was coalesced used up ids: job %d, then job %d", first.ID, other)
+	}
 
 	// A running build does not count: what changed after its start is the next one's.
 	c := w.claim(t, first.ID)
@@ -452,40 +456,58 @@ func testCoalescing(t *testing.T, w *world) {
 		t.Errorf("%d jobs of a transaction that failed", n)
 	}
 
-	// Deleting twice is for the overlay's rules to prevent, not for coalescing.
-	w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 9})
+	// One deletion, also while it runs.
+	deletion, err := w.EnqueueDelete(t.Context(), w.DB, 9, user)
+	if err != nil || !deletion.New {
+		t.Fatalf("%+v, %v", deletion, err)
+	}
+	c = w.claim(t, deletion.ID)
+	if e, err := w.EnqueueDelete(t.Context(), w.DB, 9, 0); err != nil || e != (Enqueued{ID: deletion.ID, State: job.Running}) {
+		t.Errorf("a second deletion is %+v, %v", e, err)
+	}
+	w.finish(t, c, job.Failed)
 	w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 9})
 }
 
-// meddler does something before one statement.
+// meddler does something before statements.
 type meddler struct {
 	db.Querier
-	before string
-	meddle func()
+	before map[string]func()
 }
 
 func (m *meddler) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if query == m.before && m.meddle != nil {
-		m.meddle()
-		m.meddle = nil
+	if meddle := m.before[query]; meddle != nil {
+		meddle()
 	}
 	return m.Querier.QueryContext(ctx, query, args...)
 }
 
-// testCoalescingGap claims, or cancels, the queued build just when it has kept a second one from being made, but has not been
-// found yet.
+// testCoalescingGap has another process enqueue a build just when none was found, and then claim or cancel that one just
+// when it has kept a second one from being made, but has not been found yet.
 func testCoalescingGap(t *testing.T, w *world) {
 	for name, meddle := range map[string]func(id int64){
-		"claimed": func(id int64) { w.claim(t, id) },
+		"enqueued": func(int64) {},
+		"claimed":  func(id int64) { w.claim(t, id) },
 		"cancelled": func(id int64) {
 			if _, _, err := w.Cancel(t.Context(), id); err != nil {
 				t.Error(err)
 			}
 		},
 	} {
-		id := w.build(t, 1)
-		e, err := w.EnqueueBuild(t.Context(), &meddler{w.DB, coalesceSQL, func() { meddle(id) }}, 1, 0)
-		if err != nil || !e.New || e.ID == id || e.State != job.Queued {
+		var id int64
+		e, err := w.EnqueueBuild(t.Context(), &meddler{w.DB, map[string]func(){
+			insertSQL: func() {
+				if id == 0 {
+					id = w.build(t, 1)
+				}
+			},
+			coalesceSQL: func() {
+				if id != 0 {
+					meddle(id)
+				}
+			},
+		}}, 1, 0)
+		if wantNew := name != "enqueued"; err != nil || e.New != wantNew || (e.ID == id) == wantNew || e.State != job.Queued {
 			t.Errorf("beside a build that was just %s: %+v, %v", name, e, err)
 		}
 		w.exec(t, "DELETE FROM jobs")
@@ -494,7 +516,7 @@ func testCoalescingGap(t *testing.T, w *world) {
 
 func testCoalescingRace(t *testing.T, w *world) {
 	const askers, each = 6, 20
-	asked := make(chan struct{}, askers*each)
+	asked := make(chan struct{}) // nobody is more than one request ahead of the agent
 	claimed := map[int64]int{}
 	var agent, all sync.WaitGroup
 	agent.Go(func() {
@@ -502,7 +524,6 @@ func testCoalescingRace(t *testing.T, w *world) {
 			c, found, err := w.Claim(t.Context(), "agent", runnable())
 			if err != nil {
 				t.Error(err)
-				return
 			}
 			if found {
 				claimed[c.JobID]++
@@ -1163,6 +1184,27 @@ func testCancel(t *testing.T, w *world) {
 	w.claim(t, next)
 }
 
+// testCancelBuilds cancels what is pointless once an overlay is deleted, and nothing else.
+func testCancelBuilds(t *testing.T, w *world) {
+	running := w.build(t, 1)
+	c := w.claim(t, running)
+	queued, other := w.build(t, 1), w.build(t, 2)
+	deletion := w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 1})
+	for range 2 {
+		if err := w.CancelBuilds(t.Context(), w.DB, 1); err != nil {
+			t.Fatal(err)
+		}
+		w.state(t, running, job.Cancelling)
+		w.state(t, queued, job.Cancelled)
+		w.state(t, other, job.Queued)
+		w.state(t, deletion, job.Queued)
+	}
+	w.finish(t, w.claim(t, other), job.Succeeded)
+	w.claimNothing(t) // the deletion waits for the build that has not stopped yet
+	w.finish(t, c, job.Cancelled)
+	w.claim(t, deletion)
+}
+
 // testCancelRace lets claims, endings and cancellations of the same jobs meet, and looks whether all tell the same story.
 func testCancelRace(t *testing.T, w *world) {
 	const jobs = 40
@@ -1297,12 +1339,12 @@ func testLive(t *testing.T, w *world) {
 	w.claim(t, running)
 	queued := w.build(t, 1)
 	w.pass(time.Minute)
-	deleting := w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 1})
-	w.build(t, 2)
 	ended := w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 1})
 	if _, _, err := w.Cancel(t.Context(), ended); err != nil {
 		t.Fatal(err)
 	}
+	deleting := w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 1})
+	w.build(t, 2)
 	live, err := w.LiveOfOverlay(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)

@@ -130,7 +130,7 @@ func (s *Store) Create(ctx context.Context, q db.Querier, u account.User, name s
 	err = q.QueryRowContext(ctx, `INSERT INTO overlays (name, type, user_id, uid, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id`,
 		name, string(typ), owner, uid.String(), db.Millis(s.now())).Scan(&id)
 	if db.IsUnique(err) {
-		return 0, taken(name, owner)
+		return 0, taken(name, u, Overlay{OwnerID: owner.Int64, OwnerName: u.Name})
 	}
 	if err != nil {
 		return 0, fmt.Errorf("create overlay: %w", err)
@@ -138,16 +138,110 @@ func (s *Store) Create(ctx context.Context, q db.Querier, u account.User, name s
 	return id, nil
 }
 
-func taken(name string, owner sql.NullInt64) error {
-	if owner.Valid {
+// taken tells u that whose o is has another overlay of that name.
+func taken(name string, u account.User, o Overlay) error {
+	switch {
+	case o.OwnerID == 0:
+		return problem.Conflict("There already is a system-wide overlay named “%s”. Please choose another name.", name)
+	case o.OwnerID == u.ID:
 		return problem.Conflict("You already have an overlay named “%s”. Please choose another name.", name)
 	}
-	return problem.Conflict("There already is a system-wide overlay named “%s”. Please choose another name.", name)
+	return problem.Conflict("%s already has an overlay named “%s”. Please choose another name.", o.OwnerName, name)
+}
+
+// Rename gives o, which u may change, another name. Errors are problems for a name that is faulty or taken, and for an
+// overlay that has been deleted meanwhile (404).
+func (s *Store) Rename(ctx context.Context, u account.User, o Overlay, name string) error {
+	name, err := CleanName(name)
+	if err != nil {
+		return err
+	}
+	result, err := s.db.ExecContext(ctx, `UPDATE overlays SET name = ? WHERE id = ? AND deleted_at IS NULL`, name, o.ID)
+	if db.IsUnique(err) {
+		return taken(name, u, o)
+	}
+	if err != nil {
+		return fmt.Errorf("rename overlay %d: %w", o.ID, err)
+	}
+	return one(result, o.ID)
+}
+
+// one is the problem (404) of a statement that found no overlay with that id.
+func one(result sql.Result, id int64) error {
+	n, err := result.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("write overlay %d: %w", id, err)
+	}
+	if n == 0 {
+		return missing(id)
+	}
+	return nil
+}
+
+func missing(id int64) error {
+	return problem.NotFound("There is no overlay %d. It may have been deleted.", id)
+}
+
+// Delete hides an overlay on q, which is the transaction that also enqueues the removal of its directory; its name is free
+// from then on. The error is a problem (404) when it is hidden already.
+func (s *Store) Delete(ctx context.Context, q db.Querier, id int64) error {
+	result, err := q.ExecContext(ctx, `UPDATE overlays SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL`, db.Millis(s.now()), id)
+	if err != nil {
+		return fmt.Errorf("delete overlay %d: %w", id, err)
+	}
+	return one(result, id)
+}
+
+// Deleted returns a deleted overlay whose directory may still be there.
+func (s *Store) Deleted(ctx context.Context, id int64) (Overlay, error) {
+	o, err := scan(s.db.QueryRowContext(ctx, selectDeleted+` AND o.id = ?`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Overlay{}, fmt.Errorf("overlay %d is not one that was deleted", id)
+	}
+	if err != nil {
+		return Overlay{}, fmt.Errorf("read deleted overlay %d: %w", id, err)
+	}
+	return o, nil
+}
+
+// AllDeleted returns the ids of the deleted overlays whose directories may still be there.
+func (s *Store) AllDeleted(ctx context.Context) ([]int64, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT id FROM overlays WHERE deleted_at IS NOT NULL ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("list deleted overlays: %w", err)
+	}
+	defer rows.Close()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("list deleted overlays: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list deleted overlays: %w", err)
+	}
+	return ids, nil
+}
+
+// Forget removes the row of a deleted overlay and what it held on q, which is the transaction that ends the removal of its
+// directory. Items and files in the cache stay.
+func (s *Store) Forget(ctx context.Context, q db.Querier, id int64) error {
+	if _, err := q.ExecContext(ctx, `DELETE FROM overlays WHERE id = ? AND deleted_at IS NOT NULL`, id); err != nil {
+		return fmt.Errorf("forget overlay %d: %w", id, err)
+	}
+	return nil
 }
 
 const selectOverlay = `SELECT o.id, o.name, o.type, o.user_id, COALESCE(u.name, ''), o.uid, o.directory_at, o.revision,
 	o.last_build_status, o.last_build_at, (SELECT COUNT(*) FROM overlay_workshop_items i WHERE i.overlay_id = o.id)
-	FROM overlays o LEFT JOIN users u ON u.id = o.user_id WHERE o.deleted_at IS NULL`
+	FROM overlays o LEFT JOIN users u ON u.id = o.user_id WHERE o.deleted_at IS `
+
+const (
+	selectLive    = selectOverlay + `NULL`
+	selectDeleted = selectOverlay + `NOT NULL`
+)
 
 func scan(row interface{ Scan(...any) error }) (Overlay, error) {
 	var o Overlay
@@ -162,9 +256,9 @@ func scan(row interface{ Scan(...any) error }) (Overlay, error) {
 
 // Get returns the overlay with that id; the error is a problem (404) when there is none.
 func (s *Store) Get(ctx context.Context, id int64) (Overlay, error) {
-	o, err := scan(s.db.QueryRowContext(ctx, selectOverlay+` AND o.id = ?`, id))
+	o, err := scan(s.db.QueryRowContext(ctx, selectLive+` AND o.id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return Overlay{}, problem.NotFound("There is no overlay %d. It may have been deleted.", id)
+		return Overlay{}, missing(id)
 	}
 	if err != nil {
 		return Overlay{}, fmt.Errorf("read overlay %d: %w", id, err)
@@ -198,7 +292,7 @@ func (s *Store) Editable(ctx context.Context, u account.User, id int64) (Overlay
 
 // List returns what u may see (P7), by name.
 func (s *Store) List(ctx context.Context, u account.User) ([]Overlay, error) {
-	rows, err := s.db.QueryContext(ctx, selectOverlay+` AND (? OR o.type = ? OR o.user_id = ?) ORDER BY o.name COLLATE NOCASE, o.id`,
+	rows, err := s.db.QueryContext(ctx, selectLive+` AND (? OR o.type = ? OR o.user_id = ?) ORDER BY o.name COLLATE NOCASE, o.id`,
 		u.Admin, string(External), u.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list overlays: %w", err)

@@ -2,6 +2,7 @@ package overlay_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,97 @@ func TestIDsNeverComeBack(t *testing.T) {
 	}
 	if second.Path() != "2" {
 		t.Errorf("path = %q", second.Path())
+	}
+}
+
+func TestRename(t *testing.T) {
+	w := setUp(t)
+	maps := w.make(t, w.anna, "maps", overlay.Workshop)
+	w.make(t, w.anna, "taken", overlay.Workshop)
+	w.make(t, w.bert, "berts", overlay.Workshop)
+	external := w.make(t, w.admin, "shared", overlay.External)
+	w.make(t, w.admin, "configs", overlay.External)
+	for _, c := range []struct {
+		user    account.User
+		overlay overlay.Overlay
+		name    string
+		status  int
+		says    string
+	}{
+		{w.anna, maps, "  more maps ", 0, ""},
+		{w.anna, maps, "more maps", 0, ""},
+		{w.anna, maps, "berts", 0, ""},
+		{w.anna, maps, "shared", 0, ""},
+		{w.anna, maps, " ", http.StatusBadRequest, "give the overlay a name"},
+		{w.anna, maps, strings.Repeat("x", 65), http.StatusBadRequest, "at most 64"},
+		{w.anna, maps, "taken", http.StatusConflict, "You already have an overlay named “taken”"},
+		{w.admin, maps, "taken", http.StatusConflict, "anna already has an overlay named “taken”"},
+		{w.admin, external, "configs", http.StatusConflict, "already is a system-wide overlay"},
+		{w.admin, external, "taken", 0, ""},
+	} {
+		before, err := w.Get(t.Context(), c.overlay.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.Rename(t.Context(), c.user, before, c.name)
+		if status(err) != c.status || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s renames %s to %q: %v, want %d", c.user.Name, before.Name, c.name, err, c.status)
+		}
+		after, err := w.Get(t.Context(), c.overlay.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := before
+		if c.status == 0 {
+			want.Name = strings.TrimSpace(c.name)
+		}
+		if after != want {
+			t.Errorf("renamed to %q it is %+v, want %+v", c.name, after, want)
+		}
+	}
+}
+
+func TestADeletedOverlayIsHiddenAndItsNameFree(t *testing.T) {
+	w := setUp(t)
+	o := w.make(t, w.anna, "maps", overlay.Workshop)
+	if _, err := w.Deleted(t.Context(), o.ID); err == nil {
+		t.Error("an overlay that was not deleted is")
+	}
+	if err := w.Forget(t.Context(), w.db, o.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Delete(t.Context(), w.db, o.ID); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"deleting": w.Delete(t.Context(), w.db, o.ID),
+		"renaming": w.Rename(t.Context(), w.anna, o, "other"),
+		"seeing": func() error {
+			_, err := w.Visible(t.Context(), w.admin, o.ID)
+			return err
+		}(),
+	} {
+		if status(err) != http.StatusNotFound {
+			t.Errorf("%s a deleted overlay: %v", what, err)
+		}
+	}
+	if list, err := w.List(t.Context(), w.admin); err != nil || len(list) != 0 {
+		t.Errorf("the list has %v, %v", list, err)
+	}
+	if ids, err := w.AllDeleted(t.Context()); err != nil || !slices.Equal(ids, []int64{o.ID}) {
+		t.Errorf("deleted ones: %v, %v", ids, err)
+	}
+	if d, err := w.Deleted(t.Context(), o.ID); err != nil || d != o {
+		t.Errorf("%+v, %v, want %+v", d, err, o)
+	}
+	if again := w.make(t, w.anna, "maps", overlay.Workshop); again.ID <= o.ID {
+		t.Errorf("overlay %d came after %d", again.ID, o.ID)
+	}
+	if err := w.Forget(t.Context(), w.db, o.ID); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := w.AllDeleted(t.Context()); err != nil || len(ids) != 0 {
+		t.Errorf("deleted ones: %v, %v", ids, err)
 	}
 }
 

@@ -88,6 +88,8 @@ var (
 	OverlayList    = page("overlay-list", "/overlays", SignedIn)
 	OverlayCreate  = form("overlay-create", "/overlays", SignedIn)
 	OverlayShow    = page("overlay-show", "/overlays/{id}", SignedIn)
+	OverlayRename  = form("overlay-rename", "/overlays/{id}", SignedIn)
+	OverlayDelete  = form("overlay-delete", "/overlays/{id}/delete", SignedIn)
 	OverlayBuild   = form("overlay-build", "/overlays/{id}/build", SignedIn)
 	OverlayRefresh = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn)
 	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm)
@@ -103,7 +105,7 @@ func All() []Route {
 	return []Route{
 		Home, Asset, Health,
 		LoginForm, Login, Logout,
-		OverlayList, OverlayCreate, OverlayShow, OverlayBuild, OverlayRefresh,
+		OverlayList, OverlayCreate, OverlayShow, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemRemove,
 		JobList, JobShow, JobCancel,
 		AdminJobs,

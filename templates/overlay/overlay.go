@@ -55,6 +55,13 @@ const (
 	External = "external"
 )
 
+// inputModes are the values of input_mode (product.md P12) in the words of the form.
+var inputModes = []struct{ value, words string }{
+	{"auto", "items and collections, recognised by themselves"},
+	{"items", "items"},
+	{"collection", "collections"},
+}
+
 // Build is how an overlay's last build went.
 type Build struct {
 	// Status is overlays.last_build_status: `ok`, `failed`, or empty before the first build has ended.
@@ -146,12 +153,16 @@ type ShowView struct {
 	Path  string
 	Build Build
 	Live  Live
-	// CanEdit is whether this person may add and remove items, CanBuild whether they may ask for a build.
+	// CanEdit is whether this person may add and remove items, CanBuild whether they may ask for a build, rename and delete.
 	CanEdit, CanBuild bool
-	// Input is what the person pasted before, when it was refused, and InputError why.
-	Input, InputError string
-	Items             []Item
-	Outcome           Outcome
+	// Input is what the person pasted before, when it was refused, as what (InputMode), and InputError why.
+	Input, InputMode, InputError string
+	// NewName is the name that was refused, and RenameError why.
+	NewName, RenameError string
+	// DeleteError says why deleting was refused; empty otherwise.
+	DeleteError string
+	Items       []Item
+	Outcome     Outcome
 	// Examples are texts to paste, shown while the overlay is empty.
 	Examples []string
 }
@@ -195,6 +206,14 @@ func (l Live) active() bool { return l.Job.ID != 0 && !l.Job.Ended() }
 func (l Live) changed() bool { return l.Job.ID != l.SeenJob || l.Job.State != l.SeenState }
 
 func (l Live) ended() bool { return l.Job.ID != l.SeenJob || !l.active() }
+
+// typedName is what the form for another name holds.
+func (v ShowView) typedName() string {
+	if v.RenameError != "" {
+		return v.NewName
+	}
+	return v.Name
+}
 
 func (v ShowView) newsURL() string {
 	return route.OverlayShow.URL(v.ID) + "?" + url.Values{

@@ -1,0 +1,17 @@
+// Command delete-overlay runs the job delete_overlay on the game host: it removes the directory of a deleted overlay, and
+// then its row.
+package main
+
+import (
+	"context"
+
+	"left4me/shared/fn"
+	"left4me/shared/job"
+	"left4me/shared/overlay"
+)
+
+func main() { fn.Job(job.DeleteOverlay, build) }
+
+func build(env *fn.Env) func(context.Context, *fn.Run) error {
+	return runner{overlays: overlay.NewStore(env.DB, env.Now), overlaysDir: env.Settings.OverlaysDir()}.run
+}

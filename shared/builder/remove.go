@@ -1,0 +1,193 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+)
+
+// Remove takes the directory of a deleted overlay away (P9), if there is one: only a directory below overlaysDir whose name
+// is exactly the overlay's id and whose marker says that it is this overlay's. Any other one is left as it is, and the error
+// says that disk and database disagree. Files in the cache stay, and links are removed, not followed.
+//
+// It can be stopped by ctx, or killed, at any point: the next run completes it.
+func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report Report) error {
+	root, err := os.OpenRoot(overlaysDir)
+	if errors.Is(err, fs.ErrNotExist) && o.DirectoryAt.IsZero() {
+		report.Infof("overlay '%s': directory overlays/%s was never made", o.Name, o.Path())
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open overlays, where directory %s was made: %w; is its disk mounted?", o.Path(), cause(err))
+	}
+	defer root.Close()
+	r := removal{root: root, o: o, report: report}
+
+	gone := r.gone()
+	rest, err := r.remove(ctx, gone)
+	if err != nil {
+		return err
+	}
+	found, err := r.ours(o.Path())
+	if err != nil {
+		return err
+	}
+	if found != nil {
+		err := errors.Join(ctx.Err(), found.Close())
+		if err == nil {
+			err = root.Rename(o.Path(), gone)
+		}
+		if err == nil {
+			err = syncDirectory(overlaysDir)
+		}
+		if err != nil {
+			return fmt.Errorf("rename overlays/%s to overlays/%s: %w", o.Path(), gone, cause(err))
+		}
+		report.Infof("overlay '%s': directory overlays/%s is overlays/%s now, until it is removed", o.Name, o.Path(), gone)
+		if _, err := r.remove(ctx, gone); err != nil {
+			return err
+		}
+	}
+	if !rest && found == nil {
+		report.Infof("overlay '%s': directory overlays/%s is not there; nothing to remove", o.Name, o.Path())
+		return nil
+	}
+	if err := syncDirectory(overlaysDir); err != nil {
+		return fmt.Errorf("sync overlays: %w", cause(err))
+	}
+	report.Infof("overlay '%s': removed with %d files and links in %d folders; the cache is as it was", o.Name, r.files, r.folders)
+	return nil
+}
+
+type removal struct {
+	root           *os.Root
+	o              overlay.Overlay
+	report         Report
+	files, folders int
+}
+
+// gone is the name that the directory has while it is removed: from one moment to the next nobody can mount it, and what a
+// stopped run leaves is not mistaken for an overlay.
+func (r *removal) gone() string { return ".deleted-" + r.o.Path() }
+
+// ours opens the directory of that name if it is the overlay's by its marker; nil when there is none.
+func (r *removal) ours(name string) (*os.Root, error) {
+	info, err := r.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at overlays/%s: %w", name, cause(err))
+	}
+	if !info.IsDir() {
+		return nil, r.disagree(name, "is not a directory")
+	}
+	dir, err := r.root.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("open overlays/%s: %w", name, cause(err))
+	}
+	if err := r.check(dir, name, info); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return dir, nil
+}
+
+func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
+	opened, err := dir.Stat(".")
+	if err != nil {
+		return fmt.Errorf("look at overlays/%s: %w", name, cause(err))
+	}
+	if !os.SameFile(info, opened) {
+		return r.disagree(name, "is being replaced by something else")
+	}
+	said, err := dir.ReadFile(markerName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if empty, err := r.emptied(dir, name); empty || err != nil {
+			return err
+		}
+		return r.disagree(name, "has no file "+markerName+", so nobody knows whose it is")
+	case err != nil:
+		return fmt.Errorf("read marker of overlays/%s: %w", name, cause(err))
+	case string(said) != marker(r.o):
+		return r.disagree(name, "belongs to another overlay, by its file "+markerName)
+	}
+	return nil
+}
+
+// emptied reports whether the directory is what a run leaves that is stopped before its very last step.
+func (r *removal) emptied(dir *os.Root, name string) (bool, error) {
+	if name != r.gone() {
+		return false, nil
+	}
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	if err != nil {
+		return false, fmt.Errorf("read overlays/%s: %w", name, cause(err))
+	}
+	return len(entries) == 0, nil
+}
+
+func (r *removal) disagree(name, how string) error {
+	return fmt.Errorf("overlays/%s %s: disk and database disagree; nothing was removed. Move it away, or remove it by hand", name, how)
+}
+
+// remove removes the directory of that name if there is one, and reports whether there was. The marker goes last, so that
+// what a stopped run leaves still says whose it is.
+func (r *removal) remove(ctx context.Context, name string) (bool, error) {
+	dir, err := r.ours(name)
+	if dir == nil || err != nil {
+		return false, err
+	}
+	err = r.empty(ctx, dir, name, ".")
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		if err = dir.Remove(markerName); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err = errors.Join(err, dir.Close()); err == nil {
+		err = r.root.Remove(name)
+	}
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("remove overlays/%s: %w", name, cause(err))
+	}
+	return true, err
+}
+
+// empty removes everything in a folder of the directory, apart from the marker.
+func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) error {
+	r.report.Progress(jobstore.Progress{Current: path.Join("overlays", name, folder)})
+	entries, err := fs.ReadDir(dir.FS(), folder)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", folder, cause(err))
+	}
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at := path.Join(folder, e.Name())
+		if at == markerName {
+			continue
+		}
+		if e.IsDir() {
+			if err := r.empty(ctx, dir, name, at); err != nil {
+				return err
+			}
+			r.folders++
+		} else {
+			r.files++
+		}
+		if err := dir.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w", at, cause(err))
+		}
+	}
+	return nil
+}

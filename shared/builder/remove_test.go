@@ -1,0 +1,217 @@
+package builder_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"left4me/shared/builder"
+	"left4me/shared/db"
+)
+
+// deleted is a world whose overlay was built, with files of its own beside the links, and then deleted.
+func deleted(t *testing.T) *world {
+	t.Helper()
+	w := setUp(t, "item 1\nitem 2\n", "1", "2")
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.overlay = w.get(t, w.overlay.ID)
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(w.dir(), "left4dead2", "maps", "deep"), 0o755),
+		os.WriteFile(filepath.Join(w.dir(), "left4dead2", "maps", "deep", "a.bsp"), []byte("a"), 0o600),
+		os.Symlink(w.root, filepath.Join(w.dir(), "up")),
+		w.host.Overlays.Delete(t.Context(), w.db, w.overlay.ID),
+	); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) dir() string  { return filepath.Join(w.host.OverlaysDir, w.overlay.Path()) }
+func (w *world) gone() string { return filepath.Join(w.host.OverlaysDir, ".deleted-"+w.overlay.Path()) }
+
+func (w *world) remove(ctx context.Context, t *testing.T) (*report, error) {
+	t.Helper()
+	o, err := w.host.Overlays.Deleted(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &report{}
+	return r, builder.Remove(ctx, w.host.OverlaysDir, o, r)
+}
+
+func (w *world) entries(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(w.root, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestRemoveTakesTheDirectoryAndNothingElse(t *testing.T) {
+	w := deleted(t)
+	other := w.make(t, "other", "workshop")
+	w.overlay, other = other, w.overlay
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.overlay = other
+	r, err := w.remove(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.entries(t, "overlays"); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("overlays holds %v", got)
+	}
+	for _, id := range []string{"1", "2"} {
+		if !slices.Contains(w.entries(t, "workshop_cache"), id+".vpk") {
+			t.Errorf("item %s is gone from the cache", id)
+		}
+	}
+	if got, want := r.out[len(r.out)-1], "overlay 'maps': removed with 4 files and links in 4 folders; the cache is as it was"; got != want {
+		t.Errorf("last line %q, want %q", got, want)
+	}
+	// Once more, as after a crash before the row was removed.
+	if r, err := w.remove(t.Context(), t); err != nil || !strings.Contains(r.out[0], "not there; nothing to remove") {
+		t.Errorf("%v, %q", err, r.out)
+	}
+}
+
+func TestRemoveLeavesWhatIsNotTheOverlays(t *testing.T) {
+	const disagree = "disk and database disagree; nothing was removed"
+	mark := func(dir, text string) error {
+		return os.WriteFile(filepath.Join(dir, ".left4me-overlay"), []byte(text), 0o644)
+	}
+	for name, c := range map[string]struct {
+		before func(w *world) error
+		keeps  string // a file in overlays that must stay
+	}{
+		"no marker": {func(w *world) error { return os.Remove(filepath.Join(w.dir(), ".left4me-overlay")) }, "1/left4dead2/maps/deep/a.bsp"},
+		"another database's": {func(w *world) error {
+			return mark(w.dir(), "This directory belongs to left4me's overlay 1.\nother\n")
+		}, "1/left4dead2/maps/deep/a.bsp"},
+		"another overlay's": {func(w *world) error {
+			return mark(w.dir(), "This directory belongs to left4me's overlay 2.\n"+w.overlay.UID+"\n")
+		}, "1/left4dead2/maps/deep/a.bsp"},
+		"a link to another's": {func(w *world) error {
+			return errors.Join(os.Rename(w.dir(), filepath.Join(w.host.OverlaysDir, "mine")), os.Symlink("mine", w.dir()))
+		}, "mine/left4dead2/maps/deep/a.bsp"},
+		"a file": {func(w *world) error {
+			return errors.Join(os.Rename(w.dir(), filepath.Join(w.host.OverlaysDir, "mine")), os.WriteFile(w.dir(), nil, 0o644))
+		}, "1"},
+		"an empty directory": {func(w *world) error { return errors.Join(os.RemoveAll(w.dir()), os.Mkdir(w.dir(), 0o755)) }, "1"},
+		"somebody's files under the name for removing": {func(w *world) error {
+			return errors.Join(os.Mkdir(w.gone(), 0o755), os.WriteFile(filepath.Join(w.gone(), "b"), nil, 0o644))
+		}, ".deleted-1/b"},
+		"a link under the name for removing": {func(w *world) error { return os.Symlink("1", w.gone()) }, "1/left4dead2/maps/deep/a.bsp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := deleted(t)
+			if err := c.before(w); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.remove(t.Context(), t); err == nil || !strings.Contains(err.Error(), disagree) {
+				t.Errorf("remove = %v, want %q", err, disagree)
+			}
+			if _, err := os.Lstat(filepath.Join(w.host.OverlaysDir, c.keeps)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestRemoveOfWhatIsNotThere(t *testing.T) {
+	w := deleted(t)
+	if err := os.RemoveAll(w.dir()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.remove(t.Context(), t); err != nil {
+		t.Errorf("removed by hand before: %v", err)
+	}
+	if err := os.RemoveAll(w.host.OverlaysDir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.remove(t.Context(), t); err == nil || !strings.Contains(err.Error(), "is its disk mounted?") {
+		t.Errorf("without the folder of all overlays: %v", err)
+	}
+	if _, err := w.db.ExecContext(t.Context(), `UPDATE overlays SET directory_at = NULL`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.remove(t.Context(), t); err != nil {
+		t.Errorf("never built: %v", err)
+	}
+}
+
+// steps stops a removal before its n-th step: each look at whether the context has ended.
+type steps struct {
+	context.Context
+	left int
+}
+
+func (s *steps) Err() error {
+	if s.left--; s.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestRemoveStoppedAtAnyStepIsCompletedByTheNext(t *testing.T) {
+	finished := false
+	for n := 0; !finished; n++ {
+		w := deleted(t)
+		_, err := w.remove(&steps{t.Context(), n}, t)
+		if finished = err == nil; !finished && !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped at step %d: %v", n, err)
+		}
+		if _, err := w.remove(t.Context(), t); err != nil {
+			t.Fatalf("after a stop at step %d: %v", n, err)
+		}
+		if left := w.entries(t, "overlays"); len(left) != 0 {
+			t.Errorf("after a stop at step %d: overlays holds %v", n, left)
+		}
+		if finished && n < 5 {
+			t.Errorf("only %d steps", n)
+		}
+	}
+	// Killed between the marker and the directory itself.
+	w := deleted(t)
+	if err := errors.Join(os.RemoveAll(w.dir()), os.Mkdir(w.gone(), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.remove(t.Context(), t); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(w.gone()); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func TestForgettingADeletedOverlayKeepsItsItems(t *testing.T) {
+	w := deleted(t)
+	count := func(query string) (n int) {
+		t.Helper()
+		if err := w.db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if err := w.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
+		return w.host.Overlays.Forget(ctx, q, w.overlay.ID)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if overlays, pairs, items := count(`SELECT COUNT(*) FROM overlays`), count(`SELECT COUNT(*) FROM overlay_workshop_items`), count(`SELECT COUNT(*) FROM workshop_items`); overlays != 0 || pairs != 0 || items != 2 {
+		t.Errorf("%d overlays, %d associations, %d items are left", overlays, pairs, items)
+	}
+}
