@@ -374,6 +374,64 @@ func TestWholeAnswers(t *testing.T) {
 	}
 }
 
+// Where one connection gets the whole file, nobody waits for the others' answers.
+func TestWholeAnswerIsEnough(t *testing.T) {
+	h := newHost(t)
+	c := h.cache(t)
+	content := vpk(1, parallelFrom)
+	f := h.serve("123", content)
+	var requests atomic.Int32
+	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
+		if requests.Add(1) == 1 {
+			return whole(false)(w, r, content)
+		}
+		<-r.Context().Done()
+		return true
+	})
+	mustFetch(t, c, f)
+	mustHold(t, c, map[string][][]byte{"123": {content}})
+}
+
+// A server that has sent a range sends whole files to all other connections: they are of no use, and the first does it all.
+func TestWholeAnswersBesideRange(t *testing.T) {
+	h := newHost(t)
+	content := vpk(1, 2*parallelFrom)
+	f := h.serve("123", content)
+	src := &counting{Source: h.source(t)}
+	c := New(t.TempDir(), src, Options{})
+	var refused atomic.Int32
+	all, begun := make(chan struct{}), make(chan struct{})
+	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
+		if strings.HasPrefix(r.Header.Get("Range"), "bytes=0-") {
+			http.ServeContent(&pausing{ResponseWriter: w, request: r, first: 1000, until: all}, r, "", time.Time{}, bytes.NewReader(content))
+			return true
+		}
+		<-begun
+		n := refused.Add(1)
+		if n >= maxConnections {
+			return false
+		}
+		whole(false)(w, r, content)
+		if n == maxConnections-1 {
+			close(all)
+		}
+		return true
+	})
+	begin := sync.OnceFunc(func() { close(begun) })
+	_, err := c.Fetch(deadline(t), f, func(n int64) {
+		if n > 0 {
+			begin()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustHold(t, c, map[string][][]byte{"123": {content}})
+	if read := src.read.Load(); read > 2*parallelFrom+parallelFrom/4 {
+		t.Errorf("%d bytes were received", read)
+	}
+}
+
 // One large item uses eight connections, which a server shows that lets nobody go before eight are there.
 func TestParallel(t *testing.T) {
 	h := newHost(t)
@@ -471,6 +529,41 @@ func TestOneConnectionIsEnough(t *testing.T) {
 			mustHold(t, c, map[string][][]byte{"123": {content}})
 		})
 	}
+}
+
+// late is a Source whose answer about the file's end breaks when everybody else has long found nothing more to do.
+type late struct {
+	fixed
+	once sync.Once
+}
+
+func (s *late) Get(ctx context.Context, url string, from, to int64) (*steam.Part, error) {
+	part, err := s.fixed.Get(ctx, url, from, to)
+	if to == int64(len(s.fixed)) {
+		s.once.Do(func() {
+			part.Body = io.NopCloser(io.MultiReader(io.LimitReader(part.Body, to-from-100), lateError{}))
+		})
+	}
+	return part, err
+}
+
+type lateError struct{}
+
+func (lateError) Read([]byte) (int, error) {
+	time.Sleep(time.Hour)
+	return 0, errors.New("broken")
+}
+
+func TestRestIsTakenInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		content := vpk(1, parallelFrom)
+		c := New(t.TempDir(), &late{fixed: content}, Options{})
+		f := File{SteamID: "123", Size: int64(len(content)), Updated: updated}
+		if downloaded, err := c.Fetch(t.Context(), f, nil); !downloaded || err != nil {
+			t.Errorf("Fetch = %v, %v", downloaded, err)
+		}
+		mustHold(t, c, map[string][][]byte{"123": {content}})
+	})
 }
 
 func TestFailureKeepsRetryAfter(t *testing.T) {
@@ -698,6 +791,41 @@ func TestWaitForOther(t *testing.T) {
 		noPartials(t, c)
 		mustHold(t, c, map[string][][]byte{"123": {content}})
 	})
+	// What was opened as the partial file is the finished file of another version now, which must not be written to, or
+	// is no longer there at all.
+	for name, end := range map[string]func(c *Cache, other *os.File) error{
+		"other brings another version": func(c *Cache, other *os.File) error { return os.Rename(other.Name(), c.Path("123")) },
+		"other is cancelled":           func(_ *Cache, other *os.File) error { return os.Remove(other.Name()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, other := setup(t)
+			c.src = fixed(content)
+			old := vpk(2, 6000)
+			synctest.Test(t, func(t *testing.T) {
+				go func() {
+					time.Sleep(time.Minute)
+					defer other.Close()
+					other.Write(old)
+					if err := end(c, other); err != nil {
+						t.Error(err)
+					}
+				}()
+				running, err := os.Open(other.Name())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer running.Close()
+				if downloaded, err := c.Fetch(t.Context(), f, nil); !downloaded || err != nil {
+					t.Errorf("Fetch = %v, %v", downloaded, err)
+				}
+				if got, err := io.ReadAll(running); err != nil || !bytes.Equal(got, old) {
+					t.Error("the other's file was written to")
+				}
+			})
+			noPartials(t, c)
+			mustHold(t, c, map[string][][]byte{"123": {content}})
+		})
+	}
 	t.Run("other fails", func(t *testing.T) {
 		c, other := setup(t)
 		c.src = fixed(content)
@@ -807,6 +935,23 @@ func TestFailureAtEachStep(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A rename took place and was reported as failed, and another process has begun the next download.
+func TestNextPartialStays(t *testing.T) {
+	h := newHost(t)
+	c := h.cache(t)
+	f := h.serve("123", vpk(1, 5000))
+	rename := c.disk.rename
+	c.disk.rename = func(from, to string) error {
+		return errors.Join(rename(from, to), os.WriteFile(from, []byte("next"), 0o644), errors.New("broken"))
+	}
+	if _, err := c.Fetch(deadline(t), f, nil); err == nil || err.Error() != "broken" {
+		t.Errorf("Fetch = %v", err)
+	}
+	if got, err := os.ReadFile(c.Path("123") + ".partial"); string(got) != "next" {
+		t.Errorf("the other's partial file is %q, %v", got, err)
 	}
 }
 

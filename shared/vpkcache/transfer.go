@@ -25,8 +25,10 @@ const (
 	firstSegments = 2 * maxConnections
 	// parallelFrom is the length from which more than one connection pays for its start.
 	parallelFrom = 8 << 20
-	// minSegment is the least that is worth asking for on a connection of its own.
-	minSegment = 256 << 10
+	// minSegment is the least that is worth asking for on a connection of its own, and the least that a segment keeps when
+	// it is cut. That is more than one write: what a connection is writing always stays its own, so that no byte is written
+	// twice, perhaps a second time after it was hashed.
+	minSegment = 2 * bufferSize
 	bufferSize = 128 << 10
 	// recordEvery is how much may arrive between two records: so much is lost at most when the process is killed.
 	recordEvery = 1 << 20
@@ -41,10 +43,10 @@ const (
 	wholeFiles
 )
 
-// segment is a stretch of the file that one connection fills from its start: start to next is on the disk, next to
-// busy is being written, busy to end is to come.
+// segment is a stretch of the file that one connection fills from its start: start to next is on the disk, next to end is
+// to come.
 type segment struct {
-	start, next, busy, end int64
+	start, next, end int64
 	// owned is true while a connection fills the segment.
 	owned bool
 }
@@ -66,6 +68,8 @@ type transfer struct {
 	// done counts the bytes on the disk, and recorded those that the record tells of.
 	done, recorded int64
 	over           bool
+	// sound is true when a connection has ended because there was nothing to take, not because it broke.
+	sound bool
 	// serves is what the first answer has shown of the server: until then nothing is written.
 	serves serving
 	// broken is the first connection's failure, which others may make good; fatal is what ends the transfer for all.
@@ -91,10 +95,10 @@ func (c *Cache) newTransfer(f File, p *partial, progress func(int64)) (*transfer
 	at := int64(0)
 	for _, d := range append(done, [2]int64{f.Size, f.Size}) {
 		if at < d[0] {
-			t.segments = append(t.segments, &segment{start: at, next: at, busy: at, end: d[0]})
+			t.segments = append(t.segments, &segment{start: at, next: at, end: d[0]})
 		}
 		if d[0] < d[1] {
-			t.segments = append(t.segments, &segment{start: d[0], next: d[1], busy: d[1], end: d[1]})
+			t.segments = append(t.segments, &segment{start: d[0], next: d[1], end: d[1]})
 		}
 		t.done += d[1] - d[0]
 		at = d[1]
@@ -139,13 +143,13 @@ func (t *transfer) run(ctx context.Context) error {
 			<-t.cache.spare
 		})
 	}
-	sound := t.connect(ctx)
+	t.connect(ctx)
 	// The first connection ends when there is nothing left to take, or badly: either way nobody needs to wait any longer
 	// for a connection to become free.
 	close(alone)
 	others.Wait()
-	if sound {
-		// What others left when they broke after the first connection had found nothing more to take is little.
+	if t.sound {
+		// What others left when they broke after that is little.
 		t.connect(ctx)
 	}
 
@@ -175,13 +179,13 @@ func (t *transfer) connections() int {
 	return maxConnections
 }
 
-// connect fills segments, one after another, until there is none to take (true) or one breaks (false).
-func (t *transfer) connect(ctx context.Context) (sound bool) {
+// connect fills segments, one after another, until there is none to take or one breaks.
+func (t *transfer) connect(ctx context.Context) {
 	var buf []byte
 	for {
 		s := t.claim()
 		if s == nil {
-			return true
+			return
 		}
 		if buf == nil {
 			buf = make([]byte, bufferSize)
@@ -193,7 +197,7 @@ func (t *transfer) connect(ctx context.Context) (sound bool) {
 			if t.broken == nil {
 				t.broken = err
 			}
-			return false
+			return
 		}
 		t.mu.Lock()
 		if t.done == t.file.Size {
@@ -212,10 +216,11 @@ func (t *transfer) claim() *segment {
 		return nil
 	}
 	i := slices.IndexFunc(t.segments, func(s *segment) bool { return !s.owned && s.next < s.end })
-	s := (*segment)(nil)
+	var s *segment
 	if i >= 0 {
 		s = t.segments[i]
 	} else if s = t.split(); s == nil {
+		t.sound = true
 		return nil
 	}
 	s.owned = true
@@ -226,16 +231,16 @@ func (t *transfer) claim() *segment {
 func (t *transfer) split() *segment {
 	at := 0
 	for i, s := range t.segments {
-		if s.end-s.busy > t.segments[at].end-t.segments[at].busy {
+		if s.end-s.next > t.segments[at].end-t.segments[at].next {
 			at = i
 		}
 	}
 	s := t.segments[at]
-	if s.end-s.busy < 2*minSegment {
+	if s.end-s.next < 2*minSegment {
 		return nil
 	}
-	middle := s.busy + (s.end-s.busy)/2
-	half := &segment{start: middle, next: middle, busy: middle, end: s.end}
+	middle := s.next + (s.end-s.next)/2
+	half := &segment{start: middle, next: middle, end: s.end}
 	s.end = middle
 	t.segments = slices.Insert(t.segments, at+1, half)
 	return half
@@ -323,7 +328,6 @@ func (t *transfer) answered(s *segment, ranged bool) (*segment, error) {
 	for _, later := range t.segments[first+1:] {
 		t.done -= later.next - later.start
 	}
-	t.recorded = min(t.recorded, t.done)
 	t.segments = t.segments[:first+1]
 	t.segments[first].owned, t.segments[first].end = true, t.file.Size
 	return t.segments[first], nil
@@ -335,12 +339,12 @@ func (t *transfer) write(s *segment, p []byte) (surplus int, full bool, err erro
 	t.mu.Lock()
 	surplus = int(max(0, s.next+int64(len(p))-s.end))
 	p = p[:len(p)-surplus]
-	// From here on split leaves these bytes to us, so that no byte is ever written by two connections, one of them
-	// perhaps after it was hashed.
-	s.busy = s.next + int64(len(p))
 	t.mu.Unlock()
 
-	due, full, err := t.wrote(s, t.cache.disk.write(t.out, p, s.next))
+	if err := t.cache.disk.write(t.out, p, s.next); err != nil {
+		return 0, false, err
+	}
+	due, full, err := t.wrote(s, int64(len(p)))
 	if due {
 		// Only a hint: what is on its way to the disk early does not keep Sync waiting in the end.
 		_ = unix.SyncFileRange(int(t.out.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
@@ -348,17 +352,13 @@ func (t *transfer) write(s *segment, p []byte) (surplus int, full bool, err erro
 	return surplus, full, err
 }
 
-// wrote takes note of what write did, and reports whether a good deal has been written since it was last due, and whether
-// the segment is full.
-func (t *transfer) wrote(s *segment, err error) (due, full bool, _ error) {
+// wrote takes note of n more bytes of a segment, and reports whether it was time for a record, and whether the segment is
+// full.
+func (t *transfer) wrote(s *segment, n int64) (due, full bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err != nil {
-		s.busy = s.next
-		return false, false, err
-	}
-	t.done += s.busy - s.next
-	s.next = s.busy
+	t.done += n
+	s.next += n
 	if due = t.done-t.recorded >= recordEvery && t.done < t.file.Size; due {
 		err = t.record()
 	}

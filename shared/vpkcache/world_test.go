@@ -130,11 +130,15 @@ func (h *host) cache(t testing.TB) *Cache {
 	return New(filepath.Join(t.TempDir(), "workshop_cache"), h.source(t), Options{})
 }
 
-// cutAfter sends the head of a right answer and n of its bytes, then drops the connection.
+// cutAfter sends the head of a right answer and n of its bytes, then drops the connection if there are more.
 func cutAfter(n int) func(http.ResponseWriter, *http.Request, []byte) bool {
 	return func(w http.ResponseWriter, r *http.Request, content []byte) bool {
-		http.ServeContent(&cutter{ResponseWriter: w, left: n}, r, "", time.Time{}, bytes.NewReader(content))
-		panic(http.ErrAbortHandler)
+		c := &cutter{ResponseWriter: w, left: n}
+		http.ServeContent(c, r, "", time.Time{}, bytes.NewReader(content))
+		if c.cut {
+			panic(http.ErrAbortHandler)
+		}
+		return true
 	}
 }
 
@@ -142,12 +146,14 @@ func cutAfter(n int) func(http.ResponseWriter, *http.Request, []byte) bool {
 type cutter struct {
 	http.ResponseWriter
 	left int
+	cut  bool
 }
 
 func (c *cutter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p[:min(len(p), c.left)])
 	c.left -= n
 	if err == nil && n < len(p) {
+		c.cut = true
 		c.ResponseWriter.(http.Flusher).Flush()
 		return n, net.ErrClosed
 	}
