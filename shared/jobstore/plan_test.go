@@ -17,12 +17,13 @@ func testPlans(t *testing.T, w *world) {
 		sql.Named("items_done", 0), sql.Named("items_total", 0), sql.Named("bytes_done", 0), sql.Named("bytes_total", 0), sql.Named("current", ""),
 	}
 	// Reading queued jobs in their order, and live ones, is what these indexes are for.
-	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN jobs USING INDEX ix_jobs_live$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW)$`)
+	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX ix_jobs_live$|^SCAN j USING INDEX ix_jobs_refresh$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW)$`)
 	// Where the index of all jobs of an overlay would do as well, in a small database.
 	indexes := map[string]string{
 		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "coalesce": "ix_jobs_live (overlay_id=? AND operation=?)",
 		"cancel builds":   "ix_jobs_live (overlay_id=? AND operation=?)",
 		"live of overlay": "ix_jobs_live (overlay_id=?)", "live": "ix_jobs_live", "list of": "ix_jobs_user (user_id=? AND id<?)",
+		"list live": "ix_jobs_live", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last refresh": "ix_jobs_refresh",
 	}
 	for name, query := range map[string]string{
 		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "impatient": impatientSQL,
@@ -31,6 +32,7 @@ func testPlans(t *testing.T, w *world) {
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
 		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "worker lost": workerLostSQL, "append": appendSQL,
 		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,
+		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last refresh": lastRefreshSQL,
 	} {
 		rows, err := w.DB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 		if err != nil {

@@ -62,6 +62,7 @@ func suite(t *testing.T, open opener) {
 		"claiming one job, or why not":                  testClaimJob,
 		"what cannot run is not enqueued":               testRefused,
 		"live jobs":                                     testLive,
+		"lists for administrators":                      testAdminLists,
 		"processes compete":                             testProcessesCompete,
 		"kill -9":                                       testKilledOwner,
 		"a stopped owner finds that it has lost":        testStoppedOwner,
@@ -515,7 +516,7 @@ func testCoalescingGap(t *testing.T, w *world) {
 }
 
 func testCoalescingRace(t *testing.T, w *world) {
-	const askers, each = 6, 20
+	const askers, each = 6, 12
 	asked := make(chan struct{}) // nobody is more than one request ahead of the agent
 	claimed := map[int64]int{}
 	var agent, all sync.WaitGroup

@@ -1,0 +1,59 @@
+package jobstore
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"left4me/shared/job"
+)
+
+func testAdminLists(t *testing.T, w *world) {
+	if _, err := w.LastRefresh(t.Context()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the last refresh of none: %v", err)
+	}
+	end := func(state job.State) int64 {
+		t.Helper()
+		id := w.build(t, 1)
+		w.finish(t, w.claim(t, id), state)
+		return id
+	}
+	succeeded, failed := end(job.Succeeded), end(job.Failed)
+	w.pass(time.Minute)
+	atWork := w.build(t, 2)
+	w.claim(t, atWork)
+	waits := w.build(t, 1)
+	w.pass(-30 * time.Second) // by another machine's clock
+	older := w.build(t, 3)
+	cancelled := w.build(t, 4)
+	if _, _, err := w.Cancel(t.Context(), cancelled); err != nil {
+		t.Fatal(err)
+	}
+
+	want := func(what string, want ...int64) func([]Job, error) {
+		return func(jobs []Job, err error) {
+			t.Helper()
+			var got []int64
+			for _, j := range jobs {
+				got = append(got, j.ID)
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s: %v, %v, want %v", what, got, err, want)
+			}
+		}
+	}
+	want("live", atWork, older, waits)(w.ListLive(t.Context(), 9))
+	want("two live", atWork, older)(w.ListLive(t.Context(), 2))
+	want("ended", cancelled, failed, succeeded)(w.ListEnded(t.Context(), "", 0, 9))
+	want("two ended", cancelled, failed)(w.ListEnded(t.Context(), "", 0, 2))
+	want("ended before", failed, succeeded)(w.ListEnded(t.Context(), "", cancelled, 9))
+	want("failed", failed)(w.ListEnded(t.Context(), job.Failed, 0, 9))
+	want("failed before")(w.ListEnded(t.Context(), job.Failed, failed, 9))
+
+	refresh := w.enqueue(t, job.RefreshWorkshopItems, job.Subject{})
+	w.build(t, 5)
+	if j, err := w.LastRefresh(t.Context()); err != nil || j.ID != refresh || j.State != job.Queued {
+		t.Errorf("the last refresh: %+v, %v", j, err)
+	}
+}

@@ -1,0 +1,50 @@
+package workshop_test
+
+import (
+	"testing"
+
+	"left4me/shared/workshop"
+)
+
+// TestCountSeesItemsAsStateDoes keeps the sums of the administrators' page from contradicting what overlay pages say.
+func TestCountSeesItemsAsStateDoes(t *testing.T) {
+	w := setUp(t, "item 101")
+	var want workshop.Counts
+	id := 0
+	for _, url := range []string{"", "https://cdn.example/f"} {
+		for _, lastError := range []string{"", "steam result 9", "download failed: status 503"} {
+			for _, downloaded := range []any{nil, 5} {
+				for _, of := range []int{0, 7} {
+					for _, size := range []int{0, 9} {
+						id++
+						if _, err := w.db.ExecContext(t.Context(), `INSERT INTO workshop_items
+							(id, steam_id, file_url, last_error, last_downloaded_at, time_updated, downloaded_time_updated, file_size, downloaded_file_size, created_at)
+							VALUES (?, ?, ?, ?, ?, 7, ?, 9, ?, 0)`, id, id, url, lastError, downloaded, of, size); err != nil {
+							t.Fatal(err)
+						}
+						if _, err := w.db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, w.overlay.ID, id); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+		}
+	}
+	items, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range items {
+		switch i.State() {
+		case "ready":
+			want.Ready++
+		case "waiting for download", "update waiting":
+			want.Waiting++
+		default:
+			want.Failing++
+		}
+	}
+	if got, err := w.Items.Count(t.Context()); err != nil || got != want || want.Ready == 0 || want.Waiting == 0 || want.Failing == 0 {
+		t.Errorf("Count = %+v, %v, want %+v", got, err, want)
+	}
+}
