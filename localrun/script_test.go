@@ -102,6 +102,11 @@ func TestScripts(t *testing.T) {
 			"job":     with((*world).job),
 			"links":   with((*world).links),
 			"log":     with((*world).log),
+			"sql":     with((*world).sql),
+			"rows":    with((*world).rows),
+			"has":     with((*world).has),
+			"comes":   with((*world).comes),
+			"signal":  with((*world).signal),
 			"cleanup": cleanup,
 		},
 	})

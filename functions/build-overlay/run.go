@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"net/http"
 
 	"left4me/shared/builder"
 	"left4me/shared/db"
 	"left4me/shared/fn"
+	"left4me/shared/problem"
 )
 
 type runner struct {
@@ -14,6 +16,10 @@ type runner struct {
 
 func (r runner) run(ctx context.Context, run *fn.Run) error {
 	o, err := r.host.Overlays.Get(ctx, run.OverlayID)
+	if p, ok := problem.As(err); ok && p.Status == http.StatusNotFound {
+		run.Infof("overlay %d was deleted meanwhile; there is nothing to build", run.OverlayID)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,148 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"left4me/shared/db"
+)
+
+// These commands look at the host from beside left4me: at its rows, and at its functions' processes.
+
+// database opens the embedded database of the script.
+func database(ts *testscript.TestScript) *db.DB {
+	d, err := db.Open(db.FileURL(filepath.Join(ts.Getenv("LEFT4ME_ROOT"), "left4me.db")), "")
+	ts.Check(err)
+	return d
+}
+
+// sql STATEMENT changes rows, to bring about what would take too long, or a fault.
+func (w *world) sql(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sql STATEMENT")
+	}
+	d := database(ts)
+	defer d.Close()
+	_, err := d.ExecContext(context.Background(), args[0])
+	ts.Check(err)
+}
+
+// rows QUERY [ROW…] checks what a query gives: each row is its columns joined by spaces.
+func (w *world) rows(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 1 {
+		ts.Fatalf("usage: [!] rows QUERY [ROW…]")
+	}
+	d := database(ts)
+	defer d.Close()
+	found, err := query(ts, d, args[0])
+	ts.Check(err)
+	if slices.Equal(found, args[1:]) == neg {
+		ts.Fatalf("%s gives %q", args[0], found)
+	}
+}
+
+func query(ts *testscript.TestScript, d *db.DB, text string) ([]string, error) {
+	rows, err := d.QueryContext(context.Background(), text)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	found := []string{}
+	for rows.Next() {
+		values, places := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			places[i] = &values[i]
+		}
+		if err := rows.Scan(places...); err != nil {
+			return nil, err
+		}
+		var words []string
+		for _, v := range values {
+			words = append(words, fmt.Sprint(v))
+		}
+		found = append(found, strings.Join(words, " "))
+	}
+	return found, rows.Err()
+}
+
+// has SELECTOR checks that the last answer has such an element.
+func (w *world) has(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] has SELECTOR")
+	}
+	if (w.page.Find(args[0]).Length() > 0) == neg {
+		ts.Fatalf("the page: %s", w.body)
+	}
+}
+
+// comes PATH PATTERN asks for a page until a person reads the pattern on it.
+func (w *world) comes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: comes PATH PATTERN")
+	}
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	until(ts, args[0]+" says "+args[1], func() bool {
+		w.ask(ts, "GET", args[0], nil, false)
+		return pattern.MatchString(w.text("body"))
+	})
+}
+
+// signal FUNCTION NAME sends a signal (KILL, STOP, CONT) to the processes of a function that work for this script's
+// LEFT4ME_ROOT, whoever has started them, as soon as there is one. After KILL they are gone.
+func (w *world) signal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}
+	if neg || len(args) != 2 || signals[args[1]] == 0 {
+		ts.Fatalf("usage: signal FUNCTION KILL|STOP|CONT")
+	}
+	var found []int
+	until(ts, "function "+args[0]+" runs", func() bool {
+		found = functionProcesses(ts, args[0])
+		return len(found) > 0
+	})
+	for _, pid := range found {
+		if err := syscall.Kill(pid, signals[args[1]]); err != nil && !errors.Is(err, syscall.ESRCH) {
+			ts.Check(err)
+		}
+	}
+	if args[1] == "KILL" {
+		until(ts, "function "+args[0]+" is gone", func() bool {
+			return !slices.ContainsFunc(functionProcesses(ts, args[0]), func(pid int) bool { return slices.Contains(found, pid) })
+		})
+	}
+}
+
+func functionProcesses(ts *testscript.TestScript, function string) []int {
+	entries, err := os.ReadDir("/proc")
+	ts.Check(err)
+	root := []byte("LEFT4ME_ROOT=" + ts.Getenv("LEFT4ME_ROOT"))
+	var found []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		// Both fail for what is not ours, or has just ended.
+		program, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
+		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if program == filepath.Join(bin, "functions", function) && slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(v []byte) bool { return bytes.Equal(v, root) }) {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
