@@ -37,7 +37,7 @@ var (
 // workerLost is the error of a job that was ended because its process was not heard of.
 const workerLost = "worker lost"
 
-// Store is the jobs of one database. It is safe for concurrent use, and made by New.
+// Store is the jobs of one database. It is safe for concurrent use.
 type Store struct {
 	DB *db.DB
 	// Now is the clock, for what is stored and for leases.
@@ -49,7 +49,7 @@ type Store struct {
 
 // New returns the store of d, on the machine's clock.
 func New(d *db.DB) *Store {
-	return &Store{DB: d, Now: time.Now, prepared: map[string]*sql.Stmt{}}
+	return &Store{DB: d, Now: time.Now}
 }
 
 func (s *Store) now() int64 { return db.Millis(s.Now()) }
@@ -88,6 +88,9 @@ func (s *Store) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	stmt, err := s.DB.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if s.prepared == nil {
+		s.prepared = map[string]*sql.Stmt{}
 	}
 	s.prepared[query] = stmt
 	return stmt, nil

@@ -57,7 +57,8 @@ func TestMain(m *testing.M) {
 
 func (w *world) worker(t testing.TB, mode, dir string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), workerMode+"="+mode, workerURL+"="+w.url, workerDir+"="+dir)
+	cmd.Env = append(os.Environ(), workerMode+"="+mode, workerURL+"="+w.url, workerDir+"="+dir,
+		"GORACE=atexit_sleep_ms=0") // else each process takes a second to end
 	cmd.Stderr = os.Stderr
 	return cmd
 }
@@ -87,7 +88,7 @@ func compete(s *Store, dir string) error {
 			if err != nil || len(live) == 0 {
 				return err
 			}
-			time.Sleep(2 * time.Millisecond) // until others have finished what blocks the rest
+			time.Sleep(10 * time.Millisecond) // until others have finished what blocks the rest
 			continue
 		}
 		held, err := witness(dir, append(locks[c.JobID], job.Lock{Resource: "job:" + strconv.FormatInt(c.JobID, 10), Write: true}))
@@ -155,7 +156,7 @@ func testProcessesCompete(t *testing.T, w *world) {
 	random := rand.New(rand.NewPCG(1, 2))
 	operations := runnable()
 	locks := map[int64][]job.Lock{}
-	for len(locks) < 240 {
+	for len(locks) < competed {
 		o := operations[random.IntN(len(operations))]
 		s := job.Subject{OverlayID: 1 + random.Int64N(12), ServerID: 1 + random.Int64N(4), BlueprintOverlays: []int64{1 + random.Int64N(12), 1 + random.Int64N(12)}}
 		if o.Patience > 0 && random.IntN(4) > 0 {

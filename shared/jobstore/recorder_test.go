@@ -91,7 +91,7 @@ func TestRecorderWritesAFewTimesASecond(t *testing.T) {
 
 func TestRecorderKeepsTheLease(t *testing.T) {
 	record(t, func(t *testing.T, w *world, r *Recorder) {
-		for range 100 {
+		for range 5 {
 			after(job.BuildOverlay.Lease - time.Millisecond)
 			w.claimNothing(t)
 			if ended, err := w.Sweep(t.Context()); len(ended) > 0 || err != nil {
@@ -233,8 +233,9 @@ func TestRecorderGivesUpBeforeTheLeaseIsOver(t *testing.T) {
 func TestRecorderBoundsWhatWaits(t *testing.T) {
 	record(t, func(t *testing.T, w *world, r *Recorder) {
 		back := w.away(t)
-		line := strings.Repeat("x", 10_000)
-		for range 4000 {
+		const sent = 2500
+		line := strings.Repeat("x", 2*maxLine)
+		for range sent {
 			r.Log(job.Stdout, line)
 		}
 		back()
@@ -244,7 +245,7 @@ func TestRecorderBoundsWhatWaits(t *testing.T) {
 			t.Errorf("%d bytes were kept", bytes)
 		}
 		lines, err := w.Logs(t.Context(), 1, kept, 10)
-		want := fmt.Sprintf("%d log lines were left out: the database did not take them in time", 4000-kept)
+		want := fmt.Sprintf("%d log lines were left out: the database did not take them in time", sent-kept)
 		if err != nil || len(lines) != 1 || lines[0].Text != want {
 			t.Errorf("%+v, %v, want %q", lines, err, want)
 		}
