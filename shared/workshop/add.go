@@ -45,8 +45,8 @@ type Added struct {
 	New, Already int
 	// Unavailable are the steam ids among the new ones that Steam does not give for download.
 	Unavailable []string
-	// Collections counts the collections that were read, FromCollections the items that they named.
-	Collections, FromCollections int
+	// Collections counts the collections that were read.
+	Collections int
 	// Skipped counts entries of collections that are neither items nor collections.
 	Skipped int
 	// JobID is the build that will fetch what is new; zero when nothing is.
@@ -170,6 +170,9 @@ func steamFailed(err error) error {
 func (im *Import) expand(ctx context.Context, ids []string, only bool, a *Added) ([]string, error) {
 	held := map[string][]steam.Child{} // by the collection's id
 	level, asked := ids, map[string]bool{}
+	for _, id := range ids {
+		asked[id] = true
+	}
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > maxDepth {
 			return nil, problem.Invalid("Collections are nested more than %d deep, such as collection %s. Nothing was added.", maxDepth, level[0])
@@ -180,11 +183,10 @@ func (im *Import) expand(ctx context.Context, ids []string, only bool, a *Added)
 		}
 		var next []string
 		for _, c := range found {
-			asked[c.ID] = true
 			if c.Missing || c.Result != 1 {
 				switch {
 				case depth > 0:
-					return nil, problem.Invalid("Collection %s, inside another one, cannot be read on Steam. Nothing was added.", c.ID)
+					return nil, unreadable(c.ID)
 				case only:
 					return nil, problem.Invalid("%s is not a collection that Steam shows. Nothing was added.", c.ID)
 				}
@@ -207,33 +209,41 @@ func (im *Import) expand(ctx context.Context, ids []string, only bool, a *Added)
 
 	var flat []string
 	seen := map[string]bool{}
-	var visit func(id string, isCollection, inCollection bool)
-	visit = func(id string, isCollection, inCollection bool) {
+	var visit func(id string, isCollection bool) error
+	visit = func(id string, isCollection bool) error {
+		children, readable := held[id]
+		if isCollection && !readable {
+			return unreadable(id) // pasted beside the one that holds it, where it passed for an item
+		}
 		if seen[id] {
-			return
+			return nil
 		}
 		seen[id] = true
 		if !isCollection {
 			flat = append(flat, id)
-			if inCollection {
-				a.FromCollections++
-			}
-			return
+			return nil
 		}
-		for _, child := range held[id] {
+		for _, child := range children {
+			var err error
 			switch child.FileType {
 			case steam.ChildItem:
-				visit(child.ID, false, true)
+				err = visit(child.ID, false)
 			case steam.ChildCollection:
-				visit(child.ID, true, true)
+				err = visit(child.ID, true)
 			default:
 				a.Skipped++
 			}
+			if err != nil {
+				return err
+			}
 		}
+		return nil
 	}
 	for _, id := range ids {
 		_, isCollection := held[id]
-		visit(id, isCollection, false)
+		if err := visit(id, isCollection); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case len(flat) == 0:
@@ -242,4 +252,8 @@ func (im *Import) expand(ctx context.Context, ids []string, only bool, a *Added)
 		return nil, problem.Invalid("The collection holds %d items; at most %d can be added at once. Nothing was added.", len(flat), maxImport)
 	}
 	return flat, nil
+}
+
+func unreadable(collection string) error {
+	return problem.Invalid("Collection %s, inside another one, cannot be read on Steam. Nothing was added.", collection)
 }

@@ -114,7 +114,8 @@ func TestAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T) {
 func TestAddIsAllOrNothing(t *testing.T) {
 	text := "item 1\nitem 2 app=730 title=\"Dust II\"\nitem 3 result=9\ncollection 80 children=1,2\ncollection 90\n" +
 		"collection 70 children=71\ncollection 71 children=72\ncollection 72 children=73\ncollection 73 children=74\n" +
-		"collection 74 children=75\ncollection 75 children=76\ncollection 76 children=77\ncollection 77 children=1\n"
+		"collection 74 children=75\ncollection 75 children=76\ncollection 76 children=77\ncollection 77 children=1\n" +
+		"collection 60 children=1,61\ncollection 61 children=4\n"
 	for name, c := range map[string]struct {
 		ids    []string
 		mode   workshop.Mode
@@ -128,6 +129,8 @@ func TestAddIsAllOrNothing(t *testing.T) {
 		"a collection with one":      {[]string{"80"}, workshop.Auto, "", http.StatusBadRequest, "Item 2"},
 		"an empty collection":        {[]string{"90"}, workshop.Auto, "", http.StatusBadRequest, "holds no items"},
 		"nested too deep":            {[]string{"70"}, workshop.Auto, "", http.StatusBadRequest, "nested more than 5 deep"},
+		"a nested one is private":    {[]string{"60"}, workshop.Auto, "collections omit=61", http.StatusBadRequest, "Collection 61, inside another one"},
+		"that one is pasted, too":    {[]string{"61", "60"}, workshop.Auto, "collections omit=61", http.StatusBadRequest, "Collection 61, inside another one"},
 		"no collection":              {[]string{"1"}, workshop.Collections, "", http.StatusBadRequest, "1 is not a collection"},
 		"a mode that does not exist": {[]string{"1"}, "collections", "", http.StatusBadRequest, "input mode"},
 		"Steam is down":              {[]string{"1"}, workshop.Items, "api status=400", http.StatusBadGateway, "steam api error: steam answered 400"},
@@ -170,7 +173,7 @@ func TestCollectionsBecomeTheirItems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.New != 4 || a.Collections != 3 || a.FromCollections != 3 {
+	if a.New != 4 || a.Collections != 3 {
 		t.Errorf("Add = %+v", a)
 	}
 	if held := w.held(t, w.overlay); len(held) != 4 {
