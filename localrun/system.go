@@ -249,10 +249,11 @@ func (o *options) agent(command string, s settings.Settings, d *db.DB, log *slog
 	}
 	return func(ctx context.Context) error {
 		log.Info("looking for jobs", "operations", operationNames(a.Operations), "at_once", a.Parallel)
-		var beating sync.WaitGroup
-		beating.Go(func() { heart.Run(ctx) })
+		var beside sync.WaitGroup
+		beside.Go(func() { heart.Run(ctx) })
+		beside.Go(func() { completeRemovals(ctx, d, log) })
 		a.Run(ctx)
-		beating.Wait()
+		beside.Wait()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
 		err := errors.Join(host.Shutdown(drain), bell.Close())

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+)
+
+// removalsAgain is how often removals that did not succeed are asked for again.
+const removalsAgain = 24 * time.Hour
+
+// completeRemovals asks, at once and then once a day, for the removal of every deleted overlay that still has its row: its
+// delete_overlay has failed, or was cancelled. An administrator who has put right what was in its way restarts the agent,
+// or waits.
+func completeRemovals(ctx context.Context, d *db.DB, log *slog.Logger) {
+	overlays, jobs := overlay.NewStore(d, time.Now), jobstore.New(d)
+	again := time.NewTicker(removalsAgain)
+	defer again.Stop()
+	for {
+		if err := enqueueRemovals(ctx, overlays, jobs, log); err != nil && ctx.Err() == nil {
+			log.Error("cannot ask for the removal of deleted overlays again", "error", err.Error())
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func enqueueRemovals(ctx context.Context, overlays *overlay.Store, jobs *jobstore.Store, log *slog.Logger) error {
+	ids, err := overlays.AllDeleted(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		removal, err := jobs.EnqueueDelete(ctx, jobs.DB, id, 0)
+		if err != nil {
+			return err
+		}
+		if removal.New {
+			log.Info("deleted overlay is not removed yet; asked for it again", "overlay", id, "job", removal.ID)
+		}
+	}
+	return nil
+}
