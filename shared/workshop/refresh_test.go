@@ -1,0 +1,398 @@
+package workshop_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"left4me/shared/overlay"
+	"left4me/shared/problem"
+	"left4me/shared/steam"
+	"left4me/shared/workshop"
+)
+
+// refreshes sets up an overlay that holds ids, with no jobs left, and the refresh of its world.
+func refreshes(t *testing.T, text string, ids ...string) (world, *workshop.Refresh) {
+	t.Helper()
+	w := setUp(t, text)
+	w.holds(t, w.overlay, ids...)
+	return w, &workshop.Refresh{Steam: w.Steam, Items: w.Items, Jobs: w.Jobs, DB: w.db}
+}
+
+// holds adds ids to an overlay and settles it: its last build was good, and no job is left.
+func (w world) holds(t *testing.T, o overlay.Overlay, ids ...string) {
+	t.Helper()
+	if _, err := w.Add(t.Context(), w.anna, o, ids, workshop.Items); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(t, `DELETE FROM jobs`)
+	w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
+	w.steam.Forget()
+}
+
+func (w world) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	if _, err := w.db.ExecContext(t.Context(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// queued are the overlays with a queued build, each with who asked for it.
+func (w world) queued(t *testing.T) map[int64]int64 {
+	t.Helper()
+	rows, err := w.db.QueryContext(t.Context(), `SELECT overlay_id, COALESCE(user_id, 0) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	found := map[int64]int64{}
+	for rows.Next() {
+		var o, u int64
+		if err := rows.Scan(&o, &u); err != nil {
+			t.Fatal(err)
+		}
+		found[o] = u
+	}
+	if rows.Err() != nil {
+		t.Fatal(rows.Err())
+	}
+	return found
+}
+
+func (w world) status(t *testing.T, o overlay.Overlay) string {
+	t.Helper()
+	now, err := w.overlays.Get(t.Context(), o.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now.LastBuildStatus
+}
+
+func (w world) row(t *testing.T, steamID string) workshop.Item {
+	t.Helper()
+	all, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range all {
+		if i.SteamID == steamID {
+			return i
+		}
+	}
+	t.Fatalf("no item %s", steamID)
+	return workshop.Item{}
+}
+
+func ids(items []steam.Item) string {
+	var all []string
+	for _, i := range items {
+		all = append(all, i.ID)
+	}
+	return strings.Join(all, ",")
+}
+
+func TestRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testing.T) {
+	w, r := refreshes(t, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6\n", "1", "2", "3", "4", "5")
+	w.holds(t, w.make(t, "others"), "6")
+	w.exec(t, `UPDATE workshop_items SET last_downloaded_at = 7, last_error = 'download failed: once'`)
+	before := w.row(t, "3")
+	w.steam.Tell(t, "update 1 size=70KiB title=New filename=new.vpk\nremove 2\nitem 3 app=730 title=\"Dust II\" updated=1900000000\nitem 5 trap=true\ndetails omit=4\n")
+
+	found, err := r.Overlay(t.Context(), w.anna, w.overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Builds) != 1 || found.Builds[0].OverlayID != w.overlay.ID || found.Builds[0].ID == 0 {
+		t.Errorf("builds: %+v", found.Builds)
+	}
+	if got := fmt.Sprint(found.Items, "/", ids(found.Unavailable), "/", ids(found.Missing), "/", ids(found.Foreign)); got != "5/2,5/4/3" {
+		t.Errorf("items/unavailable/missing/foreign: %s", got)
+	}
+	if !strings.HasPrefix(ids(found.Changed), "1") || len(found.Advanced) != 1 || found.Advanced[0] != w.row(t, "1").ID {
+		t.Errorf("changed %s, advanced %v", ids(found.Changed), found.Advanced)
+	}
+	asked := w.steam.Requests()
+	if len(asked) != 1 || !slices.Equal(asked[0].IDs, []string{"1", "2", "3", "4", "5"}) {
+		t.Errorf("Steam was asked %v", asked)
+	}
+
+	updated, _ := w.steam.Item("1")
+	if i := w.row(t, "1"); i.Title != "New" || i.Filename != "new.vpk" || i.FileURL != w.steam.FileURL("1") || i.FileSize != 70<<10 || i.Updated != updated.Updated || i.PreviewURL == "" || i.LastError != "" {
+		t.Errorf("item 1: %+v", i)
+	}
+	for id, want := range map[string]string{"2": "steam result 9", "4": "steam returned no entry for this item", "5": "steam offers no direct download for this item"} {
+		if i := w.row(t, id); i.LastError != want || i.FileURL != "" {
+			t.Errorf("item %s: last_error %q, file_url %q", id, i.LastError, i.FileURL)
+		}
+	}
+	if after := w.row(t, "3"); after != before {
+		t.Errorf("the row of another game's item went from %+v to %+v", before, after)
+	}
+	for _, id := range []string{"1", "2", "3", "4", "5"} {
+		if i := w.row(t, id); i.DownloadedAt.UnixMilli() != 7 {
+			t.Errorf("item %s: last_downloaded_at was touched: %v", id, i.DownloadedAt)
+		}
+	}
+	if got := w.queued(t); len(got) != 1 || got[w.overlay.ID] != w.anna.ID {
+		t.Errorf("builds by overlay and person: %v", got)
+	}
+}
+
+// What one person's refresh finds out concerns everybody who holds the item, but nobody else.
+func TestRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T) {
+	w, r := refreshes(t, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
+	later, renamed, gone, same, deleted := w.make(t, "later"), w.make(t, "renamed"), w.make(t, "gone"), w.make(t, "same"), w.make(t, "deleted")
+	w.steam.Tell(t, "item 4\n")
+	w.holds(t, w.overlay, "4")
+	w.holds(t, later, "1")
+	w.holds(t, renamed, "2")
+	w.holds(t, gone, "3")
+	w.holds(t, same, "4")
+	w.holds(t, deleted, "1", "2")
+	w.exec(t, `UPDATE overlays SET deleted_at = 1 WHERE id = ?`, deleted.ID)
+	w.steam.Tell(t, "update 1\nitem 2 filename=other.vpk\nremove 3\n")
+	if _, err := r.Overlay(t.Context(), w.anna, w.overlay); err != nil {
+		t.Fatal(err)
+	}
+	got := w.queued(t)
+	if want := map[int64]int64{w.overlay.ID: w.anna.ID, later.ID: 0, renamed.ID: 0}; len(got) != len(want) || got[w.overlay.ID] != w.anna.ID || got[later.ID] != 0 || got[renamed.ID] != 0 {
+		t.Errorf("builds by overlay and person: %v, want %v", got, want)
+	}
+	for o, want := range map[overlay.Overlay]string{w.overlay: "", later: "", renamed: "", gone: "", same: "ok"} {
+		if got := w.status(t, o); got != want {
+			t.Errorf("overlay %s: last_build_status %q, want %q", o.Name, got, want)
+		}
+	}
+}
+
+func TestRefreshOfAnOverlayIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault  string
+		ids    []string
+		status int
+		says   string
+		asks   int
+	}{
+		"without items": {"", nil, http.StatusBadRequest, "overlay has no items", 0},
+		"by Steam":      {"details status=403\n", []string{"1"}, http.StatusBadGateway, "steam api error: steam answered 403", 1},
+		"half the way":  {"details/150 status=403\n", numbers(150), http.StatusBadGateway, "steam api error: steam answered 403", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, r := refreshes(t, worldOf(150), c.ids...)
+			for _, id := range c.ids {
+				w.steam.Tell(t, "update "+id+" title=New")
+			}
+			w.steam.Tell(t, c.fault)
+			_, err := r.Overlay(t.Context(), w.anna, w.overlay)
+			p, ok := problem.As(err)
+			if !ok || p.Status != c.status || !strings.Contains(p.Sentence, c.says) {
+				t.Errorf("Overlay: %v", err)
+			}
+			if len(w.queued(t)) != 0 || w.status(t, w.overlay) == "" && len(c.ids) > 0 {
+				t.Error("a refused refresh left something behind")
+			}
+			for _, id := range c.ids {
+				if w.row(t, id).Title == "New" {
+					t.Errorf("item %s was written", id)
+				}
+			}
+			if got := w.steam.Count("api"); got < c.asks || c.asks == 0 && got > 0 {
+				t.Errorf("Steam was asked %d times", got)
+			}
+		})
+	}
+}
+
+func numbers(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = strconv.Itoa(i + 1)
+	}
+	return all
+}
+
+// worldOf is a world of the items 1 to n.
+func worldOf(n int) string {
+	var b strings.Builder
+	for _, id := range numbers(n) {
+		fmt.Fprintf(&b, "item %s size=1KiB\n", id)
+	}
+	return b.String()
+}
+
+// A refresh that ends in the middle has either saved a batch with the builds that it calls for, or nothing of it.
+func TestEachSavesWholeBatchesWithTheirBuilds(t *testing.T) {
+	const n = 350
+	for name, c := range map[string]struct {
+		fault string
+		stop  bool
+		says  string
+	}{
+		"to the end":               {"", false, ""},
+		"Steam fails for good":     {"details/1 status=503\n", false, "steam api error: steam answered 403"},
+		"it is cancelled":          {"details/1 delay=1m\n", true, "context canceled"},
+		"the database has no room": {"", false, "save what steam says of 100 items: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, r := refreshes(t, worldOf(n), numbers(n)...)
+			var overlays []overlay.Overlay
+			for first := 1; first <= n; first += 50 {
+				o := w.make(t, fmt.Sprint("from ", first))
+				w.holds(t, o, numbers(n)[first-1:first-1+50]...)
+				overlays = append(overlays, o)
+			}
+			w.exec(t, `DELETE FROM overlay_workshop_items WHERE overlay_id = ?`, w.overlay.ID)
+			for _, id := range numbers(n) {
+				w.steam.Tell(t, "update "+id)
+			}
+			w.steam.Tell(t, c.fault)
+			if name == "the database has no room" {
+				w.exec(t, `CREATE TRIGGER full BEFORE UPDATE ON workshop_items WHEN OLD.steam_id = '70' BEGIN SELECT RAISE(ABORT, 'no room'); END`)
+			}
+
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			batches, reported := 0, map[int64]bool{}
+			err := r.Each(ctx, numbers(n), func(found workshop.Refreshed) {
+				batches++
+				for _, b := range found.Builds {
+					reported[b.OverlayID] = true
+				}
+				switch {
+				case c.stop && batches == 2:
+					cancel()
+				case c.fault == "details/1 status=503\n" && batches == 1:
+					w.steam.Tell(t, "details/1 status=403") // which is not tried again
+				}
+			})
+			switch {
+			case c.says == "" && (err != nil || batches != 4):
+				t.Fatalf("Each: %v after %d batches", err, batches)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+				t.Fatalf("Each: %v, want %q", err, c.says)
+			case c.stop && !errors.Is(err, context.Canceled):
+				t.Errorf("Each: %v is no cancel", err)
+			case c.says != "" && c.says != "save what steam says of 100 items: " && batches == 0:
+				t.Error("no batch was saved before the end, so this shows nothing")
+			}
+			advanced := map[string]bool{}
+			rows, err := w.db.QueryContext(t.Context(), `SELECT steam_id FROM workshop_items WHERE time_updated > 1740856166`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var id string
+				if err := rows.Scan(&id); err != nil {
+					t.Fatal(err)
+				}
+				advanced[id] = true
+			}
+			queued := w.queued(t)
+			for i, o := range overlays {
+				var of int
+				for _, id := range numbers(n)[i*50 : i*50+50] {
+					if advanced[id] {
+						of++
+					}
+				}
+				user, has := queued[o.ID]
+				if of != 0 && of != 50 {
+					t.Errorf("overlay %s: %d of 50 rows of one batch are saved", o.Name, of)
+				}
+				if has != (of > 0) || has != reported[o.ID] || user != 0 || has != (w.status(t, o) == "") {
+					t.Errorf("overlay %s: %d items advanced, build queued %v for person %d, reported %v, status %q", o.Name, of, has, user, reported[o.ID], w.status(t, o))
+				}
+			}
+		})
+	}
+}
+
+func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
+	w := setUp(t, worldOf(10)+"details delay=20ms\n")
+	r := &workshop.Refresh{Steam: w.Steam, Items: w.Items, Jobs: w.Jobs, DB: w.db}
+	if err := r.Each(t.Context(), numbers(2000), func(workshop.Refreshed) {}); err != nil {
+		t.Fatal(err)
+	}
+	if asked, peak := w.steam.Count("details"), w.steam.Peak("details"); asked != 20 || peak != 4 {
+		t.Errorf("%d questions, at most %d at once; want 20, and 4", asked, peak)
+	}
+}
+
+// An item can change without a later time, as when it comes back to Steam: then no build is due (P29), but the overlay's last
+// build does not say any more that it is right.
+func TestOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T) {
+	for name, c := range map[string]struct{ before, after string }{
+		"gone":                    {"", "remove 1"},
+		"left out":                {"", "details omit=1"},
+		"back again":              {"item 1 result=9", "item 1"},
+		"moved to newer storage":  {"", "item 1 trap=true filename=myl4d2addons/item1.vpk size=1024"},
+		"an earlier time":         {"", "item 1 updated=1700000000"},
+		"another size, same time": {"", "item 1 size=5KiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, r := refreshes(t, "item 1\nitem 2\n", "1")
+			bystander := w.make(t, "bystander")
+			w.holds(t, bystander, "2")
+			refresh := func() (builds int) {
+				if err := r.Each(t.Context(), []string{"1", "2"}, func(found workshop.Refreshed) { builds += len(found.Builds) }); err != nil {
+					t.Fatal(err)
+				}
+				return builds
+			}
+			if c.before != "" {
+				w.steam.Tell(t, c.before)
+				refresh()
+				w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
+			}
+			w.steam.Tell(t, c.after)
+			builds := refresh()
+			if name != "moved to newer storage" && (builds != 0 || len(w.queued(t)) != 0) {
+				t.Errorf("%d builds", builds)
+			}
+			if w.status(t, w.overlay) != "" || w.status(t, bystander) != "ok" {
+				t.Errorf("last_build_status %q, of the bystander %q", w.status(t, w.overlay), w.status(t, bystander))
+			}
+			w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
+			if refresh(); w.status(t, w.overlay) != "ok" {
+				t.Error("the same news again is a change")
+			}
+		})
+	}
+}
+
+func TestOutdatedIsWhatAdvanced(t *testing.T) {
+	w, r := refreshes(t, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\n", "1", "2", "3", "4", "5")
+	for _, id := range []string{"1", "2", "3"} {
+		if err := w.Items.Downloaded(t.Context(), w.row(t, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.steam.Tell(t, "update 1\nupdate 3\nupdate 4\n")
+	var advanced []int64
+	if err := r.Each(t.Context(), []string{"1", "2", "3", "4", "5"}, func(found workshop.Refreshed) { advanced = append(advanced, found.Advanced...) }); err != nil {
+		t.Fatal(err)
+	}
+	w.steam.Tell(t, "remove 3")
+	if err := r.Each(t.Context(), []string{"3"}, func(workshop.Refreshed) {}); err != nil {
+		t.Fatal(err)
+	}
+	for want, also := range map[string][]int64{"1": nil, "1 4": advanced} {
+		outdated, err := w.Items.Outdated(t.Context(), also)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, i := range outdated {
+			got = append(got, i.SteamID)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("Outdated(%v) = %v, want %s", also, got, want)
+		}
+	}
+}
