@@ -32,6 +32,7 @@ func app(env *Env) *web.App {
 	return &web.App{
 		Accounts:     account.NewStore(env.DB, env.Now),
 		PublicURL:    env.Settings.PublicURL,
+		OriginSecret: env.Settings.OriginSecret,
 		PictureHosts: env.Settings.SteamHosts.Origins(),
 		Version:      Version,
 		Now:          env.Now,

@@ -97,7 +97,14 @@ var (
 	JobList        = page("job-list", "/jobs", SignedIn)
 	JobShow        = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel      = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
+	Account        = page("account", "/account", SignedIn)
+	PasswordChange = form("password-change", "/account/password", SignedIn)
+	SessionEnd     = form("session-end", "/account/sessions", SignedIn)
+	AdminHome      = page("admin-home", "/admin", Administrator)
 	AdminJobs      = page("admin-jobs", "/admin/jobs", Administrator)
+	AdminUsers     = page("admin-users", "/admin/users", Administrator)
+	UserCreate     = form("user-create", "/admin/users", Administrator)
+	UserChange     = form("user-change", "/admin/users/{id}", Administrator)
 )
 
 // All returns every route, in the order in which people should read them. The slice is the caller's.
@@ -108,9 +115,17 @@ func All() []Route {
 		OverlayList, OverlayCreate, OverlayShow, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemRemove,
 		JobList, JobShow, JobCancel,
-		AdminJobs,
+		Account, PasswordChange, SessionEnd,
+		AdminHome, AdminJobs, AdminUsers, UserCreate, UserChange,
 	}
 }
+
+// OriginSecretHeader is the header in which CloudFront proves to the functions that a request came by way of it
+// (setting ORIGIN_SECRET). ViewerAddressHeader is the one in which it names the visitor, as address:port; nobody else may.
+const (
+	OriginSecretHeader  = "X-Origin-Secret"
+	ViewerAddressHeader = "CloudFront-Viewer-Address"
+)
 
 // URL returns the path of r with its wildcards filled from args in their order, each escaped as one path segment. It
 // panics when the number of args is not the number of wildcards: that is a mistake in the calling code, which the first

@@ -27,6 +27,8 @@ const (
 	SteamAPIURL       = "STEAM_API_URL"
 	SteamCDNHosts     = "STEAM_CDN_HOSTS"
 	DownloadParallel  = "DOWNLOAD_PARALLEL"
+	JobQueueURL       = "JOB_QUEUE_URL"
+	OriginSecret      = "ORIGIN_SECRET"
 	// Examples are texts to paste, one a line, that the empty page of an overlay shows; for demonstrations.
 	Examples = "LEFT4ME_EXAMPLES"
 )
@@ -38,6 +40,7 @@ const (
 	defaultListen   = "127.0.0.1:8080"
 	defaultParallel = 8
 	maxParallel     = 64
+	minSecret       = 16
 )
 
 // Settings are the checked values. Those of secrets must not be logged.
@@ -55,7 +58,11 @@ type Settings struct {
 	SteamHosts steam.Hosts
 	// DownloadParallel is how many items one build fetches at once.
 	DownloadParallel int
-	Examples         []string
+	// JobQueueURL is the SQS queue that wakes the host agent; empty on a host alone.
+	JobQueueURL string
+	// OriginSecret is what CloudFront says to prove that a request came by way of it; empty where no CloudFront is in front.
+	OriginSecret string
+	Examples     []string
 
 	cdnHosts string
 }
@@ -115,6 +122,14 @@ func Load(getenv func(string) string) (Settings, error) {
 	if s.DownloadParallel, err = strconv.Atoi(parallel); err != nil || s.DownloadParallel < 1 || s.DownloadParallel > maxParallel {
 		wrong(DownloadParallel, "%q is not a number from 1 to %d", parallel, maxParallel)
 	}
+	s.JobQueueURL = or(JobQueueURL, "")
+	if u, err := url.Parse(s.JobQueueURL); s.JobQueueURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		wrong(JobQueueURL, "%q is not the URL of a queue", s.JobQueueURL)
+	}
+	s.OriginSecret = or(OriginSecret, "")
+	if n := len(s.OriginSecret); n > 0 && n < minSecret {
+		wrong(OriginSecret, "it has %d characters; at least %d cannot be guessed", n, minSecret)
+	}
 	for line := range strings.Lines(getenv(Examples)) {
 		if line = strings.TrimSpace(line); line != "" {
 			s.Examples = append(s.Examples, line)
@@ -123,7 +138,8 @@ func Load(getenv func(string) string) (Settings, error) {
 	return s, errors.Join(errs...)
 }
 
-// Environ returns the settings as the environment of a function: complete, and independent of where it runs.
+// Environ returns the settings as the environment of a function on a host: complete, and independent of its working
+// directory. The origin's secret is not among them: on a host the gateway is in front, and nobody else can reach functions.
 func (s Settings) Environ() []string {
 	env := []string{
 		Root + "=" + s.Root,
@@ -136,6 +152,7 @@ func (s Settings) Environ() []string {
 	for name, value := range map[string]string{
 		DatabaseAuthToken: s.DatabaseAuthToken,
 		SteamCDNHosts:     s.cdnHosts,
+		JobQueueURL:       s.JobQueueURL,
 		Examples:          strings.Join(s.Examples, "\n"),
 	} {
 		if value != "" {

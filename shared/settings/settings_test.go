@@ -43,6 +43,8 @@ func TestOneSentenceForEachThatIsWrong(t *testing.T) {
 		settings.SteamAPIURL:      "steam",
 		settings.SteamCDNHosts:    "https://cdn",
 		settings.DownloadParallel: "0",
+		settings.JobQueueURL:      "queue",
+		settings.OriginSecret:     "short",
 	}
 	_, err := load(wrong)
 	if err == nil {
@@ -90,6 +92,7 @@ func TestEnvironIsComplete(t *testing.T) {
 		settings.SteamAPIURL:       "http://127.0.0.1:1",
 		settings.SteamCDNHosts:     "127.0.0.1:1",
 		settings.DownloadParallel:  "3",
+		settings.JobQueueURL:       "https://sqs.example.org/1/queue",
 		settings.Examples:          "1\n2",
 	}
 	first, err := load(env)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"log/slog"
@@ -41,6 +42,8 @@ type App struct {
 	Accounts *account.Store
 	// PublicURL is the origin that browsers see.
 	PublicURL *url.URL
+	// OriginSecret is what every request must carry where CloudFront is in front; empty elsewhere.
+	OriginSecret string
 	// PictureHosts are Content-Security-Policy sources of preview pictures.
 	PictureHosts []string
 	Version      string
@@ -86,6 +89,11 @@ func (a *App) Serve(r route.Route, h Handler) http.Handler {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		a.secure(w.Header())
+		if !a.fromOrigin(req) {
+			// Somebody has found the function's own URL. Nothing here is for them.
+			http.Error(w, "Forbidden", http.StatusForbidden)
+			return
+		}
 		if _, pattern := mux.Handler(req); pattern == "" {
 			v := &Visit{Request: req, app: a}
 			v.fail(w, problem.NotFound("There is no such page."))
@@ -93,6 +101,24 @@ func (a *App) Serve(r route.Route, h Handler) http.Handler {
 		}
 		mux.ServeHTTP(w, req)
 	})
+}
+
+// fromOrigin reports whether a request came by way of CloudFront, if it has to, and then takes the visitor's address from it.
+func (a *App) fromOrigin(r *http.Request) bool {
+	if a.OriginSecret == "" {
+		return true
+	}
+	// Hashed, because the comparison's time tells lengths apart.
+	said, want := sha256.Sum256([]byte(r.Header.Get(route.OriginSecretHeader))), sha256.Sum256([]byte(a.OriginSecret))
+	if subtle.ConstantTimeCompare(said[:], want[:]) != 1 {
+		return false
+	}
+	// The port is after the last colon; an IPv6 address stands with or without brackets before it.
+	viewer := r.Header.Get(route.ViewerAddressHeader)
+	if i := strings.LastIndexByte(viewer, ':'); i > 0 {
+		r.RemoteAddr = net.JoinHostPort(strings.Trim(viewer[:i], "[]"), viewer[i+1:])
+	}
+	return true
 }
 
 // errAnswered ends an admission that has written its own answer.
@@ -240,8 +266,11 @@ func (v *Visit) StartSession(w http.ResponseWriter, token string) {
 // EndSession takes the session token from the visitor and returns it.
 func (v *Visit) EndSession(w http.ResponseWriter) string {
 	v.setCookie(w, sessionCookie, "", -1)
-	return v.cookie(sessionCookie)
+	return v.SessionToken()
 }
+
+// SessionToken returns the token of the visitor's session; empty for none.
+func (v *Visit) SessionToken() string { return v.cookie(sessionCookie) }
 
 func (v *Visit) cookie(name string) string {
 	c, err := v.Cookie(name)

@@ -237,3 +237,35 @@ func TestANoticeIsShownOnce(t *testing.T) {
 		t.Errorf("the page after it still says %q", got.Body)
 	}
 }
+
+func TestOnlyCloudFrontMayAskWhereThereIsASecret(t *testing.T) {
+	const secret = "a secret of the origin"
+	address := func(*fn.Env) web.Handler {
+		return func(w http.ResponseWriter, v *web.Visit) error {
+			_, err := w.Write([]byte(v.Client().Address))
+			return err
+		}
+	}
+	anyPage := route.Route{Name: "any", Method: "GET", Pattern: "/things/{id}", Who: route.Anyone}
+	behind := fntest.New(t, "ORIGIN_SECRET", secret).Visitor(nobody, anyPage, address)
+	alone := fntest.New(t).Visitor(nobody, anyPage, address)
+	for name, c := range map[string]struct {
+		visitor        *fntest.Visitor
+		secret, viewer string
+		status         int
+		address        string
+	}{
+		"without it":             {behind, "", "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
+		"with another":           {behind, secret + "x", "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
+		"with it":                {behind, secret, "198.51.100.7:443", http.StatusOK, "198.51.100.7"},
+		"over IPv6":              {behind, secret, "2001:db8::7:443", http.StatusOK, "2001:db8::7"},
+		"over bracketed IPv6":    {behind, secret, "[2001:db8::7]:443", http.StatusOK, "2001:db8::7"},
+		"nothing of the visitor": {behind, secret, "", http.StatusOK, "192.0.2.1"},
+		"on a host alone":        {alone, "", "198.51.100.7:443", http.StatusOK, "192.0.2.1"},
+	} {
+		got := c.visitor.GetWith(http.Header{route.OriginSecretHeader: {c.secret}, http.CanonicalHeaderKey(route.ViewerAddressHeader): {c.viewer}}, "/things/7")
+		if got.StatusCode != c.status || got.Body != c.address {
+			t.Errorf("%s: %d %q, want %d %q", name, got.StatusCode, got.Body, c.status, c.address)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -146,7 +147,15 @@ func (a Answer) Page(t testing.TB) *goquery.Document {
 // Get asks for a path of the route, with its query.
 func (v *Visitor) Get(path string) Answer {
 	v.site.t.Helper()
-	return v.ask(v.handler, httptest.NewRequestWithContext(v.site.t.Context(), "GET", path, nil))
+	return v.GetWith(nil, path)
+}
+
+// GetWith is Get with header in addition.
+func (v *Visitor) GetWith(header http.Header, path string) Answer {
+	v.site.t.Helper()
+	r := httptest.NewRequestWithContext(v.site.t.Context(), "GET", path, nil)
+	maps.Copy(r.Header, header)
+	return v.ask(v.handler, r)
 }
 
 // Post sends a form, name and value in turn, with a valid token.
@@ -164,9 +173,7 @@ func (v *Visitor) PostWith(header http.Header, path string, form ...string) Answ
 	}
 	r := httptest.NewRequestWithContext(v.site.t.Context(), "POST", path, strings.NewReader(values.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	for name, value := range header {
-		r.Header[name] = value
-	}
+	maps.Copy(r.Header, header)
 	return v.ask(v.handler, r)
 }
 
