@@ -124,9 +124,13 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) {
 	if err == nil {
 		return
 	}
-	stopping := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed)
+	stopping, busy := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed), isBusy(err)
+	if busy {
+		log.Warn("no process is free for the job", "error", err.Error())
+		defer pause(ctx, retryPause) // it would be claimed again at once
+	}
 	ctx = context.WithoutCancel(ctx)
-	if stopping || isBusy(err) {
+	if stopping || busy {
 		err = a.Jobs.HandBack(ctx, c) // its process is gone or never was, through no fault of the job
 	} else {
 		log.Error("job's process is lost", "error", err.Error())
