@@ -113,7 +113,7 @@ var (
 // The operations of product.md P33. Those without a function come with the game servers.
 var (
 	Install              = Operation{Name: "install", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Locks: alone}
-	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
+	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Function: "refresh-workshop-items", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
 	BuildOverlay         = Operation{Name: "build_overlay", Function: "build-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: waiting, Locks: onOverlay}
 	DeleteOverlay        = Operation{Name: "delete_overlay", Function: "delete-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: live, Locks: onOverlay}
 	ServerInit           = Operation{Name: "server_init", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}

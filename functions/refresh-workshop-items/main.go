@@ -1,0 +1,37 @@
+// Command refresh-workshop-items runs the job refresh_workshop_items: it asks Steam about every item, downloads what
+// advanced where the host's cache is at hand, and enqueues builds of the overlays that hold what changed.
+package main
+
+import (
+	"context"
+
+	"left4me/shared/builder"
+	"left4me/shared/fn"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/steam"
+	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
+)
+
+func main() { fn.Job(job.RefreshWorkshopItems, build) }
+
+func build(env *fn.Env) func(context.Context, *fn.Run) error {
+	r := runner{
+		refresh: &workshop.Refresh{
+			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL}),
+			Items: workshop.NewStore(env.DB, env.Now),
+			Jobs:  jobstore.New(env.DB),
+			DB:    env.DB,
+		},
+		fetcher: builder.Fetcher{
+			Cache: vpkcache.New(env.Settings.CacheDir(), steam.NewContent(env.Settings.SteamHosts),
+				vpkcache.Options{Transfers: env.Settings.DownloadParallel}),
+			Items:      workshop.NewStore(env.DB, env.Now),
+			Parallel:   env.Settings.DownloadParallel,
+			FirstPause: builder.FirstPause,
+		},
+		root: env.Settings.Root,
+	}
+	return func(ctx context.Context, run *fn.Run) error { return r.run(ctx, run) }
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"left4me/shared/builder"
+	"left4me/shared/jobstore"
+	"left4me/shared/workshop"
+)
+
+type runner struct {
+	refresh *workshop.Refresh
+	fetcher builder.Fetcher
+	// root is LEFT4ME_ROOT.
+	root string
+}
+
+// tally counts what a refresh did, for its last line.
+type tally struct {
+	items, changed, unavailable, foreign, missing, downloaded, failed int
+	overlays                                                          map[int64]bool
+}
+
+func (t tally) String() string {
+	return fmt.Sprintf("refresh: items=%d changed=%d unavailable=%d foreign=%d missing=%d downloaded=%d failed=%d overlays=%d",
+		t.items, t.changed, t.unavailable, t.foreign, t.missing, t.downloaded, t.failed, len(t.overlays))
+}
+
+// run refreshes everything. A download that fails is reported, but does not fail the job: the builds of the overlays that
+// hold the item try again, and say so when they fail.
+func (r runner) run(ctx context.Context, report builder.Report) error {
+	t := tally{overlays: map[int64]bool{}}
+	err := r.work(ctx, report, &t)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		report.Warnf("refresh failed: %v", err)
+	}
+	report.Infof("%s", t)
+	return err
+}
+
+func (r runner) work(ctx context.Context, report builder.Report, t *tally) error {
+	ids, err := r.refresh.Items.SteamIDs(ctx)
+	if err != nil {
+		return err
+	}
+	report.Infof("refresh starts: items=%d", len(ids))
+	p := jobstore.Progress{ItemsTotal: int64(len(ids)), Current: "what Steam says"}
+	report.Progress(p)
+	var advanced []int64
+	err = r.refresh.Each(ctx, ids, func(found workshop.Refreshed) {
+		tell(report, found)
+		t.add(found)
+		advanced = append(advanced, found.Advanced...)
+		// What has advanced is done when it is downloaded.
+		p.ItemsDone = int64(t.items - len(advanced))
+		report.Progress(p)
+		report.Infof("refreshed %d of %d items", t.items, len(ids))
+	})
+	if err != nil {
+		return err
+	}
+	if !writable(r.root) {
+		report.Infof("the cache is not on this machine: builds on the game host download what advanced")
+		p.ItemsDone = p.ItemsTotal
+		report.Progress(p)
+		return nil
+	}
+	outdated, err := r.refresh.Items.Outdated(ctx, advanced)
+	if err != nil {
+		return err
+	}
+	fetcher := r.fetcher
+	fetcher.Report = report
+	fetched, err := fetcher.Fetch(ctx, outdated, len(ids))
+	if err != nil {
+		return err
+	}
+	t.downloaded, t.failed = fetched.Downloaded, len(fetched.Failed)
+	return nil
+}
+
+// writable tells the game host, where the agent keeps the cache below LEFT4ME_ROOT, from a machine without one, such as
+// AWS Lambda.
+func writable(root string) bool { return unix.Access(root, unix.W_OK|unix.X_OK) == nil }
+
+func (t *tally) add(found workshop.Refreshed) {
+	t.items += found.Items
+	t.changed += len(found.Changed)
+	t.unavailable += len(found.Unavailable)
+	t.foreign += len(found.Foreign)
+	t.missing += len(found.Missing)
+	for _, b := range found.Builds {
+		t.overlays[b.OverlayID] = true
+	}
+}
+
+// tell logs what a batch brought, in words.
+func tell(report builder.Report, found workshop.Refreshed) {
+	for _, i := range found.Changed {
+		report.Infof("workshop item %s changed: %q, %d bytes, updated %s", i.ID, i.Title, i.FileSize, time.Unix(i.TimeUpdated, 0).UTC().Format(time.RFC3339))
+	}
+	for _, i := range found.Unavailable {
+		report.Warnf("workshop item %s is not available: %s", i.ID, i.LastError())
+	}
+	for _, i := range found.Missing {
+		report.Warnf("workshop item %s is missing: %s", i.ID, i.LastError())
+	}
+	for _, i := range found.Foreign {
+		report.Warnf("workshop item %s skipped: it is for another game now (app %d)", i.ID, i.ConsumerAppID)
+	}
+	for _, b := range found.Builds {
+		if b.New {
+			report.Infof("overlay %d: build job %d enqueued", b.OverlayID, b.ID)
+		} else {
+			report.Infof("overlay %d: build job %d already queued", b.OverlayID, b.ID)
+		}
+	}
+}

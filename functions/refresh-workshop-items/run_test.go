@@ -1,0 +1,373 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"left4me/shared/account"
+	"left4me/shared/builder"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/steam"
+	"left4me/shared/steam/steamtest"
+	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
+)
+
+// report keeps a run's lines, and may act on one.
+type report struct {
+	mu       sync.Mutex
+	out, err []string
+	progress []jobstore.Progress
+	on       func(line string)
+}
+
+func (r *report) Infof(format string, args ...any) { r.add(&r.out, fmt.Sprintf(format, args...)) }
+func (r *report) Warnf(format string, args ...any) { r.add(&r.err, fmt.Sprintf(format, args...)) }
+
+func (r *report) add(to *[]string, line string) {
+	r.mu.Lock()
+	*to = append(*to, line)
+	r.mu.Unlock()
+	if r.on != nil {
+		r.on(line)
+	}
+}
+
+func (r *report) Progress(p jobstore.Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = append(r.progress, p)
+}
+
+func (r *report) last() string { return r.out[len(r.out)-1] }
+
+type world struct {
+	runner
+	db    *db.DB
+	steam *steamtest.Server
+}
+
+// setUp makes a world in which overlay 1 holds the odd ones of ids and overlay 2 the even ones, and every file is in the
+// cache, as after a build.
+func setUp(t testing.TB, text string, ids ...string) *world {
+	t.Helper()
+	stand := steamtest.Start(t, text)
+	d := dbtest.New(t)
+	hosts, err := steam.ParseHosts(stand.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	items, jobs, client := workshop.NewStore(d, time.Now), jobstore.New(d), steam.NewClient(steam.Config{URL: stand.URL})
+	root := t.TempDir()
+	w := &world{db: d, steam: stand, runner: runner{
+		refresh: &workshop.Refresh{Steam: client, Items: items, Jobs: jobs, DB: d},
+		fetcher: builder.Fetcher{
+			Cache:      vpkcache.New(filepath.Join(root, "workshop_cache"), steam.NewContent(hosts), vpkcache.Options{}),
+			Items:      items,
+			Parallel:   8,
+			FirstPause: time.Millisecond,
+		},
+		root: root,
+	}}
+	anna, err := account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlays := overlay.NewStore(d, time.Now)
+	for _, name := range []string{"odd", "even"} {
+		if _, err := overlays.Create(t.Context(), d, anna, name, overlay.Workshop); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said, err := client.Details(t.Context(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := items.Save(t.Context(), d, said); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(t, `INSERT INTO overlay_workshop_items SELECT 2 - CAST(steam_id AS INTEGER) % 2, id, 1 FROM workshop_items`)
+	var all []workshop.Item
+	for _, o := range []int64{1, 2} {
+		held, err := items.OfOverlay(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range held {
+			if i.FileURL != "" {
+				all = append(all, i)
+			}
+		}
+	}
+	if len(all) <= 10 { // larger worlds are about metadata
+		fetcher := w.fetcher
+		fetcher.Report = &report{}
+		if done, err := fetcher.Fetch(t.Context(), all, len(all)); err != nil || done.Err() != nil {
+			t.Fatal(err, done.Err())
+		}
+	}
+	w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
+	stand.Forget()
+	return w
+}
+
+func (w *world) exec(t testing.TB, query string) {
+	t.Helper()
+	if _, err := w.db.ExecContext(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// texts returns the single text column that a query gives, in one line.
+func (w *world) texts(t *testing.T, query string) string {
+	t.Helper()
+	rows, err := w.db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if rows.Err() != nil {
+		t.Fatal(rows.Err())
+	}
+	return strings.Join(all, " ")
+}
+
+const queued = `SELECT overlay_id FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND user_id IS NULL ORDER BY overlay_id`
+
+// wantCached checks that the cache holds what Steam has of an item, or has another content when whole is false.
+func (w *world) wantCached(t *testing.T, id string, whole bool) {
+	t.Helper()
+	content, err := os.ReadFile(w.fetcher.Cache.Path(id))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	file := w.steam.File(id)
+	right := make([]byte, file.Size)
+	if _, err := file.ReadAt(right, 0); err != nil || slices.Equal(content, right) != whole {
+		t.Errorf("the cached file of %s is what Steam has: %v, want %v (%v)", id, !whole, whole, err)
+	}
+}
+
+func TestARefreshDownloadsWhatAdvancedAndRebuildsWhoHoldsIt(t *testing.T) {
+	w := setUp(t, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6 trap=true\n", "1", "2", "3", "4", "5", "6")
+	w.steam.Tell(t, "update 1 size=70KiB title=\"New one\" updated=1800000000\nremove 3\nitem 4 app=730\ndetails omit=5\n")
+	r := &report{}
+	if err := w.run(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.last(), "refresh: items=6 changed=1 unavailable=2 foreign=1 missing=1 downloaded=1 failed=0 overlays=1"; got != want {
+		t.Errorf("last line %q, want %q", got, want)
+	}
+	for _, line := range []string{`workshop item 1 changed: "New one", 71680 bytes, updated 2027-01-15T08:00:00Z`, "overlay 1: build job 1 enqueued", "refreshed 6 of 6 items"} {
+		if !slices.Contains(r.out, line) {
+			t.Errorf("no line %q in %q", line, r.out)
+		}
+	}
+	if want := []string{
+		"workshop item 3 is not available: steam result 9",
+		"workshop item 6 is not available: steam offers no direct download for this item",
+		"workshop item 5 is missing: steam returned no entry for this item",
+		"workshop item 4 skipped: it is for another game now (app 730)",
+	}; !slices.Equal(r.err, want) {
+		t.Errorf("stderr %q, want %q", r.err, want)
+	}
+	if got := w.texts(t, queued); got != "1" {
+		t.Errorf("builds of %q, want that of overlay 1", got)
+	}
+	w.wantCached(t, "1", true)
+	w.wantCached(t, "2", true)
+	if n := w.steam.Count("content"); n != 1 {
+		t.Errorf("%d downloads", n)
+	}
+	if p := r.progress[len(r.progress)-1]; p.ItemsDone != 6 || p.ItemsTotal != 6 || p.BytesDone != 70<<10 || p.BytesTotal != 70<<10 {
+		t.Errorf("progress at the end: %+v", p)
+	}
+	for n, p := range r.progress[1:] {
+		if p.ItemsDone < r.progress[n].ItemsDone {
+			t.Errorf("the progress goes back: %+v, then %+v", r.progress[n], p)
+		}
+	}
+
+	w.exec(t, `DELETE FROM jobs`)
+	again := &report{}
+	if err := w.run(t.Context(), again); err != nil || w.texts(t, queued) != "" {
+		t.Errorf("a second refresh: %v, builds of %q", err, w.texts(t, queued))
+	}
+	if got, want := again.last(), "refresh: items=6 changed=0 unavailable=2 foreign=1 missing=1 downloaded=0 failed=0 overlays=0"; got != want {
+		t.Errorf("a second refresh: last line %q, want %q", got, want)
+	}
+}
+
+// One bad file is reported, costs its siblings nothing, and is tried again the next day.
+func TestADownloadThatFailsStopsNothing(t *testing.T) {
+	w := setUp(t, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
+	w.steam.Tell(t, "update 1\nupdate 2\nupdate 3\ncontent/2 status=404\n")
+	r := &report{}
+	if err := w.run(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.last(), "refresh: items=3 changed=3 unavailable=0 foreign=0 missing=0 downloaded=2 failed=1 overlays=2"; got != want {
+		t.Errorf("last line %q, want %q", got, want)
+	}
+	if len(r.err) != 3 || !strings.HasPrefix(r.err[0], "workshop 2 attempt 1/3 failed: ") || !strings.HasPrefix(r.err[2], "workshop 2 download failed after attempt 3/3: ") {
+		t.Errorf("stderr %q", r.err)
+	}
+	if got := w.texts(t, `SELECT last_error FROM workshop_items WHERE last_error <> ''`); !strings.HasPrefix(got, "download failed: ") || !strings.Contains(got, "404") {
+		t.Errorf("last_error %q", got)
+	}
+	w.wantCached(t, "1", true)
+	w.wantCached(t, "2", false)
+	w.wantCached(t, "3", true)
+
+	w.steam.Reset()
+	r = &report{}
+	if err := w.run(t.Context(), r); err != nil || !strings.Contains(r.last(), "changed=0 unavailable=0 foreign=0 missing=0 downloaded=1 failed=0") {
+		t.Errorf("the next refresh: %q, %v", r.out, err)
+	}
+	w.wantCached(t, "2", true)
+}
+
+// On a machine without the cache a refresh is about metadata, and builds on the host do the rest.
+func TestWithoutTheCacheNothingIsDownloaded(t *testing.T) {
+	for name, root := range map[string]func(t *testing.T, w *world) string{
+		"no such directory": func(_ *testing.T, w *world) string { return filepath.Join(w.root, "nowhere") },
+		"not writable": func(t *testing.T, _ *world) string {
+			dir := t.TempDir()
+			if err := os.Chmod(dir, 0o555); err != nil {
+				t.Fatal(err)
+			}
+			if writable(dir) {
+				t.Skip("root may write everywhere")
+			}
+			return dir
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := setUp(t, "item 1\nitem 2\n", "1", "2")
+			w.steam.Tell(t, "update 1\n")
+			w.root = root(t, w)
+			r := &report{}
+			if err := w.run(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := r.last(), "refresh: items=2 changed=1 unavailable=0 foreign=0 missing=0 downloaded=0 failed=0 overlays=1"; got != want {
+				t.Errorf("last line %q, want %q", got, want)
+			}
+			if !slices.Contains(r.out, "the cache is not on this machine: builds on the game host download what advanced") || w.steam.Count("content") != 0 {
+				t.Errorf("%d downloads; it says %q", w.steam.Count("content"), r.out)
+			}
+			if w.texts(t, queued) != "1" {
+				t.Errorf("builds of %q", w.texts(t, queued))
+			}
+			if p := r.progress[len(r.progress)-1]; p.ItemsDone != 2 {
+				t.Errorf("progress at the end: %+v", p)
+			}
+		})
+	}
+}
+
+func TestWhenSteamFailsForGoodWhatWasSavedStaysAndIsBuilt(t *testing.T) {
+	w := setUp(t, worldOf(250), numbers(250)...)
+	for _, id := range numbers(250) {
+		w.steam.Tell(t, "update "+id)
+	}
+	w.steam.Tell(t, "details/250 status=503\n")
+	r := &report{on: func(line string) {
+		if line == "refreshed 200 of 250 items" {
+			w.steam.Tell(t, "details/250 status=403") // which is not tried again
+		}
+	}}
+	err := w.run(t.Context(), r)
+	if err == nil || err.Error() != "steam api error: steam answered 403" {
+		t.Errorf("run: %v", err)
+	}
+	if got, want := r.last(), "refresh: items=200 changed=200 unavailable=0 foreign=0 missing=0 downloaded=0 failed=0 overlays=2"; got != want {
+		t.Errorf("last line %q, want %q", got, want)
+	}
+	if !slices.Contains(r.err, "refresh failed: steam api error: steam answered 403") || w.texts(t, queued) != "1 2" {
+		t.Errorf("stderr %q, builds of %q", r.err, w.texts(t, queued))
+	}
+	if n := w.texts(t, `SELECT COUNT(*) FROM workshop_items WHERE time_updated > 1740856166`); n != "200" {
+		t.Errorf("%s rows are saved, want 200", n)
+	}
+}
+
+func TestACancelStopsAtEveryStepAndLeavesCompleteRows(t *testing.T) {
+	for _, at := range []string{"refresh starts", "workshop item 3 changed", "refreshed 4 of 4", "1 download starts", "attempt 1/3"} {
+		t.Run(at, func(t *testing.T) {
+			w := setUp(t, "item 1\nitem 2\nitem 3\nitem 4\n", "1", "2", "3", "4")
+			w.fetcher.FirstPause = time.Hour // a pause must not hold up a cancel
+			w.steam.Tell(t, "update 1 size=2MiB\nupdate 3 size=200KiB\ncontent/1 rate=100KiB\ncontent/3 cut=50000 times=1\n")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r := &report{on: func(line string) {
+				if strings.Contains(line, at) {
+					cancel()
+				}
+			}}
+			if err := w.run(ctx, r); !errors.Is(err, context.Canceled) {
+				t.Fatalf("run: %v, %q", err, r.out)
+			}
+			if strings.HasPrefix(r.last(), "refresh: ") {
+				t.Error("a cancelled refresh has a summary")
+			}
+			if left, _ := filepath.Glob(filepath.Join(w.fetcher.Cache.Dir(), "*.partial")); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			saved, builds := "2", "1"
+			if at == "refresh starts" {
+				saved, builds = "0", ""
+			}
+			if n := w.texts(t, `SELECT COUNT(*) FROM workshop_items WHERE time_updated > 1740856166`); n != saved || w.texts(t, queued) != builds {
+				t.Errorf("%s rows are saved, builds of %q; want %s, %q", n, w.texts(t, queued), saved, builds)
+			}
+
+			// The next one completes it.
+			w.steam.Reset()
+			r = &report{}
+			if err := w.run(t.Context(), r); err != nil || !strings.Contains(r.last(), "downloaded=2 ") {
+				t.Errorf("the next refresh: %q, %v", r.out, err)
+			}
+			w.wantCached(t, "1", true)
+			w.wantCached(t, "3", true)
+		})
+	}
+}
+
+func numbers(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = strconv.Itoa(i + 1)
+	}
+	return all
+}
+
+// worldOf is a world of the items 1 to n.
+func worldOf(n int) string {
+	var b strings.Builder
+	for _, id := range numbers(n) {
+		fmt.Fprintf(&b, "item %s size=1KiB\n", id)
+	}
+	return b.String()
+}
