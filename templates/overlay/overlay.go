@@ -57,9 +57,9 @@ const (
 
 // inputModes are the values of input_mode (product.md P12) in the words of the form.
 var inputModes = []struct{ value, words string }{
-	{"auto", "items and collections, recognised by themselves"},
-	{"items", "items"},
-	{"collection", "collections"},
+	{"auto", "items or collections"},
+	{"items", "only items"},
+	{"collection", "only collections"},
 }
 
 // Build is how an overlay's last build went.
