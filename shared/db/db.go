@@ -17,7 +17,6 @@ import (
 
 	"github.com/sethvargo/go-retry"
 	"github.com/tursodatabase/libsql-client-go/libsql"
-	_ "modernc.org/sqlite" // the driver behind file: URLs
 )
 
 const (
@@ -56,6 +55,9 @@ func CheckURL(databaseURL string) error {
 		}
 		if !filepath.IsAbs(path) {
 			return fmt.Errorf("the path in %q is not absolute", databaseURL)
+		}
+		if !embeddedDriver {
+			return fmt.Errorf("%q is a file, and this program was built for AWS Lambda, without the embedded database; it needs a libSQL server (libsql://…)", databaseURL)
 		}
 		return nil
 	case "libsql", "https", "http":
