@@ -29,6 +29,15 @@ type Enqueued struct {
 	New bool
 }
 
+// Sentence says what a request for o led to, in the words of product.md P30: `enqueued refresh_workshop_items job 8`, or
+// `refresh_workshop_items job 7 already queued`, whichever state that older job is in.
+func (e Enqueued) Sentence(o job.Operation) string {
+	if e.New {
+		return fmt.Sprintf("enqueued %s job %d", o.Name, e.ID)
+	}
+	return fmt.Sprintf("%s job %d already queued", o.Name, e.ID)
+}
+
 // enqueueTries bounds how often Enqueue looks again when another process was quicker between its looking and its inserting.
 const enqueueTries = 10
 

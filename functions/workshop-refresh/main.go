@@ -1,0 +1,15 @@
+// Command workshop-refresh enqueues a refresh of all workshop items for an administrator.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.WorkshopRefresh, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{db: env.DB, jobs: jobstore.New(env.DB), ring: env.Ring}.serve
+}
