@@ -2,15 +2,19 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/present"
+	"left4me/shared/problem"
 	"left4me/shared/web"
-	view "left4me/templates/job"
+	view "left4me/templates/admin"
+	jobview "left4me/templates/job"
 )
 
-// pageSize is how many jobs one page lists.
+// pageSize is how many jobs one list holds.
 const pageSize = 50
 
 type handler struct {
@@ -18,18 +22,43 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	before, _ := strconv.ParseInt(v.URL.Query().Get(view.BeforeParam), 10, 64)
-	jobs, err := h.jobs.List(v.Context(), jobstore.Everyone, before, pageSize+1)
+	query := v.URL.Query()
+	before, _ := strconv.ParseInt(query.Get(jobview.BeforeParam), 10, 64)
+	state := query.Get(view.StateParam)
+	if state != "" && !slices.Contains(view.States, state) {
+		return problem.Invalid("No job ends in the state “%s”.", state)
+	}
+	list := view.JobsView{Frame: v.Frame(w), State: state, Later: before > 0}
+	if !list.Later {
+		live, err := h.jobs.ListLive(v.Context(), pageSize)
+		if err != nil {
+			return err
+		}
+		list.Live = summaries(live)
+		counts, err := h.jobs.Live(v.Context())
+		if err != nil {
+			return err
+		}
+		for _, c := range counts {
+			list.LiveTotal += int(c.Jobs)
+		}
+	}
+	ended, err := h.jobs.ListEnded(v.Context(), job.State(state), before, pageSize+1)
 	if err != nil {
 		return err
 	}
-	list := view.ListView{Frame: v.Frame(w), Later: before > 0}
-	if len(jobs) > pageSize {
-		jobs = jobs[:pageSize]
-		list.Older = jobs[pageSize-1].ID
+	if len(ended) > pageSize {
+		ended = ended[:pageSize]
+		list.Older = ended[pageSize-1].ID
 	}
+	list.Ended = summaries(ended)
+	return v.Render(w, http.StatusOK, view.Jobs(list))
+}
+
+func summaries(jobs []jobstore.Job) []jobview.Summary {
+	var all []jobview.Summary
 	for _, j := range jobs {
-		list.Jobs = append(list.Jobs, present.Summary(j))
+		all = append(all, present.Summary(j))
 	}
-	return v.Render(w, http.StatusOK, view.List(list))
+	return all
 }

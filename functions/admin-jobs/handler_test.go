@@ -2,7 +2,11 @@ package main
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/PuerkitoBio/goquery"
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
@@ -24,6 +28,74 @@ func TestOnlyAdministratorsSeeAllJobs(t *testing.T) {
 		if rows := got.Page(t).Find("table.jobs tbody tr").Length(); (rows == 1) != (want == http.StatusOK) {
 			t.Errorf("%q sees %d jobs", user.Name, rows)
 		}
+	}
+}
+
+// fill adds ended jobs, every second of them failed, and then queued ones.
+func fill(t *testing.T, s *fntest.Site, ended, queued int) {
+	t.Helper()
+	jobs := jobstore.New(s.Env.DB)
+	for i := range ended + queued {
+		e, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, int64(i+1), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i >= ended {
+			continue
+		}
+		state := []string{"succeeded", "failed"}[i%2]
+		if _, err := s.Env.DB.ExecContext(t.Context(), `UPDATE jobs SET state = ?, attempt = 1, started_at = 1, finished_at = 2 WHERE id = ?`, state, e.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// states are those of the rows, in their order.
+func states(page *goquery.Document) (all []string) {
+	page.Find("table.jobs tbody .state").Each(func(_ int, s *goquery.Selection) { all = append(all, s.Text()) })
+	return all
+}
+
+func TestWhatHasNotEndedComesFirst(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("root", true), route.AdminJobs, build)
+	fill(t, s, 3, 2)
+	for path, want := range map[string]string{
+		"/admin/jobs":                 "queued queued succeeded failed succeeded",
+		"/admin/jobs?state=failed":    "queued queued failed",
+		"/admin/jobs?state=cancelled": "queued queued",
+		"/admin/jobs?before=3":        "failed succeeded",
+	} {
+		if got := strings.Join(states(v.Get(path).Page(t)), " "); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+	for _, state := range []string{"queued", "nonsense"} {
+		if got := v.Get("/admin/jobs?state=" + state); got.StatusCode != http.StatusBadRequest {
+			t.Errorf("state %s: %d", state, got.StatusCode)
+		}
+	}
+}
+
+func TestOlderJobsAreOnFurtherPages(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("root", true), route.AdminJobs, build)
+	fill(t, s, 2*pageSize+10, pageSize+3)
+	var seen []string
+	path := "/admin/jobs?state=failed"
+	for pages := 0; path != ""; pages++ {
+		page := v.Get(path).Page(t)
+		if pages == 0 && !strings.Contains(page.Find("main").Text(), "3 further jobs after these") {
+			t.Error("the page does not say that more jobs wait")
+		}
+		seen = append(seen, states(page)...)
+		path = page.Find(`a[href*="before="]`).AttrOr("href", "")
+		if pages > 2 {
+			t.Fatal("the pages do not end")
+		}
+	}
+	if want := append(slices.Repeat([]string{"queued"}, pageSize), slices.Repeat([]string{"failed"}, pageSize+5)...); !slices.Equal(seen, want) {
+		t.Errorf("all pages together: %v", seen)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Command admin-jobs shows the jobs of all people, newest first.
+// Command admin-jobs shows the jobs of all people: those that have not ended first.
 package main
 
 import (

@@ -14,6 +14,7 @@ import (
 
 	"left4me/shared/route"
 	"left4me/templates/account"
+	"left4me/templates/admin"
 	"left4me/templates/assets"
 	"left4me/templates/browsertest"
 	"left4me/templates/job"
@@ -159,6 +160,37 @@ func samples(picture string) map[string]templ.Component {
 	jobs.Jobs = append(jobs.Jobs, job.Summary{ID: 3, Operation: "refresh_workshop_items", State: "succeeded", Created: now.Add(-14 * time.Hour), Started: now.Add(-14 * time.Hour), Finished: now.Add(-14*time.Hour + 75*time.Second)})
 	jobs.Jobs = append(jobs.Jobs, job.Summary{ID: 2, Operation: "build_overlay", OverlayID: 1, State: "succeeded", AskedBy: hostile, Created: now.Add(-20 * time.Hour)})
 
+	sessions := account.ShowView{Frame: frame(false), MinPassword: 8, MaxPassword: 1024, Sessions: []account.Session{
+		{ID: 3, Current: true, Signed: now.Add(-time.Hour), Expires: now.Add(29 * 24 * time.Hour), Address: "2001:db8:85a3::8a2e:370:7334", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
+		{ID: 2, Signed: now.Add(-50 * time.Hour), Expires: now.Add(27 * 24 * time.Hour), Address: "192.0.2.7", UserAgent: hostile},
+		{ID: 1, Signed: now.Add(-90 * time.Hour), Expires: now.Add(26 * 24 * time.Hour)},
+	}}
+	wrongPassword := sessions
+	wrongPassword.Error, wrongPassword.Sessions = "That is not your current password. Nothing was changed.", sessions.Sessions[:1]
+
+	quiet := admin.HomeView{Frame: frame(true), People: 1, Administrators: 1}
+	busyHome := admin.HomeView{
+		Frame: frame(true), People: 12, Administrators: 2, Disabled: 1, Ready: 1204, Waiting: 31, Failing: 4,
+		Overlays: []admin.Type{{Name: overlay.External, Overlays: 2}, {Name: overlay.Workshop, Overlays: 40}},
+		Refresh:  admin.Refresh{Job: summary(6, "failed"), LastLine: "3 of 1204 items could not be downloaded " + hostile},
+		Queue:    []admin.Queue{{Operation: "build_overlay", State: "queued", Jobs: 240, Oldest: now.Add(-20 * time.Minute)}, {Operation: "refresh_workshop_items", State: "running", Jobs: 1, Oldest: now}},
+		Hosts: []admin.Host{
+			{Name: "game-host.example", Command: "up", Version: "1.2.3", Seen: now, DiskTotal: 931 << 30, DiskFree: 412 << 30, Measured: now.Add(-time.Minute), CacheFiles: 1204, CacheBytes: 212 << 30, Overlays: 42, OverlayBytes: 7 << 20},
+			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", Seen: now.Add(-30 * time.Hour), Silent: true, DiskTotal: 100 << 30, DiskFree: 1 << 30},
+		},
+	}
+	allJobs := admin.JobsView{Frame: frame(true), Live: jobs.Jobs[:3], LiveTotal: 240, Ended: jobs.Jobs[3:], Older: 2}
+	failedJobs := admin.JobsView{Frame: frame(true), State: "failed", Later: true}
+
+	people := admin.PeopleView{Frame: frame(true), Fresh: admin.Fresh{Name: "ellis", Password: "ABCDEFGHIJKLMNOP"}, People: []admin.Person{
+		{ID: 1, Name: "nick", Administrator: true, Last: true, You: true, Created: now.Add(-900 * time.Hour), SignedIn: now},
+		{ID: 2, Name: strings.Repeat("W", 64), Created: now.Add(-90 * time.Hour)},
+		{ID: 3, Name: "coach", Administrator: true, Disabled: true, Created: now.Add(-90 * time.Hour), SignedIn: now.Add(-80 * time.Hour)},
+	}}
+	refusedPeople := people
+	refusedPeople.Fresh, refusedPeople.Trouble = admin.Fresh{}, "nick is the last administrator. Please make somebody else an administrator first."
+	refusedPeople.Create = admin.CreateForm{Name: "nick", Administrator: true, Error: "There is already a user named nick."}
+
 	noticed := frame(false)
 	noticed.Notice = "You are signed in."
 
@@ -181,6 +213,14 @@ func samples(picture string) map[string]templ.Component {
 		"job-running":      job.Show(show(7, "running")),
 		"job-failed":       job.Show(show(7, "failed")),
 		"job-succeeded":    job.Show(show(7, "succeeded")),
+		"account":          account.Show(sessions),
+		"account-refused":  account.Show(wrongPassword),
+		"admin":            admin.Home(busyHome),
+		"admin-quiet":      admin.Home(quiet),
+		"admin-jobs":       admin.Jobs(allJobs),
+		"admin-jobs-none":  admin.Jobs(failedJobs),
+		"admin-people":     admin.People(people),
+		"admin-people-409": admin.People(refusedPeople),
 		"error-404":        page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
 		"error-500":        page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
 	}

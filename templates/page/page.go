@@ -43,8 +43,10 @@ type Section string
 
 // The navigation's entries.
 const (
-	Overlays Section = "overlays"
-	Jobs     Section = "jobs"
+	Overlays       Section = "overlays"
+	Jobs           Section = "jobs"
+	Administration Section = "administration"
+	Account        Section = "account"
 )
 
 // Frame is what every page needs. The views of all nouns embed it.
@@ -103,10 +105,14 @@ type entry struct {
 
 // entries are what the person may go to.
 func (f Frame) entries() []entry {
-	return []entry{
+	all := []entry{
 		{Overlays, "Overlays", route.OverlayList.URL()},
 		{Jobs, "Jobs", route.JobList.URL()},
 	}
+	if f.Person.Administrator {
+		all = append(all, entry{Administration, "Admin", route.AdminHome.URL()})
+	}
+	return all
 }
 
 func (f Frame) fullTitle() string {

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"left4me/shared/account"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/route"
+)
+
+func TestOneSeesOnesOwn(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	if got := s.Visitor(account.User{}, route.Account, build).Get("/account"); got.StatusCode != http.StatusSeeOther {
+		t.Errorf("nobody: %d", got.StatusCode)
+	}
+	s.Visitor(s.Person("bert", false), route.Account, build)
+	s.Visitor(anna, route.Account, build)
+	got := s.Visitor(anna, route.Account, build).Get("/account")
+	page := got.Page(t)
+	rows := page.Find("table.sessions tbody tr")
+	if got.StatusCode != http.StatusOK || rows.Length() != 2 {
+		t.Fatalf("%d with %d sessions, want anna's 2", got.StatusCode, rows.Length())
+	}
+	if said := page.Find(".facts").Text(); !strings.Contains(said, "anna") || !strings.Contains(said, "user") {
+		t.Errorf("the page says %q", said)
+	}
+	// The newest is the one that asks, and is ended by signing out.
+	if rows.First().Find("button").Length() != 0 || rows.Last().Find("button").Length() != 1 || !strings.Contains(rows.First().Text(), "this one") {
+		t.Errorf("the rows say %q", rows.Text())
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("anna", false), route.Account, build)
+	s.Break()
+	if got := v.Get("/account"); got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", got.StatusCode)
+	}
+}

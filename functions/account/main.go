@@ -1,0 +1,16 @@
+// Command account shows a person their own account and sessions.
+package main
+
+import (
+	"left4me/shared/account"
+	"left4me/shared/fn"
+	"left4me/shared/present"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.Account, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{page: present.AccountPage{Accounts: account.NewStore(env.DB, env.Now)}}.serve
+}

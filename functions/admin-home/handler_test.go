@@ -1,0 +1,94 @@
+package main
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/shared/account"
+	"left4me/shared/db"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/hostinfo"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+)
+
+func TestOnlyAdministratorsSeeHowLeft4meIsDoing(t *testing.T) {
+	s := fntest.New(t)
+	anna, root := s.Person("anna", false), s.Person("root", true)
+	for user, want := range map[account.User]int{{}: http.StatusSeeOther, anna: http.StatusForbidden, root: http.StatusOK} {
+		if got := s.Visitor(user, route.AdminHome, build).Get("/admin"); got.StatusCode != want {
+			t.Errorf("%q: %d, want %d", user.Name, got.StatusCode, want)
+		}
+	}
+}
+
+func TestThePageSaysWhatIsThere(t *testing.T) {
+	s := fntest.New(t)
+	anna, root := s.Person("anna", false), s.Person("root", true)
+	v := s.Visitor(root, route.AdminHome, build)
+	says := func(selector, pattern string) {
+		t.Helper()
+		part := v.Get("/admin").Page(t).Find(selector)
+		part.Find("*").BeforeHtml(" ") // each part is a word of its own to a reader
+		said := strings.Join(strings.Fields(part.Text()), " ")
+		if !regexp.MustCompile(pattern).MatchString(said) {
+			t.Errorf("%s says %q, want %s", selector, said, pattern)
+		}
+	}
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := s.Env.DB.ExecContext(t.Context(), query, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("main", `There has not been one yet.*No job is at work or waits.*No host agent has been heard of`)
+
+	s.Overlay(anna, "maps", overlay.Workshop)
+	s.Overlay(anna, "more", overlay.Workshop)
+	s.Overlay(root, "configs", overlay.External)
+	exec(`INSERT INTO workshop_items (steam_id, file_url, created_at) VALUES ('101', 'https://cdn.example/f', 0)`)
+	exec(`INSERT INTO workshop_items (steam_id, last_error, created_at) VALUES ('102', 'steam result 9', 0)`)
+	says(".facts", `People 2 1 administrator among them Overlays 3 1 external, 2 workshop Workshop items 2 0 ready, 1 waiting, 1 failing`)
+
+	jobs := jobstore.New(s.Env.DB)
+	jobs.Now = func() time.Time { return s.Env.Now().Add(-2 * time.Hour) }
+	for overlay := range int64(2) {
+		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, overlay+1, anna.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("table.queue tbody", `Build overlay queued 2 2 hours ago`)
+
+	now := db.Millis(s.Env.Now())
+	exec(`INSERT INTO jobs (id, operation, state, attempt, locks, created_at, started_at, finished_at)
+		VALUES (70, 'refresh_workshop_items', 'succeeded', 1, '[{"resource":"game","write":true}]', ?, ?, ?)`, now, now, now)
+	exec(`INSERT INTO job_logs VALUES (70, 1, 'stdout', 0, 'first'), (70, 2, 'stdout', 0, 'checked=9 changed=2')`)
+	says("section.verdict", `^Refresh of all workshop items succeeded job 70 , ended just now checked=9 changed=2$`)
+
+	hosts := hostinfo.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-time.Hour) })
+	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Command: "agent", Version: "1.2", DiskTotal: 100 << 30, DiskFree: 1 << 30,
+		MeasuredAt: s.Env.Now().Add(-3 * time.Hour), Usage: hostinfo.Usage{CacheFiles: 3, CacheBytes: 5 << 30, Overlays: 1, OverlayBytes: 7 << 20}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := hostinfo.NewStore(s.Env.DB, s.Env.Now).Report(t.Context(), hostinfo.Host{Name: "cellar", Command: "up", Version: "1.2"}); err != nil {
+		t.Fatal(err)
+	}
+	says("table.hosts tbody", `^cellar localrun up, 1.2 here just now unknown unknown unknown never `+
+		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, without links 1.0 GiB of 100 GiB 3 hours ago$`)
+	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page(t).Find(".bad").Length() != 2 {
+		t.Error("an agent that is silent and a disk that is nearly full do not stand out")
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("root", true), route.AdminHome, build)
+	s.Break()
+	if got := v.Get("/admin"); got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", got.StatusCode)
+	}
+}

@@ -1,0 +1,26 @@
+// Command admin-home shows how left4me is doing: people, overlays, items, jobs, the last refresh, the game hosts.
+package main
+
+import (
+	"left4me/shared/account"
+	"left4me/shared/fn"
+	"left4me/shared/hostinfo"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+	"left4me/shared/web"
+	"left4me/shared/workshop"
+)
+
+func main() { fn.HTTP(route.AdminHome, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{
+		accounts: account.NewStore(env.DB, env.Now),
+		overlays: overlay.NewStore(env.DB, env.Now),
+		items:    workshop.NewStore(env.DB, env.Now),
+		jobs:     jobstore.New(env.DB),
+		hosts:    hostinfo.NewStore(env.DB, env.Now),
+		now:      env.Now,
+	}.serve
+}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"net/http"
+
+	"left4me/shared/present"
+	"left4me/shared/web"
+	view "left4me/templates/admin"
+)
+
+type handler struct {
+	page present.PeoplePage
+}
+
+func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
+	people, err := h.page.View(w, v)
+	if err != nil {
+		return err
+	}
+	return v.Render(w, http.StatusOK, view.People(people))
+}

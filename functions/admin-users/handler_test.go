@@ -1,0 +1,63 @@
+package main
+
+import (
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"left4me/shared/account"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/route"
+)
+
+func TestOnlyAdministratorsSeePeople(t *testing.T) {
+	s := fntest.New(t)
+	anna, root := s.Person("anna", false), s.Person("root", true)
+	for user, want := range map[account.User]int{{}: http.StatusSeeOther, anna: http.StatusForbidden, root: http.StatusOK} {
+		got := s.Visitor(user, route.AdminUsers, build).Get("/admin/users")
+		if got.StatusCode != want || strings.Contains(got.Body, "table") != (want == http.StatusOK) {
+			t.Errorf("%q: %d, want %d", user.Name, got.StatusCode, want)
+		}
+	}
+}
+
+func TestButtonsDoWhatMakesSense(t *testing.T) {
+	s := fntest.New(t)
+	s.Person("anna", false)
+	bert := s.Person("bert", true)
+	root := s.Person("root", true)
+	v := s.Visitor(root, route.AdminUsers, build)
+	buttons := func() map[string]string {
+		page, said := v.Get("/admin/users").Page(t), map[string]string{}
+		for _, name := range []string{"anna", "bert", "root"} {
+			row := page.Find("table.people tbody tr").FilterFunction(func(_ int, s *goquery.Selection) bool { return s.Find("th bdi").Text() == name })
+			var all []string
+			row.Find("button").Each(func(_ int, b *goquery.Selection) { all = append(all, b.AttrOr("value", "")) })
+			said[name] = strings.Join(all, " ")
+		}
+		return said
+	}
+	want := map[string]string{"anna": "promote disable password", "bert": "demote disable password", "root": "demote disable"}
+	if got := buttons(); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if _, err := account.NewStore(s.Env.DB, s.Env.Now).Disable(t.Context(), bert.ID); err != nil {
+		t.Fatal(err)
+	}
+	want["bert"], want["root"] = "demote enable password", ""
+	if got := buttons(); !maps.Equal(got, want) {
+		t.Errorf("with one administrator left: %v, want %v", got, want)
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("root", true), route.AdminUsers, build)
+	s.Break()
+	if got := v.Get("/admin/users"); got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", got.StatusCode)
+	}
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"left4me/shared/account"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/route"
+)
+
+const path = "/account/sessions"
+
+func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
+	s := fntest.New(t)
+	anna, bert := s.Person("anna", false), s.Person("bert", false)
+	s.Visitor(bert, route.SessionEnd, build)
+	s.Visitor(anna, route.SessionEnd, build)
+	s.Visitor(anna, route.SessionEnd, build)
+	s.Visitor(anna, route.SessionEnd, build)
+	v := s.Visitor(anna, route.SessionEnd, build)
+	left := func(u account.User) int { return s.Count(`SELECT COUNT(*) FROM sessions WHERE user_id = ?`, u.ID) }
+
+	if got := s.Visitor(account.User{}, route.SessionEnd, build).Post(path, "session", "others"); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("nobody: %d", got.StatusCode)
+	}
+	if got := v.PostWith(nil, path, "session", "others"); got.StatusCode != http.StatusForbidden || left(anna) != 4 {
+		t.Errorf("without a token: %d, %d sessions", got.StatusCode, left(anna))
+	}
+	for _, u := range []account.User{anna, bert} {
+		id := s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, u.ID)
+		if got := v.Post(path, "session", fmt.Sprint(id)); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/account" {
+			t.Errorf("a session of %s: %d to %q", u.Name, got.StatusCode, got.Header.Get("Location"))
+		}
+	}
+	if left(anna) != 3 || left(bert) != 1 {
+		t.Errorf("anna has %d sessions, bert %d", left(anna), left(bert))
+	}
+	for _, which := range []string{"", "all", "1 OR 1"} {
+		if got := v.Post(path, "session", which); got.StatusCode != http.StatusBadRequest || left(anna) != 3 {
+			t.Errorf("session %q: %d", which, got.StatusCode)
+		}
+	}
+	if got := v.Post(path, "session", "others"); got.StatusCode != http.StatusSeeOther || left(anna) != 1 || left(bert) != 1 {
+		t.Errorf("the others: %d, anna has %d sessions, bert %d", got.StatusCode, left(anna), left(bert))
+	}
+	if got := v.Post(path, "session", "others"); got.StatusCode != http.StatusSeeOther {
+		t.Errorf("the session that asked is gone: %d", got.StatusCode)
+	}
+}
+
+func TestABrokenDatabaseIsOurFault(t *testing.T) {
+	s := fntest.New(t)
+	v := s.Visitor(s.Person("anna", false), route.SessionEnd, build)
+	s.Break()
+	if got := v.Post(path, "session", "others"); got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", got.StatusCode)
+	}
+}

@@ -1,0 +1,15 @@
+// Command session-end ends one of a person's own sessions, or all but the one that asks.
+package main
+
+import (
+	"left4me/shared/account"
+	"left4me/shared/fn"
+	"left4me/shared/route"
+	"left4me/shared/web"
+)
+
+func main() { fn.HTTP(route.SessionEnd, build) }
+
+func build(env *fn.Env) web.Handler {
+	return handler{accounts: account.NewStore(env.DB, env.Now)}.serve
+}
