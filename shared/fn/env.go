@@ -13,6 +13,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/doorbell"
+	"left4me/shared/secret"
 	"left4me/shared/settings"
 )
 
@@ -59,10 +60,18 @@ func start(function string) *Env {
 		fmt.Fprintf(os.Stderr, "%s is a function of left4me: AWS Lambda or `localrun` starts it. Try `localrun invoke %s`.\n", function, function)
 		os.Exit(2)
 	}
-	env, err := Open(os.Getenv, log)
+	getenv, err := secret.Getenv(context.Background(), os.Getenv)
 	if err != nil {
-		log.Error("cannot start", "error", err.Error())
-		os.Exit(1)
+		giveUp(log, err)
+	}
+	env, err := Open(getenv, log)
+	if err != nil {
+		giveUp(log, err)
 	}
 	return env
+}
+
+func giveUp(log *slog.Logger, err error) {
+	log.Error("cannot start", "error", err.Error())
+	os.Exit(1)
 }
