@@ -67,7 +67,7 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	exec(`INSERT INTO jobs (id, operation, state, attempt, locks, created_at, started_at, finished_at)
 		VALUES (70, 'refresh_workshop_items', 'succeeded', 1, '[{"resource":"game","write":true}]', ?, ?, ?)`, now, now, now)
 	exec(`INSERT INTO job_logs VALUES (70, 1, 'stdout', 0, 'first'), (70, 2, 'stdout', 0, 'checked=9 changed=2')`)
-	says("section.verdict", `^Refresh of all workshop items succeeded job 70 , ended just now checked=9 changed=2$`)
+	says("section.verdict", `^Refresh of all workshop items Refresh all from Steam succeeded job 70 ended just now checked=9 changed=2$`)
 
 	hosts := hostinfo.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-time.Hour) })
 	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Command: "agent", Version: "1.2", DiskTotal: 100 << 30, DiskFree: 1 << 30,
