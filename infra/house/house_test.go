@@ -124,6 +124,10 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 	for _, o := range job.Runnable() {
 		want[o.Function] = "Job(job." + operations[o.Name]
 	}
+	schedules := variables(t, "shared/job/schedule.go")
+	for _, s := range job.Schedules() {
+		want[s.Function] = "Schedule(job." + schedules[s.Name]
+	}
 	folders, err := os.ReadDir(filepath.Join(root, "functions"))
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +135,7 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 	for _, f := range folders {
 		call, known := want[f.Name()]
 		if !known {
-			t.Errorf("functions/%s is in neither table", f.Name())
+			t.Errorf("functions/%s is in no table", f.Name())
 			continue
 		}
 		delete(want, f.Name())

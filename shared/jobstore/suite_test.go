@@ -39,6 +39,9 @@ func TestOnAFile(t *testing.T) { suite(t, openFile) }
 func suite(t *testing.T, open opener) {
 	for name, test := range map[string]func(*testing.T, *world){
 		"P30 one live refresh":                          testOneLiveRefresh,
+		"P30 a slot fires once":                         testSlots,
+		"P30 a slot fires once under race":              testSlotsRace,
+		"P30 what was missed is known":                  testMissed,
 		"P31 states":                                    testStates,
 		"P32 oldest first":                              testOldestFirst,
 		"P33 every cell of the matrix":                  testMatrix,

@@ -187,7 +187,19 @@ CREATE TABLE hosts (
 	overlay_bytes INTEGER NOT NULL DEFAULT 0 -- of real files: links into the cache weigh nothing
 ) WITHOUT ROWID;
 
+-- The slots of schedules (P30): each is fired once. One without a job was only seen, by a host that began to watch the
+-- schedule with it; a later one that is not here was missed.
+CREATE TABLE schedule_slots (
+	schedule TEXT    NOT NULL CHECK (schedule <> ''),
+	slot     INTEGER NOT NULL,
+	job_id   INTEGER, -- no reference: a slot that was fired stays fired
+	fired_at INTEGER,
+	PRIMARY KEY (schedule, slot),
+	CHECK ((job_id IS NULL) = (fired_at IS NULL))
+) WITHOUT ROWID;
+
 -- +goose Down
+DROP TABLE schedule_slots;
 DROP TABLE hosts;
 DROP TABLE job_logs;
 DROP TABLE job_locks;
