@@ -82,14 +82,18 @@ func (s *system) start(output string, env []string, ready *regexp.Regexp, times 
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var result error
+	ended := make(chan struct{})
+	go func() {
+		result = cmd.Wait()
+		close(ended)
+	}()
 	s.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case err := <-ended:
-			if err != nil {
-				s.t.Errorf("%s: %v", program, err)
+		case <-ended:
+			if result != nil {
+				s.t.Errorf("%s: %v", program, result)
 			}
 		case <-time.After(patience):
 			_ = cmd.Process.Kill()
@@ -101,6 +105,11 @@ func (s *system) start(output string, env []string, ready *regexp.Regexp, times 
 	})
 	var found [][]string
 	s.eventually(program+" is ready", func() bool {
+		select {
+		case <-ended:
+			s.t.Fatalf("%s ended", program)
+		default:
+		}
 		said, err := os.ReadFile(output)
 		if err != nil {
 			s.t.Fatal(err)
