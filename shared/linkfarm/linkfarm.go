@@ -179,7 +179,8 @@ func Plan(wanted []string, seen Observed, cacheDir string) (Changes, error) {
 }
 
 // ours reports whether a link's text points into the cache. It goes by the text alone: what the path leads to on the disk
-// may change, who wrote the link does not. We write absolute paths only, so a relative link, of which Rel knows nothing, is not ours.
+// may change, who wrote the link does not. We write absolute paths only: a relative link, with which Rel can do nothing,
+// is not ours.
 func ours(target, cacheDir string) bool {
 	rel, err := filepath.Rel(cacheDir, target)
 	return err == nil && rel != "." && filepath.IsLocal(rel)

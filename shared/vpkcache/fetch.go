@@ -27,9 +27,6 @@ const lockPoll = 50 * time.Millisecond
 // failure, and after a cancel, nothing stays.
 func (c *Cache) Fetch(ctx context.Context, f File, progress func(bytesOnDisk int64)) (downloaded bool, err error) {
 	downloaded, err = c.fetch(ctx, f, progress)
-	if err != nil && ctx.Err() != nil {
-		return false, ctx.Err()
-	}
 	return downloaded, brief(err)
 }
 
@@ -48,7 +45,11 @@ func (c *Cache) fetch(ctx context.Context, f File, progress func(int64)) (bool, 
 			return true, nil
 		}
 	}
-	if broken, ok := errors.AsType[*brokenTransfer](err); ok && broken.done > 0 && ctx.Err() == nil {
+	if err != nil && ctx.Err() != nil {
+		// Whatever the cancel has broken on its way here.
+		err = ctx.Err()
+	}
+	if broken, ok := errors.AsType[*brokenTransfer](err); ok && broken.done > 0 {
 		return false, err
 	}
 	return false, errors.Join(err, p.remove())

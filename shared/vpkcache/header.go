@@ -16,8 +16,8 @@ const (
 
 var errNotVPK = errors.New("not a VPK file")
 
-// checkVPK reads the first 12 of the size bytes of r and reports what makes them impossible as the start of a VPK. The tree itself is
-// the game's business; a SHA-1 or the length covers it.
+// checkVPK reports what makes the first bytes of r, of which there are size, impossible as the start of a VPK. The tree
+// itself is the game's business.
 func checkVPK(r io.ReaderAt, size int64) error {
 	if size < vpkHeader {
 		return errNotVPK
