@@ -61,6 +61,8 @@ type Operation struct {
 	Attempts int
 	// Lease is how long a process may be silent before it counts as dead.
 	Lease time.Duration
+	// Diskless says that a run can do without the game host's disk, and so also as an AWS Lambda function.
+	Diskless bool
 	// TimeLimit is how long one run may take on a host.
 	TimeLimit time.Duration
 	// Patience is how long a job waits before it holds back newer jobs that it could not run beside; zero never does.
@@ -113,7 +115,7 @@ var (
 // The operations of product.md P33. Those without a function come with the game servers.
 var (
 	Install              = Operation{Name: "install", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Locks: alone}
-	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Function: "refresh-workshop-items", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
+	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Function: "refresh-workshop-items", Diskless: true, Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
 	BuildOverlay         = Operation{Name: "build_overlay", Function: "build-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: waiting, Locks: onOverlay}
 	DeleteOverlay        = Operation{Name: "delete_overlay", Function: "delete-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: live, Locks: onOverlay}
 	ServerInit           = Operation{Name: "server_init", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}
