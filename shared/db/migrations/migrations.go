@@ -79,6 +79,50 @@ func List(ctx context.Context, d *db.DB) ([]Status, error) {
 	return list, nil
 }
 
+// Pending returns the files of the migrations that the database lacks, oldest first, and whether it has any that this
+// program does not know, which a newer one has left. Unlike List it changes nothing in a database that has none yet.
+func Pending(ctx context.Context, d *db.DB) (pending []string, newer bool, err error) {
+	p, err := provider(d)
+	if err != nil {
+		return nil, false, fmt.Errorf("migration status: %w", err)
+	}
+	applied, err := versions(ctx, d)
+	if err != nil {
+		return nil, false, fmt.Errorf("migration status: %w", err)
+	}
+	for _, s := range p.ListSources() {
+		if !applied[s.Version] {
+			pending = append(pending, s.Path)
+		}
+		delete(applied, s.Version)
+	}
+	delete(applied, 0) // goose's own
+	return pending, len(applied) > 0, nil
+}
+
+// versions are what goose has written down.
+func versions(ctx context.Context, d *db.DB) (map[int64]bool, error) {
+	applied := map[int64]bool{}
+	var begun bool
+	err := d.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'goose_db_version')`).Scan(&begun)
+	if err != nil || !begun {
+		return applied, err
+	}
+	rows, err := d.QueryContext(ctx, `SELECT version_id FROM goose_db_version WHERE is_applied`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var version int64
+		if err := rows.Scan(&version); err != nil {
+			return nil, err
+		}
+		applied[version] = true
+	}
+	return applied, rows.Err()
+}
+
 func steps(results []*goose.MigrationResult) []Step {
 	var done []Step
 	for _, r := range results {

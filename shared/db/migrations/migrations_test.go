@@ -43,6 +43,41 @@ func TestUpDownUpLeadsToTheSameSchema(t *testing.T) {
 	}
 }
 
+func TestPendingLooksAndTouchesNothing(t *testing.T) {
+	d := dbtest.Open(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db")))
+	pending := func() int {
+		t.Helper()
+		files, newer, err := migrations.Pending(t.Context(), d)
+		if err != nil || newer {
+			t.Fatal(newer, err)
+		}
+		return len(files)
+	}
+	all := pending()
+	var tables int
+	if err := d.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM sqlite_schema`).Scan(&tables); err != nil || tables != 0 || all == 0 {
+		t.Errorf("an empty database lacks %d migrations and then has %d tables (%v)", all, tables, err)
+	}
+	if _, err := migrations.Up(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if n := pending(); n != 0 {
+		t.Errorf("a current database lacks %d", n)
+	}
+	if _, err := migrations.Down(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if n := pending(); n != 1 {
+		t.Errorf("after one step back it lacks %d", n)
+	}
+	if _, err := d.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, newer, err := migrations.Pending(t.Context(), d); err != nil || !newer {
+		t.Errorf("a newer database: %t, %v", newer, err)
+	}
+}
+
 // schema lists what left4me made: goose's and SQLite's own tables stay.
 func schema(t *testing.T, d *db.DB) []string {
 	t.Helper()
