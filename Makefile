@@ -10,6 +10,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '-s -w -X 
 
 ASSETS := templates/assets
 HTMX   := $(ASSETS)/static/htmx.min.js
+INFRA  := infra/aws
 
 # The packages whose tests are about things that happen at once.
 RACE := ./localrun/... ./shared/db ./shared/doorbell ./shared/jobstore ./shared/linkfarm ./shared/steam/... ./shared/vpkcache
@@ -30,7 +31,7 @@ build: $(HTMX) ## build localrun and all functions into bin/
 	$(BUILD) -o bin/ ./localrun ./shared/steam/steamtest/steamd
 	$(BUILD) -o bin/functions/ ./functions/...
 
-test: $(HTMX) ## run all tests: units, handlers, whole programs, browser
+test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, handlers, whole programs, browser
 	go test ./...
 	go test -race $(RACE)
 
@@ -44,10 +45,10 @@ generate: ## regenerate the code behind the templates
 	go tool templ generate -path templates
 
 clean: ## remove what was built, not your data
-	rm -rf bin $(HTMX) $(ASSETS)/node_modules
+	rm -rf bin $(HTMX) $(ASSETS)/node_modules $(INFRA)/node_modules
 
-$(ASSETS)/node_modules/.package-lock.json: $(ASSETS)/package.json $(ASSETS)/package-lock.json
-	npm ci --prefix $(ASSETS) --no-audit --no-fund --loglevel=error
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(HTMX): $(ASSETS)/node_modules/.package-lock.json

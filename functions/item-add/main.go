@@ -3,6 +3,7 @@ package main
 
 import (
 	"left4me/shared/fn"
+	"left4me/shared/fn/ring"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
@@ -23,7 +24,7 @@ func build(env *fn.Env) web.Handler {
 			Jobs:  jobstore.New(env.DB),
 			DB:    env.DB,
 		},
-		ring: env.Ring,
+		ring: ring.New(env),
 		page: present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
 	}.serve
 }

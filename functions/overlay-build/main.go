@@ -3,6 +3,7 @@ package main
 
 import (
 	"left4me/shared/fn"
+	"left4me/shared/fn/ring"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -16,6 +17,6 @@ func build(env *fn.Env) web.Handler {
 		db:       env.DB,
 		overlays: overlay.NewStore(env.DB, env.Now),
 		jobs:     jobstore.New(env.DB),
-		ring:     env.Ring,
+		ring:     ring.New(env),
 	}.serve
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"left4me/shared/fn"
+	"left4me/shared/fn/ring"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
@@ -18,7 +19,7 @@ func build(env *fn.Env) web.Handler {
 		db:       env.DB,
 		overlays: overlays,
 		jobs:     jobstore.New(env.DB),
-		ring:     env.Ring,
+		ring:     ring.New(env),
 		page:     present.OverlayList{Overlays: overlays},
 	}.serve
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"left4me/shared/fn"
+	"left4me/shared/fn/ring"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 )
@@ -13,5 +14,5 @@ import (
 func main() { fn.Schedule(job.DailyRefresh, build) }
 
 func build(env *fn.Env) func(context.Context, time.Time) (jobstore.Enqueued, error) {
-	return timer{jobs: jobstore.New(env.DB), ring: env.Ring}.fire
+	return timer{jobs: jobstore.New(env.DB), ring: ring.New(env)}.fire
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"left4me/shared/fn"
+	"left4me/shared/fn/ring"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	"left4me/shared/web"
@@ -11,5 +12,5 @@ import (
 func main() { fn.HTTP(route.WorkshopRefresh, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{db: env.DB, jobs: jobstore.New(env.DB), ring: env.Ring}.serve
+	return handler{db: env.DB, jobs: jobstore.New(env.DB), ring: ring.New(env)}.serve
 }

@@ -28,17 +28,21 @@ var mayImport = map[string]string{
 	"infra/house":                    "",
 	"localrun":                       "localrun/… shared/… templates/page",
 	"localrun/agent":                 "localrun/lambdahost shared/doorbell shared/job shared/jobstore",
+	"localrun/doctor":                "localrun/heartbeat shared/account shared/db shared/db/migrations shared/hostinfo shared/jobstore shared/settings",
 	"localrun/gateway":               "localrun/lambdahost shared/route",
 	"localrun/heartbeat":             "shared/hostinfo shared/settings shared/vpkcache",
 	"localrun/lambdahost":            "",
 	"localrun/lambdahost/testdata/…": "",
+	"localrun/schedule":              "shared/job",
 	"shared/account":                 "shared/db shared/problem",
 	"shared/builder":                 "shared/jobstore shared/linkfarm shared/overlay shared/steam shared/vpkcache shared/workshop",
 	"shared/db":                      "",
 	"shared/db/dbtest":               "shared/db shared/db/migrations",
 	"shared/db/migrations":           "shared/db",
 	"shared/doorbell":                "",
-	"shared/fn":                      "shared/db shared/doorbell shared/fn/lambdahttp shared/job shared/jobstore shared/account shared/route shared/secret shared/settings shared/web",
+	"shared/doorbell/queue":          "",
+	"shared/fn":                      "shared/db shared/fn/lambdahttp shared/job shared/jobstore shared/account shared/route shared/secret shared/settings shared/web",
+	"shared/fn/ring":                 "shared/doorbell shared/doorbell/queue shared/fn",
 	"shared/fn/fntest":               "shared/… templates/…",
 	"shared/fn/lambdahttp":           "",
 	"shared/hostinfo":                "shared/db",
@@ -150,6 +154,20 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 	}
 	for name := range want {
 		t.Errorf("a table names function %s, and there is no folder functions/%s", name, name)
+	}
+}
+
+// Rings is what gives a function the right to send to the queue on AWS.
+func TestWhoWakesTheHostAgentSaysSoInTheTable(t *testing.T) {
+	for _, r := range route.All() {
+		text, err := os.ReadFile(filepath.Join(root, "functions", r.Name, "main.go"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if does := strings.Contains(string(text), "env.Ring"); does != r.Rings {
+			t.Errorf("functions/%s/main.go uses env.Ring: %t, and its row in the route table says %t", r.Name, does, r.Rings)
+		}
 	}
 }
 

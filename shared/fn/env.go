@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"left4me/shared/db"
-	"left4me/shared/doorbell"
 	"left4me/shared/secret"
 	"left4me/shared/settings"
 )
@@ -26,16 +25,6 @@ type Env struct {
 	DB       *db.DB
 	Log      *slog.Logger
 	Now      func() time.Time
-
-	bell doorbell.Ringer
-}
-
-// Ring wakes the host agent after a job was enqueued. A bell that is broken costs the job a moment and nobody an error:
-// the agent looks at the rows regularly.
-func (e *Env) Ring(ctx context.Context) {
-	if err := e.bell.Ring(ctx); err != nil {
-		e.Log.WarnContext(ctx, "cannot wake the host agent", "error", err.Error())
-	}
 }
 
 // Open reads the settings with getenv, such as os.Getenv, and prepares what they name. The error joins a sentence for
@@ -49,7 +38,7 @@ func Open(getenv func(string) string, log *slog.Logger) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", settings.DatabaseURL, err)
 	}
-	return &Env{Settings: s, DB: d, Log: log, Now: time.Now, bell: doorbell.Socket(s.BellPath())}, nil
+	return &Env{Settings: s, DB: d, Log: log, Now: time.Now}, nil
 }
 
 // start opens the environment of this process or ends it with a sentence: both a person's terminal and Lambda's log show
