@@ -144,7 +144,7 @@ func heading(status int) string {
 	case http.StatusTooManyRequests:
 		return "Too many tries"
 	case http.StatusBadGateway:
-		return "Something behind left4me failed"
+		return "Something failed just now"
 	case http.StatusServiceUnavailable:
 		return "left4me is busy"
 	case http.StatusGatewayTimeout:
