@@ -20,7 +20,6 @@ import (
 	"left4me/localrun/heartbeat"
 	"left4me/localrun/lambdahost"
 	"left4me/shared/db"
-	"left4me/shared/doorbell"
 	"left4me/shared/fn"
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
@@ -131,10 +130,15 @@ func (o *options) newHost(s settings.Settings, functions []lambdahost.Function, 
 	})
 }
 
-// functionEnviron is the environment of functions: the settings, and what the way to Steam may need on this host.
+// functionEnviron is the environment of functions: the settings, and what the ways to Steam and to the job queue may need
+// on this host.
 func functionEnviron(s settings.Settings) []string {
 	env := s.Environ()
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+	names := []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+	if s.JobQueueURL != "" {
+		names = append(names, "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SQS")
+	}
+	for _, name := range names {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}
@@ -216,7 +220,7 @@ func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (
 }
 
 // agent runs jobs, as part of that command.
-func (o *options) agent(command string, s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
+func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
 	host, err := o.newHost(s, jobFunctions(o.jobs), 0, log)
 	if err != nil {
 		return nil, err
@@ -228,7 +232,7 @@ func (o *options) agent(command string, s settings.Settings, d *db.DB, log *slog
 	if err != nil {
 		return nil, err
 	}
-	bell, err := doorbell.Listen(s.BellPath())
+	bell, err := listenForJobs(ctx, s, log)
 	if err != nil {
 		return nil, err
 	}
