@@ -90,7 +90,7 @@ func (h handler) agents(v *web.Visit, home *view.HomeView) error {
 	for _, host := range hosts {
 		home.Hosts = append(home.Hosts, view.Host{
 			Name: host.Name, Command: host.Command, Version: host.Version, Seen: host.SeenAt, Silent: host.Silent(h.now()),
-			DiskTotal: host.DiskTotal, DiskFree: host.DiskFree, Measured: host.MeasuredAt,
+			DiskTotal: host.DiskTotal, DiskFree: host.DiskFree, Scarce: hostinfo.Scarce(host.DiskTotal, host.DiskFree), Measured: host.MeasuredAt,
 			CacheFiles: int(host.Usage.CacheFiles), CacheBytes: host.Usage.CacheBytes,
 			Overlays: int(host.Usage.Overlays), OverlayBytes: host.Usage.OverlayBytes,
 		})

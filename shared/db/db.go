@@ -113,6 +113,17 @@ func FileURL(path string) string {
 // Open prepares a connection to databaseURL, with authToken for a server that asks for one. Nothing is contacted or
 // created before the first statement. The error is CheckURL's, or the driver's.
 func Open(databaseURL, authToken string) (*DB, error) {
+	// WAL lets pages be read while a job writes; NORMAL is what WAL needs to stay consistent.
+	return open(databaseURL, authToken, "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)")
+}
+
+// OpenToLook is Open for somebody who must not change anything: an embedded database refuses every write, and stays in
+// the form that it has. To a server it makes no difference.
+func OpenToLook(databaseURL, authToken string) (*DB, error) {
+	return open(databaseURL, authToken, "query_only(1)")
+}
+
+func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 	if err := CheckURL(databaseURL); err != nil {
 		return nil, err
 	}
@@ -120,13 +131,9 @@ func Open(databaseURL, authToken string) (*DB, error) {
 	dsn := databaseURL
 	var options []libsql.Option
 	if path != "" {
-		// WAL lets pages be read while a job writes; NORMAL is what WAL needs to stay consistent. A deferred transaction
-		// that turns into a write fails busy without waiting, hence immediate ones.
+		// A deferred transaction that turns into a write fails busy without waiting, hence immediate ones.
 		dsn = FileURL(path) + "?" + url.Values{
-			"_pragma": {
-				fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-				"journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)",
-			},
+			"_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, pragmas...),
 			"_txlock": {"immediate"},
 		}.Encode()
 	} else {

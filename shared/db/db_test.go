@@ -13,6 +13,30 @@ import (
 	"left4me/shared/db/dbtest"
 )
 
+func TestOpenToLookChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "left4me.db")
+	w, err := db.Open(db.FileURL(path), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := w.ExecContext(t.Context(), `CREATE TABLE t (a)`); err != nil {
+		t.Fatal(err)
+	}
+	d, err := db.OpenToLook(db.FileURL(path), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var n int
+	if err := d.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM t`).Scan(&n); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.ExecContext(t.Context(), `INSERT INTO t VALUES (1)`); err == nil {
+		t.Error("a write went through")
+	}
+}
+
 func TestCheckURLSaysWhatIsWrong(t *testing.T) {
 	for url, want := range map[string]string{
 		"file:/srv/left4me.db":        "",

@@ -49,6 +49,9 @@ type Host struct {
 // Silent reports whether the agent should have been heard of again by now.
 func (h Host) Silent(now time.Time) bool { return now.Sub(h.SeenAt) > silentAfter }
 
+// Scarce reports whether so little of the disk is free that it should be seen to: downloads fail when it is full.
+func Scarce(total, free int64) bool { return total > 0 && free < max(total/20, 2<<30) }
+
 // Store reads and writes reports.
 type Store struct {
 	db  *db.DB

@@ -41,6 +41,8 @@ type Host struct {
 	Silent bool
 	// DiskTotal is zero when the disk could not be looked at.
 	DiskTotal, DiskFree int64
+	// Scarce is whether the free space should be seen to.
+	Scarce bool
 	// Measured is when what follows was counted; zero: not yet.
 	Measured                 time.Time
 	CacheFiles, Overlays     int
@@ -131,9 +133,6 @@ const (
 	Enable      = "enable"
 	NewPassword = "password"
 )
-
-// scarce is whether a disk is nearly full.
-func (h Host) scarce() bool { return h.DiskTotal > 0 && h.DiskFree < max(h.DiskTotal/20, 2<<30) }
 
 func (v HomeView) items() int { return v.Ready + v.Waiting + v.Failing }
 

@@ -176,7 +176,7 @@ func samples(picture string) map[string]templ.Component {
 		Queue:    []admin.Queue{{Operation: "build_overlay", State: "queued", Jobs: 240, Oldest: now.Add(-20 * time.Minute)}, {Operation: "refresh_workshop_items", State: "running", Jobs: 1, Oldest: now}},
 		Hosts: []admin.Host{
 			{Name: "game-host.example", Command: "up", Version: "1.2.3", Seen: now, DiskTotal: 931 << 30, DiskFree: 412 << 30, Measured: now.Add(-time.Minute), CacheFiles: 1204, CacheBytes: 212 << 30, Overlays: 42, OverlayBytes: 7 << 20},
-			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", Seen: now.Add(-30 * time.Hour), Silent: true, DiskTotal: 100 << 30, DiskFree: 1 << 30},
+			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", Seen: now.Add(-30 * time.Hour), Silent: true, DiskTotal: 100 << 30, DiskFree: 1 << 30, Scarce: true},
 		},
 	}
 	allJobs := admin.JobsView{Frame: frame(true), Live: jobs.Jobs[:3], LiveTotal: 240, Ended: jobs.Jobs[3:], Older: 2}

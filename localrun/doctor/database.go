@@ -1,0 +1,171 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+
+	"left4me/shared/account"
+	"left4me/shared/db"
+	"left4me/shared/db/migrations"
+	"left4me/shared/hostinfo"
+	"left4me/shared/jobstore"
+	"left4me/shared/settings"
+)
+
+// databaseTimeout bounds all questions to the database; a large one takes a while to check.
+const databaseTimeout = 5 * time.Minute
+
+// database looks at the database and, when it is sound, at what is in it.
+func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	saw := place(s)
+	path := db.FilePath(s.DatabaseURL)
+	if path != "" {
+		// Opening a file that is not there would make it.
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return []Finding{{"database", Failed, saw + " is not there yet", "`localrun up` makes it, and `localrun migrate up`"}}
+		case err != nil:
+			return []Finding{{"database", Failed, err.Error(), owned(path)}}
+		case unix.Access(path, unix.R_OK|unix.W_OK) != nil || writable(filepath.Dir(path)) != nil:
+			return []Finding{{"database", Failed, saw + " and its directory cannot be written to", owned(path)}}
+		}
+		saw += ", " + humanize.IBytes(uint64(info.Size()))
+	}
+	d, err := db.OpenToLook(s.DatabaseURL, s.DatabaseAuthToken)
+	if err != nil {
+		return []Finding{{"database", Failed, saw + ": " + err.Error(), "look at DATABASE_URL and DATABASE_AUTH_TOKEN"}}
+	}
+	defer d.Close()
+	f := schema(ctx, d, saw)
+	if f.Level != OK {
+		return []Finding{f}
+	}
+	found := []Finding{f}
+	checks := []func(context.Context, *db.DB) (Finding, error){h.people, h.agent, h.refresh}
+	if !d.Embedded() { // an embedded database has this host's clock
+		checks = append(checks, h.serverClock)
+	}
+	for _, check := range checks {
+		f, err := check(ctx, d)
+		if err != nil {
+			return append(found, Finding{"database", Failed, err.Error(), "run this again; if it stays so, restore a backup"})
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// place is where the database is, without secrets.
+func place(s settings.Settings) string {
+	if path := db.FilePath(s.DatabaseURL); path != "" {
+		return path
+	}
+	u, err := url.Parse(s.DatabaseURL)
+	if err != nil {
+		return settings.DatabaseURL
+	}
+	return u.Redacted()
+}
+
+// schema looks whether the database can be read, is of this version, and is sound.
+func schema(ctx context.Context, d *db.DB, saw string) Finding {
+	pending, newer, err := migrations.Pending(ctx, d)
+	switch {
+	case err != nil:
+		return Finding{"database", Failed, saw + ": " + err.Error(), "is it a database, is its server running, is DATABASE_AUTH_TOKEN right?"}
+	case newer:
+		return Finding{"database", Failed, saw + " is of a newer left4me than this one", "install that version, or restore the backup from before"}
+	case len(pending) > 0:
+		return Finding{"database", Failed, fmt.Sprintf("%s lacks %s", saw, some(pending)), "run `localrun migrate up`"}
+	case !d.Embedded():
+		return Finding{"database", OK, saw + " answers and is current", ""}
+	}
+	var verdict string
+	if err := d.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+		verdict = err.Error()
+	}
+	if verdict != "ok" {
+		return Finding{"database", Failed, saw + " is damaged (" + verdict + ")", "stop left4me and restore a backup"}
+	}
+	return Finding{"database", OK, saw + ", is current and sound", ""}
+}
+
+// serverClock compares clocks with a libSQL server.
+func (h Host) serverClock(ctx context.Context, d *db.DB) (Finding, error) {
+	var millis int64
+	if err := d.QueryRowContext(ctx, `SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)`).Scan(&millis); err != nil {
+		return Finding{}, fmt.Errorf("ask the database for its time: %w", err)
+	}
+	return clock(h.Now().Sub(db.Time(millis)), "the database's"), nil
+}
+
+func (h Host) people(ctx context.Context, d *db.DB) (Finding, error) {
+	n, err := account.NewStore(d, h.Now).Count(ctx)
+	switch {
+	case err != nil:
+		return Finding{}, err
+	case n.Administrators > 0:
+		return Finding{"people", OK, fmt.Sprintf("%d can sign in, %d of them administrators", n.People, n.Administrators), ""}, nil
+	case n.People+n.Disabled > 0:
+		return Finding{"people", Failed, "no administrator can sign in", "run `localrun create-user NAME --admin`, or `localrun promote-admin NAME`"}, nil
+	}
+	return Finding{"people", Warning, "nobody can sign in", "`localrun up` makes the first administrator, or run `localrun create-user NAME --admin`"}, nil
+}
+
+// agent looks whether the host agent has been heard of.
+func (h Host) agent(ctx context.Context, d *db.DB) (Finding, error) {
+	hosts, err := hostinfo.NewStore(d, h.Now).List(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	const do = "start `localrun up` or `localrun agent`: jobs wait"
+	if len(hosts) == 0 {
+		return Finding{"agent", Warning, "none has been heard of", do}, nil
+	}
+	last := hosts[0]
+	saw := fmt.Sprintf("`localrun %s` on %s was heard of %s", last.Command, last.Name, humanize.RelTime(last.SeenAt, h.Now(), "ago", "from now"))
+	if last.Silent(h.Now()) {
+		return Finding{"agent", Warning, saw, do}, nil
+	}
+	return Finding{"agent", OK, saw, ""}, nil
+}
+
+// refreshLate is when a daily refresh is overdue.
+const refreshLate = 26 * time.Hour
+
+// refresh looks whether something starts the daily refresh: this host's timer, a `localrun up` that is running, or whatever
+// has started the last one.
+func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
+	hosts, err := hostinfo.NewStore(d, h.Now).List(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	for _, host := range hosts {
+		if host.Command == "up" && !host.Silent(h.Now()) {
+			return Finding{"refresh", OK, "`localrun up` on " + host.Name + " starts it every day", ""}, nil
+		}
+	}
+	if h.TimerEnabled(ctx) {
+		return Finding{"refresh", OK, timer + " starts it every day", ""}, nil
+	}
+	last, err := jobstore.New(d).LastRefresh(ctx)
+	switch {
+	case errors.Is(err, jobstore.ErrNotFound):
+	case err != nil:
+		return Finding{}, err
+	case last.UserID == 0 && h.Now().Sub(last.CreatedAt) < refreshLate:
+		return Finding{"refresh", OK, "the last one was asked for " + humanize.RelTime(last.CreatedAt, h.Now(), "ago", "from now"), ""}, nil
+	}
+	return Finding{"refresh", Warning, "nothing starts the daily refresh", "run `systemctl enable --now " + timer + "`, or `localrun up`"}, nil
+}

@@ -1,0 +1,276 @@
+package doctor_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/localrun/doctor"
+	"left4me/shared/account"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/db/migrations"
+	"left4me/shared/hostinfo"
+	"left4me/shared/jobstore"
+	"left4me/shared/settings"
+)
+
+// world is a host on which all is well, until a test breaks something.
+type world struct {
+	doctor.Host
+	root string
+	env  map[string]string
+	// steam answers in Steam's place.
+	steam http.HandlerFunc
+}
+
+func setUp(t *testing.T) *world {
+	t.Helper()
+	w := &world{root: filepath.Join(t.TempDir(), "root"), steam: http.NotFound}
+	stand := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodHead {
+			t.Errorf("the doctor sent %s", r.Method)
+		}
+		w.steam(rw, r)
+	}))
+	t.Cleanup(stand.Close)
+	w.env = map[string]string{settings.Root: w.root, settings.SteamAPIURL: stand.URL}
+	w.Host = doctor.Host{
+		Getenv:       func(name string) string { return w.env[name] },
+		FunctionsDir: filepath.Join(w.root, "functions"),
+		Functions:    []string{"home", "healthz"},
+		TimerEnabled: func(context.Context) bool { return true },
+		Now:          time.Now,
+	}
+	for _, name := range w.Functions {
+		w.write(t, "functions/"+name, "", 0o755)
+	}
+	d := w.open(t)
+	if _, err := migrations.Up(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := account.NewStore(d, time.Now).Create(t.Context(), "root", "a password", true); err != nil {
+		t.Fatal(err)
+	}
+	w.report(t, d, "agent", time.Now())
+	return w
+}
+
+func (w *world) open(t *testing.T) *db.DB {
+	return dbtest.Open(t, db.FileURL(filepath.Join(w.root, "left4me.db")))
+}
+
+func (w *world) report(t *testing.T, d *db.DB, command string, at time.Time) {
+	t.Helper()
+	if err := hostinfo.NewStore(d, func() time.Time { return at }).Report(t.Context(), hostinfo.Host{Name: "cellar", Command: command, Version: "1"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) exec(t *testing.T, query string) {
+	t.Helper()
+	if _, err := w.open(t).ExecContext(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) write(t *testing.T, path, text string, mode fs.FileMode) {
+	t.Helper()
+	path = filepath.Join(w.root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bad are the lines about what is not well, without that about the disk, which is the real one.
+func bad(found []doctor.Finding) (lines []string) {
+	for _, f := range found {
+		if f.Check != "disk" && (f.Level != doctor.OK || f.Do != "") {
+			lines = append(lines, f.String())
+		}
+	}
+	return lines
+}
+
+func TestAHealthyHost(t *testing.T) {
+	w := setUp(t)
+	found := w.Examine(t.Context())
+	if lines := bad(found); len(lines) != 0 {
+		t.Errorf("complaints:\n%s", strings.Join(lines, "\n"))
+	}
+	var checks []string
+	for _, f := range found {
+		checks = append(checks, f.Check)
+	}
+	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "steam", "clock", "database", "people", "agent", "refresh"}
+	if !slices.Equal(checks, want) {
+		t.Errorf("checks %v, want %v", checks, want)
+	}
+}
+
+func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		sabotage func(*testing.T, *world)
+		level    doctor.Level
+		check    string
+		says     []string
+	}{
+		"wrong setting": {func(_ *testing.T, w *world) { w.env[settings.Listen] = "8080" },
+			doctor.Failed, "settings", []string{`LEFT4ME_LISTEN: "8080" is not host:port`, "environment"}},
+		"functions not built": {func(_ *testing.T, w *world) { w.Functions = append(w.Functions, "a", "b", "c", "d") },
+			doctor.Failed, "functions", []string{"4 of 6", "(a, b, c, …)", "make build"}},
+		"function not executable": {func(t *testing.T, w *world) {
+			if err := os.Chmod(filepath.Join(w.FunctionsDir, "home"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, doctor.Failed, "functions", []string{"1 of 2", "(home)"}},
+		"cache is a file": {func(t *testing.T, w *world) { w.write(t, "workshop_cache", "", 0o644) },
+			doctor.Failed, "workshop_cache", []string{"is no directory", "chown"}},
+		"overlays read-only": {func(t *testing.T, w *world) {
+			if os.Getuid() == 0 {
+				t.Skip("root may write everywhere")
+			}
+			if err := os.Mkdir(filepath.Join(w.root, "overlays"), 0o555); err != nil {
+				t.Fatal(err)
+			}
+		}, doctor.Failed, "overlays", []string{"cannot be written to", "chown"}},
+		"steam unreachable": {func(_ *testing.T, w *world) { w.env[settings.SteamAPIURL] = "http://127.0.0.1:1" },
+			doctor.Failed, "steam", []string{"http://127.0.0.1:1: ", "refused", "HTTPS_PROXY"}},
+		"steam is down": {func(_ *testing.T, w *world) {
+			w.steam = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }
+		}, doctor.Failed, "steam", []string{"unexpected status 503"}},
+		"clock is wrong": {func(_ *testing.T, w *world) {
+			w.steam = func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+			}
+		}, doctor.Warning, "clock", []string{"behind Steam's", "NTP"}},
+		"no database": {func(t *testing.T, w *world) {
+			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "other.db")
+		},
+			doctor.Failed, "database", []string{"other.db is not there yet", "localrun migrate up"}},
+		"empty database": {func(t *testing.T, w *world) {
+			w.write(t, "other.db", "", 0o644)
+			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "other.db")
+		}, doctor.Failed, "database", []string{"lacks 00001_first.sql", "localrun migrate up"}},
+		"newer database": {func(t *testing.T, w *world) {
+			w.exec(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`)
+		}, doctor.Failed, "database", []string{"is of a newer left4me"}},
+		"no database at all": {func(t *testing.T, w *world) {
+			w.write(t, "other.db", strings.Repeat("this is no database", 500), 0o644)
+			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "other.db")
+		}, doctor.Failed, "database", []string{"file is not a database"}},
+		"no administrator": {func(t *testing.T, w *world) { w.exec(t, `UPDATE users SET is_disabled = 1`) },
+			doctor.Failed, "people", []string{"no administrator can sign in", "promote-admin"}},
+		"nobody": {func(t *testing.T, w *world) { w.exec(t, `DELETE FROM users`) },
+			doctor.Warning, "people", []string{"nobody can sign in", "localrun up"}},
+		"agent never there": {func(t *testing.T, w *world) { w.exec(t, `DELETE FROM hosts`) },
+			doctor.Warning, "agent", []string{"none has been heard of", "localrun agent"}},
+		"agent silent": {func(t *testing.T, w *world) { w.report(t, w.open(t), "agent", time.Now().Add(-time.Hour)) },
+			doctor.Warning, "agent", []string{"on cellar was heard of 1 hour ago", "localrun agent"}},
+		"no timer": {func(_ *testing.T, w *world) { w.TimerEnabled = func(context.Context) bool { return false } },
+			doctor.Warning, "refresh", []string{"nothing starts the daily refresh", "systemctl enable --now left4me-workshop-refresh.timer"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := setUp(t)
+			c.sabotage(t, w)
+			lines := bad(w.Examine(t.Context()))
+			if len(lines) != 1 || !strings.HasPrefix(lines[0], fmt.Sprintf("%-8s %-14s ", c.level, c.check)) {
+				t.Fatalf("complaints %q, want one %s about %s", lines, c.level, c.check)
+			}
+			for _, part := range c.says {
+				if !strings.Contains(lines[0], part) {
+					t.Errorf("%q does not say %q", lines[0], part)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
+	for name, start := range map[string]func(*testing.T, *world){
+		"localrun up": func(t *testing.T, w *world) { w.report(t, w.open(t), "up", time.Now()) },
+		"something else": func(t *testing.T, w *world) {
+			d := w.open(t)
+			if _, err := jobstore.New(d).EnqueueRefresh(t.Context(), d, 0); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		w := setUp(t)
+		w.TimerEnabled = func(context.Context) bool { return false }
+		start(t, w)
+		if lines := bad(w.Examine(t.Context())); len(lines) != 0 {
+			t.Errorf("%s: %q", name, lines)
+		}
+	}
+	// A person who asks is no schedule.
+	w := setUp(t)
+	w.TimerEnabled = func(context.Context) bool { return false }
+	d := w.open(t)
+	if _, err := jobstore.New(d).EnqueueRefresh(t.Context(), d, 1); err != nil {
+		t.Fatal(err)
+	}
+	if lines := bad(w.Examine(t.Context())); len(lines) != 1 {
+		t.Errorf("after a person's refresh: %q", lines)
+	}
+}
+
+func TestNothingIsChanged(t *testing.T) {
+	w := setUp(t)
+	list := func() (all []string) {
+		t.Helper()
+		err := filepath.WalkDir(filepath.Dir(w.root), func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			all = append(all, fmt.Sprintf("%s %x", path, content))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	d := w.open(t) // keeps the files of the write-ahead log there
+	if err := d.PingContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, "empty.db", "", 0o644)
+	w.write(t, "old.db", "", 0o644)
+	old := dbtest.Open(t, db.FileURL(filepath.Join(w.root, "old.db")))
+	for _, query := range []string{`CREATE TABLE t (a)`, `PRAGMA journal_mode=DELETE`} {
+		if _, err := old.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := list()
+	w.Examine(t.Context())
+	for _, name := range []string{"empty.db", "old.db"} {
+		w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, name)
+		w.Examine(t.Context())
+	}
+	w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "new", "other.db")
+	w.Examine(t.Context())
+	w.env[settings.Root] = filepath.Join(w.root, "nowhere")
+	w.Examine(t.Context())
+	for _, line := range list() {
+		if !slices.Contains(before, line) && !strings.Contains(line, "-shm ") { // where SQLite's readers leave their marks
+			t.Errorf("changed: %.200s", line)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+
+	"left4me/localrun/heartbeat"
+	"left4me/shared/hostinfo"
+	"left4me/shared/settings"
+)
+
+// functions looks for the binaries.
+func (h Host) functions() Finding {
+	var missing []string
+	for _, name := range h.Functions {
+		path := filepath.Join(h.FunctionsDir, name)
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || unix.Access(path, unix.X_OK) != nil {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return Finding{"functions", Failed, fmt.Sprintf("%d of %d cannot be run from %s (%s)", len(missing), len(h.Functions), h.FunctionsDir, some(missing)),
+			"run `make build`, or name the directory with --functions"}
+	}
+	return Finding{"functions", OK, fmt.Sprintf("all %d are in %s", len(h.Functions), h.FunctionsDir), ""}
+}
+
+// some are the first few names, for one line.
+func some(names []string) string {
+	const few = 3
+	if len(names) > few {
+		return strings.Join(names[:few], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
+}
+
+// files looks at the directories and what this user may do there.
+func files(s settings.Settings) []Finding {
+	root := Finding{"root", OK, s.Root + " can be written to", ""}
+	switch err := writable(s.Root); {
+	case errors.Is(err, fs.ErrNotExist):
+		root = Finding{"root", Warning, s.Root + " is not there yet", "`localrun up` makes it"}
+		if unix.Access(existing(s.Root), unix.W_OK) != nil {
+			root.Level, root.Do = Failed, "make it, owned by the user who runs left4me: this one cannot"
+		}
+		return []Finding{root}
+	case err != nil:
+		root = Finding{"root", Failed, err.Error(), owned(s.Root)}
+	}
+	found := []Finding{root}
+	for _, dir := range []string{s.CacheDir(), s.OverlaysDir()} {
+		f := Finding{filepath.Base(dir), OK, dir + " can be written to", ""}
+		switch err := writable(dir); {
+		case errors.Is(err, fs.ErrNotExist):
+			f.Saw = dir + " is made by the first build"
+		case err != nil:
+			f.Level, f.Saw, f.Do = Failed, err.Error(), owned(dir)
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+func owned(dir string) string {
+	return fmt.Sprintf("`chown` %s to the user who runs left4me, or run this as that user (now: uid %d)", dir, os.Getuid())
+}
+
+// writable says why this user cannot make files in dir.
+func writable(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no directory", dir)
+	}
+	if err := unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("%s cannot be written to (%w)", dir, err)
+	}
+	return nil
+}
+
+// existing is path, or the nearest directory above it that there is.
+func existing(path string) string {
+	for {
+		if _, err := os.Stat(path); err == nil || filepath.Dir(path) == path {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// least is the free space without which not even one large item can be downloaded.
+const least = 512 << 20
+
+func space(s settings.Settings) Finding {
+	path := existing(s.Root)
+	total, free, err := heartbeat.DiskSpace(path)
+	if err != nil {
+		return Finding{"disk", Warning, err.Error(), "look at it by hand"}
+	}
+	saw := fmt.Sprintf("%s of %s are free at %s", humanize.IBytes(uint64(free)), humanize.IBytes(uint64(total)), path)
+	const do = "make room, or move LEFT4ME_ROOT to a larger disk"
+	switch {
+	case free < least:
+		return Finding{"disk", Failed, saw, do}
+	case hostinfo.Scarce(total, free):
+		return Finding{"disk", Warning, saw, do}
+	}
+	return Finding{"disk", OK, saw, ""}
+}
+
+const (
+	steamTimeout = 10 * time.Second
+	// clockOff is by how much two clocks may differ. Steam tells its time in whole seconds.
+	clockOff = 5 * time.Second
+)
+
+// steam asks Steam's Web API for nothing, and compares clocks.
+func (h Host) steam(ctx context.Context, s settings.Settings) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, steamTimeout)
+	defer cancel()
+	start := h.Now()
+	date, err := ask(ctx, s.SteamAPIURL)
+	if err != nil {
+		return []Finding{{"steam", Failed, fmt.Sprintf("%s: %v", s.SteamAPIURL, err),
+			"look at the network, name resolution and HTTPS_PROXY; nothing can be added or refreshed meanwhile"}}
+	}
+	now := h.Now()
+	found := []Finding{{"steam", OK, fmt.Sprintf("%s answers within %s", s.SteamAPIURL, now.Sub(start).Round(time.Millisecond)), ""}}
+	theirs, err := http.ParseTime(date)
+	if err != nil {
+		return append(found, Finding{"clock", Warning, fmt.Sprintf("Steam does not tell its time (%q)", date), "compare this host's clock by hand"})
+	}
+	return append(found, clock(now.Sub(theirs), "Steam's"))
+}
+
+// ask sends a HEAD request, which any answer will do for, and returns the server's time.
+func ask(ctx context.Context, address string) (date string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+	if err != nil {
+		return "", err
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err // without the URL, which the line begins with
+		}
+		return "", err
+	}
+	response.Body.Close()
+	if response.StatusCode >= http.StatusInternalServerError {
+		return "", fmt.Errorf("unexpected status %d", response.StatusCode)
+	}
+	return response.Header.Get("Date"), nil
+}
+
+// clock judges by how much this host's clock is ahead of another one.
+func clock(ahead time.Duration, whose string) Finding {
+	direction := "ahead of"
+	if ahead < 0 {
+		direction = "behind"
+	}
+	if off := ahead.Abs(); off > clockOff {
+		return Finding{"clock", Warning, fmt.Sprintf("this host's is %s %s %s", off.Round(time.Second), direction, whose),
+			"let NTP set it: leases of jobs are compared with it"}
+	}
+	return Finding{"clock", OK, "this host's agrees with " + whose, ""}
+}
