@@ -1,0 +1,71 @@
+package admin_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"left4me/templates/admin"
+	"left4me/templates/job"
+	"left4me/templates/page"
+	"left4me/templates/pagetest"
+)
+
+var frame = page.Frame{Person: page.Person{Name: "nick", Administrator: true}, CSRF: "token", Now: time.Unix(1_790_000_000, 0)}
+
+const hostile = `"><b>nick</b>`
+
+// TestTheWayToAPage keeps the three pages reachable from each other, and says which one this is.
+func TestTheWayToAPage(t *testing.T) {
+	for title, html := range map[string]string{
+		"Overview": pagetest.Render(t, admin.Home(admin.HomeView{Frame: frame})),
+		"Jobs":     pagetest.Render(t, admin.Jobs(admin.JobsView{Frame: frame})),
+		"People":   pagetest.Render(t, admin.People(admin.PeopleView{Frame: frame})),
+	} {
+		doc := pagetest.Page(t, html)
+		if n := doc.Find(".tabs a").Length(); n != 3 {
+			t.Errorf("%s leads to %d pages", title, n)
+		}
+		if here := pagetest.Text(doc, `.tabs [aria-current="page"]`); here != title {
+			t.Errorf("%s says that it is %q", title, here)
+		}
+		if section := pagetest.Text(doc, `.top [aria-current="page"]`); section != "Admin" {
+			t.Errorf("%s is in the section %q", title, section)
+		}
+	}
+}
+
+// TestTheFilterStaysOnFurtherPages keeps somebody who looks through failed jobs among failed jobs.
+func TestTheFilterStaysOnFurtherPages(t *testing.T) {
+	doc := pagetest.Page(t, pagetest.Render(t, admin.Jobs(admin.JobsView{
+		Frame: frame, State: "failed", Later: true, Older: 7, Ended: []job.Summary{{ID: 7, Operation: "build_overlay", State: "failed"}},
+	})))
+	var links []string
+	doc.Find(".pages a").Each(func(_ int, a *goquery.Selection) { links = append(links, a.AttrOr("href", "")) })
+	if want := []string{"/admin/jobs?state=failed", "/admin/jobs?before=7&state=failed"}; !slices.Equal(links, want) {
+		t.Errorf("%v, want %v", links, want)
+	}
+	if here := pagetest.Text(doc, ".choice [aria-current]"); here != "failed" {
+		t.Errorf("the page says that it shows %q", here)
+	}
+}
+
+// TestAPersonsButtons keeps names that strangers chose harmless, and each button apart for those who only hear it.
+func TestAPersonsButtons(t *testing.T) {
+	v := admin.PeopleView{Frame: frame, Fresh: admin.Fresh{Name: hostile, Password: "SECRET"}, People: []admin.Person{
+		{ID: 4, Name: hostile}, {ID: 5, Name: "zoey", Administrator: true, Disabled: true},
+	}}
+	doc := pagetest.Page(t, pagetest.Render(t, admin.People(v)))
+	var said []string
+	doc.Find(".people button").Each(func(_ int, b *goquery.Selection) { said = append(said, strings.Join(strings.Fields(b.Text()), " ")) })
+	want := []string{"Promote " + hostile, "Disable " + hostile, "New password " + hostile, "Demote zoey", "Enable zoey", "New password zoey"}
+	if !slices.Equal(said, want) {
+		t.Errorf("%q, want %q", said, want)
+	}
+	if doc.Find(`.people form[action="/admin/users/4"]`).Length() != 1 || pagetest.Text(doc, ".secret") != "SECRET" {
+		t.Error("no form for the first person, or no password")
+	}
+}
