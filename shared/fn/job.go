@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -51,15 +52,31 @@ type Outcome struct {
 	Error string `json:"error,omitempty"`
 }
 
-// errStopping is the cause of a run's end when its process was told to end.
-var errStopping = errors.New("the process was told to end")
+// The causes of a run's end that are nobody's fault: the job is handed back, and goes on in another run.
+var (
+	errStopping = errors.New("the process was told to end")
+	errTime     = errors.New("the time of this run is nearly over")
+)
+
+// A run is ended before its time limit, so that it can come to a consistent end and hand its job back: by a tenth of what it
+// has, and no more than reserve.
+const reserve = 20 * time.Second
+
+// withReserve ends ctx before its deadline, if it has one.
+func withReserve(ctx context.Context, now time.Time) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadlineCause(ctx, deadline.Add(-min(reserve, deadline.Sub(now)/10)), errTime)
+}
 
 // Job is the main of a function that runs the jobs of one operation: with build it makes the runner, which it calls for
 // each event (job.Event). The runner works until its context ends; it returns nil when the job has succeeded, and otherwise
 // an error whose text the job's readers see. Job does not return.
 //
-// A run that is asked to stop is cancelled, one whose process is told to end (SIGTERM) is handed back and goes on in
-// another process, and one that has lost its job stops without another write.
+// A run that is asked to stop is cancelled; one whose process is told to end (SIGTERM), or whose time limit is near, is
+// handed back and goes on in another run; and one that has lost its job stops without another write.
 func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) error) {
 	env := start(operation.Function)
 	// When the host agent is killed, its pipes break; the run goes on, for it owns the job.
@@ -105,6 +122,8 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (Outcome, erro
 	}
 	log := h.env.Log.With("job", claim.JobID, "operation", h.operation.Name, "attempt", claim.Attempt)
 	log.Info("job started")
+	ctx, stop := withReserve(ctx, h.env.Now())
+	defer stop()
 	recorder := h.jobs.Record(ctx, claim)
 	defer recorder.Close()
 	run := &Run{OverlayID: claim.OverlayID, recorder: recorder}

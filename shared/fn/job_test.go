@@ -1,0 +1,184 @@
+package fn
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+)
+
+// ask has one queued build run by run, as an event without an attempt does, and returns the answer and the job afterwards.
+func ask(t *testing.T, ctx context.Context, run func(context.Context, *jobstore.Store, *Run) error) (Outcome, error, jobstore.Job, string) {
+	t.Helper()
+	d := dbtest.New(t)
+	env := &Env{DB: d, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now}
+	jobs := jobstore.New(d)
+	if _, err := jobs.EnqueueBuild(t.Context(), d, 7, 0); err != nil {
+		t.Fatal(err)
+	}
+	h := &jobHandler{env: env, jobs: jobs, operation: job.BuildOverlay,
+		run: func(ctx context.Context, r *Run) error { return run(ctx, jobs, r) }}
+	answer, err := h.handle(ctx, job.Event{JobID: 1})
+	after, gerr := jobs.Get(t.Context(), 1)
+	if gerr != nil {
+		t.Fatal(gerr)
+	}
+	lines, gerr := jobs.Logs(t.Context(), 1, 0, 100)
+	if gerr != nil {
+		t.Fatal(gerr)
+	}
+	var said []string
+	for _, l := range lines {
+		said = append(said, l.Text)
+	}
+	return answer, err, after, strings.Join(said, "\n")
+}
+
+func TestARunThatSucceedsWritesItsLastWordsWithIt(t *testing.T) {
+	answer, err, after, said := ask(t, t.Context(), func(_ context.Context, _ *jobstore.Store, r *Run) error {
+		if r.OverlayID != 7 {
+			t.Errorf("the run is about overlay %d", r.OverlayID)
+		}
+		r.Infof("item %d", 1)
+		r.OnSuccess(func(ctx context.Context, q db.Querier) error {
+			_, err := q.ExecContext(ctx, `UPDATE jobs SET worker = 'in the same transaction' WHERE id = 1 AND state = 'succeeded'`)
+			return err
+		})
+		return nil
+	})
+	if err != nil || answer.State != job.Succeeded || answer.JobID != 1 || after.State != job.Succeeded || said != "item 1" {
+		t.Errorf("%+v, %v, %+v, %q", answer, err, after, said)
+	}
+	if after.Worker != "in the same transaction" {
+		t.Error("what was to be written on success was not")
+	}
+}
+
+func TestARunThatFailsSaysWhy(t *testing.T) {
+	wrote := false
+	answer, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *jobstore.Store, r *Run) error {
+		r.OnSuccess(func(context.Context, db.Querier) error {
+			wrote = true
+			return nil
+		})
+		return errors.New("the disk is on fire")
+	})
+	if err != nil || answer.State != job.Failed || after.State != job.Failed || after.Error != "the disk is on fire" || wrote {
+		t.Errorf("%+v, %v, %+v, wrote %v", answer, err, after, wrote)
+	}
+}
+
+func TestWhatCannotBeWrittenOnSuccessFailsTheJob(t *testing.T) {
+	_, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *jobstore.Store, r *Run) error {
+		r.OnSuccess(func(context.Context, db.Querier) error { return errors.New("no such overlay") })
+		return nil
+	})
+	if err != nil || after.State != job.Failed || after.Error != "no such overlay" {
+		t.Errorf("%v, %+v", err, after)
+	}
+}
+
+// A panic is a failure now, not a lost worker that is tried again.
+func TestAPanicFailsTheJob(t *testing.T) {
+	_, err, after, said := ask(t, t.Context(), func(context.Context, *jobstore.Store, *Run) error { panic("oh no") })
+	if err != nil || after.State != job.Failed || strings.Contains(after.Error+said, "oh no") || after.Attempt != 1 {
+		t.Errorf("%v, %+v, %q", err, after, said)
+	}
+}
+
+func TestACancelledRunIsCancelled(t *testing.T) {
+	answer, err, after, said := ask(t, t.Context(), func(ctx context.Context, jobs *jobstore.Store, _ *Run) error {
+		if _, _, err := jobs.Cancel(context.WithoutCancel(ctx), 1); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if err != nil || answer.State != job.Cancelled || after.State != job.Cancelled || said != "cancelled" {
+		t.Errorf("%+v, %v, %+v, %q", answer, err, after, said)
+	}
+}
+
+// What was done before anybody saw the request is done.
+func TestARunThatIsDoneBeforeItSeesTheCancelHasSucceeded(t *testing.T) {
+	_, err, after, _ := ask(t, t.Context(), func(ctx context.Context, jobs *jobstore.Store, _ *Run) error {
+		_, _, err := jobs.Cancel(ctx, 1)
+		return err
+	})
+	if err != nil || after.State != job.Succeeded {
+		t.Errorf("%v, %+v", err, after)
+	}
+}
+
+func TestAStoppedRunIsHandedBack(t *testing.T) {
+	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"told to end": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, stop := context.WithCancelCause(ctx)
+			time.AfterFunc(50*time.Millisecond, func() { stop(errStopping) })
+			return ctx, func() { stop(nil) }
+		},
+		"time nearly over": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+	} {
+		ctx, stop := end(t.Context())
+		answer, err, after, said := ask(t, ctx, func(ctx context.Context, _ *jobstore.Store, _ *Run) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		stop()
+		if err != nil || answer.State != job.Running || after.State != job.Running || after.LeaseUntil.UnixMilli() != 0 || !strings.Contains(said, "it goes on later") {
+			t.Errorf("%s: %+v, %v, %+v, %q", name, answer, err, after, said)
+		}
+	}
+}
+
+// A process that was only slow writes nothing more.
+func TestALostRunStops(t *testing.T) {
+	_, err, after, said := ask(t, t.Context(), func(ctx context.Context, jobs *jobstore.Store, r *Run) error {
+		if _, err := jobs.DB.ExecContext(ctx, `UPDATE jobs SET attempt = attempt + 1 WHERE id = 1`); err != nil {
+			return err
+		}
+		r.Infof("a word too late")
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if !errors.Is(err, jobstore.ErrLost) || after.State != job.Running || said != "" {
+		t.Errorf("%v, %+v, %q", err, after, said)
+	}
+}
+
+func TestEventsThatNameNoJobOfOurs(t *testing.T) {
+	d := dbtest.New(t)
+	jobs := jobstore.New(d)
+	h := &jobHandler{env: &Env{DB: d, Log: slog.New(slog.DiscardHandler), Now: time.Now}, jobs: jobs, operation: job.BuildOverlay,
+		run: func(context.Context, *Run) error {
+			t.Error("it ran")
+			return nil
+		}}
+	if _, err := jobs.EnqueueBuild(t.Context(), d, 7, 0); err != nil {
+		t.Fatal(err)
+	}
+	for says, event := range map[string]job.Event{
+		`{"job_id":N}`: {},
+		"no such job":  {JobID: 99},
+		"not ours":     {JobID: 1, Attempt: 5},
+	} {
+		if _, err := h.handle(t.Context(), event); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%+v: %v, want %q", event, err, says)
+		}
+	}
+	if _, found, err := jobs.Claim(t.Context(), "somebody", job.Runnable()); err != nil || !found {
+		t.Fatal(found, err)
+	}
+	if _, err := h.handle(t.Context(), job.Event{JobID: 1}); err == nil || !strings.Contains(err.Error(), "already running") {
+		t.Errorf("a job that somebody runs: %v", err)
+	}
+}
