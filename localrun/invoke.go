@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ func invokeCommand() *cobra.Command {
 		Long: `Run one function once and print its answer as it came, which is JSON.
 
 The event of a page's function is a Function URL event of payload 2.0; without --event, it is a plain request for its
-path. The event of a job's function is {"job_id":N}: it claims the job, or says what blocks it.`,
+path. The event of a job's function is {"job_id":N}: it claims the job, or says what blocks it. That of a schedule's function is
+{"slot":"2026-11-21T04:00Z"}, or {} for now.`,
 		Example: `  localrun invoke healthz
   echo '{"job_id":7}' | localrun invoke build-overlay --event -`,
 		Args: cobra.ExactArgs(1),
@@ -61,7 +63,7 @@ path. The event of a job's function is {"job_id":N}: it claims the job, or says 
 }
 
 func findFunction(name string) (lambdahost.Function, error) {
-	for _, f := range append(pageFunctions(), jobFunctions(1)...) {
+	for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions()) {
 		if f.Name == name {
 			return f, nil
 		}

@@ -56,7 +56,7 @@ that README.md lists.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
-		createUserCommand(), promoteAdminCommand(), doctorCommand(), versionCommand())
+		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), doctorCommand(), versionCommand())
 	return root
 }
 

@@ -13,7 +13,7 @@ import (
 func routesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "routes",
-		Short: "List the routes and the job operations with their functions",
+		Short: "List the routes, the job operations and the schedules with their functions",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
@@ -24,6 +24,10 @@ func routesCommand() *cobra.Command {
 			fmt.Fprintln(w, "\nOPERATION\t\tFUNCTION\t")
 			for _, o := range job.Runnable() {
 				fmt.Fprintf(w, "%s\t\t%s\t\n", o.Name, o.Function)
+			}
+			fmt.Fprintln(w, "\nSCHEDULE\tAT\tFUNCTION\t")
+			for _, s := range job.Schedules() {
+				fmt.Fprintf(w, "%s\t%02d:%02d\t%s\t\n", s.Name, s.Hour, s.Minute, s.Function)
 			}
 			return w.Flush()
 		},

@@ -23,7 +23,8 @@ func upCommand() *cobra.Command {
 		Use:   "up",
 		Short: "Run all of left4me: migrate, serve the pages, run the jobs",
 		Long: `Run all of left4me in one process: bring the database up to date, make a first administrator if there are no
-users, serve the pages and run the jobs. SIGTERM or Ctrl-C ends it in good order; running jobs go on at the next start.`,
+users, serve the pages, run the jobs, and refresh all workshop items daily at 04:00. SIGTERM or Ctrl-C ends it in good
+order; running jobs go on at the next start.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runSystem(cmd, &o, func(ctx context.Context, s settings.Settings, d *db.DB, log *slog.Logger) error {
@@ -79,7 +80,7 @@ localrun migrate.`,
 				if err := checkCurrent(ctx, d); err != nil {
 					return err
 				}
-				jobs, err := o.agent(cmd.Name(), s, d, log)
+				jobs, err := o.agent(ctx, cmd.Name(), s, d, log)
 				if err != nil {
 					return err
 				}
@@ -121,14 +122,18 @@ func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.W
 	if err != nil {
 		return err
 	}
-	jobs, err := o.agent("up", s, d, log)
+	jobs, err := o.agent(ctx, "up", s, d, log)
+	if err != nil {
+		return err
+	}
+	timers, err := o.schedules(s, d, log)
 	if err != nil {
 		return err
 	}
 	if err := welcome(ctx, s, d, out); err != nil {
 		return err
 	}
-	return runAll(ctx, pages, jobs)
+	return runAll(ctx, pages, jobs, timers)
 }
 
 // welcome makes the first administrator and says where to go.
