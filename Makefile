@@ -5,8 +5,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LINK := -ldflags '-s -w -X left4me/shared/fn.Version=$(VERSION)'
 # Lambda's RPC mode is not used: without it a function starts faster and is smaller.
-BUILD := CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '-s -w -X left4me/shared/fn.Version=$(VERSION)'
+BUILD := CGO_ENABLED=0 go build -trimpath -tags lambda.norpc $(LINK)
+# The same without the embedded database, for which Lambda has no disk. Nothing but the sources and the version counts.
+BUILD_LAMBDA := CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -buildvcs=false -tags lambda.norpc,nofile $(LINK)
 
 ASSETS := templates/assets
 HTMX   := $(ASSETS)/static/htmx.min.js
@@ -15,7 +18,7 @@ INFRA  := infra/aws
 # The packages whose tests are about things that happen at once.
 RACE := ./localrun/... ./shared/db ./shared/doorbell ./shared/jobstore ./shared/linkfarm ./shared/steam/... ./shared/vpkcache
 
-.PHONY: help run demo build test check generate clean
+.PHONY: help run demo build test check generate lambda infra deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,14 +38,25 @@ test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, 
 	go test ./...
 	go test -race $(RACE)
 
-check: generate ## generated code is current, code is formatted, vetted and tidy
-	@git diff --exit-code -- '*_templ.go' || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
+check: generate infra ## generated code is current, code is formatted, vetted and tidy
+	@git diff --exit-code -- '*_templ.go' $(INFRA) || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
 	@test -z "$$(gofmt -l functions infra localrun shared templates)" || { gofmt -l functions infra localrun shared templates; echo 'The files above want gofmt.'; exit 1; }
 	go vet ./...
 	go mod tidy -diff
 
 generate: ## regenerate the code behind the templates
 	go tool templ generate -path templates
+
+lambda: $(HTMX) ## build every function for AWS Lambda into bin/lambda/ and print their sizes
+	@rm -rf bin/lambda && mkdir -p bin/lambda/arm64
+	$(BUILD_LAMBDA) -o bin/lambda/arm64/ ./functions/...
+	@go run ./infra/gen zip bin/lambda/arm64 bin/lambda
+
+infra: ## regenerate the template and the router for AWS from the tables
+	go run ./infra/gen aws $(INFRA)
+
+deploy: $(if $(RELEASE),,lambda) ## put left4me on AWS: make deploy BUCKET=… (see infra/aws/README.md)
+	@BUCKET='$(BUCKET)' STACK='$(STACK)' SECRET='$(SECRET)' PARAMETERS='$(PARAMETERS)' RELEASE='$(RELEASE)' $(INFRA)/deploy
 
 clean: ## remove what was built, not your data
 	rm -rf bin $(HTMX) $(ASSETS)/node_modules $(INFRA)/node_modules

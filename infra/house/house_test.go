@@ -165,8 +165,8 @@ func TestWhoWakesTheHostAgentSaysSoInTheTable(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if does := strings.Contains(string(text), "env.Ring"); does != r.Rings {
-			t.Errorf("functions/%s/main.go uses env.Ring: %t, and its row in the route table says %t", r.Name, does, r.Rings)
+		if does := strings.Contains(string(text), `"left4me/shared/fn/ring"`); does != r.Rings {
+			t.Errorf("functions/%s/main.go imports shared/fn/ring: %t, and its row in the route table says %t", r.Name, does, r.Rings)
 		}
 	}
 }

@@ -1,0 +1,48 @@
+// Command gen makes what AWS needs to run left4me, from the tables of routes, operations and schedules:
+//
+//	gen aws DIR         the CloudFormation template and the router for CloudFront, DIR/template.json and DIR/router.js
+//	gen zip FROM TO     a package for Lambda of each program in FROM, TO/{name}.zip, and TO/release, which names them all
+//
+// The same input gives the same bytes. It contacts nothing: what uploads is infra/aws/deploy.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"left4me/shared/job"
+	"left4me/shared/route"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "aws":
+		return writeAWS(args[1])
+	case len(args) == 3 && args[0] == "zip":
+		return zipAll(args[1], args[2], os.Stdout)
+	}
+	return fmt.Errorf("usage: gen aws DIR, or gen zip FROM TO")
+}
+
+func writeAWS(dir string) error {
+	code, err := router(route.All())
+	if err != nil {
+		return err
+	}
+	text, err := templateJSON(route.All(), job.All(), job.Schedules())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "router.js"), code, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "template.json"), text, 0o644)
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"left4me/shared/route"
+)
+
+// visit is one request to the router, and what became of it.
+type visit struct {
+	Method  string                       `json:"method"`
+	URI     string                       `json:"uri"`
+	Headers map[string]map[string]string `json:"headers,omitempty"`
+}
+
+type outcome struct {
+	// Host is where the request was sent, and Passed that it was the request itself.
+	Host   string
+	Passed bool
+	Answer struct {
+		StatusCode int
+		Headers    map[string]json.RawMessage
+		Body       struct{ Encoding, Data string }
+		Method     string
+		URI        string
+	}
+}
+
+func (o outcome) header(name string) string {
+	var h struct{ Value string }
+	_ = json.Unmarshal(o.Answer.Headers[name], &h)
+	return h.Value
+}
+
+// String is what a visitor notices: a function, or a status with what it allows.
+func (o outcome) String() string {
+	if o.Host != "" {
+		return o.Host
+	}
+	return strings.TrimSpace(fmt.Sprint(o.Answer.StatusCode, " ", o.header("allow")))
+}
+
+// placeholders is what CloudFormation replaces.
+var placeholders = regexp.MustCompile(`\$\{([A-Za-z]+)\}`)
+
+// throughRouter runs code as CloudFront would, with each function's name for its host.
+func throughRouter(t *testing.T, routes []route.Route, visits []visit) []outcome {
+	t.Helper()
+	code, err := router(routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{}
+	for _, r := range routes {
+		names["${"+logicalID(r.Name)+"Host}"] = r.Name
+	}
+	input, err := json.Marshal(map[string]any{
+		"code":     placeholders.ReplaceAllStringFunc(string(code), func(p string) string { return names[p] }),
+		"requests": visits,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outcomes []outcome
+	if err := json.Unmarshal(node(t, "route.mjs", input), &outcomes); err != nil {
+		t.Fatal(err)
+	}
+	return outcomes
+}
+
+// node runs a script of infra/aws with input.
+func node(t *testing.T, script string, input []byte) []byte {
+	t.Helper()
+	run := exec.CommandContext(t.Context(), "node", "../aws/"+script)
+	run.Stdin = bytes.NewReader(input)
+	run.Stderr = os.Stderr
+	out, err := run.Output()
+	if err != nil {
+		t.Fatalf("node %s: %v", script, err)
+	}
+	return out
+}
+
+// asGo is what the gateway does with a visit, by way of net/http: the name of the route's function, or a status.
+func asGo(t *testing.T, mux *http.ServeMux, v visit) string {
+	t.Helper()
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(v.Method + " " + v.URI + " HTTP/1.1\r\nHost: left4me.example.org\r\n\r\n")))
+	if err != nil {
+		return "400"
+	}
+	handler, _ := mux.Handler(r)
+	if name, ok := handler.(named); ok {
+		return string(name)
+	}
+	h := headerOnly{}
+	handler.ServeHTTP(h, r)
+	if allow := http.Header(h).Get("Allow"); allow != "" {
+		return "405 " + allow
+	}
+	return "404" // a redirect to a cleaner path, too, as in the gateway
+}
+
+// named is the http.Handler of a route in these tests.
+type named string
+
+func (named) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+type headerOnly http.Header
+
+func (h headerOnly) Header() http.Header         { return http.Header(h) }
+func (h headerOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (h headerOnly) WriteHeader(int)             {}
+
+func newMux(routes []route.Route) *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		mux.Handle(r.Method+" "+r.Pattern, named(r.Name))
+	}
+	return mux
+}
+
+var wildcard = regexp.MustCompile(`\{[^/]*\}`)
+
+// paths are addresses that everybody types, and those that only somebody with ill will does, for each of routes.
+func paths(routes []route.Route) []string {
+	fillers := []string{
+		"1", "0", "-1", "007", "app.css", "a%2Fb", "a%2fb", "%2F", "%2e%2e", "%2E", "..", ".", "...", "%zz", "%", "%4", "%25", "%252F",
+		"%00", "%ff", "%C3%A9", "é", "{", "a{%2Fb", "a{%2e", "{%2E%2E", "a|%2F..%2Fb", "~", "!$&'()*+,;=:@", "[x]", "a%20b", "a+b", "a;b=c", "__proto__", "constructor", "toString", "hasOwnProperty",
+		"null", "undefined", "\x7f", "\\", "a\\..\\b", "%5c..%5c", "#x", strings.Repeat("9", 8000),
+	}
+	all := []string{
+		"//", "///", "/.", "/..", "/./", "/../", "/%2F", "/%2f", "/%2e", "/%2E%2e", "/%", "/%zz", "/%%", "//overlays", "/overlays//", "/overlays/",
+		"/overlays/./1", "/overlays/../login", "/assets/../overlays/1", "/assets/%2e%2e/overlays/1", "/assets/..%2foverlays%2f1", "/overlays/1/..%2f..%2fassets/app.css",
+		"/%6fverlays", "/%6Fverlays/1", "/OVERLAYS", "/Overlays/1", "/overlays%2F1", "/overlays%2f1%2fbuild", "/overlays;x=1", "/overlays.", "/overlays%00", "/overlays%20", "/ove%72lays/1/%62uild",
+		"/overlays/1/build/", "/overlays/1//build", "/overlays/1/build/x", "/overlays//items", "/overlays/1/items//delete", "/l%C3%B6gin", "/löschen", "/favicon.ico", "/robots.txt", "/admin/", "/admin/nothing",
+		"/constructor", "/__proto__/1", "/" + strings.Repeat("a/", 4000), "/" + strings.Repeat("%2F", 2700), "/" + strings.Repeat("../", 2000) + "overlays",
+	}
+	for _, r := range routes {
+		path := strings.ReplaceAll(r.Pattern, "{$}", "")
+		for _, filler := range fillers {
+			filled := wildcard.ReplaceAllLiteralString(path, filler)
+			if slices.Contains(all, filled) {
+				break // a pattern without wildcards
+			}
+			all = append(all, filled, filled+"/", filled+filler)
+		}
+	}
+	return all
+}
+
+func TestTheRouterSendsEachRequestWhereTheGatewayDoes(t *testing.T) {
+	routes := route.All()
+	mux := newMux(routes)
+	var visits []visit
+	for _, path := range paths(routes) {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+			visits = append(visits, visit{Method: method, URI: path})
+		}
+	}
+	reached := map[string]bool{}
+	for i, got := range throughRouter(t, routes, visits) {
+		v := visits[i]
+		if want := asGo(t, mux, v); got.String() != want {
+			t.Errorf("%s %.80s: %s, want %s", v.Method, v.URI, got, want)
+		}
+		if got.Host != "" && (!got.Passed || got.Answer.URI != v.URI || got.Answer.Method != v.Method) {
+			t.Errorf("%s %.80s: was changed on its way", v.Method, v.URI)
+		}
+		if (got.Answer.Body.Data == "") != (got.Host != "" || v.Method == "HEAD") {
+			t.Errorf("%s %.80s: body %q", v.Method, v.URI, got.Answer.Body.Data)
+		}
+		reached[got.String()] = true
+	}
+	for _, r := range routes {
+		if !reached[r.Name] {
+			t.Errorf("nothing reached %s", r.Name)
+		}
+	}
+	for _, status := range []string{"400", "404", "405 GET, HEAD", "405 POST", "405 GET, HEAD, POST"} {
+		if !reached[status] {
+			t.Errorf("nothing was answered with %s", status)
+		}
+	}
+	t.Logf("%d requests", len(visits))
+}
+
+// What the route table has none of today: a word and a wildcard in the same place.
+func TestAWordComesBeforeAWildcardAsInTheGateway(t *testing.T) {
+	r := func(name, method, pattern string) route.Route {
+		return route.Route{Name: name, Method: method, Pattern: pattern}
+	}
+	routes := []route.Route{
+		r("any", "GET", "/a/{id}"), r("word", "GET", "/a/new"), r("any-post", "POST", "/a/{id}"), r("word-below", "POST", "/a/new/x"),
+		r("any-below", "GET", "/a/{id}/x"), r("deep", "GET", "/a/{id}/{other}"), r("second", "GET", "/a/{id}/z"), r("root", "GET", "/{$}"),
+	}
+	mux := newMux(routes)
+	var visits []visit
+	for _, path := range []string{"/", "/a", "/a/new", "/a/1", "/a/new/x", "/a/1/x", "/a/1/z", "/a/new/z", "/a/1/2"} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
+			visits = append(visits, visit{Method: method, URI: path})
+		}
+	}
+	for i, got := range throughRouter(t, routes, visits) {
+		if want := asGo(t, mux, visits[i]); got.String() != want {
+			t.Errorf("%s %s: %s, want %s", visits[i].Method, visits[i].URI, got, want)
+		}
+	}
+}
+
+func TestTheRouterLetsNobodyBringTheSecret(t *testing.T) {
+	headers := map[string]map[string]string{"x-origin-secret": {"value": "guessed"}, "cookie-like": {"value": "kept"}}
+	got := throughRouter(t, route.All(), []visit{{Method: "GET", URI: "/login", Headers: headers}})[0]
+	if got.header("x-origin-secret") != "" || got.header("cookie-like") != "kept" {
+		t.Errorf("headers sent on: %s", got.Answer.Headers)
+	}
+}
+
+func TestTheRoutersOwnPagesAreNotKeptAndRunNothing(t *testing.T) {
+	got := throughRouter(t, route.All(), []visit{{Method: "GET", URI: "/<script>alert(1)</script>"}})[0]
+	if got.header("cache-control") != "no-store" || !strings.HasPrefix(got.header("content-security-policy"), "default-src 'none';") || got.header("content-type") != "text/html; charset=utf-8" {
+		t.Errorf("headers: %s", got.Answer.Headers)
+	}
+	if strings.Contains(got.Answer.Body.Data, "script") || !strings.Contains(got.Answer.Body.Data, `href="/overlays"`) || got.Answer.Body.Encoding != "text" {
+		t.Errorf("body: %+v", got.Answer.Body)
+	}
+}
+
+func TestARouteThatTheRouterDoesNotUnderstandIsNotGenerated(t *testing.T) {
+	for name, r := range map[string]route.Route{
+		"another method":    {Name: "x", Method: "PUT", Pattern: "/x"},
+		"the rest":          {Name: "x", Method: "GET", Pattern: "/x/{rest...}"},
+		"everything below":  {Name: "x", Method: "GET", Pattern: "/x/"},
+		"an escape":         {Name: "x", Method: "GET", Pattern: "/x%20y"},
+		"a part of a word":  {Name: "x", Method: "GET", Pattern: "/x{id}"},
+		"code":              {Name: "x", Method: "GET", Pattern: "/x'"},
+		"no slash in front": {Name: "x", Method: "GET", Pattern: "x"},
+	} {
+		if code, err := router([]route.Route{r}); err == nil {
+			t.Errorf("%s: %s", name, code)
+		}
+	}
+}
+
+// CloudFront takes 10 KB of code, with the functions' host names in it.
+func TestTheRouterIsNotTooLargeForCloudFront(t *testing.T) {
+	code, err := router(route.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	longest := strings.Repeat("x", 32) + ".lambda-url.ap-southeast-1.on.aws"
+	whole := placeholders.ReplaceAllLiteralString(string(code), longest)
+	t.Logf("%d bytes", len(whole))
+	if len(whole) > 10_000 {
+		t.Errorf("the router has %d bytes", len(whole))
+	}
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/shared/job"
+	"left4me/shared/route"
+)
+
+// ours is the template of today's tables.
+func ours(t *testing.T) []byte {
+	t.Helper()
+	text, err := templateJSON(route.All(), job.All(), job.Schedules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// parsed is the template as a tree of its own.
+func parsed(t *testing.T, text []byte) object {
+	t.Helper()
+	var o object
+	if err := json.Unmarshal(text, &o); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// at follows keys and indexes into a tree.
+func at(t *testing.T, tree any, path ...any) any {
+	t.Helper()
+	for _, step := range path {
+		switch x := tree.(type) {
+		case object:
+			tree = x[step.(string)]
+		case list:
+			tree = x[step.(int)]
+		default:
+			t.Fatalf("nothing at %v of %v", step, path)
+		}
+	}
+	return tree
+}
+
+func TestTheFilesCheckedInAreThoseOfTheTables(t *testing.T) {
+	dir := t.TempDir()
+	if err := run([]string{"aws", dir}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"template.json", "router.js"} {
+		want, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join("../aws", name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("infra/aws/%s is not what the tables ask for: run `make infra` and commit it (%v)", name, err)
+		}
+	}
+	if again := ours(t); !bytes.Equal(again, ours(t)) {
+		t.Error("made twice, the template differs")
+	}
+}
+
+// Limits are CloudFormation's for a template that is uploaded: 1 MiB, 500 resources, 200 parameters.
+func TestTheTemplateFitsIntoCloudFormationsLimits(t *testing.T) {
+	text := ours(t)
+	tree := parsed(t, text)
+	resources, parameters := tree["Resources"].(object), tree["Parameters"].(object)
+	t.Logf("%d bytes, %d resources, %d parameters", len(text), len(resources), len(parameters))
+	if len(text) > 1<<20 || len(resources) > 500 || len(parameters) > 200 {
+		t.Error("too much")
+	}
+}
+
+// problems asks the specification of AWS's resources about templates.
+func problems(t *testing.T, templates map[string]any) map[string][]string {
+	t.Helper()
+	if _, err := os.Stat("../aws/node_modules/@aws-cdk/aws-service-spec"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("the specification of AWS's resources is missing: run `npm ci --prefix infra/aws`")
+		}
+		fmt.Fprintf(os.Stderr, "\n*** TEST %s DID NOT RUN: `make test` fetches what it needs ***\n\n", t.Name())
+		t.Skip("no node_modules in infra/aws")
+	}
+	input, err := json.Marshal(templates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string][]string{}
+	if err := json.Unmarshal(node(t, "validate.mjs", input), &found); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// Each fault is put into a template of its own, so that it shows that the check would find it.
+func TestTheTemplateIsWhatCloudFormationTakes(t *testing.T) {
+	text := ours(t)
+	properties := func(tree object, resource string, path ...any) object {
+		return at(t, tree, append([]any{"Resources", resource, "Properties"}, path...)...).(object)
+	}
+	faults := []struct {
+		name, want string
+		put        func(tree object)
+	}{
+		{"an unknown type", "Home: unknown type AWS::Lambda::Functoin", func(x object) { at(t, x, "Resources", "Home").(object)["Type"] = "AWS::Lambda::Functoin" }},
+		{"an unknown property", "Home: unknown property MemorySise", func(x object) { properties(x, "Home")["MemorySise"] = 128 }},
+		{"an unknown property far below", "unknown property OriginReadTimeOut", func(x object) {
+			properties(x, "Distribution", "DistributionConfig", "Origins", 0, "CustomOriginConfig")["OriginReadTimeOut"] = 30
+		}},
+		{"a missing property", "Home: missing property Role", func(x object) { delete(properties(x, "Home"), "Role") }},
+		{"a missing property far below", "missing property ViewerProtocolPolicy", func(x object) {
+			delete(properties(x, "Distribution", "DistributionConfig", "DefaultCacheBehavior"), "ViewerProtocolPolicy")
+		}},
+		{"a text for a number", `Home.Timeout: "30" is no integer`, func(x object) { properties(x, "Home")["Timeout"] = "30" }},
+		{"a number for a text", "Home.Handler: 1 is no string", func(x object) { properties(x, "Home")["Handler"] = 1 }},
+		{"a text for a flag", `HomeInvokePermission.InvokedViaFunctionUrl: "true" is no boolean`, func(x object) {
+			properties(x, "HomeInvokePermission")["InvokedViaFunctionUrl"] = "true"
+		}},
+		{"one for many", "Home.Architectures: \"arm64\" is no list", func(x object) { properties(x, "Home")["Architectures"] = "arm64" }},
+		{"a value that is not allowed", `HomeUrl.AuthType: "ANYONE" is no of`, func(x object) { properties(x, "HomeUrl")["AuthType"] = "ANYONE" }},
+		{"a dangling Ref", "no resource Nowhere", func(x object) { properties(x, "HomeErrors")["LogGroupName"] = ref("Nowhere") }},
+		{"a dangling GetAtt", "no resource Nowhere", func(x object) { properties(x, "Home")["Role"] = attribute("Nowhere", "Arn") }},
+		{"an attribute that is not there", "AWS::IAM::Role has no attribute Arm", func(x object) { properties(x, "Home")["Role"] = attribute("HomeRole", "Arm") }},
+		{"a dangling Sub", "no resource Nowhere", func(x object) { properties(x, "Home")["FunctionName"] = sub("${Nowhere}-home") }},
+		{"a dangling attribute in a Sub", "no resource Nowhere", func(x object) { at(t, x, "Outputs", "Url").(object)["Value"] = sub("${Nowhere.DomainName}") }},
+		{"a placeholder without a value in the router", "Router.FunctionCode: no resource HomeHost", func(x object) {
+			delete(properties(x, "Router", "FunctionCode", "Fn::Sub", 1), "HomeHost")
+		}},
+		{"a value without a placeholder in the router", "Fn::Sub has no use for MoreHost", func(x object) {
+			properties(x, "Router", "FunctionCode", "Fn::Sub", 1)["MoreHost"] = "x"
+		}},
+		{"a dangling DependsOn", "Home.DependsOn: no resource Nowhere", func(x object) { at(t, x, "Resources", "Home").(object)["DependsOn"] = "Nowhere" }},
+		{"a dangling condition", "no condition IsNowhere", func(x object) { at(t, x, "Resources", "Home").(object)["Condition"] = "IsNowhere" }},
+		{"a fault in one branch", "is no list", func(x object) {
+			properties(x, "Distribution", "DistributionConfig")["Aliases"] = either("HasDomain", ref("DomainName"), "left4me.example.org")
+		}},
+		{"a parameter for nothing", "More: nothing refers to it", func(x object) { x["Parameters"].(object)["More"] = object{"Type": "String"} }},
+		{"a default that does not fit", "Default does not fit", func(x object) { at(t, x, "Parameters", "PublicUrl").(object)["Default"] = "http://x" }},
+		// What PUBLIC_URL would be without the parameter.
+		{"a circle", "needs itself", func(x object) {
+			properties(x, "Home", "Environment", "Variables")["PUBLIC_URL"] = sub("https://${Distribution.DomainName}")
+		}},
+		{"an unknown key", "Home: unknown key DependOn", func(x object) { at(t, x, "Resources", "Home").(object)["DependOn"] = "HomeLog" }},
+		{"an unknown function", "unknown function Fn::Jion", func(x object) { properties(x, "Home")["Handler"] = object{"Fn::Jion": list{"", list{"x"}}} }},
+	}
+	templates := map[string]any{"ours": parsed(t, text)}
+	for _, f := range faults {
+		tree := parsed(t, text)
+		f.put(tree)
+		templates[f.name] = tree
+	}
+	found := problems(t, templates)
+	for _, p := range found["ours"] {
+		t.Errorf("infra/aws/template.json: %s", p)
+	}
+	for _, f := range faults {
+		if !strings.Contains(strings.Join(found[f.name], "\n"), f.want) {
+			t.Errorf("%s: found %q, want %q", f.name, found[f.name], f.want)
+		}
+	}
+}
+
+// statements are those of a role's policies, with an action and a resource each.
+func statements(t *testing.T, tree object, role string) (all []string) {
+	t.Helper()
+	for _, s := range at(t, tree, "Resources", role, "Properties", "Policies", 0, "PolicyDocument", "Statement").(list) {
+		actions, ok := s.(object)["Action"].(list)
+		if !ok {
+			actions = list{s.(object)["Action"]}
+		}
+		resource, err := json.Marshal(s.(object)["Resource"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range actions {
+			all = append(all, fmt.Sprint(a, " ", string(resource)))
+		}
+	}
+	return all
+}
+
+// A function that was broken into can reach nothing but what it works with.
+func TestAFunctionMayDoWhatItMustAndNoMore(t *testing.T) {
+	tree := parsed(t, ours(t))
+	const (
+		readsSecret = `secretsmanager:GetSecretValue {"Ref":"SecretArn"}`
+		rings       = `sqs:SendMessage {"Fn::GetAtt":["Doorbell","Arn"]}`
+		reports     = `sqs:SendMessage {"Fn::GetAtt":["DeadLetters","Arn"]}`
+		refreshes   = `lambda:InvokeFunction {"Fn::GetAtt":["RefreshWorkshopItems","Arn"]}`
+	)
+	want := map[string][]string{}
+	for _, r := range route.All() {
+		want[r.Name] = []string{readsSecret}
+		if r.Rings {
+			want[r.Name] = append(want[r.Name], rings)
+		}
+	}
+	want["refresh-workshop-items"] = []string{readsSecret, reports}
+	want["schedule-refresh"] = []string{readsSecret, rings, reports, refreshes}
+	for name, may := range want {
+		id := logicalID(name)
+		may = append([]string{
+			`logs:CreateLogStream {"Fn::GetAtt":["` + id + `Log","Arn"]}`,
+			`logs:PutLogEvents {"Fn::GetAtt":["` + id + `Log","Arn"]}`,
+		}, may...)
+		if got := statements(t, tree, id+"Role"); !slices.Equal(got, may) {
+			t.Errorf("%s may %q, want %q", name, got, may)
+		}
+		_, hasQueue := at(t, tree, "Resources", id, "Properties", "Environment", "Variables").(object)["JOB_QUEUE_URL"]
+		if hasQueue != slices.Contains(may, rings) {
+			t.Errorf("%s knows the queue: %t", name, hasQueue)
+		}
+	}
+	for name, r := range tree["Resources"].(object) {
+		if kind := r.(object)["Type"]; kind == "AWS::Lambda::Function" && want[functionName(t, r)] == nil {
+			t.Errorf("function %s is in no table", name)
+		}
+	}
+}
+
+func functionName(t *testing.T, r any) string {
+	t.Helper()
+	return strings.TrimPrefix(at(t, r, "Properties", "FunctionName", "Fn::Sub").(string), "${AWS::StackName}-")
+}
+
+// What is in the environment of a function can be seen by everybody who may look at it.
+func TestNoSecretStandsInAnEnvironment(t *testing.T) {
+	tree := parsed(t, ours(t))
+	for name, r := range tree["Resources"].(object) {
+		if r.(object)["Type"] != "AWS::Lambda::Function" {
+			continue
+		}
+		variables := at(t, r, "Properties", "Environment", "Variables").(object)
+		for variable, value := range variables {
+			text, _ := json.Marshal(value)
+			if slices.Contains([]string{"DATABASE_AUTH_TOKEN", "ORIGIN_SECRET"}, variable) || bytes.Contains(text, []byte("{{resolve")) {
+				t.Errorf("%s: %s = %s", name, variable, text)
+			}
+		}
+		if variables["SECRETS_ARN"] == nil || variables["SECRETS_VERSION"] == nil {
+			t.Errorf("%s does not know the secret", name)
+		}
+	}
+}
+
+func TestOnlyAssetsAreKept(t *testing.T) {
+	config := at(t, parsed(t, ours(t)), "Resources", "Distribution", "Properties", "DistributionConfig").(object)
+	if got := at(t, config, "DefaultCacheBehavior", "CachePolicyId"); got != cachingDisabled {
+		t.Errorf("pages are kept by %v", got)
+	}
+	others := config["CacheBehaviors"].(list)
+	if len(others) != 1 || at(t, others, 0, "PathPattern") != strings.ReplaceAll(route.Asset.Pattern, "{file}", "*") {
+		t.Errorf("further behaviors: %v", others)
+	}
+	uncached := map[float64]bool{}
+	for _, e := range config["CustomErrorResponses"].(list) {
+		uncached[e.(object)["ErrorCode"].(float64)] = e.(object)["ErrorCachingMinTTL"] == 0.0
+	}
+	for _, status := range []float64{400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504} {
+		if !uncached[status] {
+			t.Errorf("answers with %v are kept", status)
+		}
+	}
+}
+
+func TestWhatCannotRunOnAWSIsNotGenerated(t *testing.T) {
+	tree := parsed(t, ours(t))
+	for _, name := range []string{"BuildOverlay", "DeleteOverlay"} {
+		if _, ok := tree["Resources"].(object)[name]; ok {
+			t.Errorf("%s needs the host's disk", name)
+		}
+	}
+	slow := []route.Route{{Name: "slow", Method: "GET", Pattern: "/slow", TimeLimit: 2 * time.Minute}}
+	if _, err := templateJSON(slow, nil, nil); err == nil {
+		t.Error("a page that CloudFront would not wait for")
+	}
+}
