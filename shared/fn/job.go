@@ -46,7 +46,8 @@ func (r *Run) OnSuccess(write func(ctx context.Context, q db.Querier) error) { r
 // Outcome is what a job's function answers: how its run ended.
 type Outcome struct {
 	JobID int64 `json:"job_id"`
-	// State is that of the job afterwards: an ended one, or running for a job that was handed back.
+	// State is that of the job afterwards: an ended one, or running for a job that was handed back. It is empty for one that
+	// was left to the host agent.
 	State job.State `json:"state"`
 	// Error is the job's.
 	Error string `json:"error,omitempty"`
@@ -113,10 +114,18 @@ type jobHandler struct {
 // handle runs one job to its end. The error is for the caller's log: that of a job which could not be had, or was lost. A
 // job that fails is no error here, for its row says so.
 func (h *jobHandler) handle(ctx context.Context, event job.Event) (Outcome, error) {
+	if event.Fired != nil {
+		event.JobID = event.Fired.JobID
+	}
 	if event.JobID <= 0 {
 		return Outcome{}, errors.New(`a job's event is {"job_id":N} or {"job_id":N,"attempt":A}`)
 	}
 	claim, err := h.claim(ctx, event)
+	if blocked := (*jobstore.BlockedError)(nil); event.Fired != nil && errors.As(err, &blocked) {
+		// The host agent was quicker, or will run it when what it has to wait for is done: nothing for AWS to try again.
+		h.env.Log.Info("job left to the host agent", "job", blocked.JobID, "why", blocked.Why)
+		return Outcome{JobID: blocked.JobID}, nil
+	}
 	if err != nil {
 		return Outcome{}, err
 	}

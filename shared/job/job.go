@@ -167,4 +167,6 @@ type Event struct {
 	JobID int64 `json:"job_id"`
 	// Attempt is the fencing number of a claim made for the function; absent, the function claims the job itself.
 	Attempt int `json:"attempt,omitempty"`
+	// Fired is what a schedule's function answered, when AWS Lambda hands that on to this one: it names the job instead.
+	Fired *Fired `json:"responsePayload,omitempty"`
 }

@@ -1,0 +1,59 @@
+package fn
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"testing"
+	"time"
+
+	"left4me/shared/db/dbtest"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+)
+
+// handedOn is what AWS Lambda gives to the function behind a schedule's. The form is that of
+// docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html.
+const handedOn = `{
+	"version": "1.0",
+	"timestamp": "2026-11-21T04:07:12.345Z",
+	"requestContext": {
+		"requestId": "e4b46cbf-b738-xmpl-8880-a18cdf61200e",
+		"functionArn": "arn:aws:lambda:eu-central-1:123456789012:function:left4me-schedule-refresh:$LATEST",
+		"condition": "Success",
+		"approximateInvokeCount": 1
+	},
+	"requestPayload": {"schedule": "workshop-refresh", "slot": "2026-11-21T04:00:00Z"},
+	"responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
+	"responsePayload": {"job_id": 1, "new": true, "said": "enqueued refresh_workshop_items job 1"}
+}`
+
+func TestAJobThatAScheduleHandsOnIsRunByWhoIsFirst(t *testing.T) {
+	d := dbtest.New(t)
+	jobs := jobstore.New(d)
+	if _, err := jobs.EnqueueRefresh(t.Context(), d, 0); err != nil {
+		t.Fatal(err)
+	}
+	var event job.Event
+	if err := json.Unmarshal([]byte(handedOn), &event); err != nil {
+		t.Fatal(err)
+	}
+	env := &Env{DB: d, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now}
+	runs := 0
+	h := &jobHandler{env: env, jobs: jobs, operation: job.RefreshWorkshopItems, run: func(context.Context, *Run) error {
+		runs++
+		return nil
+	}}
+	first, err := h.handle(t.Context(), event)
+	if err != nil || first.State != job.Succeeded || runs != 1 {
+		t.Errorf("first: %+v, %v, %d runs", first, err, runs)
+	}
+	second, err := h.handle(t.Context(), event)
+	if err != nil || second.State != "" || second.JobID != 1 || runs != 1 {
+		t.Errorf("second: %+v, %v, %d runs", second, err, runs)
+	}
+	// The same job by its own event is for a person, who wants to know.
+	if _, err := h.handle(t.Context(), job.Event{JobID: 1}); err == nil {
+		t.Error("a job that has ended was run again without a word")
+	}
+}
