@@ -18,7 +18,7 @@ INFRA  := infra/aws
 # The packages whose tests are about things that happen at once.
 RACE := ./localrun/... ./shared/db ./shared/doorbell ./shared/jobstore ./shared/linkfarm ./shared/steam/... ./shared/vpkcache
 
-.PHONY: help run demo build test check generate lambda infra deploy clean
+.PHONY: help run demo build test contract check generate lambda infra deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ build: $(HTMX) ## build localrun and all functions into bin/
 test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, handlers, whole programs, browser
 	go test ./...
 	go test -race $(RACE)
+
+contract: ## print what the contract promises, with the tests that show each of it
+	@go run ./infra/contract
 
 check: generate infra ## generated code is current, code is formatted, vetted and tidy
 	@git diff --exit-code -- '*_templ.go' $(INFRA) || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }

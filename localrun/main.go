@@ -51,7 +51,6 @@ func command() *cobra.Command {
 
 Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, PUBLIC_URL and those
 that README.md lists.`,
-		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -29,13 +29,14 @@ func database(ts *testscript.TestScript) *db.DB {
 
 // sql STATEMENT changes rows, to bring about what would take too long, or a fault.
 func (w *world) sql(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: sql STATEMENT")
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] sql STATEMENT")
 	}
 	d := database(ts)
 	defer d.Close()
-	_, err := d.ExecContext(context.Background(), args[0])
-	ts.Check(err)
+	if _, err := d.ExecContext(context.Background(), args[0]); (err != nil) != neg {
+		ts.Fatalf("%s: %v", args[0], err)
+	}
 }
 
 // rows QUERY [ROW…] checks what a query gives: each row is its columns joined by spaces.
@@ -90,16 +91,33 @@ func (w *world) has(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// comes PATH PATTERN asks for a page until a person reads the pattern on it.
+// comes [-in SELECTOR] PATH PATTERN asks for a page until a person reads the pattern on it.
 func (w *world) comes(ts *testscript.TestScript, neg bool, args []string) {
+	selector := "body"
+	if len(args) == 4 && args[0] == "-in" {
+		selector, args = args[1], args[2:]
+	}
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: comes PATH PATTERN")
+		ts.Fatalf("usage: comes [-in SELECTOR] PATH PATTERN")
 	}
 	pattern, err := regexp.Compile(args[1])
 	ts.Check(err)
 	until(ts, args[0]+" says "+args[1], func() bool {
 		w.ask(ts, "GET", args[0], nil, false)
-		return pattern.MatchString(w.text("body"))
+		return pattern.MatchString(w.text(selector))
+	})
+}
+
+// appears FILE… waits until all these files are there at the same time.
+func (w *world) appears(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: appears FILE…")
+	}
+	until(ts, strings.Join(args, " and ")+" are there", func() bool {
+		return !slices.ContainsFunc(args, func(file string) bool {
+			_, err := os.Lstat(ts.MkAbs(file))
+			return err != nil
+		})
 	})
 }
 

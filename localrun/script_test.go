@@ -80,6 +80,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Values[worldKey{}] = &world{
 				processes: map[string]*process{},
+				browsers:  map[string]browser{},
 				client:    &http.Client{Jar: jar, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 			}
 			return nil
@@ -94,6 +95,7 @@ func TestScripts(t *testing.T) {
 			"start":   with((*world).start),
 			"end":     with((*world).end),
 			"sign-in": with((*world).signIn),
+			"as":      with((*world).as),
 			"get":     with((*world).get),
 			"post":    with((*world).post),
 			"status":  with((*world).wantStatus),
@@ -106,6 +108,7 @@ func TestScripts(t *testing.T) {
 			"rows":    with((*world).rows),
 			"has":     with((*world).has),
 			"comes":   with((*world).comes),
+			"appears": with((*world).appears),
 			"signal":  with((*world).signal),
 			"cleanup": cleanup,
 		},
@@ -118,12 +121,20 @@ type worldKey struct{}
 type world struct {
 	processes map[string]*process
 	client    *http.Client
-	url       string
-	status    int
-	location  string
-	page      *goquery.Document
-	body      string
-	csrf      string
+	// browsers are those that the script has left; name is that of the one that client is.
+	browsers map[string]browser
+	name     string
+	url      string
+	status   int
+	location string
+	page     *goquery.Document
+	body     string
+	csrf     string
+}
+
+type browser struct {
+	jar  http.CookieJar
+	csrf string
 }
 
 type process struct {
@@ -256,6 +267,22 @@ func (w *world) signIn(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// as NAME goes on with the browser of that name: a new one, or the one that was left, still signed in.
+func (w *world) as(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: as NAME")
+	}
+	w.browsers[w.name] = browser{w.client.Jar, w.csrf}
+	w.name = args[0]
+	b := w.browsers[w.name]
+	if b.jar == nil {
+		jar, err := cookiejar.New(nil)
+		ts.Check(err)
+		b.jar = jar
+	}
+	w.client.Jar, w.csrf = b.jar, b.csrf
+}
+
 // cleanup COMMAND ARGS… is run when the script has ended, however it did.
 func cleanup(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -367,7 +394,7 @@ func (w *world) text(selector string) string {
 	return strings.Join(strings.Fields(w.page.Find(selector).Text()), " ")
 }
 
-// says [-in SELECTOR] PATTERN checks what a person reads of the last answer.
+// says [-in SELECTOR] PATTERN checks what a person reads of the last answer. A group (?P<NAME>…) of the pattern sets $NAME.
 func (w *world) says(ts *testscript.TestScript, neg bool, args []string) {
 	selector := "body"
 	if len(args) == 3 && args[0] == "-in" {
@@ -378,8 +405,15 @@ func (w *world) says(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	if said := w.text(selector); pattern.MatchString(said) == neg {
+	said := w.text(selector)
+	found := pattern.FindStringSubmatch(said)
+	if (found != nil) == neg {
 		ts.Fatalf("the page says: %s", said)
+	}
+	for i, name := range pattern.SubexpNames() {
+		if name != "" && !neg {
+			ts.Setenv(name, found[i])
+		}
 	}
 }
 

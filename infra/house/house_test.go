@@ -25,6 +25,7 @@ const root = "../.."
 var mayImport = map[string]string{
 	"functions/…":                    "shared/… templates/…",
 	"infra/gen":                      "shared/job shared/route",
+	"infra/contract":                 "",
 	"infra/house":                    "",
 	"localrun":                       "localrun/… shared/… templates/page",
 	"localrun/agent":                 "localrun/lambdahost shared/doorbell shared/job shared/jobstore",
