@@ -290,6 +290,9 @@ func (v *Visit) setCookie(w http.ResponseWriter, name, value string, seconds int
 // csrfToken belongs to the visitor's secret, which it does not reveal. Somebody without one gets one.
 func (v *Visit) csrfToken(w http.ResponseWriter) string {
 	if v.secret == "" {
+		v.secret = v.cookie(visitCookie) // whose forms may be open in another tab
+	}
+	if v.secret == "" {
 		v.secret = rand.Text()
 		v.setCookie(w, visitCookie, v.secret, int(12*time.Hour/time.Second))
 	}
