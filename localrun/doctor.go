@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ exit status is 1 when a check has failed.`,
 				return err
 			}
 			host := doctor.Host{Getenv: os.Getenv, FunctionsDir: dir, TimerEnabled: doctor.SystemdTimer, Now: time.Now}
-			for _, f := range append(pageFunctions(), jobFunctions(1)...) {
+			for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions()) {
 				host.Functions = append(host.Functions, f.Name)
 			}
 			found, failed := host.Examine(cmd.Context()), 0
