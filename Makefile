@@ -42,7 +42,7 @@ contract: ## print what the contract promises, with the tests that show each of 
 	@go run ./infra/contract
 
 check: generate infra ## generated code is current, code is formatted, vetted and tidy
-	@git diff --exit-code -- '*_templ.go' $(INFRA) || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
+	@git diff --exit-code -- '*_templ.go' $(INFRA)/template.json $(INFRA)/router.js || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
 	@test -z "$$(gofmt -l functions infra localrun shared templates)" || { gofmt -l functions infra localrun shared templates; echo 'The files above want gofmt.'; exit 1; }
 	go vet ./...
 	go mod tidy -diff
