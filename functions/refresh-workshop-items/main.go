@@ -7,6 +7,7 @@ import (
 
 	"left4me/shared/builder"
 	"left4me/shared/fn"
+	"left4me/shared/fn/ring"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/steam"
@@ -33,5 +34,10 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 		},
 		root: env.Settings.Root,
 	}
-	return func(ctx context.Context, run *fn.Run) error { return r.run(ctx, run) }
+	wake := ring.New(env)
+	return func(ctx context.Context, run *fn.Run) error {
+		// The builds that it enqueues wait for this job's own locks.
+		run.Afterwards(wake)
+		return r.run(ctx, run)
+	}
 }

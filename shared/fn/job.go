@@ -25,6 +25,7 @@ type Run struct {
 
 	recorder *jobstore.Recorder
 	success  func(ctx context.Context, q db.Querier) error
+	after    func(ctx context.Context)
 }
 
 // Infof writes a line to the job's stdout.
@@ -42,6 +43,9 @@ func (r *Run) Progress(p jobstore.Progress) { r.recorder.Progress(p) }
 
 // OnSuccess sets what is written in the transaction that ends the job, if it succeeds and is still this process's.
 func (r *Run) OnSuccess(write func(ctx context.Context, q db.Querier) error) { r.success = write }
+
+// Afterwards sets what is done when the run has ended, however it did, and holds its locks no more.
+func (r *Run) Afterwards(do func(ctx context.Context)) { r.after = do }
 
 // Outcome is what a job's function answers: how its run ended.
 type Outcome struct {
@@ -142,6 +146,9 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (Outcome, erro
 		return Outcome{}, err
 	}
 	log.Info("job ended", "state", end.State, "error", end.Error)
+	if run.after != nil {
+		run.after(context.WithoutCancel(ctx))
+	}
 	end.JobID = claim.JobID
 	return end, nil
 }

@@ -62,16 +62,21 @@ func TestARunThatSucceedsWritesItsLastWordsWithIt(t *testing.T) {
 }
 
 func TestARunThatFailsSaysWhy(t *testing.T) {
-	wrote := false
-	answer, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *jobstore.Store, r *Run) error {
+	wrote, ended := false, job.State("")
+	answer, err, after, _ := ask(t, t.Context(), func(_ context.Context, jobs *jobstore.Store, r *Run) error {
 		r.OnSuccess(func(context.Context, db.Querier) error {
 			wrote = true
 			return nil
 		})
+		r.Afterwards(func(ctx context.Context) {
+			if j, err := jobs.Get(ctx, 1); err == nil {
+				ended = j.State
+			}
+		})
 		return errors.New("the disk is on fire")
 	})
-	if err != nil || answer.State != job.Failed || after.State != job.Failed || after.Error != "the disk is on fire" || wrote {
-		t.Errorf("%+v, %v, %+v, wrote %v", answer, err, after, wrote)
+	if err != nil || answer.State != job.Failed || after.State != job.Failed || after.Error != "the disk is on fire" || wrote || ended != job.Failed {
+		t.Errorf("%+v, %v, %+v, wrote %v, afterwards it was %q", answer, err, after, wrote, ended)
 	}
 }
 
