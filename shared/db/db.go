@@ -9,7 +9,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -22,10 +21,7 @@ import (
 const (
 	// busyTimeout is how long a statement waits for another process's write to the embedded file.
 	busyTimeout = 5 * time.Second
-	// remoteTimeout bounds one round trip to a libSQL server. The driver's Commit and Rollback ignore their context and
-	// use http.DefaultClient.
-	remoteTimeout = 15 * time.Second
-	txTries       = 5
+	txTries     = 5
 )
 
 // DB is an open database. It is safe for concurrent use.
@@ -137,7 +133,6 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 			"_txlock": {"immediate"},
 		}.Encode()
 	} else {
-		http.DefaultClient.Timeout = remoteTimeout
 		if authToken != "" {
 			options = append(options, libsql.WithAuthToken(authToken))
 		}
@@ -145,6 +140,10 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 	connector, err := libsql.NewConnector(dsn, options...)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if path == "" {
+		boundDefaultClient()
+		connector = &serverConnector{Connector: connector, timeout: serverTimeout}
 	}
 	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(8)
@@ -160,14 +159,15 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 func (d *DB) Embedded() bool { return d.embedded }
 
 // InTx runs fn in one immediate transaction and commits it when fn returns nil. It runs fn again, a few times, when the
-// database was busy or the server lost the connection at a point where nothing can have been committed; fn must
-// therefore have no effects but those on q. An error of fn is returned as it is, after a rollback. A failing commit
-// leaves it open whether it happened: then the error is ErrInDoubt, and the connection is thrown away.
+// database was busy or the transaction was lost with the connection to a server, at a point where nothing can have been
+// committed; fn must therefore have no effects but those on q, and return every error of q that it does not understand. An
+// error of fn is returned as it is, after a rollback. Where it is not known whether a commit happened, the error is
+// ErrInDoubt.
 func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context, q Querier) error) error {
 	backoff := retry.WithMaxRetries(txTries-1, retry.WithJitterPercent(50, retry.NewExponential(10*time.Millisecond)))
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
 		err := d.tryTx(ctx, fn)
-		if !errors.Is(err, ErrInDoubt) && (IsBusy(err) || IsStreamGone(err)) {
+		if !errors.Is(err, ErrInDoubt) && (IsBusy(err) || errors.Is(err, errTxLost)) {
 			return retry.RetryableError(err)
 		}
 		return err
@@ -188,16 +188,20 @@ func (d *DB) tryTx(ctx context.Context, fn func(ctx context.Context, q Querier) 
 		rollback(ctx, conn)
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
-		if IsBusy(err) {
-			// SQLite keeps a transaction open whose commit was busy: nothing is committed.
-			rollback(ctx, conn)
-			return fmt.Errorf("commit: %w", err)
-		}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	switch {
+	case err == nil:
+		return nil
+	case IsBusy(err):
+		// SQLite keeps a transaction open whose commit was busy: nothing is committed.
+		rollback(ctx, conn)
+		return fmt.Errorf("commit: %w", err)
+	case d.embedded:
 		discard(conn)
 		return fmt.Errorf("commit: %w: %w", ErrInDoubt, err)
 	}
-	return nil
+	discard(conn) // a server's connection has said itself whether there is a doubt
+	return fmt.Errorf("commit: %w", err)
 }
 
 // rollback ends conn's transaction even when ctx has ended, so that a cancelled job does not keep the file locked.

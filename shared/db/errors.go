@@ -6,10 +6,18 @@ import (
 	"strings"
 )
 
-// ErrInDoubt means that a commit failed in a way that leaves open whether it happened.
-var ErrInDoubt = errors.New("it is not known whether the transaction was committed")
+// ErrInDoubt means that a write, or the commit of several, failed in a way that leaves open whether it happened.
+var ErrInDoubt = errors.New("it is not known whether the database has written this")
 
-var errBad = driver.ErrBadConn
+var (
+	errBad = driver.ErrBadConn
+	// errAway means that a server did not do its part, which it may do later.
+	errAway = errors.New("the database server could not be reached or did not answer properly")
+	// errTxLost means that a transaction is gone, and that nothing of it was committed.
+	errTxLost = errors.New("the database server has lost the transaction")
+	// errRefused means that a server will not do its part until somebody changes a setting.
+	errRefused = errors.New("the database server refuses to answer")
+)
 
 // The embedded driver has typed errors and a server sends only text, but both texts are SQLite's own, so one test
 // serves both. The phrases are those of sqlite3_errstr and of the constraint messages in SQLite's vdbe.c.
@@ -26,16 +34,13 @@ func IsForeignKey(err error) bool {
 
 // IsBusy reports whether err says that another process was writing for too long; nothing was changed.
 func IsBusy(err error) bool {
-	return contains(err, "database is locked", "database table is locked", "SQLITE_BUSY")
+	return contains(err, "database is locked", "database table is locked", "SQLITE_BUSY", "cannot handle additional transactions")
 }
 
-// IsStreamGone reports whether err says that a libSQL server has forgotten the connection, so that the statement did not
-// run. An expired stream is `error code 400: ` with an empty text, or `stream not found`.
-func IsStreamGone(err error) bool {
-	if err == nil {
-		return false
-	}
-	return contains(err, "stream not found", "STREAM_EXPIRED") || strings.HasSuffix(err.Error(), "error code 400: ")
+// IsAway reports whether err says that the database server could not be reached, was overloaded or failed, so that the same
+// may work later. Unless err is also ErrInDoubt, nothing was written.
+func IsAway(err error) bool {
+	return errors.Is(err, errAway) || errors.Is(err, errTxLost)
 }
 
 func contains(err error, phrases ...string) bool {

@@ -294,7 +294,7 @@ func (r *Recorder) finish(outcome job.State, errText string, inTx func(ctx conte
 			r.lose(err)
 			return false, err
 		}
-		away := refused == nil || db.IsBusy(refused) || db.IsStreamGone(refused)
+		away := refused == nil || db.IsBusy(refused) || db.IsAway(refused)
 		return away && outcome.Ended(), err
 	}
 	r.written(len(e.Lines))

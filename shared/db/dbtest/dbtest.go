@@ -1,7 +1,11 @@
-// Package dbtest gives tests a real, migrated database of their own.
+// Package dbtest gives tests a real, migrated database of their own: in an embedded file, or behind a libSQL server, which
+// it brings along (Server) and which can be told to misbehave.
+//
+// The server is a stand-in for one database: it has no replicas, no websockets, no cursors and no protobuf.
 package dbtest
 
 import (
+	"net/http/httptest"
 	"path/filepath"
 	"testing"
 
@@ -9,23 +13,86 @@ import (
 	"left4me/shared/db/migrations"
 )
 
-// New returns a migrated embedded database in a file that goes with the test.
-func New(t testing.TB) *db.DB {
-	t.Helper()
-	d := Open(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db")))
-	if _, err := migrations.Up(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 // Open opens databaseURL for the time of the test.
 func Open(t testing.TB, databaseURL string) *db.DB {
 	t.Helper()
-	d, err := db.Open(databaseURL, "")
+	return open(t, databaseURL, "")
+}
+
+func open(t testing.TB, databaseURL, token string) *db.DB {
+	t.Helper()
+	d, err := db.Open(databaseURL, token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
 	return d
+}
+
+// New returns a migrated embedded database in a file that goes with the test.
+func New(t testing.TB) *db.DB {
+	t.Helper()
+	d := Open(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db")))
+	migrate(t, d)
+	return d
+}
+
+func migrate(t testing.TB, d *db.DB) {
+	t.Helper()
+	if _, err := migrations.Up(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Backend opens a new, migrated database of one kind.
+type Backend func(testing.TB) *db.DB
+
+// Each runs the test on each kind of database that left4me can have: what is said of SQL must be true of both.
+func Each(t *testing.T, test func(t *testing.T, open Backend)) {
+	t.Run("file", func(t *testing.T) { test(t, New) })
+	t.Run("server", func(t *testing.T) {
+		test(t, func(t testing.TB) *db.DB { return Serve(t).Open(t) })
+	})
+}
+
+// Serve returns a running server with a migrated database, both for the time of the test.
+func Serve(t testing.TB) *Server {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "left4me.db")
+	d, err := db.Open(db.FileURL(file), "") // in a hurry: over the server, it would be a request for each statement
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, d)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, file)
+}
+
+// ServeEmpty is Serve without the tables.
+func ServeEmpty(t testing.TB) *Server {
+	t.Helper()
+	return serve(t, filepath.Join(t.TempDir(), "left4me.db"))
+}
+
+func serve(t testing.TB, file string) *Server {
+	t.Helper()
+	s, err := NewServer(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(s)
+	s.URL = web.URL
+	t.Cleanup(func() {
+		web.Close()
+		s.Close()
+	})
+	return s
+}
+
+// Open opens the server's database for the time of the test.
+func (s *Server) Open(t testing.TB) *db.DB {
+	t.Helper()
+	return open(t, s.URL, s.Token)
 }
