@@ -134,11 +134,20 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) {
 		err = a.Jobs.HandBack(ctx, c) // its process is gone or never was, through no fault of the job
 	} else {
 		log.Error("job's process is lost", "error", err.Error())
-		err = a.Jobs.WorkerLost(ctx, c, err.Error())
+		err = a.Jobs.WorkerLost(ctx, c, how(err))
 	}
 	if err != nil && !errors.Is(err, jobstore.ErrLost) {
 		log.Error("cannot give the job up; it is noticed when its lease ends", "error", err.Error())
 	}
+}
+
+// how says for a job's readers how its process was lost. What the process has printed is for the log alone: it may be about
+// other people's jobs, or the stack of a fault of ours.
+func how(err error) string {
+	if exit, ok := errors.AsType[*lambdahost.ExitError](err); ok {
+		err = &lambdahost.ExitError{Function: exit.Function, Reason: exit.Reason}
+	}
+	return err.Error()
 }
 
 func isBusy(err error) bool {

@@ -149,7 +149,7 @@ func TestABusyAgentTakesTheNextWhenOneEnds(t *testing.T) {
 // A process that dies is noticed at once, not when its lease ends, and not for ever.
 func TestAJobWhoseProcessDiesRunsAgainAtMostThreeTimes(t *testing.T) {
 	w, _, _ := start(t, 2, func(context.Context, world, job.Event) error {
-		return &lambdahost.ExitError{Function: "build-overlay", Reason: "signal: killed"}
+		return &lambdahost.ExitError{Function: "build-overlay", Reason: "signal: killed", Lines: []string{"goroutine 1 [running]:"}}
 	})
 	w.enqueue(t, 1)
 	all := w.wait(t, 1, job.Failed)
@@ -164,7 +164,7 @@ func TestAJobWhoseProcessDiesRunsAgainAtMostThreeTimes(t *testing.T) {
 	for _, l := range lines {
 		said += l.Text + "\n"
 	}
-	if strings.Count(said, "signal: killed") != 3 || !strings.Contains(said, "attempt 3 of 3") {
+	if strings.Count(said, "signal: killed\n") != 3 || !strings.Contains(said, "attempt 3 of 3") || strings.Contains(said, "goroutine") {
 		t.Errorf("the log says\n%s", said)
 	}
 }
