@@ -39,7 +39,7 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 		return err
 	}
 	added, err := h.paste(v, o, form.Get("input"), form.Get("input_mode"))
-	if p, ok := problem.As(err); ok {
+	if p, ok := problem.As(err); ok && o.Type == overlay.Workshop { // the page of another one has no box
 		return h.refuse(w, v, o, form, p)
 	}
 	if err != nil {

@@ -25,7 +25,12 @@ func setUp(t *testing.T, world string) (*fntest.Site, account.User, *fntest.Visi
 
 func TestWhoMayNot(t *testing.T) {
 	s, anna, _, stand := setUp(t, "item 1")
-	s.Overlay(s.Person("root", true), "shared", overlay.External) // 2
+	root := s.Person("root", true)
+	s.Overlay(root, "shared", overlay.External) // 2
+	got := s.Visitor(root, route.ItemAdd, build).Post("/overlays/2/items", "input", "1")
+	if said := got.Page(t).Find("#error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(said, "Only workshop overlays") {
+		t.Errorf("an administrator, to an external overlay: %d, %q", got.StatusCode, said)
+	}
 	for _, c := range []struct {
 		user   account.User
 		path   string
