@@ -1,14 +1,16 @@
 // Package secret reads the settings that must not stand in a function's environment on AWS, where everybody who may look
 // at the function sees them: the keys of one secret of AWS Secrets Manager, named like the environment variables.
 //
-// It asks with one signed request of its own instead of AWS's SDK, whose import alone costs a start more than a page takes.
-// AWS's extension for secrets is no way either: it answers only during an invocation, and settings are read before. What
+// It asks with one request of its own, signed by the SDK's signer, instead of the SDK's client, whose import alone costs a
+// start more than a page takes. AWS's extension for secrets is no way either: it answers only during an invocation, and settings are read before. What
 // the settings mean is shared/settings'.
 package secret
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +18,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/sethvargo/go-retry"
 )
 
 // The environment variables that name the secret.
@@ -33,6 +39,7 @@ const (
 	// tries and tryTime stay well below the 10 s that Lambda gives a function to start.
 	tries   = 3
 	tryTime = 2 * time.Second
+	pause   = 100 * time.Millisecond
 	// maxAnswer is more than the 64 KiB that a secret may have, escaped.
 	maxAnswer = 512 << 10
 )
@@ -56,7 +63,7 @@ func Getenv(ctx context.Context, getenv func(string) string) (func(string) strin
 	}, nil
 }
 
-func fetch(ctx context.Context, getenv func(string) string, arn string) (values map[string]string, err error) {
+func fetch(ctx context.Context, getenv func(string) string, arn string) (map[string]string, error) {
 	part := strings.Split(arn, ":") // arn:aws:secretsmanager:region:account:secret:name
 	if len(part) != 7 || part[0] != "arn" || part[2] != service || part[3] == "" {
 		return nil, fmt.Errorf("%s is not the ARN of a secret", ARN)
@@ -74,20 +81,21 @@ func fetch(ctx context.Context, getenv func(string) string, arn string) (values 
 	if err != nil {
 		return nil, err
 	}
-	who := credentials{getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_SECRET_ACCESS_KEY"), getenv("AWS_SESSION_TOKEN")}
-	for try := range tries {
-		if values, err = ask(ctx, endpoint, region, who, body); err == nil || !errors.Is(err, errPassing) || try == tries-1 {
-			break
+	who := aws.Credentials{AccessKeyID: getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: getenv("AWS_SESSION_TOKEN")}
+	return retry.DoValue(ctx, retry.WithMaxRetries(tries-1, retry.NewConstant(pause)), func(ctx context.Context) (map[string]string, error) {
+		values, err := ask(ctx, endpoint, region, who, body)
+		if errors.Is(err, errPassing) {
+			err = retry.RetryableError(err)
 		}
-	}
-	return values, err
+		return values, err
+	})
 }
 
 // errPassing marks what another try may mend.
 var errPassing = errors.New("no answer")
 
 // ask puts the question once.
-func ask(ctx context.Context, endpoint, region string, who credentials, body []byte) (map[string]string, error) {
+func ask(ctx context.Context, endpoint, region string, who aws.Credentials, body []byte) (map[string]string, error) {
 	ctx, stop := context.WithTimeout(ctx, tryTime)
 	defer stop()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint+"/", bytes.NewReader(body))
@@ -96,7 +104,10 @@ func ask(ctx context.Context, endpoint, region string, who credentials, body []b
 	}
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", "secretsmanager.GetSecretValue")
-	sign(r, body, who, region, service, time.Now())
+	digest := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(ctx, who, r, hex.EncodeToString(digest[:]), service, region, time.Now()); err != nil {
+		return nil, err
+	}
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errPassing, err)
