@@ -66,7 +66,7 @@ func TestTheSecretStandsOverTheEnvironment(t *testing.T) {
 		t.Errorf("asked %s %s", r.Header.Get("X-Amz-Target"), m.bodies[0])
 	}
 	authorization := r.Header.Get("Authorization")
-	if !strings.Contains(authorization, "/eu-central-1/secretsmanager/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature=") ||
+	if !strings.Contains(authorization, "/eu-central-1/secretsmanager/aws4_request, SignedHeaders=content-length;content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature=") ||
 		strings.Contains(authorization, "the-key-itself") {
 		t.Errorf("signed with %s", authorization)
 	}
