@@ -131,6 +131,10 @@ func samples(picture string) map[string]templ.Component {
 	refused := workshop(someItems(1, picture))
 	refused.Input, refused.InputError = "3434972877 rubbish", `"rubbish" is neither a workshop link nor an id. Nothing was added.`
 
+	managed := workshop(someItems(1, picture))
+	managed.NewName, managed.RenameError = "Versus", "You already have an overlay named “Versus”. Please choose another name."
+	managed.DeleteError = "Please tick the box to confirm. Nothing was deleted."
+
 	reader := workshop(someItems(6, picture))
 	reader.CanEdit, reader.CanBuild, reader.Name = false, false, strings.Repeat("W", 64)
 
@@ -205,6 +209,7 @@ func samples(picture string) map[string]templ.Component {
 		"overlay-busy":     overlay.Show(busy),
 		"overlay-removed":  overlay.Show(removed),
 		"overlay-refused":  overlay.Show(refused),
+		"overlay-managed":  overlay.Show(managed),
 		"overlay-reader":   overlay.Show(reader),
 		"overlay-external": overlay.Show(external),
 		"jobs":             job.List(jobs),
