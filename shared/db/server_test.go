@@ -93,8 +93,8 @@ var failures = []struct {
 // once makes the next statement that contains text fail.
 func (s served) once(f dbtest.Fault, text string) {
 	f.Match, f.Times = text, 1
-	if f.After {
-		f.Hit = s.EndTransactions // not to wait for the one whose client has not heard of it
+	if f.After || f.Status == 200 {
+		f.Hit = s.EndTransactions // not to wait for the one that its client has no baton for
 	}
 	s.Fail(f)
 }

@@ -33,7 +33,14 @@ func openFile(t testing.TB) (*db.DB, string) {
 	return d, databaseURL
 }
 
-func TestOnAFile(t *testing.T) { suite(t, openFile) }
+func openServer(t testing.TB) (*db.DB, string) {
+	t.Helper()
+	s := dbtest.Serve(t)
+	return s.Open(t), s.URL
+}
+
+func TestOnAFile(t *testing.T)   { suite(t, openFile) }
+func TestOnAServer(t *testing.T) { suite(t, openServer) }
 
 // suite is what must hold on every kind of database.
 func suite(t *testing.T, open opener) {
