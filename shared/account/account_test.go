@@ -20,10 +20,10 @@ type clock struct{ at time.Time }
 func (c *clock) now() time.Time          { return c.at }
 func (c *clock) forward(d time.Duration) { c.at = c.at.Add(d) }
 
-func setUp(t *testing.T) (*account.Store, *clock, *db.DB) {
+func setUp(t *testing.T, open dbtest.Backend) (*account.Store, *clock, *db.DB) {
 	t.Helper()
 	c := &clock{at: time.Unix(1_790_000_000, 0)}
-	d := dbtest.New(t)
+	d := open(t)
 	return account.NewStore(d, c.now), c, d
 }
 
@@ -38,8 +38,10 @@ func status(err error) int {
 	return 0
 }
 
-func TestSignInOpensASessionThatEnds(t *testing.T) {
-	s, c, d := setUp(t)
+func TestSignInOpensASessionThatEnds(t *testing.T) { dbtest.Each(t, testSignInOpensASessionThatEnds) }
+
+func testSignInOpensASessionThatEnds(t *testing.T, open dbtest.Backend) {
+	s, c, d := setUp(t, open)
 	made, err := s.Create(t.Context(), "Coach", password, true)
 	if err != nil {
 		t.Fatal(err)
@@ -78,8 +80,10 @@ func TestSignInOpensASessionThatEnds(t *testing.T) {
 	}
 }
 
-func TestDisabledPeopleAreOutAtOnce(t *testing.T) {
-	s, _, d := setUp(t)
+func TestDisabledPeopleAreOutAtOnce(t *testing.T) { dbtest.Each(t, testDisabledPeopleAreOutAtOnce) }
+
+func testDisabledPeopleAreOutAtOnce(t *testing.T, open dbtest.Backend) {
+	s, _, d := setUp(t, open)
 	if _, err := s.Create(t.Context(), "ellis", password, false); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +103,11 @@ func TestDisabledPeopleAreOutAtOnce(t *testing.T) {
 }
 
 func TestUnknownNamesAndWrongPasswordsLookTheSame(t *testing.T) {
-	s, _, _ := setUp(t)
+	dbtest.Each(t, testUnknownNamesAndWrongPasswordsLookTheSame)
+}
+
+func testUnknownNamesAndWrongPasswordsLookTheSame(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	if _, err := s.Create(t.Context(), "nick", password, false); err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +118,10 @@ func TestUnknownNamesAndWrongPasswordsLookTheSame(t *testing.T) {
 	}
 }
 
-func TestFailuresSlowDownTheName(t *testing.T) {
-	s, c, _ := setUp(t)
+func TestFailuresSlowDownTheName(t *testing.T) { dbtest.Each(t, testFailuresSlowDownTheName) }
+
+func testFailuresSlowDownTheName(t *testing.T, open dbtest.Backend) {
+	s, c, _ := setUp(t, open)
 	if _, err := s.Create(t.Context(), "nick", password, false); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +154,11 @@ func TestFailuresSlowDownTheName(t *testing.T) {
 }
 
 func TestFailuresSlowDownTheAddressWhateverTheName(t *testing.T) {
-	s, _, _ := setUp(t)
+	dbtest.Each(t, testFailuresSlowDownTheAddressWhateverTheName)
+}
+
+func testFailuresSlowDownTheAddressWhateverTheName(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	if _, err := s.Create(t.Context(), "rochelle", password, false); err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +177,10 @@ func TestFailuresSlowDownTheAddressWhateverTheName(t *testing.T) {
 	}
 }
 
-func TestGuessesAtOnceCountEachOne(t *testing.T) {
-	s, _, _ := setUp(t)
+func TestGuessesAtOnceCountEachOne(t *testing.T) { dbtest.Each(t, testGuessesAtOnceCountEachOne) }
+
+func testGuessesAtOnceCountEachOne(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	var wg sync.WaitGroup
 	errs := make(chan error, 20)
 	for range 20 {
@@ -190,8 +206,10 @@ func TestGuessesAtOnceCountEachOne(t *testing.T) {
 	}
 }
 
-func TestCreateRefuses(t *testing.T) {
-	s, _, _ := setUp(t)
+func TestCreateRefuses(t *testing.T) { dbtest.Each(t, testCreateRefuses) }
+
+func testCreateRefuses(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	if _, err := s.Create(t.Context(), "francis", password, false); err != nil {
 		t.Fatal(err)
 	}
@@ -217,8 +235,10 @@ func TestCreateRefuses(t *testing.T) {
 	}
 }
 
-func TestOnlyOneFirstAdministrator(t *testing.T) {
-	s, _, d := setUp(t)
+func TestOnlyOneFirstAdministrator(t *testing.T) { dbtest.Each(t, testOnlyOneFirstAdministrator) }
+
+func testOnlyOneFirstAdministrator(t *testing.T, open dbtest.Backend) {
+	s, _, d := setUp(t, open)
 	if any, err := s.Any(t.Context()); err != nil || any {
 		t.Fatalf("Any = %v, %v", any, err)
 	}
@@ -246,8 +266,10 @@ func TestOnlyOneFirstAdministrator(t *testing.T) {
 	}
 }
 
-func TestPromote(t *testing.T) {
-	s, _, _ := setUp(t)
+func TestPromote(t *testing.T) { dbtest.Each(t, testPromote) }
+
+func testPromote(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	if err := s.Promote(t.Context(), "bill"); !errors.Is(err, account.ErrNoUser) {
 		t.Errorf("Promote of nobody = %v", err)
 	}

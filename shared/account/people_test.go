@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"left4me/shared/account"
+	"left4me/shared/db/dbtest"
 )
 
 func create(t *testing.T, s *account.Store, name string, admin bool) account.User {
@@ -29,8 +30,10 @@ func signIn(t *testing.T, s *account.Store, name, password string) string {
 	return token
 }
 
-func TestPeople(t *testing.T) {
-	s, c, _ := setUp(t)
+func TestPeople(t *testing.T) { dbtest.Each(t, testPeople) }
+
+func testPeople(t *testing.T, open dbtest.Backend) {
+	s, c, _ := setUp(t, open)
 	zoey, bill := create(t, s, "zoey", true), create(t, s, "Bill", false)
 	if _, err := s.Disable(t.Context(), bill.ID); err != nil {
 		t.Fatal(err)
@@ -54,7 +57,11 @@ func TestPeople(t *testing.T) {
 }
 
 func TestWhatAdministratorsDoTakesEffectAtOnce(t *testing.T) {
-	s, _, _ := setUp(t)
+	dbtest.Each(t, testWhatAdministratorsDoTakesEffectAtOnce)
+}
+
+func testWhatAdministratorsDoTakesEffectAtOnce(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	create(t, s, "root", true)
 	nick := create(t, s, "nick", false)
 	token := signIn(t, s, "nick", password)
@@ -108,8 +115,10 @@ func TestWhatAdministratorsDoTakesEffectAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheLastAdministratorStays(t *testing.T) {
-	s, _, _ := setUp(t)
+func TestTheLastAdministratorStays(t *testing.T) { dbtest.Each(t, testTheLastAdministratorStays) }
+
+func testTheLastAdministratorStays(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	root, bill := create(t, s, "root", true), create(t, s, "bill", true)
 	// One who cannot sign in does not count.
 	if _, err := s.Disable(t.Context(), bill.ID); err != nil {
@@ -132,7 +141,11 @@ func TestTheLastAdministratorStays(t *testing.T) {
 }
 
 func TestAdministratorsWhoRemoveEachOtherAtOnceLeaveOne(t *testing.T) {
-	s, _, _ := setUp(t)
+	dbtest.Each(t, testAdministratorsWhoRemoveEachOtherAtOnceLeaveOne)
+}
+
+func testAdministratorsWhoRemoveEachOtherAtOnceLeaveOne(t *testing.T, open dbtest.Backend) {
+	s, _, _ := setUp(t, open)
 	var all []account.User
 	for _, name := range []string{"bill", "francis", "louis", "zoey"} {
 		all = append(all, create(t, s, name, true))
@@ -177,7 +190,11 @@ func TestAdministratorsWhoRemoveEachOtherAtOnceLeaveOne(t *testing.T) {
 }
 
 func TestASignInThatWasUnderWayLeavesNoSessionToADisabledPerson(t *testing.T) {
-	s, _, d := setUp(t)
+	dbtest.Each(t, testASignInThatWasUnderWayLeavesNoSessionToADisabledPerson)
+}
+
+func testASignInThatWasUnderWayLeavesNoSessionToADisabledPerson(t *testing.T, open dbtest.Backend) {
+	s, _, d := setUp(t, open)
 	nick := create(t, s, "nick", false)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -199,8 +216,10 @@ func TestASignInThatWasUnderWayLeavesNoSessionToADisabledPerson(t *testing.T) {
 	}
 }
 
-func TestChangingOnesOwnPassword(t *testing.T) {
-	s, c, d := setUp(t)
+func TestChangingOnesOwnPassword(t *testing.T) { dbtest.Each(t, testChangingOnesOwnPassword) }
+
+func testChangingOnesOwnPassword(t *testing.T, open dbtest.Backend) {
+	s, c, d := setUp(t, open)
 	nick := create(t, s, "nick", false)
 	create(t, s, "ellis", false)
 	here, there, other := signIn(t, s, "nick", password), signIn(t, s, "nick", password), signIn(t, s, "ellis", password)
@@ -242,8 +261,10 @@ func TestChangingOnesOwnPassword(t *testing.T) {
 	}
 }
 
-func TestOnesOwnSessions(t *testing.T) {
-	s, c, _ := setUp(t)
+func TestOnesOwnSessions(t *testing.T) { dbtest.Each(t, testOnesOwnSessions) }
+
+func testOnesOwnSessions(t *testing.T, open dbtest.Backend) {
+	s, c, _ := setUp(t, open)
 	nick, ellis := create(t, s, "nick", false), create(t, s, "ellis", false)
 	first := c.at
 	signIn(t, s, "nick", password)

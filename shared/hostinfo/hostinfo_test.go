@@ -8,9 +8,11 @@ import (
 	"left4me/shared/hostinfo"
 )
 
-func TestTheLastReportCounts(t *testing.T) {
+func TestTheLastReportCounts(t *testing.T) { dbtest.Each(t, testTheLastReportCounts) }
+
+func testTheLastReportCounts(t *testing.T, open dbtest.Backend) {
 	now := time.Unix(1_790_000_000, 0)
-	s := hostinfo.NewStore(dbtest.New(t), func() time.Time { return now })
+	s := hostinfo.NewStore(open(t), func() time.Time { return now })
 	report := func(h hostinfo.Host) {
 		t.Helper()
 		if err := s.Report(t.Context(), h); err != nil {

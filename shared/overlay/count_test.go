@@ -4,11 +4,16 @@ import (
 	"slices"
 	"testing"
 
+	"left4me/shared/db/dbtest"
 	"left4me/shared/overlay"
 )
 
 func TestCountLeavesOutDeletedOverlays(t *testing.T) {
-	w := setUp(t)
+	dbtest.Each(t, testCountLeavesOutDeletedOverlays)
+}
+
+func testCountLeavesOutDeletedOverlays(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	w.make(t, w.anna, "one", overlay.Workshop)
 	w.make(t, w.anna, "two", overlay.Workshop)
 	gone := w.make(t, w.admin, "three", overlay.External)

@@ -20,9 +20,9 @@ type world struct {
 	admin, anna, bert account.User
 }
 
-func setUp(t *testing.T) world {
+func setUp(t *testing.T, open dbtest.Backend) world {
 	t.Helper()
-	d := dbtest.New(t)
+	d := open(t)
 	w := world{Store: overlay.NewStore(d, time.Now), db: d}
 	people := account.NewStore(d, time.Now)
 	for _, u := range []struct {
@@ -59,8 +59,10 @@ func status(err error) int {
 	return 0
 }
 
-func TestWhoMayCreateWhat(t *testing.T) {
-	w := setUp(t)
+func TestWhoMayCreateWhat(t *testing.T) { dbtest.Each(t, testWhoMayCreateWhat) }
+
+func testWhoMayCreateWhat(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	for _, c := range []struct {
 		name   string
 		user   account.User
@@ -95,8 +97,10 @@ func TestWhoMayCreateWhat(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
-	w := setUp(t)
+func TestNames(t *testing.T) { dbtest.Each(t, testNames) }
+
+func testNames(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	for name, want := range map[string]int{
 		"":                       http.StatusBadRequest,
 		" \t ":                   http.StatusBadRequest,
@@ -121,7 +125,11 @@ func TestNames(t *testing.T) {
 }
 
 func TestNamesAreUniqueForOnePersonAndForTheSystem(t *testing.T) {
-	w := setUp(t)
+	dbtest.Each(t, testNamesAreUniqueForOnePersonAndForTheSystem)
+}
+
+func testNamesAreUniqueForOnePersonAndForTheSystem(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	for _, c := range []struct {
 		user   account.User
 		typ    overlay.Type
@@ -140,8 +148,10 @@ func TestNamesAreUniqueForOnePersonAndForTheSystem(t *testing.T) {
 	}
 }
 
-func TestWhoSeesAndChangesWhat(t *testing.T) {
-	w := setUp(t)
+func TestWhoSeesAndChangesWhat(t *testing.T) { dbtest.Each(t, testWhoSeesAndChangesWhat) }
+
+func testWhoSeesAndChangesWhat(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	annas := w.make(t, w.anna, "annas", overlay.Workshop)
 	external := w.make(t, w.admin, "everybody's", overlay.External)
 	const ok, forbidden = 0, http.StatusForbidden
@@ -180,8 +190,10 @@ func TestWhoSeesAndChangesWhat(t *testing.T) {
 	}
 }
 
-func TestIDsNeverComeBack(t *testing.T) {
-	w := setUp(t)
+func TestIDsNeverComeBack(t *testing.T) { dbtest.Each(t, testIDsNeverComeBack) }
+
+func testIDsNeverComeBack(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	first := w.make(t, w.anna, "first", overlay.Workshop)
 	if _, err := w.db.ExecContext(t.Context(), `DELETE FROM overlays`); err != nil {
 		t.Fatal(err)
@@ -195,8 +207,10 @@ func TestIDsNeverComeBack(t *testing.T) {
 	}
 }
 
-func TestRename(t *testing.T) {
-	w := setUp(t)
+func TestRename(t *testing.T) { dbtest.Each(t, testRename) }
+
+func testRename(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	maps := w.make(t, w.anna, "maps", overlay.Workshop)
 	w.make(t, w.anna, "taken", overlay.Workshop)
 	w.make(t, w.bert, "berts", overlay.Workshop)
@@ -243,7 +257,11 @@ func TestRename(t *testing.T) {
 }
 
 func TestADeletedOverlayIsHiddenAndItsNameFree(t *testing.T) {
-	w := setUp(t)
+	dbtest.Each(t, testADeletedOverlayIsHiddenAndItsNameFree)
+}
+
+func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	o := w.make(t, w.anna, "maps", overlay.Workshop)
 	if _, err := w.Deleted(t.Context(), o.ID); err == nil {
 		t.Error("an overlay that was not deleted is")
@@ -288,7 +306,11 @@ func TestADeletedOverlayIsHiddenAndItsNameFree(t *testing.T) {
 
 // A build that read the items before somebody changed them must not call the overlay good.
 func TestABuildSpeaksOnlyForTheRevisionItRead(t *testing.T) {
-	w := setUp(t)
+	dbtest.Each(t, testABuildSpeaksOnlyForTheRevisionItRead)
+}
+
+func testABuildSpeaksOnlyForTheRevisionItRead(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
 	o := w.make(t, w.anna, "maps", overlay.Workshop)
 	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {
 		t.Fatal(err)

@@ -27,10 +27,10 @@ type world struct {
 	overlay  overlay.Overlay
 }
 
-func setUp(t *testing.T, text string) world {
+func setUp(t *testing.T, open dbtest.Backend, text string) world {
 	t.Helper()
 	stand := steamtest.Start(t, text)
-	d := dbtest.New(t)
+	d := open(t)
 	w := world{
 		Import: &workshop.Import{
 			Steam: steam.NewClient(steam.Config{URL: stand.URL}),
@@ -85,7 +85,11 @@ func (w world) builds(t *testing.T) (n int) {
 }
 
 func TestAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T) {
-	w := setUp(t, "item 1 title=One\nitem 2\nitem 3\n")
+	dbtest.Each(t, testAddKeepsTheOrderAndSaysWhatWasThere)
+}
+
+func testAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1 title=One\nitem 2\nitem 3\n")
 	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"2", "1"}, workshop.Auto)
 	if err != nil || a.New != 2 || a.Already != 0 || a.JobID == 0 {
 		t.Fatalf("Add = %+v, %v", a, err)
@@ -111,7 +115,9 @@ func TestAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T) {
 }
 
 // Whatever is wrong with a batch, nothing of it is added.
-func TestAddIsAllOrNothing(t *testing.T) {
+func TestAddIsAllOrNothing(t *testing.T) { dbtest.Each(t, testAddIsAllOrNothing) }
+
+func testAddIsAllOrNothing(t *testing.T, open dbtest.Backend) {
 	text := "item 1\nitem 2 app=730 title=\"Dust II\"\nitem 3 result=9\ncollection 80 children=1,2\ncollection 90\n" +
 		"collection 70 children=71\ncollection 71 children=72\ncollection 72 children=73\ncollection 73 children=74\n" +
 		"collection 74 children=75\ncollection 75 children=76\ncollection 76 children=77\ncollection 77 children=1\n" +
@@ -136,7 +142,7 @@ func TestAddIsAllOrNothing(t *testing.T) {
 		"Steam is down":              {[]string{"1"}, workshop.Items, "api status=400", http.StatusBadGateway, "steam api error: steam answered 400"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := setUp(t, text+c.fault)
+			w := setUp(t, open, text+c.fault)
 			a, err := w.Add(t.Context(), w.anna, w.overlay, c.ids, c.mode)
 			p, ok := problem.As(err)
 			if !ok || p.Status != c.status || !strings.Contains(p.Sentence, c.says) {
@@ -150,7 +156,11 @@ func TestAddIsAllOrNothing(t *testing.T) {
 }
 
 func TestAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T) {
-	w := setUp(t, "item 1\nitem 2 result=9\nitem 3 trap=true\nitem 4\ndetails omit=4\n")
+	dbtest.Each(t, testAddTakesWhatSteamDoesNotServeBesideWhatItDoes)
+}
+
+func testAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1\nitem 2 result=9\nitem 3 trap=true\nitem 4\ndetails omit=4\n")
 	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1", "2", "3", "4"}, workshop.Auto)
 	if err != nil || a.New != 4 || !slices.Equal(a.Unavailable, []string{"2", "3", "4"}) {
 		t.Fatalf("Add = %+v, %v", a, err)
@@ -167,8 +177,10 @@ func TestAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T) {
 	}
 }
 
-func TestCollectionsBecomeTheirItems(t *testing.T) {
-	w := setUp(t, "item 1\nitem 2\nitem 3\nitem 4\ncollection 10 children=1,11,2\ncollection 11 children=3,10,12\ncollection 12 children=2,11\n")
+func TestCollectionsBecomeTheirItems(t *testing.T) { dbtest.Each(t, testCollectionsBecomeTheirItems) }
+
+func testCollectionsBecomeTheirItems(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1\nitem 2\nitem 3\nitem 4\ncollection 10 children=1,11,2\ncollection 11 children=3,10,12\ncollection 12 children=2,11\n")
 	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"4", "10", "1"}, workshop.Auto)
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +195,11 @@ func TestCollectionsBecomeTheirItems(t *testing.T) {
 
 // An item is shared: what an import learns about it concerns everybody who holds it, and only them.
 func TestAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T) {
-	w := setUp(t, "item 1\nitem 2\nitem 3\n")
+	dbtest.Each(t, testAddRebuildsOtherOverlaysWhoseItemsChanged)
+}
+
+func testAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1\nitem 2\nitem 3\n")
 	others, bystander := w.make(t, "others"), w.make(t, "bystander")
 	for o, id := range map[overlay.Overlay]string{others: "1", bystander: "2"} {
 		if _, err := w.Add(t.Context(), w.anna, o, []string{id}, workshop.Items); err != nil {
@@ -215,8 +231,10 @@ func TestAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T) {
 	}
 }
 
-func TestRemoveLeavesTheItemToOthers(t *testing.T) {
-	w := setUp(t, "item 1\n")
+func TestRemoveLeavesTheItemToOthers(t *testing.T) { dbtest.Each(t, testRemoveLeavesTheItemToOthers) }
+
+func testRemoveLeavesTheItemToOthers(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1\n")
 	if _, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1"}, workshop.Items); err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,15 @@ package workshop_test
 import (
 	"testing"
 
+	"left4me/shared/db/dbtest"
 	"left4me/shared/workshop"
 )
 
 // TestCountSeesItemsAsStateDoes keeps the sums of the administrators' page from contradicting what overlay pages say.
-func TestCountSeesItemsAsStateDoes(t *testing.T) {
-	w := setUp(t, "item 101")
+func TestCountSeesItemsAsStateDoes(t *testing.T) { dbtest.Each(t, testCountSeesItemsAsStateDoes) }
+
+func testCountSeesItemsAsStateDoes(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 101")
 	var want workshop.Counts
 	id := 0
 	for _, url := range []string{"", "https://cdn.example/f"} {

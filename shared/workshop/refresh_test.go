@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"left4me/shared/db/dbtest"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
 	"left4me/shared/steam"
@@ -17,9 +18,9 @@ import (
 )
 
 // refreshes sets up an overlay that holds ids, with no jobs left, and the refresh of its world.
-func refreshes(t *testing.T, text string, ids ...string) (world, *workshop.Refresh) {
+func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...string) (world, *workshop.Refresh) {
 	t.Helper()
-	w := setUp(t, text)
+	w := setUp(t, open, text)
 	w.holds(t, w.overlay, ids...)
 	return w, &workshop.Refresh{Steam: w.Steam, Items: w.Items, Jobs: w.Jobs, DB: w.db}
 }
@@ -97,7 +98,11 @@ func ids(items []steam.Item) string {
 }
 
 func TestRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testing.T) {
-	w, r := refreshes(t, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6\n", "1", "2", "3", "4", "5")
+	dbtest.Each(t, testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems)
+}
+
+func testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testing.T, open dbtest.Backend) {
+	w, r := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6\n", "1", "2", "3", "4", "5")
 	w.holds(t, w.make(t, "others"), "6")
 	w.exec(t, `UPDATE workshop_items SET last_downloaded_at = 7, last_error = 'download failed: once'`)
 	before := w.row(t, "3")
@@ -145,7 +150,11 @@ func TestRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testin
 
 // What one person's refresh finds out concerns everybody who holds the item, but nobody else.
 func TestRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T) {
-	w, r := refreshes(t, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
+	dbtest.Each(t, testRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged)
+}
+
+func testRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T, open dbtest.Backend) {
+	w, r := refreshes(t, open, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
 	later, renamed, gone, same, deleted := w.make(t, "later"), w.make(t, "renamed"), w.make(t, "gone"), w.make(t, "same"), w.make(t, "deleted")
 	w.steam.Tell(t, "item 4\n")
 	w.holds(t, w.overlay, "4")
@@ -170,7 +179,9 @@ func TestRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T) {
 	}
 }
 
-func TestRefreshOfAnOverlayIsRefused(t *testing.T) {
+func TestRefreshOfAnOverlayIsRefused(t *testing.T) { dbtest.Each(t, testRefreshOfAnOverlayIsRefused) }
+
+func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
 	for name, c := range map[string]struct {
 		fault  string
 		ids    []string
@@ -183,7 +194,7 @@ func TestRefreshOfAnOverlayIsRefused(t *testing.T) {
 		"half the way":  {"details/150 status=403\n", numbers(150), http.StatusBadGateway, "steam api error: steam answered 403", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, r := refreshes(t, worldOf(150), c.ids...)
+			w, r := refreshes(t, open, worldOf(150), c.ids...)
 			for _, id := range c.ids {
 				w.steam.Tell(t, "update "+id+" title=New")
 			}
@@ -227,6 +238,10 @@ func worldOf(n int) string {
 
 // A refresh that ends in the middle has either saved a batch with the builds that it calls for, or nothing of it.
 func TestEachSavesWholeBatchesWithTheirBuilds(t *testing.T) {
+	dbtest.Each(t, testEachSavesWholeBatchesWithTheirBuilds)
+}
+
+func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend) {
 	const n = 350
 	for name, c := range map[string]struct {
 		fault string
@@ -239,7 +254,7 @@ func TestEachSavesWholeBatchesWithTheirBuilds(t *testing.T) {
 		"the database has no room": {"", false, "save what steam says of 100 items: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, r := refreshes(t, worldOf(n), numbers(n)...)
+			w, r := refreshes(t, open, worldOf(n), numbers(n)...)
 			var overlays []overlay.Overlay
 			for first := 1; first <= n; first += 50 {
 				o := w.make(t, fmt.Sprint("from ", first))
@@ -314,7 +329,11 @@ func TestEachSavesWholeBatchesWithTheirBuilds(t *testing.T) {
 }
 
 func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
-	w := setUp(t, worldOf(10)+"details delay=20ms\n")
+	dbtest.Each(t, testEachNeverAsksMoreThanFourTimesAtOnce)
+}
+
+func testEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, worldOf(10)+"details delay=20ms\n")
 	r := &workshop.Refresh{Steam: w.Steam, Items: w.Items, Jobs: w.Jobs, DB: w.db}
 	if err := r.Each(t.Context(), numbers(2000), func(workshop.Refreshed) {}); err != nil {
 		t.Fatal(err)
@@ -327,6 +346,10 @@ func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
 // An item can change without a later time, as when it comes back to Steam: then no build is due (P29), but the overlay's last
 // build does not say any more that it is right.
 func TestOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T) {
+	dbtest.Each(t, testOverlaysOfItemsThatComeAndGoAreNotCalledBuilt)
+}
+
+func testOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T, open dbtest.Backend) {
 	for name, c := range map[string]struct{ before, after string }{
 		"gone":                    {"", "remove 1"},
 		"left out":                {"", "details omit=1"},
@@ -336,7 +359,7 @@ func TestOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T) {
 		"another size, same time": {"", "item 1 size=5KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, r := refreshes(t, "item 1\nitem 2\n", "1")
+			w, r := refreshes(t, open, "item 1\nitem 2\n", "1")
 			bystander := w.make(t, "bystander")
 			w.holds(t, bystander, "2")
 			refresh := func() (builds int) {
@@ -366,8 +389,10 @@ func TestOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T) {
 	}
 }
 
-func TestOutdatedIsWhatAdvanced(t *testing.T) {
-	w, r := refreshes(t, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\n", "1", "2", "3", "4", "5")
+func TestOutdatedIsWhatAdvanced(t *testing.T) { dbtest.Each(t, testOutdatedIsWhatAdvanced) }
+
+func testOutdatedIsWhatAdvanced(t *testing.T, open dbtest.Backend) {
+	w, r := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\n", "1", "2", "3", "4", "5")
 	for _, id := range []string{"1", "2", "3"} {
 		if err := w.Items.Downloaded(t.Context(), w.row(t, id)); err != nil {
 			t.Fatal(err)
