@@ -14,7 +14,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// The whole of P33: what may run beside what. shared/jobstore tries every cell with real jobs.
+// What may run beside what. shared/jobstore tries every cell with real jobs.
+//
+// shows: P33
 func TestMatrix(t *testing.T) {
 	one := job.Subject{OverlayID: 1, ServerID: 1, BlueprintOverlays: []int64{1}}
 	var out bytes.Buffer

@@ -44,6 +44,8 @@ func TestMain(m *testing.M) {
 			err = compete(s, os.Getenv(workerDir))
 		case "hold":
 			err = hold(s)
+		case "ask":
+			err = ask(s)
 		default:
 			err = benchWorker(s, mode)
 		}
@@ -296,6 +298,72 @@ func hold(s *Store) error {
 	})
 	fmt.Println("finish:", err == nil, errors.Is(err, ErrLost))
 	return nil
+}
+
+// ask tries to claim a job for each line that it reads, and says which it got.
+func ask(s *Store) error {
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		c, _, err := s.Claim(context.Background(), workerName(), runnable())
+		if err != nil {
+			return err
+		}
+		fmt.Println(c.JobID, c.Attempt)
+	}
+	return in.Err()
+}
+
+// testMatrixByProcesses has several processes try to claim at the same moment, for every cell: one of them gets what may
+// start, and none what may not.
+func testMatrixByProcesses(t *testing.T, w *world) {
+	w.Now = time.Now
+	type asker struct {
+		in  io.WriteCloser
+		out *bufio.Reader
+	}
+	var askers []asker
+	for range 3 {
+		cmd := w.worker(t, "ask", "")
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			in.Close()
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+		}()
+		askers = append(askers, asker{in, bufio.NewReader(out)})
+	}
+	w.matrix(t, func() (got Claim, found bool) {
+		for _, a := range askers {
+			if _, err := io.WriteString(a.in, "claim\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, a := range askers {
+			var c Claim
+			if _, err := fmt.Fscanln(a.out, &c.JobID, &c.Attempt); err != nil {
+				t.Fatal(err)
+			}
+			if c.JobID == 0 {
+				continue
+			}
+			if found {
+				t.Fatalf("jobs %d and %d were claimed at once", got.JobID, c.JobID)
+			}
+			got, found = c, true
+		}
+		return got, found
+	})
 }
 
 // holder is a process that holds a job.

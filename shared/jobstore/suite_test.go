@@ -39,7 +39,10 @@ func openServer(t testing.TB) (*db.DB, string) {
 	return s.Open(t), s.URL
 }
 
-func TestOnAFile(t *testing.T)   { suite(t, openFile) }
+// shows: P30 P31 P32 P33 P34 P35 P36 P37 P38
+func TestOnAFile(t *testing.T) { suite(t, openFile) }
+
+// shows: P30 P31 P32 P33 P34 P35 P36 P37 P38
 func TestOnAServer(t *testing.T) { suite(t, openServer) }
 
 // suite is what must hold on every kind of database.
@@ -52,6 +55,7 @@ func suite(t *testing.T, open opener) {
 		"P31 states":                                    testStates,
 		"P32 oldest first":                              testOldestFirst,
 		"P33 every cell of the matrix":                  testMatrix,
+		"P33 every cell, by several processes":          testMatrixByProcesses,
 		"P34 coalescing":                                testCoalescing,
 		"P34 coalescing with what is being claimed":     testCoalescingGap,
 		"P34 coalescing under race":                     testCoalescingRace,
@@ -355,6 +359,18 @@ func testOldestFirst(t *testing.T, w *world) {
 
 // testMatrix tries every cell of the golden matrix: the second job starts beside the first exactly if it says so.
 func testMatrix(t *testing.T, w *world) {
+	w.matrix(t, func() (Claim, bool) {
+		c, found, err := w.Claim(t.Context(), "agent", runnable())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, found
+	})
+}
+
+// matrix tries every cell with claim, which takes what may start.
+func (w *world) matrix(t *testing.T, claim func() (Claim, bool)) {
+	t.Helper()
 	golden, err := os.ReadFile("../job/testdata/matrix.golden")
 	if err != nil {
 		t.Fatal(err)
@@ -378,7 +394,7 @@ func testMatrix(t *testing.T, w *world) {
 				cells++
 				a, _ := job.ByName(cell[0])
 				b, _ := job.ByName(columns[i])
-				if got := w.beside(t, a, b, subject); got != want {
+				if got := w.beside(t, a, b, subject, claim); got != want {
 					t.Errorf("%s: a %s and then a %s run %s, want %s", lines[0], a.Name, b.Name, got, want)
 				}
 			}
@@ -390,7 +406,7 @@ func testMatrix(t *testing.T, w *world) {
 }
 
 // beside reports whether b starts while a runs, and checks that it does so afterwards in any case.
-func (w *world) beside(t *testing.T, a, b job.Operation, s [2]job.Subject) string {
+func (w *world) beside(t *testing.T, a, b job.Operation, s [2]job.Subject, claim func() (Claim, bool)) string {
 	t.Helper()
 	first := w.claim(t, w.enqueue(t, a, s[0]))
 	second, err := w.Enqueue(t.Context(), w.DB, request(b, s[1]))
@@ -402,14 +418,14 @@ func (w *world) beside(t *testing.T, a, b job.Operation, s [2]job.Subject) strin
 		return "apart"
 	}
 	got := "together"
-	c, found, err := w.Claim(t.Context(), "agent", runnable())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, found := claim()
 	w.finish(t, first, job.Succeeded)
 	if !found {
 		got = "apart"
-		c = w.claim(t, second.ID)
+		c, _ = claim()
+	}
+	if c.JobID != second.ID {
+		t.Fatalf("job %d was claimed, want %d", c.JobID, second.ID)
 	}
 	w.finish(t, c, job.Succeeded)
 	return got
