@@ -15,12 +15,17 @@ type runner struct {
 }
 
 func (r runner) run(ctx context.Context, run *fn.Run) error {
-	o, err := r.overlays.Deleted(ctx, run.OverlayID)
+	run.OnSuccess(func(ctx context.Context, q db.Querier) error {
+		return r.overlays.Forget(ctx, q, run.OverlayID)
+	})
+	return r.remove(ctx, run.OverlayID, run)
+}
+
+// remove removes the directory of an overlay, which must be a deleted one.
+func (r runner) remove(ctx context.Context, overlayID int64, report builder.Report) error {
+	o, err := r.overlays.Deleted(ctx, overlayID)
 	if err != nil {
 		return err
 	}
-	run.OnSuccess(func(ctx context.Context, q db.Querier) error {
-		return r.overlays.Forget(ctx, q, o.ID)
-	})
-	return builder.Remove(ctx, r.overlaysDir, o, run)
+	return builder.Remove(ctx, r.overlaysDir, o, report)
 }
