@@ -64,8 +64,13 @@ func buildAndRun(m *testing.M) (int, error) {
 // TestScripts runs testdata/script/*.txtar: whole programs, a real database file, real directories, and the stand-in for
 // Steam. The commands beyond testscript's own are those of world.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	testscript.Run(t, scripts("testdata/script"))
+}
+
+// scripts are the scripts of a directory, with the environment that they start with and the pairs of env in addition.
+func scripts(dir string, extra ...string) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -74,6 +79,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LEFT4ME_LISTEN", "127.0.0.1:0")
 			env.Setenv("CACHE", filepath.Join(env.WorkDir, "root", "workshop_cache"))
 			env.Setenv("ADDONS", filepath.Join(env.WorkDir, "root", "overlays", "1", "left4dead2", "addons"))
+			for i := 0; i+1 < len(extra); i += 2 {
+				env.Setenv(extra[i], extra[i+1])
+			}
 			jar, err := cookiejar.New(nil)
 			if err != nil {
 				return err
@@ -112,7 +120,7 @@ func TestScripts(t *testing.T) {
 			"signal":  with((*world).signal),
 			"cleanup": cleanup,
 		},
-	})
+	}
 }
 
 type worldKey struct{}
@@ -174,7 +182,8 @@ func (w *world) start(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL"} {
+	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL",
+		"JOB_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if value := ts.Getenv(key); value != "" {
 			p.cmd.Env = append(p.cmd.Env, key+"="+value)
 		}
