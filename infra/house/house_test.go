@@ -39,6 +39,7 @@ var mayImport = map[string]string{
 	"shared/builder":                  "shared/jobstore shared/linkfarm shared/overlay shared/steam shared/vpkcache shared/workshop",
 	"shared/db":                       "",
 	"shared/db/dbtest":                "shared/db shared/db/migrations",
+	"shared/db/dbtest/libsqld":        "shared/db/dbtest",
 	"shared/db/migrations":            "shared/db",
 	"shared/doorbell":                 "",
 	"shared/doorbell/queue":           "",

@@ -5,6 +5,7 @@ package migrations
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,17 +37,34 @@ func provider(d *db.DB) (*goose.Provider, error) {
 }
 
 // Up applies every pending migration, oldest first, and returns what it did: nothing for a database that is current.
-// The error names the migration that failed; those before it stand.
+// The error names the migration that failed; those before it stand. Several processes may do it at once: a migration and the
+// note that the database has it are one transaction.
 func Up(ctx context.Context, d *db.DB) ([]Step, error) {
+	done, err := up(ctx, d)
+	if err != nil {
+		return done, fmt.Errorf("migrate up: %w", err)
+	}
+	return done, nil
+}
+
+func up(ctx context.Context, d *db.DB) (done []Step, err error) {
 	p, err := provider(d)
 	if err != nil {
-		return nil, fmt.Errorf("migrate up: %w", err)
+		return nil, err
 	}
-	results, err := p.Up(ctx)
-	if err != nil {
-		return steps(results), fmt.Errorf("migrate up: %w", err)
+	for {
+		results, err := p.Up(ctx)
+		partial, ok := errors.AsType[*goose.PartialError](err)
+		if !ok {
+			return append(done, steps(results)...), err
+		}
+		done = append(done, steps(partial.Applied)...)
+		applied, lookErr := versions(ctx, d)
+		if lookErr != nil || !applied[partial.Failed.Source.Version] {
+			return done, err
+		}
+		// Another process was quicker, or we have not heard that it went well.
 	}
-	return steps(results), nil
 }
 
 // Down takes back the newest applied migration.

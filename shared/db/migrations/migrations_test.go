@@ -1,8 +1,13 @@
 package migrations_test
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"left4me/shared/db"
@@ -10,8 +15,16 @@ import (
 	"left4me/shared/db/migrations"
 )
 
-func TestUpDownUpLeadsToTheSameSchema(t *testing.T) {
-	d := dbtest.Open(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db")))
+// empty runs the test on a database of each kind that has nothing in it.
+func empty(t *testing.T, test func(t *testing.T, databaseURL string)) {
+	t.Run("file", func(t *testing.T) { test(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db"))) })
+	t.Run("server", func(t *testing.T) { test(t, dbtest.ServeEmpty(t).URL) })
+}
+
+func TestUpDownUpLeadsToTheSameSchema(t *testing.T) { empty(t, testUpDownUpLeadsToTheSameSchema) }
+
+func testUpDownUpLeadsToTheSameSchema(t *testing.T, databaseURL string) {
+	d := dbtest.Open(t, databaseURL)
 	steps, err := migrations.Up(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
@@ -78,11 +91,114 @@ func TestPendingLooksAndTouchesNothing(t *testing.T) {
 	}
 }
 
+func TestSeveralProcessesMayMigrateAtOnce(t *testing.T) {
+	empty(t, testSeveralProcessesMayMigrateAtOnce)
+}
+
+func testSeveralProcessesMayMigrateAtOnce(t *testing.T, databaseURL string) {
+	const processes = 6
+	var applied atomic.Int64
+	var wg sync.WaitGroup
+	for range processes {
+		d := dbtest.Open(t, databaseURL)
+		wg.Go(func() {
+			steps, err := migrations.Up(t.Context(), d)
+			if err != nil {
+				t.Error(err)
+			}
+			applied.Add(int64(len(steps)))
+		})
+	}
+	wg.Wait()
+	d := dbtest.Open(t, databaseURL)
+	list, err := migrations.List(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := applied.Load(); n != int64(len(list)) {
+		t.Errorf("%d migrations were applied %d times", len(list), n)
+	}
+	var noted int
+	if err := d.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM goose_db_version").Scan(&noted); err != nil || noted != len(list)+1 {
+		t.Errorf("%d are noted, %v", noted, err)
+	}
+}
+
+func TestAMigrationWhoseAnswerIsLostIsNotAppliedTwice(t *testing.T) {
+	s := dbtest.ServeEmpty(t)
+	d := s.Open(t)
+	list, err := migrations.List(t.Context(), d) // which makes goose's own table
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Tell(t, "drop after times=1 sql=COMMIT")
+	if steps, err := migrations.Up(t.Context(), d); err != nil || len(steps) != len(list)-1 {
+		t.Errorf("did %v, %v", steps, err)
+	}
+	if _, err := migrations.Down(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	s.Tell(t, "drop times=1 sql=COMMIT")
+	steps, err := migrations.Up(t.Context(), d)
+	if !errors.Is(err, db.ErrInDoubt) || len(steps) != 0 {
+		t.Errorf("did %v, %v", steps, err)
+	}
+	s.EndTransactions()
+	if steps, err = migrations.Up(t.Context(), d); err != nil || len(steps) != 1 {
+		t.Errorf("did %v, %v", steps, err)
+	}
+}
+
+// What goose makes of the migrations, run by the engine that libSQL's servers have.
+func TestTheRealEngineGoesUpDownAndUp(t *testing.T) {
+	s := dbtest.ServeEmpty(t)
+	d := s.Open(t)
+	ours := func() (steps []dbtest.Step) {
+		for _, text := range s.Asked() {
+			if w := strings.Fields(text)[0]; w != "BEGIN" && w != "COMMIT" && !strings.Contains(text, "goose_db_version") {
+				steps = append(steps, dbtest.Step{Do: "exec", SQL: text})
+			}
+		}
+		return steps
+	}
+	applied, err := migrations.Up(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, want := ours(), schema(t, d)
+	s.Asked()
+	for range applied {
+		if _, err := migrations.Down(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look := dbtest.Step{Do: "query", SQL: schemaSQL}
+	steps := slices.Concat(up, []dbtest.Step{look}, ours(), []dbtest.Step{look}, up, []dbtest.Step{look})
+	var seen [][]string
+	for i, r := range dbtest.Engine(t, steps) {
+		if r.Error != "" {
+			t.Errorf("%s: %s", r.Error, steps[i].SQL)
+		}
+		if steps[i] == look {
+			list := []string{}
+			for _, row := range r.Rows {
+				list = append(list, fmt.Sprint(row...))
+			}
+			seen = append(seen, list)
+		}
+	}
+	if len(up) < 20 || len(seen) != 3 || !slices.Equal(seen[0], want) || len(seen[1]) != 0 || !slices.Equal(seen[2], want) {
+		t.Errorf("%d statements up; then, down, and up again:\n%q\nwant\n%q", len(up), seen, want)
+	}
+}
+
+const schemaSQL = `SELECT type || ' ' || name || ' ' || sql FROM sqlite_schema
+	WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite_%' ORDER BY 1`
+
 // schema lists what left4me made: goose's and SQLite's own tables stay.
 func schema(t *testing.T, d *db.DB) []string {
 	t.Helper()
-	rows, err := d.QueryContext(t.Context(), `SELECT type || ' ' || name || ' ' || sql FROM sqlite_schema
-		WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite_%' ORDER BY 1`)
+	rows, err := d.QueryContext(t.Context(), schemaSQL)
 	if err != nil {
 		t.Fatal(err)
 	}
