@@ -2,9 +2,12 @@ package jobstore
 
 import (
 	"database/sql"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+
+	"left4me/shared/db/dbtest"
 )
 
 // testPlans asks the database how it would run each statement: none may read all jobs, or all log lines, or all locks (M7).
@@ -16,24 +19,7 @@ func testPlans(t *testing.T, w *world) {
 		sql.Named("error", ""), sql.Named("lost", 0), sql.Named("lines", "[]"), sql.Named("line", ""), sql.Named("locks", "[]"), sql.Named("impatient", 1),
 		sql.Named("items_done", 0), sql.Named("items_total", 0), sql.Named("bytes_done", 0), sql.Named("bytes_total", 0), sql.Named("current", ""),
 	}
-	// Reading queued jobs in their order, and live ones, is what these indexes are for.
-	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX ix_jobs_live$|^SCAN j USING INDEX ix_jobs_refresh$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW)$`)
-	// Where the index of all jobs of an overlay would do as well, in a small database.
-	indexes := map[string]string{
-		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "coalesce": "ix_jobs_live (overlay_id=? AND operation=?)",
-		"cancel builds":   "ix_jobs_live (overlay_id=? AND operation=?)",
-		"live of overlay": "ix_jobs_live (overlay_id=?)", "live": "ix_jobs_live", "list of": "ix_jobs_user (user_id=? AND id<?)",
-		"list live": "ix_jobs_live", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last refresh": "ix_jobs_refresh",
-	}
-	for name, query := range map[string]string{
-		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "impatient": impatientSQL,
-		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel builds": cancelBuildsSQL,
-		"insert": insertSQL, "coalesce": coalesceSQL,
-		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
-		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "worker lost": workerLostSQL, "append": appendSQL,
-		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,
-		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last refresh": lastRefreshSQL,
-	} {
+	for name, query := range statements() {
 		rows, err := w.DB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -51,17 +37,69 @@ func testPlans(t *testing.T, w *world) {
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
-		if index := indexes[name]; !strings.Contains(strings.Join(plan, "\n"), index) {
-			t.Errorf("%s does not use %s:\n\t%s", name, index, strings.Join(plan, "\n\t"))
-		}
-		for _, step := range plan {
-			if strings.HasPrefix(step, "SCAN") && !fine.MatchString(step) && !(name == "list all" && step == "SCAN j") {
-				t.Errorf("%s: %s in\n\t%s", name, step, strings.Join(plan, "\n\t"))
-			}
-			if strings.Contains(step, "AUTOMATIC") {
-				t.Errorf("%s makes an index each time: %s", name, step)
-			}
-		}
+		checkPlan(t, name, plan)
 		t.Logf("%s:\n\t%s", name, strings.Join(plan, "\n\t"))
+	}
+}
+
+// The engine of libSQL's servers is older than the embedded one, and may choose otherwise.
+func TestPlansOfTheRealEngine(t *testing.T) {
+	steps := dbtest.Schema(t)
+	schema := len(steps)
+	var names []string
+	for name, query := range statements() {
+		names = append(names, name)
+		steps = append(steps, dbtest.Step{Do: "query", SQL: "EXPLAIN QUERY PLAN " + query})
+	}
+	for i, r := range dbtest.Engine(t, steps) {
+		if r.Error != "" {
+			t.Errorf("%s: %s", r.Error, steps[i].SQL)
+		}
+		if i < schema || r.Error != "" {
+			continue
+		}
+		var plan []string
+		for _, row := range r.Rows {
+			plan = append(plan, fmt.Sprint(row[3]))
+		}
+		checkPlan(t, names[i-schema], plan)
+	}
+}
+
+// statements are all that the store says, by a name.
+func statements() map[string]string {
+	return map[string]string{
+		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "impatient": impatientSQL,
+		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel builds": cancelBuildsSQL,
+		"insert": insertSQL, "coalesce": coalesceSQL,
+		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
+		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "worker lost": workerLostSQL, "append": appendSQL,
+		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,
+		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last refresh": lastRefreshSQL,
+	}
+}
+
+// checkPlan checks one statement's plan, as EXPLAIN QUERY PLAN gives it.
+func checkPlan(t *testing.T, name string, plan []string) {
+	t.Helper()
+	// Reading queued jobs in their order, and live ones, is what these indexes are for.
+	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX ix_jobs_live$|^SCAN j USING INDEX ix_jobs_refresh$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW)$`)
+	// Where the index of all jobs of an overlay would do as well, in a small database.
+	indexes := map[string]string{
+		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "coalesce": "ix_jobs_live (overlay_id=? AND operation=?)",
+		"cancel builds":   "ix_jobs_live (overlay_id=? AND operation=?)",
+		"live of overlay": "ix_jobs_live (overlay_id=?)", "live": "ix_jobs_live", "list of": "ix_jobs_user (user_id=? AND id<?)",
+		"list live": "ix_jobs_live", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last refresh": "ix_jobs_refresh",
+	}
+	if index := indexes[name]; !strings.Contains(strings.Join(plan, "\n"), index) {
+		t.Errorf("%s does not use %s:\n\t%s", name, index, strings.Join(plan, "\n\t"))
+	}
+	for _, step := range plan {
+		if strings.HasPrefix(step, "SCAN") && !fine.MatchString(step) && !(name == "list all" && step == "SCAN j") {
+			t.Errorf("%s: %s in\n\t%s", name, step, strings.Join(plan, "\n\t"))
+		}
+		if strings.Contains(step, "AUTOMATIC") {
+			t.Errorf("%s makes an index each time: %s", name, step)
+		}
 	}
 }

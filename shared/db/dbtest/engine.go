@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -61,4 +62,27 @@ func node(t testing.TB, needs, script string, input []byte, args ...string) []by
 		t.Fatalf("node: %v\n%s", err, out)
 	}
 	return out
+}
+
+// Schema returns the steps that give Engine left4me's tables: what the migrations make a server do.
+func Schema(t testing.TB) []Step {
+	t.Helper()
+	s := ServeEmpty(t)
+	migrate(t, s.Open(t))
+	return s.AskedSteps()
+}
+
+// AskedSteps returns, as steps for Engine, what Asked does, without transactions and what concerns only goose.
+func (s *Server) AskedSteps() []Step {
+	var steps []Step
+	for _, text := range s.Asked() {
+		switch scan(text).verb() {
+		case "BEGIN", "COMMIT", "ROLLBACK":
+			continue
+		}
+		if !strings.Contains(text, "goose_db_version") {
+			steps = append(steps, Step{Do: "exec", SQL: text})
+		}
+	}
+	return steps
 }
