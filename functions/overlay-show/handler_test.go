@@ -97,7 +97,7 @@ func TestNewsOfTheRunningJob(t *testing.T) {
 	if _, _, err := jobs.Cancel(t.Context(), queued.ID); err != nil {
 		t.Fatal(err)
 	}
-	if body := ask("queued"); strings.Contains(body, "every 1s") || !strings.Contains(body, "cancelled") || !strings.Contains(body, `id="items"`) {
+	if body := ask("queued"); strings.Contains(body, "every 1s") || !strings.Contains(body, "cancelled") || !strings.Contains(body, `id="item-list"`) {
 		t.Errorf("an ended job: %s", body)
 	}
 }
