@@ -55,8 +55,9 @@ func Each(t *testing.T, test func(t *testing.T, open Backend)) {
 	})
 }
 
-// Serve returns a running server with a migrated database, both for the time of the test.
-func Serve(t testing.TB) *Server {
+// Serve returns a running server with a migrated database, both for the time of the test. Each of set may change the server's
+// fields before it runs.
+func Serve(t testing.TB, set ...func(*Server)) *Server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "left4me.db")
 	d, err := db.Open(db.FileURL(file), "") // in a hurry: over the server, it would be a request for each statement
@@ -67,20 +68,23 @@ func Serve(t testing.TB) *Server {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, file)
+	return serve(t, file, set)
 }
 
 // ServeEmpty is Serve without the tables.
-func ServeEmpty(t testing.TB) *Server {
+func ServeEmpty(t testing.TB, set ...func(*Server)) *Server {
 	t.Helper()
-	return serve(t, filepath.Join(t.TempDir(), "left4me.db"))
+	return serve(t, filepath.Join(t.TempDir(), "left4me.db"), set)
 }
 
-func serve(t testing.TB, file string) *Server {
+func serve(t testing.TB, file string, set []func(*Server)) *Server {
 	t.Helper()
 	s, err := NewServer(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range set {
+		f(s)
 	}
 	web := httptest.NewServer(s)
 	s.URL = web.URL

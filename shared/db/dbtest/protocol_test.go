@@ -87,9 +87,8 @@ func TestRequests(t *testing.T) {
 
 func TestStreamsEndAsOnARealServer(t *testing.T) {
 	t.Parallel()
-	s := ServeEmpty(t)
 	at := time.Unix(1_700_000_000, 0)
-	s.Now = func() time.Time { return at }
+	s := ServeEmpty(t, func(s *Server) { s.Now = func() time.Time { return at } })
 	run := func(baton *string, sql, want string) {
 		t.Helper()
 		got := ask(t, s, "/v2/pipeline", baton, fmt.Sprintf(`{"type":"execute","stmt":{"sql":%q}}`, sql))

@@ -25,6 +25,8 @@ import (
 // Server is a libSQL server: Hrana over HTTP, versions 2 and 3 in JSON, without cursors. Each stream is a connection to one
 // SQLite file. It does what libsql-server does, as far as a client can tell, and errors have its words; told to, it also
 // does what networks do (Fail). The addresses are /v2, /v3 and /v2/pipeline, /v3/pipeline; /control takes commands (Do).
+//
+// The fields are not to be changed while it runs.
 type Server struct {
 	// URL is the DATABASE_URL, where Serve has started it.
 	URL string

@@ -14,8 +14,7 @@ const driver = "github.com/tursodatabase/libsql-client-go"
 // What the driver's authors ask of a server, with the driver's version that left4me has.
 func TestTheDriversOwnTestsPass(t *testing.T) {
 	t.Parallel()
-	s := dbtest.ServeEmpty(t)
-	s.Token = "a token"
+	s := dbtest.ServeEmpty(t, func(s *dbtest.Server) { s.Token = "a token" })
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", driver+"/tests/http")
 	cmd.Env = append(os.Environ(), "LIBSQL_TEST_HTTP_DB_URL="+s.URL, "LIBSQL_TEST_HTTP_AUTH_TOKEN="+s.Token)
 	out, err := cmd.CombinedOutput()

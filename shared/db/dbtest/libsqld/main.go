@@ -82,7 +82,7 @@ func serve(ctx context.Context, out io.Writer, listen, file, token string) error
 		return err
 	case <-ctx.Done():
 	}
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer stop()
 	if err := web.Shutdown(ctx); err != nil {
 		return web.Close()
