@@ -39,12 +39,20 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 	query := v.URL.Query()
 	if v.Fragment() && query.Has(view.AfterParam) {
 		show.Seen = query.Get(view.StateParam)
-		if err := h.news(v, &show, number(query, view.AfterParam)); err != nil {
+		err := h.news(v, &show, number(query, view.AfterParam))
+		if err == nil && show.Seen != show.Job.State {
+			err = h.ending(v, &show)
+		}
+		if err != nil {
 			return err
 		}
 		return v.Render(w, http.StatusOK, view.Fragment(show))
 	}
-	if err := h.log(v, &show, number(query, view.BeforeParam)); err != nil {
+	err = h.log(v, &show, number(query, view.BeforeParam))
+	if err == nil {
+		err = h.ending(v, &show)
+	}
+	if err != nil {
 		return err
 	}
 	return v.Render(w, http.StatusOK, view.Show(show))
@@ -63,14 +71,28 @@ func (h handler) news(v *web.Visit, show *view.ShowView, after int64) error {
 	if len(lines) > 0 {
 		show.After = lines[len(lines)-1].Seq
 	}
-	if show.Job.State != string(job.Failed) || show.Seen == show.Job.State {
+	return nil
+}
+
+// ending adds what the last lines say of a job that has ended: what it did, or what went wrong.
+func (h handler) ending(v *web.Visit, show *view.ShowView) error {
+	if !show.Job.Ended() {
 		return nil
 	}
 	newest, err := h.jobs.LogsBefore(v.Context(), show.Job.ID, math.MaxInt64, logPage)
 	if err != nil {
 		return err
 	}
-	show.Failures = failures(newest)
+	switch job.State(show.Job.State) {
+	case job.Failed:
+		show.Failures = failures(newest)
+	case job.Succeeded:
+		for _, l := range newest {
+			if l.Stream == job.Stdout {
+				show.Result = l.Text
+			}
+		}
+	}
 	return nil
 }
 
@@ -90,9 +112,6 @@ func (h handler) log(v *web.Visit, show *view.ShowView, before int64) error {
 	show.Log = present.Lines(lines)
 	if len(lines) > 0 {
 		show.After = lines[len(lines)-1].Seq
-	}
-	if show.Job.State == string(job.Failed) {
-		show.Failures = failures(lines)
 	}
 	return nil
 }

@@ -15,11 +15,12 @@ func main() { fn.HTTP(route.OverlayCreate, build) }
 
 func build(env *fn.Env) web.Handler {
 	overlays := overlay.NewStore(env.DB, env.Now)
+	jobs := jobstore.New(env.DB)
 	return handler{
 		db:       env.DB,
 		overlays: overlays,
-		jobs:     jobstore.New(env.DB),
+		jobs:     jobs,
 		ring:     ring.New(env),
-		page:     present.OverlayList{Overlays: overlays},
+		page:     present.OverlayList{Overlays: overlays, Jobs: jobs},
 	}.serve
 }

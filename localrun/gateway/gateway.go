@@ -212,7 +212,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 	return access{status: resp.status, cold: answer.Cold}
 }
 
-const failed = "This page failed. Try again; if it fails again, tell an administrator the request id."
+const failed = "This page failed. Try again in a moment."
 
 // notInvoked answers r when there is no answer from its function.
 func (g *Gateway) notInvoked(w http.ResponseWriter, r *http.Request, id string, err error) access {

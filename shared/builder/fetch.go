@@ -221,7 +221,7 @@ func (m *meter) tell() {
 		}
 		names = append(names, name)
 	}
-	m.p.Current = strings.Join(names, ", ")
+	m.p.Current = strings.Join(names, " · ")
 	if more := len(m.active) - most; more > 0 {
 		m.p.Current += fmt.Sprintf(" and %d more", more)
 	}

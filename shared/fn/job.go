@@ -20,6 +20,8 @@ import (
 
 // Run is one run of a job, as its function sees it. It is where the run's log and progress go.
 type Run struct {
+	// JobID is the job.
+	JobID int64
 	// OverlayID is what the job is about; 0 for an operation about no overlay.
 	OverlayID int64
 
@@ -139,7 +141,7 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (Outcome, erro
 	defer stop()
 	recorder := h.jobs.Record(ctx, claim)
 	defer recorder.Close()
-	run := &Run{OverlayID: claim.OverlayID, recorder: recorder}
+	run := &Run{JobID: claim.JobID, OverlayID: claim.OverlayID, recorder: recorder}
 	end, err := h.end(recorder, run, h.guarded(recorder.Context(), run))
 	if err != nil {
 		log.Error("job lost", "error", err.Error())
@@ -188,7 +190,7 @@ func (h *jobHandler) end(r *jobstore.Recorder, run *Run, result error) (Outcome,
 	case errors.Is(cause, jobstore.ErrLost):
 		return Outcome{}, cause
 	case errors.Is(cause, jobstore.ErrCancelled):
-		run.Warnf("cancelled")
+		run.Infof("cancelled")
 		return Outcome{State: job.Cancelled}, r.Finish(job.Cancelled, "", nil)
 	case cause != nil:
 		run.Warnf("interrupted (%v); it goes on later", cause)

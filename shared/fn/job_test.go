@@ -123,22 +123,21 @@ func TestARunThatIsDoneBeforeItSeesTheCancelHasSucceeded(t *testing.T) {
 }
 
 func TestAStoppedRunIsHandedBack(t *testing.T) {
-	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
-		"told to end": func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, stop := context.WithCancelCause(ctx)
-			time.AfterFunc(50*time.Millisecond, func() { stop(errStopping) })
-			return ctx, func() { stop(nil) }
-		},
-		"time nearly over": func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, time.Second)
-		},
-	} {
-		ctx, stop := end(t.Context())
+	for name, deadline := range map[string]bool{"told to end": false, "time nearly over": true} {
+		ctx, tell := context.WithCancelCause(t.Context())
+		if deadline {
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, 2*time.Second)
+			defer stop()
+		}
 		answer, err, after, said := ask(t, ctx, func(ctx context.Context, _ *jobstore.Store, _ *Run) error {
+			if !deadline {
+				tell(errStopping)
+			}
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		stop()
+		tell(nil)
 		if err != nil || answer.State != job.Running || after.State != job.Running || after.LeaseUntil.UnixMilli() != 0 || !strings.Contains(said, "it goes on later") {
 			t.Errorf("%s: %+v, %v, %+v, %q", name, answer, err, after, said)
 		}

@@ -55,6 +55,8 @@ type Overlay struct {
 	// LastBuildStatus is `ok`, `failed`, or empty when what it should hold has changed since, or it never was built.
 	LastBuildStatus string
 	LastBuildAt     time.Time
+	// LastBuildJobID is the job of that build; zero when none has ended.
+	LastBuildJobID int64
 	// Items is the number of its workshop items.
 	Items int
 }
@@ -235,7 +237,7 @@ func (s *Store) Forget(ctx context.Context, q db.Querier, id int64) error {
 }
 
 const selectOverlay = `SELECT o.id, o.name, o.type, o.user_id, COALESCE(u.name, ''), o.uid, o.directory_at, o.revision,
-	o.last_build_status, o.last_build_at, (SELECT COUNT(*) FROM overlay_workshop_items i WHERE i.overlay_id = o.id)
+	o.last_build_status, o.last_build_at, COALESCE(o.last_build_job_id, 0), (SELECT COUNT(*) FROM overlay_workshop_items i WHERE i.overlay_id = o.id)
 	FROM overlays o LEFT JOIN users u ON u.id = o.user_id WHERE o.deleted_at IS `
 
 const (
@@ -247,7 +249,7 @@ func scan(row interface{ Scan(...any) error }) (Overlay, error) {
 	var o Overlay
 	var owner, directoryAt, builtAt sql.NullInt64
 	err := row.Scan(&o.ID, &o.Name, &o.Type, &owner, &o.OwnerName, &o.UID, &directoryAt, &o.Revision,
-		&o.LastBuildStatus, &builtAt, &o.Items)
+		&o.LastBuildStatus, &builtAt, &o.LastBuildJobID, &o.Items)
 	o.OwnerID = owner.Int64
 	o.DirectoryAt = db.NullTime(directoryAt)
 	o.LastBuildAt = db.NullTime(builtAt)
@@ -270,7 +272,7 @@ func (s *Store) Get(ctx context.Context, id int64) (Overlay, error) {
 func (s *Store) Visible(ctx context.Context, u account.User, id int64) (Overlay, error) {
 	o, err := s.Get(ctx, id)
 	if err == nil && !o.VisibleTo(u) {
-		err = problem.Forbidden("This overlay belongs to somebody else.")
+		err = problem.Forbidden("This overlay belongs to somebody else. Ask its owner or an administrator.")
 	}
 	if err != nil {
 		return Overlay{}, err
@@ -338,11 +340,11 @@ func (s *Store) Unsettled(ctx context.Context, id int64) error {
 	return nil
 }
 
-// Built records on q, the transaction that ends the build job, that a build which read this revision went well. An
+// Built records on q, the transaction that ends the build job with that id, that a build which read this revision went well. An
 // overlay that has changed since stays without a verdict: the build that its change enqueued will give one.
-func (s *Store) Built(ctx context.Context, q db.Querier, id, revision int64) error {
-	if _, err := q.ExecContext(ctx, `UPDATE overlays SET last_build_status = 'ok', last_build_at = ? WHERE id = ? AND revision = ?`,
-		db.Millis(s.now()), id, revision); err != nil {
+func (s *Store) Built(ctx context.Context, q db.Querier, id, revision, jobID int64) error {
+	if _, err := q.ExecContext(ctx, `UPDATE overlays SET last_build_status = 'ok', last_build_at = ?, last_build_job_id = ? WHERE id = ? AND revision = ?`,
+		db.Millis(s.now()), jobID, id, revision); err != nil {
 		return fmt.Errorf("record the build of overlay %d: %w", id, err)
 	}
 	return nil

@@ -315,17 +315,17 @@ func testABuildSpeaksOnlyForTheRevisionItRead(t *testing.T, open dbtest.Backend)
 	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Built(t.Context(), w.db, o.ID, o.Revision); err != nil {
+	if err := w.Built(t.Context(), w.db, o.ID, o.Revision, 7); err != nil {
 		t.Fatal(err)
 	}
 	now, err := w.Get(t.Context(), o.ID)
 	if err != nil || now.LastBuildStatus != "" {
 		t.Errorf("after a build of an older revision: %q, %v", now.LastBuildStatus, err)
 	}
-	if err := w.Built(t.Context(), w.db, o.ID, now.Revision); err != nil {
+	if err := w.Built(t.Context(), w.db, o.ID, now.Revision, 8); err != nil {
 		t.Fatal(err)
 	}
-	if now, err = w.Get(t.Context(), o.ID); err != nil || now.LastBuildStatus != "ok" || now.LastBuildAt.IsZero() {
+	if now, err = w.Get(t.Context(), o.ID); err != nil || now.LastBuildStatus != "ok" || now.LastBuildAt.IsZero() || now.LastBuildJobID != 8 {
 		t.Errorf("after a build: %q at %v, %v", now.LastBuildStatus, now.LastBuildAt, err)
 	}
 	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {

@@ -61,7 +61,7 @@ func VisibleJob(v *web.Visit, jobs *jobstore.Store) (jobstore.Job, error) {
 	case err != nil:
 		return jobstore.Job{}, err
 	case !v.User.Admin && !j.Concerns(v.User.ID):
-		return jobstore.Job{}, problem.Forbidden("This job belongs to somebody else.")
+		return jobstore.Job{}, problem.Forbidden("This job belongs to somebody else. Ask them or an administrator.")
 	}
 	return j, nil
 }

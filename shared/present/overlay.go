@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -16,17 +17,33 @@ import (
 // OverlayList fills the list of overlays.
 type OverlayList struct {
 	Overlays *overlay.Store
+	Jobs     *jobstore.Store
 }
+
+// maxLive is how many jobs at work a list of overlays looks at.
+const maxLive = 1000
 
 // View is the list for a visitor, with an empty form.
 func (p OverlayList) View(w http.ResponseWriter, v *web.Visit) (view.ListView, error) {
+	live, err := p.Jobs.ListLive(v.Context(), maxLive)
+	if err != nil {
+		return view.ListView{}, err
+	}
+	active := map[int64]string{} // state by overlay
+	for _, j := range live {
+		if j.Operation == job.BuildOverlay.Name && active[j.OverlayID] != string(job.Running) {
+			active[j.OverlayID] = string(j.State)
+		}
+	}
 	all, err := p.Overlays.List(v.Context(), v.User)
 	if err != nil {
 		return view.ListView{}, err
 	}
 	list := view.ListView{Frame: v.Frame(w)}
 	for _, o := range all {
-		list.Overlays = append(list.Overlays, view.Row{ID: o.ID, Name: o.Name, Type: string(o.Type), Owner: o.OwnerName, Build: build(o)})
+		row := view.Row{ID: o.ID, Name: o.Name, Type: string(o.Type), Owner: o.OwnerName, Build: build(o)}
+		row.Build.Active = active[o.ID]
+		list.Overlays = append(list.Overlays, row)
 	}
 	for _, t := range overlay.Types(v.User) {
 		list.Create.Types = append(list.Create.Types, string(t))
@@ -35,11 +52,12 @@ func (p OverlayList) View(w http.ResponseWriter, v *web.Visit) (view.ListView, e
 }
 
 func build(o overlay.Overlay) view.Build {
-	return view.Build{Status: o.LastBuildStatus, At: o.LastBuildAt}
+	return view.Build{Status: o.LastBuildStatus, At: o.LastBuildAt, JobID: o.LastBuildJobID}
 }
 
 // OverlayPage fills the page of one overlay and its fragments.
 type OverlayPage struct {
+	overlays *overlay.Store
 	items    *workshop.Store
 	jobs     *jobstore.Store
 	examples []string
@@ -47,12 +65,22 @@ type OverlayPage struct {
 
 // NewOverlayPage returns the page on d. Examples are texts to paste, for an overlay that is empty.
 func NewOverlayPage(d *db.DB, now func() time.Time, examples []string) OverlayPage {
-	return OverlayPage{items: workshop.NewStore(d, now), jobs: jobstore.New(d), examples: examples}
+	return OverlayPage{overlays: overlay.NewStore(d, now), items: workshop.NewStore(d, now), jobs: jobstore.New(d), examples: examples}
 }
 
 // View is the page for a visitor who may see o. Of the overlay's jobs it shows one that is at work or waits, else the one
 // with the id seen, so that a page that has shown it learns how it ended.
+//
+// The jobs are read first, and o again after them: a page without a job at work asks no more, so that it must show what
+// the last one left.
 func (p OverlayPage) View(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, seen int64) (view.ShowView, error) {
+	live, err := p.live(v, o, seen)
+	if err != nil {
+		return view.ShowView{}, err
+	}
+	if o, err = p.overlays.Get(v.Context(), o.ID); err != nil {
+		return view.ShowView{}, err
+	}
 	items, err := p.items.OfOverlay(v.Context(), o.ID)
 	if err != nil {
 		return view.ShowView{}, err
@@ -65,14 +93,18 @@ func (p OverlayPage) View(w http.ResponseWriter, v *web.Visit, o overlay.Overlay
 		Owner:    o.OwnerName,
 		Path:     "overlays/" + o.Path(),
 		Build:    build(o),
+		Live:     live,
 		CanEdit:  o.EditableBy(v.User) && o.Type == overlay.Workshop,
 		CanBuild: o.EditableBy(v.User),
 		Examples: p.examples,
 	}
+	if live.Job.ID != 0 && !live.Job.Ended() {
+		show.Build.Active, show.Build.JobID = live.Job.State, live.Job.ID
+	}
 	for _, i := range items {
 		show.Items = append(show.Items, item(i))
 	}
-	return show, p.live(v, o, seen, &show)
+	return show, nil
 }
 
 func item(i workshop.Item) view.Item {
@@ -91,31 +123,33 @@ func item(i workshop.Item) view.Item {
 	return shown
 }
 
-// live adds the job that the page tells about: the one at work rather than one that waits behind it.
-func (p OverlayPage) live(v *web.Visit, o overlay.Overlay, seen int64, show *view.ShowView) error {
+// live is the job that the page tells about: the one at work rather than one that waits behind it.
+func (p OverlayPage) live(v *web.Visit, o overlay.Overlay, seen int64) (view.Live, error) {
 	jobs, err := p.jobs.LiveOfOverlay(v.Context(), o.ID)
-	if err != nil {
-		return err
-	}
 	switch {
+	case err != nil:
+		return view.Live{}, err
 	case len(jobs) > 0:
 		j := jobs[len(jobs)-1]
-		show.Live = view.Live{Job: Summary(j), Progress: Progress(j)}
-		show.Build.Active, show.Build.JobID = string(j.State), j.ID
+		return view.Live{Job: Summary(j), Progress: Progress(j)}, nil
 	case seen != 0:
 		j, err := p.jobs.Get(v.Context(), seen)
 		if err != nil || j.OverlayID != o.ID {
-			return nil // a number that somebody made up
+			return view.Live{}, nil // a number that somebody made up
 		}
-		show.Live = view.Live{Job: Summary(j), Progress: Progress(j)}
+		return view.Live{Job: Summary(j), Progress: Progress(j)}, nil
 	}
-	return nil
+	return view.Live{}, nil
 }
 
 // Changed answers a form that changed what o holds: a new table for htmx, a redirect to the page otherwise (P16).
 func (p OverlayPage) Changed(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, done view.Outcome) error {
 	if !v.Fragment() {
-		return v.Redirect(w, route.OverlayShow.URL(o.ID), done.Sentence())
+		notice := done.Sentence()
+		if notice != "" {
+			notice += "."
+		}
+		return v.Redirect(w, route.OverlayShow.URL(o.ID), notice)
 	}
 	show, err := p.View(w, v, o, 0)
 	if err != nil {

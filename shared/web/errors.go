@@ -23,7 +23,7 @@ func (v *Visit) checkCSRF() error {
 		sent = form.Get(csrfField)
 	}
 	if v.secret == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(csrfToken(v.secret))) != 1 {
-		return problem.Forbidden("This form is too old, or your browser keeps no cookies. Please reload the page and try again.")
+		return problem.Forbidden("This form is too old, or your browser keeps no cookies. Please go back, reload the page and try again.")
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ CREATE TABLE overlays (
 	revision          INTEGER NOT NULL DEFAULT 1,
 	last_build_status TEXT    NOT NULL DEFAULT '' CHECK (last_build_status IN ('', 'ok', 'failed')),
 	last_build_at     INTEGER,
+	last_build_job_id INTEGER, -- no reference, as jobs.overlay_id
 	created_at        INTEGER NOT NULL,
 	deleted_at        INTEGER
 );
@@ -158,7 +159,7 @@ END;
 -- +goose StatementBegin
 CREATE TRIGGER tr_jobs_build_failed AFTER UPDATE OF state ON jobs WHEN NEW.operation = 'build_overlay' AND NEW.state = 'failed'
 BEGIN
-	UPDATE overlays SET last_build_status = 'failed', last_build_at = NEW.finished_at WHERE id = NEW.overlay_id;
+	UPDATE overlays SET last_build_status = 'failed', last_build_at = NEW.finished_at, last_build_job_id = NEW.id WHERE id = NEW.overlay_id;
 END;
 -- +goose StatementEnd
 
