@@ -19,7 +19,7 @@ INFRA  := infra/aws
 RACE := ./localrun/agent ./localrun/gateway ./localrun/heartbeat ./localrun/lambdahost ./localrun/schedule ./shared/builder \
 	./shared/doorbell ./shared/jobstore ./shared/linkfarm ./shared/steam ./shared/steam/steamtest ./shared/vpkcache
 
-.PHONY: help run demo build test contract check generate lambda infra deploy clean
+.PHONY: help run demo build test bench contract check generate lambda infra deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ build: $(HTMX) ## build localrun and all functions into bin/
 test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, handlers, whole programs, browser
 	go test $$(go list ./... | grep -vxFf <(go list $(RACE)))
 	go test -race $(RACE)
+
+bench: $(HTMX) ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
+	go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./shared/linkfarm ./functions/refresh-workshop-items ./shared/jobstore
+	go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway
 
 contract: ## print what the contract promises, with the tests that show each of it
 	@go run ./infra/contract

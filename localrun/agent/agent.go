@@ -125,12 +125,12 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) {
 		return
 	}
 	stopping, busy := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed), isBusy(err)
-	if busy {
-		log.Warn("no process is free for the job", "error", err.Error())
-		defer pause(ctx, retryPause) // it would be claimed again at once
-	}
+	defer pause(ctx, retryPause) // the job can be claimed again at once, and what was wrong may need a moment to pass
 	ctx = context.WithoutCancel(ctx)
 	if stopping || busy {
+		if busy {
+			log.Warn("no process is free for the job", "error", err.Error())
+		}
 		err = a.Jobs.HandBack(ctx, c) // its process is gone or never was, through no fault of the job
 	} else {
 		log.Error("job's process is lost", "error", err.Error())
