@@ -149,7 +149,7 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 	pool.SetMaxOpenConns(8)
 	pool.SetMaxIdleConns(4)
 	if path == "" {
-		// A server forgets a stream after 10 s without a word; an older connection is not worth asking.
+		// A connection that nobody uses keeps a stream open on the server.
 		pool.SetConnMaxIdleTime(5 * time.Second)
 	}
 	return &DB{DB: pool, embedded: path != ""}, nil
