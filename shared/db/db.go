@@ -132,10 +132,8 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 			"_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, pragmas...),
 			"_txlock": {"immediate"},
 		}.Encode()
-	} else {
-		if authToken != "" {
-			options = append(options, libsql.WithAuthToken(authToken))
-		}
+	} else if authToken != "" {
+		options = append(options, libsql.WithAuthToken(authToken))
 	}
 	connector, err := libsql.NewConnector(dsn, options...)
 	if err != nil {
