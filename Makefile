@@ -16,7 +16,7 @@ HTMX   := $(ASSETS)/static/htmx.min.js
 INFRA  := infra/aws
 
 # The packages whose tests are about things that happen at once, in this process.
-RACE := ./localrun/agent ./localrun/gateway ./localrun/heartbeat ./localrun/lambdahost ./localrun/schedule ./shared/builder \
+RACE := ./localrun/agent ./localrun/gateway ./localrun/heartbeat ./localrun/lambdahost ./localrun/schedule \
 	./shared/doorbell ./shared/jobstore ./shared/linkfarm ./shared/steam ./shared/steam/steamtest ./shared/vpkcache
 
 .PHONY: help run demo build test bench contract check generate lambda infra deploy clean
