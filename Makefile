@@ -17,7 +17,7 @@ INFRA  := infra/aws
 
 # The packages whose tests are about things that happen at once, in this process.
 RACE := ./localrun/agent ./localrun/gateway ./localrun/heartbeat ./localrun/lambdahost ./localrun/schedule \
-	./shared/doorbell ./shared/jobstore ./shared/linkfarm ./shared/steam ./shared/steam/steamtest ./shared/vpkcache
+	./shared/doorbell ./shared/linkfarm ./shared/steam ./shared/steam/steamtest ./shared/vpkcache
 
 .PHONY: help run demo build test bench contract check generate lambda infra deploy clean
 
@@ -36,8 +36,10 @@ build: $(HTMX) ## build localrun and all functions into bin/
 	$(BUILD) -o bin/functions/ ./functions/...
 
 test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, handlers, whole programs, browser
-	go test $$(go list ./... | grep -vxFf <(go list $(RACE)))
+	go test $$(go list ./... | grep -vxFf <(go list $(RACE) ./localrun))
 	go test -race $(RACE)
+	go test -race -run Recorder ./shared/jobstore
+	go test -parallel 8 ./localrun # whole programs, which mostly wait for each other
 
 bench: $(HTMX) ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
 	go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./shared/linkfarm ./functions/refresh-workshop-items ./shared/jobstore

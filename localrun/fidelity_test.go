@@ -64,6 +64,7 @@ func invoke(t *testing.T, h *lambdahost.Host, function string, event []byte) lam
 
 // TestRecordedEvents gives events as AWS sends them to the built binaries, over the Runtime API.
 func TestRecordedEvents(t *testing.T) {
+	t.Parallel()
 	h := builtFunctions(t)
 	sum := sha256.Sum256([]byte("left4me csrf secret"))
 	token := base64.RawURLEncoding.EncodeToString(sum[:])
@@ -106,6 +107,7 @@ func TestRecordedEvents(t *testing.T) {
 
 // What is no event at all is the function's failure, and the next event is served as if nothing had been.
 func TestWhatIsNoEventHarmsNobody(t *testing.T) {
+	t.Parallel()
 	h := builtFunctions(t)
 	home, err := os.ReadFile("testdata/events/head.json")
 	if err != nil {
@@ -132,6 +134,7 @@ func TestWhatIsNoEventHarmsNobody(t *testing.T) {
 
 // A setting that is wrong ends the process with a sentence, not with a page that half works.
 func TestAWrongSettingIsSaidAtStart(t *testing.T) {
+	t.Parallel()
 	h, err := lambdahost.New(lambdahost.Config{StartLimit: 20 * time.Second, Functions: []lambdahost.Function{{
 		Name: "home", Path: filepath.Join(bin, "functions", "home"), Env: []string{"DATABASE_URL=postgres://x", "DOWNLOAD_PARALLEL=many"},
 		MaxProcesses: 1, TimeLimit: time.Second,

@@ -64,6 +64,7 @@ func buildAndRun(m *testing.M) (int, error) {
 // TestScripts runs testdata/script/*.txtar: whole programs, a real database file, real directories, and the stand-in for
 // Steam. The commands beyond testscript's own are those of world.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, scripts("testdata/script"))
 }
 

@@ -28,6 +28,9 @@ const (
 	pollTime = 20
 	// batch is the most messages that one answer has.
 	batch = 10
+	// hidden is for how many seconds a message that was received stays hidden from other polls. A poll that was on its way
+	// when its agent ended may swallow one, and the next agent must not wait for it.
+	hidden = 1
 	// longestPause bounds the growing pause between polls that fail.
 	longestPause = time.Minute
 )
@@ -127,7 +130,7 @@ func (b *Bell) listen(ctx context.Context) {
 // poll waits for messages, rings once for all of them, and deletes them.
 func (b *Bell) poll(ctx context.Context) error {
 	got, err := b.queue.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &b.queue.url, MaxNumberOfMessages: batch, WaitTimeSeconds: pollTime,
+		QueueUrl: &b.queue.url, MaxNumberOfMessages: batch, WaitTimeSeconds: pollTime, VisibilityTimeout: hidden,
 	})
 	if err != nil {
 		return fmt.Errorf("receive: %w", err)
