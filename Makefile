@@ -15,11 +15,12 @@ ASSETS := templates/assets
 HTMX   := $(ASSETS)/static/htmx.min.js
 INFRA  := infra/aws
 
-# The packages whose tests are about things that happen at once, in this process.
-RACE := ./localrun/agent ./localrun/gateway ./localrun/heartbeat ./localrun/lambdahost ./localrun/schedule \
-	./shared/doorbell ./shared/linkfarm ./shared/steam ./shared/steam/steamtest ./shared/vpkcache
+# The packages whose tests are about things that happen at once in this process. Those that need the database are left to
+# `make race`, because compiling that for the race detector takes as long as all their tests.
+RACE := ./localrun/gateway ./localrun/lambdahost ./localrun/schedule ./shared/doorbell ./shared/linkfarm ./shared/steam \
+	./shared/steam/steamtest ./shared/vpkcache
 
-.PHONY: help run demo build test bench contract check generate lambda infra deploy clean
+.PHONY: help run demo build test race bench contract check generate lambda infra deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +39,10 @@ build: $(HTMX) ## build localrun and all functions into bin/
 test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, handlers, whole programs, browser
 	go test $$(go list ./... | grep -vxFf <(go list $(RACE) ./localrun))
 	go test -race $(RACE)
-	go test -race -run Recorder ./shared/jobstore
 	go test -parallel 8 ./localrun # whole programs, which mostly wait for each other
+
+race: ## look for races where the database takes part; some minutes more
+	go test -race ./localrun/agent ./localrun/heartbeat ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore
 
 bench: $(HTMX) ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
 	go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./shared/linkfarm ./functions/refresh-workshop-items ./shared/jobstore

@@ -184,6 +184,7 @@ func batches[T any](ctx context.Context, ids []string, fetch func(context.Contex
 	group, groupCtx := errgroup.WithContext(ctx)
 	// A channel in place of a mutex: waiting for a slow each must end with the context.
 	turn := make(chan struct{}, 1)
+	var failed error // of each, for who has the turn: the group hears of it only after the next one could begin
 	for i, batch := range slices.Collect(slices.Chunk(ids, batchSize)) {
 		group.Go(func() error {
 			part, err := fetch(groupCtx, batch)
@@ -194,11 +195,15 @@ func batches[T any](ctx context.Context, ids []string, fetch func(context.Contex
 			case turn <- struct{}{}:
 				defer func() { <-turn }()
 			case <-groupCtx.Done():
-			}
-			if groupCtx.Err() != nil {
 				return groupCtx.Err()
 			}
-			return each(i, part)
+			if failed == nil {
+				failed = groupCtx.Err()
+			}
+			if failed == nil {
+				failed = each(i, part)
+			}
+			return failed
 		})
 	}
 	return group.Wait()
