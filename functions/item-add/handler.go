@@ -26,11 +26,7 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	id, err := v.ID("id")
-	if err != nil {
-		return err
-	}
-	o, err := h.overlays.Editable(v.Context(), v.User, id)
+	o, err := web.ByID(v, "id", h.overlays.Editable)
 	if err != nil {
 		return err
 	}

@@ -22,15 +22,11 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	id, err := v.ID("id")
-	if err != nil {
-		return err
-	}
 	itemID, err := v.ID("item_id")
 	if err != nil {
 		return err
 	}
-	o, err := h.overlays.Editable(v.Context(), v.User, id)
+	o, err := web.ByID(v, "id", h.overlays.Editable)
 	if err != nil {
 		return err
 	}

@@ -219,6 +219,17 @@ func (v *Visit) ID(wildcard string) (int64, error) {
 	return id, nil
 }
 
+// ByID returns what a wildcard of the path names, as find has it for this visitor; the error is find's, or a problem (404)
+// when the wildcard is no id.
+func ByID[T any](v *Visit, wildcard string, find func(context.Context, account.User, int64) (T, error)) (T, error) {
+	id, err := v.ID(wildcard)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return find(v.Context(), v.User, id)
+}
+
 // Frame is what the page around an answer needs. It takes the notice that Redirect left.
 func (v *Visit) Frame(w http.ResponseWriter) page.Frame {
 	f := page.Frame{
