@@ -43,7 +43,8 @@ type system struct {
 	output              string // of localrun, a file
 }
 
-func startSystem(t *testing.T) *system {
+// startSystem starts both, localrun with the pairs of extra in its environment.
+func startSystem(t *testing.T, extra ...string) *system {
 	t.Helper()
 	dir := t.TempDir()
 	s := &system{t: t, root: filepath.Join(dir, "root"), output: filepath.Join(dir, "localrun.log")}
@@ -55,6 +56,7 @@ func startSystem(t *testing.T) *system {
 	for _, m := range s.start(filepath.Join(dir, "steamd.log"), env, steamSays, 2, "steamd", "--world", world) {
 		env = append(env, m[1]+"="+m[2])
 	}
+	env = append(env, extra...)
 	s.url = "http://" + s.start(s.output, env, servesAt, 1, "localrun", "up")[0][1]
 	said, err := os.ReadFile(s.output)
 	if err != nil {
@@ -68,7 +70,7 @@ func startSystem(t *testing.T) *system {
 	return s
 }
 
-// start starts a program that ends with the test, and returns what a pattern finds in its output once it has been found
+// start starts a program, of ours unless its path is absolute, that ends with the test, and returns what a pattern finds in its output once it has been found
 // often enough.
 func (s *system) start(output string, env []string, ready *regexp.Regexp, times int, program string, args ...string) [][]string {
 	s.t.Helper()
@@ -77,7 +79,11 @@ func (s *system) start(output string, env []string, ready *regexp.Regexp, times 
 		s.t.Fatal(err)
 	}
 	defer out.Close()
-	cmd := exec.Command(filepath.Join(bin, program), args...)
+	path := program
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(bin, program)
+	}
+	cmd := exec.Command(path, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)

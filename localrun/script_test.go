@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -90,6 +91,7 @@ func scripts(dir string, extra ...string) testscript.Params {
 			env.Values[worldKey{}] = &world{
 				processes: map[string]*process{},
 				browsers:  map[string]browser{},
+				header:    http.Header{},
 				client:    &http.Client{Jar: jar, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 			}
 			return nil
@@ -103,6 +105,7 @@ func scripts(dir string, extra ...string) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":   with((*world).start),
 			"end":     with((*world).end),
+			"header":  with((*world).setHeader),
 			"sign-in": with((*world).signIn),
 			"as":      with((*world).as),
 			"get":     with((*world).get),
@@ -139,6 +142,8 @@ type world struct {
 	page     *goquery.Document
 	body     string
 	csrf     string
+	// header is sent with every request.
+	header http.Header
 }
 
 type browser struct {
@@ -183,7 +188,7 @@ func (w *world) start(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL",
+	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "TRUSTED_PROXIES",
 		"JOB_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if value := ts.Getenv(key); value != "" {
 			p.cmd.Env = append(p.cmd.Env, key+"="+value)
@@ -301,6 +306,14 @@ func cleanup(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = exec.Command(args[0], args[1:]...).Run() })
 }
 
+// header NAME VALUE… sends lines of a header with every request from now on, or none any more.
+func (w *world) setHeader(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: header NAME VALUE…")
+	}
+	w.header[http.CanonicalHeaderKey(args[0])] = args[1:]
+}
+
 // get [-htmx] PATH asks for a page.
 func (w *world) get(ts *testscript.TestScript, neg bool, args []string) {
 	htmx, args := isHtmx(args)
@@ -356,6 +369,7 @@ func (w *world) request(method, path string, form url.Values, htmx bool) error {
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	maps.Copy(r.Header, w.header)
 	if htmx {
 		r.Header.Set("HX-Request", "true")
 	}

@@ -189,7 +189,14 @@ func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	handler, err := gateway.New(gateway.Config{Routes: route.All(), Functions: host, ErrorPage: errorPage, Log: log, Now: time.Now})
+	handler, err := gateway.New(gateway.Config{
+		Routes:         route.All(),
+		Functions:      host,
+		ErrorPage:      errorPage,
+		TrustedProxies: s.TrustedProxies,
+		Log:            log,
+		Now:            time.Now,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,10 @@ func (h Host) Examine(ctx context.Context) []Finding {
 		return append(wrong, found...)
 	}
 	found = append([]Finding{{"settings", OK, fmt.Sprintf("%s is %s, browsers come to %s", settings.Root, s.Root, s.PublicURL), ""}}, found...)
+	if s.PublicURL.Scheme == "https" && len(s.TrustedProxies) == 0 && s.JobQueueURL == "" {
+		found = append(found, Finding{"proxy", Warning, "browsers come by https, so by way of a proxy, and all seem to come from its address: whoever guesses passwords holds up everybody",
+			"set TRUSTED_PROXIES to that address, such as 127.0.0.1"})
+	}
 	found = append(found, files(s)...)
 	found = append(found, space(s))
 	found = append(found, h.steam(ctx, s)...)

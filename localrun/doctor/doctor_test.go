@@ -128,6 +128,8 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 	}{
 		"wrong setting": {func(_ *testing.T, w *world) { w.env[settings.Listen] = "8080" },
 			doctor.Failed, "settings", []string{`LEFT4ME_LISTEN: "8080" is not host:port`, "environment"}},
+		"proxy not named": {func(_ *testing.T, w *world) { w.env[settings.PublicURL] = "https://left4me.example.org" },
+			doctor.Warning, "proxy", []string{"https", "TRUSTED_PROXIES"}},
 		"functions not built": {func(_ *testing.T, w *world) { w.Functions = append(w.Functions, "a", "b", "c", "d") },
 			doctor.Failed, "functions", []string{"4 of 6", "(a, b, c, …)", "make build"}},
 		"function not executable": {func(t *testing.T, w *world) {

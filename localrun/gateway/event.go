@@ -104,16 +104,6 @@ func target(r *http.Request) (path, query string) {
 	return path, r.URL.RawQuery
 }
 
-// clientAddress is the address that the request came from. It trusts no header.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	address, _, _ := strings.Cut(host, "%") // an IPv6 zone is of this machine only
-	return address
-}
-
 // cookies splits the Cookie headers; what is between semicolons is left as it is.
 func cookies(r *http.Request) []string {
 	var list []string

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ type Problem struct {
 	RequestID string
 }
 
-// Config is what a Gateway needs; all fields must be set.
+// Config is what a Gateway needs; all other fields than TrustedProxies must be set.
 type Config struct {
 	// Routes is the route table.
 	Routes []route.Route
@@ -52,6 +53,8 @@ type Config struct {
 	Functions Invoker
 	// ErrorPage writes p as a complete answer, status included. Its request may be for a fragment.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, p Problem)
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed. It may be empty.
+	TrustedProxies []netip.Prefix
 	// Log gets one record for each request.
 	Log *slog.Logger
 	// Now is the clock.
@@ -119,11 +122,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := g.cfg.Now()
 	id := newRequestID()
 	w.Header().Set("X-Request-Id", id)
+	if len(g.cfg.TrustedProxies) > 0 {
+		r = fromClient(r, g.cfg.TrustedProxies)
+	}
 	a := g.serve(w, r, id, begun)
 
 	path, _ := target(r) // without the query, which may hold what is nobody else's business
 	attrs := []slog.Attr{
 		slog.String("request_id", id),
+		slog.String("client", clientAddress(r)),
 		slog.String("method", r.Method),
 		slog.String("path", path),
 		slog.Int("status", a.status),

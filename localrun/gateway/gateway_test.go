@@ -412,7 +412,7 @@ func TestThroughARealFunction(t *testing.T) {
 	if resp.StatusCode != 202 || fmt.Sprint(resp.Header["Set-Cookie"]) != "[a=1; HttpOnly b=2]" {
 		t.Errorf("the browser saw %d, %v", resp.StatusCode, resp.Header)
 	}
-	if seen.ID != resp.Header.Get("X-Request-Id") || !strings.Contains(log.String(), `"request_id":"`+seen.ID+`","method":"POST","path":"/page/a%2Fb","status":202`) {
+	if seen.ID != resp.Header.Get("X-Request-Id") || !strings.Contains(log.String(), `"request_id":"`+seen.ID+`","client":"127.0.0.1","method":"POST","path":"/page/a%2Fb","status":202`) {
 		t.Errorf("id %s; %s", seen.ID, log)
 	}
 

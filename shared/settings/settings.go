@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"left4me/shared/db"
 	"left4me/shared/steam"
@@ -29,6 +31,7 @@ const (
 	DownloadParallel  = "DOWNLOAD_PARALLEL"
 	JobQueueURL       = "JOB_QUEUE_URL"
 	OriginSecret      = "ORIGIN_SECRET"
+	TrustedProxies    = "TRUSTED_PROXIES"
 	// Examples are texts to paste, one a line, that the empty page of an overlay shows; for demonstrations.
 	Examples = "LEFT4ME_EXAMPLES"
 )
@@ -62,7 +65,9 @@ type Settings struct {
 	JobQueueURL string
 	// OriginSecret is what CloudFront says to prove that a request came by way of it; empty where no CloudFront is in front.
 	OriginSecret string
-	Examples     []string
+	// TrustedProxies are the addresses of reverse proxies, whose word about the client's address the gateway takes.
+	TrustedProxies []netip.Prefix
+	Examples       []string
 
 	cdnHosts string
 }
@@ -130,6 +135,13 @@ func Load(getenv func(string) string) (Settings, error) {
 	if n := len(s.OriginSecret); n > 0 && n < minSecret {
 		wrong(OriginSecret, "it has %d characters; at least %d cannot be guessed", n, minSecret)
 	}
+	for word := range strings.FieldsFuncSeq(or(TrustedProxies, ""), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		proxies, err := parseProxies(word)
+		if err != nil {
+			wrong(TrustedProxies, "%q %w", word, err)
+		}
+		s.TrustedProxies = append(s.TrustedProxies, proxies)
+	}
 	for line := range strings.Lines(getenv(Examples)) {
 		if line = strings.TrimSpace(line); line != "" {
 			s.Examples = append(s.Examples, line)
@@ -138,8 +150,24 @@ func Load(getenv func(string) string) (Settings, error) {
 	return s, errors.Join(errs...)
 }
 
+// parseProxies reads an address or a range of addresses. The error goes on where a sentence has named it.
+func parseProxies(word string) (netip.Prefix, error) {
+	proxies, err := netip.ParsePrefix(word)
+	if address, aerr := netip.ParseAddr(word); aerr == nil && address.Zone() == "" {
+		proxies, err = netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	switch {
+	case err != nil || proxies.Addr().Is4In6():
+		return netip.Prefix{}, errors.New("is not an address such as 127.0.0.1, or a range of addresses such as 10.0.0.0/8")
+	case proxies.Bits() == 0:
+		return netip.Prefix{}, errors.New("is everybody; name the addresses that only proxies have")
+	}
+	return proxies, nil
+}
+
 // Environ returns the settings as the environment of a function on a host: complete, and independent of its working
 // directory. The origin's secret is not among them: on a host the gateway is in front, and nobody else can reach functions.
+// Nor are the trusted proxies, for the gateway has settled whom a request comes from.
 func (s Settings) Environ() []string {
 	env := []string{
 		Root + "=" + s.Root,

@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -45,6 +46,7 @@ func TestOneSentenceForEachThatIsWrong(t *testing.T) {
 		settings.DownloadParallel: "0",
 		settings.JobQueueURL:      "queue",
 		settings.OriginSecret:     "short",
+		settings.TrustedProxies:   "127.0.0.1, proxy",
 	}
 	_, err := load(wrong)
 	if err == nil {
@@ -63,6 +65,18 @@ func TestOneSentenceForEachThatIsWrong(t *testing.T) {
 	for _, value := range []string{"-1", "65", "eight", "8.0"} {
 		if _, err := load(map[string]string{settings.DownloadParallel: value}); err == nil {
 			t.Errorf("%s items at once: no error", value)
+		}
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	s, err := load(map[string]string{settings.TrustedProxies: "127.0.0.1, ::1,10.0.0.0/8\t2001:db8::/32,"})
+	if got := fmt.Sprint(s.TrustedProxies); err != nil || got != "[127.0.0.1/32 ::1/128 10.0.0.0/8 2001:db8::/32]" {
+		t.Errorf("%s, %v", got, err)
+	}
+	for _, value := range []string{"0.0.0.0/0", "::/0", "::ffff:10.0.0.0/104", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.0/33", "10.0.0", "*", "127.0.0.1:80", "[::1]"} {
+		if s, err := load(map[string]string{settings.TrustedProxies: value}); err == nil {
+			t.Errorf("%s is taken for %v", value, s.TrustedProxies)
 		}
 	}
 }
