@@ -9,7 +9,8 @@ LINK := -ldflags '-s -w -X left4me/shared/fn.Version=$(VERSION)'
 # Lambda's RPC mode is not used: without it a function starts faster and is smaller.
 BUILD := CGO_ENABLED=0 go build -trimpath -tags lambda.norpc $(LINK)
 # The same without the embedded database, for which Lambda has no disk. Nothing but the sources and the version counts.
-BUILD_LAMBDA := CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -buildvcs=false -tags lambda.norpc,nofile $(LINK)
+BUILD_NOFILE := CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc,nofile $(LINK)
+BUILD_LAMBDA := GOOS=linux GOARCH=arm64 $(BUILD_NOFILE)
 
 ASSETS := templates/assets
 HTMX   := $(ASSETS)/static/htmx.min.js
@@ -20,7 +21,7 @@ INFRA  := infra/aws
 RACE := ./localrun/gateway ./localrun/lambdahost ./localrun/schedule ./shared/doorbell ./shared/linkfarm ./shared/steam \
 	./shared/steam/steamtest ./shared/vpkcache
 
-.PHONY: help run demo build test race bench contract check generate lambda infra deploy clean
+.PHONY: help run demo build test race bench starts contract check generate lambda infra deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,12 @@ race: ## look for races where the database takes part; some minutes more
 bench: $(HTMX) ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
 	go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./shared/linkfarm ./functions/refresh-workshop-items ./shared/jobstore
 	go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway
+
+starts: build ## measure how fast each function starts, on a host and as built for AWS, beside the least there can be
+	@mkdir -p bin/starts
+	$(BUILD_NOFILE) -o bin/starts/ ./functions/...
+	@echo; echo 'On a host, with a database file:'; go run ./infra/starts bin/functions
+	@echo; echo 'Built for AWS, with a libSQL server on this machine:'; go run ./infra/starts -server bin/starts
 
 contract: ## print what the contract promises, with the tests that show each of it
 	@go run ./infra/contract

@@ -27,6 +27,8 @@ var mayImport = map[string]string{
 	"infra/gen":                       "shared/job shared/route",
 	"infra/contract":                  "",
 	"infra/house":                     "",
+	"infra/starts":                    "shared/account shared/db shared/db/dbtest shared/db/migrations shared/job shared/jobstore shared/overlay shared/route",
+	"infra/starts/minimal":            "",
 	"localrun":                        "localrun/… shared/… templates/page",
 	"localrun/agent":                  "localrun/lambdahost shared/doorbell shared/job shared/jobstore",
 	"localrun/doctor":                 "localrun/heartbeat shared/account shared/db shared/db/migrations shared/hostinfo shared/jobstore shared/settings",

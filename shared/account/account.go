@@ -13,8 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"left4me/shared/db"
 	"left4me/shared/problem"
@@ -44,11 +46,14 @@ func NewStore(d *db.DB, now func() time.Time) *Store {
 	return &Store{db: d, now: now}
 }
 
-var namePattern = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$`)
-
 // CheckName reports what is wrong with a user name, as a problem, or nil.
 func CheckName(name string) error {
-	if !namePattern.MatchString(name) {
+	const marks = "._-"
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !strings.ContainsRune(marks, r)
+	}
+	n := utf8.RuneCountInString(name)
+	if n < 1 || n > 64 || strings.ContainsFunc(name, odd) || strings.ContainsAny(name[:1], marks) {
 		return problem.Invalid("A user name has 1 to 64 letters, digits, dots, dashes and underscores, and starts with a letter or digit.")
 	}
 	return nil

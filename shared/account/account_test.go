@@ -102,6 +102,17 @@ func testDisabledPeopleAreOutAtOnce(t *testing.T, open dbtest.Backend) {
 	}
 }
 
+func TestWhichNamesPeopleMayHave(t *testing.T) {
+	for name, fine := range map[string]bool{
+		"a": true, "7": true, "a.b-c_d": true, "é٣": true, strings.Repeat("é", 64): true,
+		"": false, ".a": false, "-": false, "a b": false, "a\n": false, "a/b": false, "\xffa": false, "a\xff": false, strings.Repeat("a", 65): false,
+	} {
+		if err := account.CheckName(name); (err == nil) != fine {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func TestUnknownNamesAndWrongPasswordsLookTheSame(t *testing.T) {
 	dbtest.Each(t, testUnknownNamesAndWrongPasswordsLookTheSame)
 }

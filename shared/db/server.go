@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/sethvargo/go-retry"
 )
@@ -64,14 +65,20 @@ const (
 	unknown
 )
 
-var (
-	statusError = regexp.MustCompile(`^error code (\w+): ?(?s:(.*))$`)
-	// dbError begins what the database, and not the way to it, has to say: the texts of libsql-server's hrana::stmt::StmtError.
-	dbError = regexp.MustCompile(`^(SQLite |SQL |Arguments do not match|Specifying both|Transaction timed.out|Operation was blocked|Response is too large)`)
-	// streamGone is what a server says about a stream that it has forgotten. (Of a baton that "has already been used", somebody
-	// in between may have used it for us.)
-	streamGone = regexp.MustCompile(`(?i)stream.* (expired|closed|not found)|invalid baton`)
-)
+// What a server says is told apart by plain words: compiling regular expressions would cost the start of every program.
+
+// dbErrors begin what the database, and not the way to it, has to say: the texts of libsql-server's hrana::stmt::StmtError.
+var dbErrors = []string{"SQLite ", "SQL ", "Arguments do not match", "Specifying both", "Transaction timed",
+	"Operation was blocked", "Response is too large"}
+
+// streamGone reports whether a server says that it has forgotten the stream. (Of a baton that "has already been used",
+// somebody in between may have used it for us.)
+func streamGone(said string) bool {
+	said = strings.ToLower(said)
+	_, stream, _ := strings.Cut(said, "stream")
+	return strings.Contains(stream, " expired") || strings.Contains(stream, " closed") || strings.Contains(stream, " not found") ||
+		strings.Contains(said, "invalid baton")
+}
 
 // fateOf reads the driver's error, which for everything that the server has sent is a text.
 func fateOf(err error) fate {
@@ -82,22 +89,23 @@ func fateOf(err error) fate {
 		return notRun // nothing was sent
 	}
 	text := strings.TrimPrefix(err.Error(), "failed to execute SQL:\n")
-	if dbError.MatchString(text) {
+	if slices.ContainsFunc(dbErrors, func(begins string) bool { return strings.HasPrefix(text, begins) }) {
 		return answered
 	}
 	if strings.HasPrefix(text, "Server cannot handle additional transactions") {
 		return notRun
 	}
-	status := statusError.FindStringSubmatch(text)
-	if status == nil {
+	text, isStatus := strings.CutPrefix(text, "error code ")
+	code, said, _ := strings.Cut(text, ":")
+	said = strings.TrimSpace(said)
+	switch {
+	case !isStatus:
 		return unknown
-	}
-	switch code, said := status[1], status[2]; {
 	case code == "408" || code == "429":
 		return notRun
 	case code == "400" && said == "": // the driver drops the text of {"message": "The stream has expired…", "code": "STREAM_EXPIRED"}
 		return notRun
-	case (code == "400" || code == "404") && streamGone.MatchString(said):
+	case (code == "400" || code == "404") && streamGone(said):
 		return notRun
 	case strings.Contains(said, "already been used"):
 		return unknown
@@ -118,13 +126,18 @@ func explain(err error) error {
 	return fmt.Errorf("%w: %w", errRefused, err)
 }
 
-var firstWord = regexp.MustCompile(`^(?:\s+|--[^\n]*\n)*(\w+)`)
-
+// verbOf returns the first word of a statement, in capitals.
 func verbOf(query string) string {
-	if m := firstWord.FindStringSubmatch(query); m != nil {
-		return strings.ToUpper(m[1])
+	query = strings.TrimSpace(query)
+	for strings.HasPrefix(query, "--") {
+		_, query, _ = strings.Cut(query, "\n")
+		query = strings.TrimSpace(query)
 	}
-	return ""
+	word := strings.IndexFunc(query, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) })
+	if word < 0 {
+		word = len(query)
+	}
+	return strings.ToUpper(query[:word])
 }
 
 // run lets do send the query, on c.inner.

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,9 +30,20 @@ type hostEntry struct {
 	port string
 }
 
-// dnsName is a lower-case name of letters, digits and hyphens. Its last label starts with a letter: forms such as `127.1`
-// or `2130706433`, which some resolvers take for addresses, are not names.
-var dnsName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// isName reports whether s is a lower-case name of letters, digits and hyphens, whose labels but the last may begin with an
+// underscore and have some inside. The last label starts with a letter: forms such as `127.1` or `2130706433`, which some
+// resolvers take for addresses, are not names. (As a regular expression, it would cost every program's start.)
+func isName(s string) bool {
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if len(l) < 1 || len(l) > 63 || strings.Trim(l, alphanumeric+"-_") != "" || l[0] == '-' || len(l) > 1 && strings.ContainsAny(l[len(l)-1:], "-_") {
+			return false
+		}
+	}
+	last := labels[len(labels)-1]
+	return len(s) <= 253 && last[0] >= 'a' && last[0] <= 'z' && !strings.Contains(last, "_")
+}
 
 // ParseHosts reads the setting STEAM_CDN_HOSTS: hosts separated by commas or white space, each `name`, `name:port`,
 // `*.name` (the name and everything below it) or an IP address, with brackets around an IPv6 one that has a port. An
@@ -86,7 +96,7 @@ func parseHost(word string) (hostEntry, error) {
 		e.name = e.addr.String()
 		return e, nil
 	}
-	if len(name) > 253 || !dnsName.MatchString(name) {
+	if !isName(name) {
 		return hostEntry{}, fmt.Errorf("is not the name of a host")
 	}
 	if e.below && !strings.Contains(name, ".") {
