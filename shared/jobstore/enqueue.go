@@ -48,23 +48,6 @@ func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (Enqueued,
 	if op.Function == "" {
 		return Enqueued{}, fmt.Errorf("enqueue %s: no function runs this operation", op.Name)
 	}
-	locks, err := json.Marshal(op.Locks(r.Subject))
-	if err != nil {
-		return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
-	}
-	now := s.now()
-	var impatient sql.NullInt64
-	if op.Patience > 0 {
-		impatient = sql.NullInt64{Int64: now + op.Patience.Milliseconds(), Valid: true}
-	}
-	args := []any{
-		sql.Named("operation", op.Name),
-		sql.Named("user", null(r.UserID)),
-		sql.Named("overlay", null(r.Subject.OverlayID)),
-		sql.Named("locks", string(locks)),
-		sql.Named("impatient", impatient),
-		sql.Named("now", now),
-	}
 	for range enqueueTries {
 		// Looked for first: an insertion that finds something in its way would use up an id each time.
 		older, found, err := s.coalesce(ctx, q, op, r.Subject.OverlayID)
@@ -74,13 +57,12 @@ func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (Enqueued,
 		if found {
 			return older, nil
 		}
-		new := Enqueued{State: job.Queued, New: true}
-		found, err = row(ctx, q, insertSQL, args, &new.ID)
+		ids, err := s.insert(ctx, q, op, []job.Subject{r.Subject}, r.UserID)
 		if err != nil {
 			return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
 		}
-		if found {
-			return new, nil
+		if id, found := ids[r.Subject.OverlayID]; found {
+			return Enqueued{ID: id, State: job.Queued, New: true}, nil
 		}
 	}
 	return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, errors.New("another one is in the way and cannot be found"))
@@ -90,6 +72,43 @@ func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (Enqueued,
 // of a second one.
 func (s *Store) EnqueueBuild(ctx context.Context, q db.Querier, overlayID, userID int64) (Enqueued, error) {
 	return s.Enqueue(ctx, q, Request{Operation: job.BuildOverlay, Subject: job.Subject{OverlayID: overlayID}, UserID: userID})
+}
+
+// EnqueueBuilds is EnqueueBuild for many overlays in two statements: a libSQL server gives a transaction 5 s, however far away
+// it is. q must be a transaction. The jobs are in the order of overlayIDs, which must not repeat.
+func (s *Store) EnqueueBuilds(ctx context.Context, q db.Querier, overlayIDs []int64, userID int64) ([]Enqueued, error) {
+	if len(overlayIDs) == 0 {
+		return nil, nil
+	}
+	list, err := json.Marshal(overlayIDs)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue builds: %w", err)
+	}
+	older, err := byOverlay(q.QueryContext(ctx, queuedBuildsSQL, sql.Named("overlays", string(list))))
+	if err != nil {
+		return nil, fmt.Errorf("enqueue builds: %w", err)
+	}
+	var subjects []job.Subject
+	for _, id := range overlayIDs {
+		if _, found := older[id]; !found {
+			subjects = append(subjects, job.Subject{OverlayID: id})
+		}
+	}
+	newer, err := s.insert(ctx, q, job.BuildOverlay, subjects, userID)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue builds: %w", err)
+	}
+	all := make([]Enqueued, len(overlayIDs))
+	for n, id := range overlayIDs {
+		all[n] = Enqueued{ID: older[id], State: job.Queued}
+		if all[n].ID == 0 {
+			all[n].ID, all[n].New = newer[id], true
+		}
+		if all[n].ID == 0 {
+			return nil, fmt.Errorf("enqueue a build of overlay %d: another one is in the way and cannot be found", id)
+		}
+	}
+	return all, nil
 }
 
 // EnqueueRefresh asks for refresh_workshop_items (P30): one that has not ended is returned instead of a second one.
@@ -102,11 +121,73 @@ func (s *Store) EnqueueDelete(ctx context.Context, q db.Querier, overlayID, user
 	return s.Enqueue(ctx, q, Request{Operation: job.DeleteOverlay, Subject: job.Subject{OverlayID: overlayID}, UserID: userID})
 }
 
-const insertSQL = `
+const (
+	insertSQL = `
 INSERT INTO jobs (operation, state, user_id, overlay_id, locks, impatient_at, created_at)
-VALUES (:operation, 'queued', :user, :overlay, :locks, :impatient, :now)
+SELECT :operation, 'queued', :user, value ->> 'overlay', value -> 'locks', :impatient, :now
+FROM json_each(:subjects) WHERE true ORDER BY key
 ON CONFLICT DO NOTHING
-RETURNING id`
+RETURNING COALESCE(overlay_id, 0), id`
+
+	queuedBuildsSQL = `
+SELECT overlay_id, id FROM jobs
+WHERE overlay_id IN (SELECT value FROM json_each(:overlays)) AND operation = 'build_overlay' AND state = 'queued'`
+)
+
+// subject is what a job is about, as insertSQL has it.
+type subject struct {
+	Overlay *int64     `json:"overlay"`
+	Locks   []job.Lock `json:"locks"`
+}
+
+// insert adds a job of op about each of subjects and returns their ids by overlay (0 for none). One that a unique index
+// forbids, because there is such a job, is not added.
+func (s *Store) insert(ctx context.Context, q db.Querier, op job.Operation, subjects []job.Subject, userID int64) (map[int64]int64, error) {
+	if len(subjects) == 0 {
+		return nil, nil
+	}
+	about := make([]subject, len(subjects))
+	for n := range subjects {
+		about[n].Locks = op.Locks(subjects[n])
+		if subjects[n].OverlayID != 0 {
+			about[n].Overlay = &subjects[n].OverlayID
+		}
+	}
+	list, err := json.Marshal(about)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	var impatient sql.NullInt64
+	if op.Patience > 0 {
+		impatient = sql.NullInt64{Int64: now + op.Patience.Milliseconds(), Valid: true}
+	}
+	return byOverlay(q.QueryContext(ctx, insertSQL,
+		sql.Named("operation", op.Name),
+		sql.Named("user", null(userID)),
+		sql.Named("subjects", string(list)),
+		sql.Named("impatient", impatient),
+		sql.Named("now", now),
+	))
+}
+
+// byOverlay reads ids of jobs by the overlay that they are about, to the end, where the embedded database commits a write
+// and reports that it could not.
+func byOverlay(rows *sql.Rows, err error) (map[int64]int64, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	jobs := map[int64]int64{}
+	for rows.Next() {
+		var overlay, id int64
+		if err := rows.Scan(&overlay, &id); err != nil {
+			return nil, err
+		}
+		jobs[overlay] = id
+	}
+	return jobs, rows.Err()
+}
 
 // The plus keeps the database to the index of live jobs, whatever it believes about their number.
 const coalesceSQL = `

@@ -16,7 +16,7 @@ func testPlans(t *testing.T, w *world) {
 		sql.Named("worker", "x"), sql.Named("now", 1), sql.Named("id", 1), sql.Named("attempt", 1),
 		sql.Named("lease", 1), sql.Named("operation", "build_overlay"), sql.Named("overlay", 1), sql.Named("user", 1),
 		sql.Named("before", 9), sql.Named("after", 0), sql.Named("limit", 9), sql.Named("state", "failed"), sql.Named("was", "running"),
-		sql.Named("error", ""), sql.Named("lost", 0), sql.Named("lines", "[]"), sql.Named("line", ""), sql.Named("locks", "[]"), sql.Named("impatient", 1),
+		sql.Named("error", ""), sql.Named("lost", 0), sql.Named("lines", "[]"), sql.Named("line", ""), sql.Named("subjects", "[]"), sql.Named("overlays", "[]"), sql.Named("impatient", 1),
 		sql.Named("items_done", 0), sql.Named("items_total", 0), sql.Named("bytes_done", 0), sql.Named("bytes_total", 0), sql.Named("current", ""),
 	}
 	for name, query := range statements() {
@@ -71,7 +71,7 @@ func statements() map[string]string {
 	return map[string]string{
 		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "impatient": impatientSQL,
 		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel builds": cancelBuildsSQL,
-		"insert": insertSQL, "coalesce": coalesceSQL,
+		"insert": insertSQL, "coalesce": coalesceSQL, "queued builds": queuedBuildsSQL,
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
 		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "worker lost": workerLostSQL, "append": appendSQL,
 		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,

@@ -59,6 +59,7 @@ func suite(t *testing.T, open opener) {
 		"P34 coalescing":                                testCoalescing,
 		"P34 coalescing with what is being claimed":     testCoalescingGap,
 		"P34 coalescing under race":                     testCoalescingRace,
+		"P34 many builds at once":                       testManyBuilds,
 		"P35 a lost job runs three times, then fails":   testLostJob,
 		"P35 handing back does not count":               testHandBack,
 		"P35 a known death is not waited for":           testWorkerLost,
@@ -494,6 +495,42 @@ func testCoalescing(t *testing.T, w *world) {
 	}
 	w.finish(t, c, job.Failed)
 	w.enqueue(t, job.DeleteOverlay, job.Subject{OverlayID: 9})
+}
+
+func testManyBuilds(t *testing.T, w *world) {
+	user := w.user(t, "anna")
+	queued, running := w.build(t, 3), w.build(t, 5)
+	w.claim(t, queued)
+	w.claim(t, running)
+	queued = w.build(t, 3)
+	var got []Enqueued
+	err := w.DB.InTx(t.Context(), func(ctx context.Context, q db.Querier) (err error) {
+		got, err = w.EnqueueBuilds(ctx, q, []int64{9, 3, 5, 1}, user)
+		return err
+	})
+	want := []Enqueued{
+		{ID: queued + 1, State: job.Queued, New: true},
+		{ID: queued, State: job.Queued},
+		{ID: queued + 2, State: job.Queued, New: true},
+		{ID: queued + 3, State: job.Queued, New: true},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	if j := w.get(t, queued+1); j.OverlayID != 9 || j.UserID != user || j.Operation != job.BuildOverlay.Name {
+		t.Errorf("%+v", j)
+	}
+	// Each has its own locks: those of the overlays that are being built have to wait.
+	w.claim(t, queued+1)
+	w.claim(t, queued+3)
+	w.claimNothing(t)
+
+	if none, err := w.EnqueueBuilds(t.Context(), w.DB, nil, 0); err != nil || len(none) != 0 {
+		t.Errorf("builds of nothing: %+v, %v", none, err)
+	}
+	if _, err := w.EnqueueBuilds(t.Context(), &meddler{w.DB, map[string]func(){insertSQL: func() { w.build(t, 20) }}}, []int64{20}, 0); err == nil {
+		t.Error("a build that another process enqueued in between was not noticed")
+	}
 }
 
 // meddler does something before statements.

@@ -5,6 +5,7 @@ package overlay
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -314,11 +315,15 @@ func (s *Store) List(ctx context.Context, u account.User) ([]Overlay, error) {
 	return all, nil
 }
 
-// Changed records on q that an overlay should hold something else now: until a build has read the new revision, its last
-// build says nothing about it.
-func Changed(ctx context.Context, q db.Querier, id int64) error {
-	if _, err := q.ExecContext(ctx, `UPDATE overlays SET revision = revision + 1, last_build_status = '' WHERE id = ?`, id); err != nil {
-		return fmt.Errorf("mark overlay %d as changed: %w", id, err)
+// Changed records on q that overlays should hold something else now: until a build has read the new revision, the last build
+// of one says nothing about it.
+func Changed(ctx context.Context, q db.Querier, ids ...int64) error {
+	list, err := json.Marshal(ids)
+	if err == nil {
+		_, err = q.ExecContext(ctx, `UPDATE overlays SET revision = revision + 1, last_build_status = '' WHERE id IN (SELECT value FROM json_each(?))`, string(list))
+	}
+	if err != nil {
+		return fmt.Errorf("mark %d overlays as changed: %w", len(ids), err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package workshop
 
 import (
 	"context"
-	"fmt"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
@@ -103,24 +102,12 @@ func (im *Import) Add(ctx context.Context, u account.User, o overlay.Overlay, id
 		}
 	}
 	err = im.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		a.New = 0
 		changes, err := im.Items.Save(ctx, q, items)
 		if err != nil {
 			return err
 		}
-		now := db.Millis(im.Items.now())
-		for _, i := range items {
-			result, err := q.ExecContext(ctx, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
-				SELECT o.id, w.id, ? FROM overlays o, workshop_items w WHERE o.id = ? AND o.deleted_at IS NULL AND w.steam_id = ?
-				ON CONFLICT DO NOTHING`, now, o.ID, i.ID)
-			if err != nil {
-				return fmt.Errorf("add item %s to overlay %d: %w", i.ID, o.ID, err)
-			}
-			n, err := result.RowsAffected()
-			if err != nil {
-				return fmt.Errorf("add item %s to overlay %d: %w", i.ID, o.ID, err)
-			}
-			a.New += int(n)
+		if a.New, err = im.Items.hold(ctx, q, o.ID, items); err != nil {
+			return err
 		}
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
 			return err

@@ -144,6 +144,32 @@ func (s *Store) SteamIDs(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
+// hold puts items that have been saved into an overlay on q, and returns how many were not there before.
+func (s *Store) hold(ctx context.Context, q db.Querier, overlayID int64, items []steam.Item) (int, error) {
+	list, err := steamIDs(items)
+	if err != nil {
+		return 0, err
+	}
+	result, err := q.ExecContext(ctx, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
+		SELECT o.id, w.id, ? FROM overlays o, workshop_items w WHERE o.id = ? AND o.deleted_at IS NULL AND w.steam_id IN (SELECT value FROM json_each(?))
+		ON CONFLICT DO NOTHING`, db.Millis(s.now()), overlayID, list)
+	if err != nil {
+		return 0, fmt.Errorf("add %d items to overlay %d: %w", len(items), overlayID, err)
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// steamIDs returns the ids of items as a JSON array.
+func steamIDs(items []steam.Item) (string, error) {
+	ids := make([]string, len(items))
+	for n, i := range items {
+		ids[n] = i.ID
+	}
+	list, err := json.Marshal(ids)
+	return string(list), err
+}
+
 // Remove takes an item, by workshop_items.id, out of an overlay on q and returns it. The error is a problem (404) when it
 // is not there.
 func (s *Store) Remove(ctx context.Context, q db.Querier, overlayID, itemID int64) (Item, error) {
@@ -211,15 +237,11 @@ func (s *Store) Save(ctx context.Context, q db.Querier, items []steam.Item) ([]C
 }
 
 func (s *Store) save(ctx context.Context, q db.Querier, items []steam.Item) ([]Change, error) {
-	ids := make([]string, len(items))
-	for n, i := range items {
-		ids[n] = i.ID
-	}
-	list, err := json.Marshal(ids)
+	list, err := steamIDs(items)
 	if err != nil {
 		return nil, err
 	}
-	known, err := read(ctx, q, selectItem+` WHERE w.steam_id IN (SELECT value FROM json_each(?))`, string(list))
+	known, err := read(ctx, q, selectItem+` WHERE w.steam_id IN (SELECT value FROM json_each(?))`, list)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package workshop
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
@@ -160,24 +161,20 @@ func rebuild(ctx context.Context, q db.Querier, jobs *jobstore.Store, changes []
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range changed {
-		if id == except {
-			continue
-		}
-		if err := overlay.Changed(ctx, q, id); err != nil {
+	excepted := func(id int64) bool { return id == except }
+	changed, rebuilt = slices.DeleteFunc(changed, excepted), slices.DeleteFunc(rebuilt, excepted)
+	if len(changed) > 0 {
+		if err := overlay.Changed(ctx, q, changed...); err != nil {
 			return nil, err
 		}
 	}
-	var builds []Build
-	for _, id := range rebuilt {
-		if id == except {
-			continue
-		}
-		build, err := jobs.EnqueueBuild(ctx, q, id, 0)
-		if err != nil {
-			return nil, err
-		}
-		builds = append(builds, Build{id, build})
+	enqueued, err := jobs.EnqueueBuilds(ctx, q, rebuilt, 0)
+	if err != nil {
+		return nil, err
+	}
+	builds := make([]Build, len(enqueued))
+	for n, e := range enqueued {
+		builds[n] = Build{rebuilt[n], e}
 	}
 	return builds, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
@@ -234,6 +235,56 @@ func worldOf(n int) string {
 		fmt.Fprintf(&b, "item %s size=1KiB\n", id)
 	}
 	return b.String()
+}
+
+// A libSQL server ends a transaction after 5 s, and each statement is a way there and back.
+func TestAChangeTakesAsManyStatementsForAThousandOverlaysAsForOne(t *testing.T) {
+	const overlays, statements = 1000, 12
+	var server *dbtest.Server
+	w, r := refreshes(t, func(t testing.TB) *db.DB {
+		server = dbtest.Serve(t)
+		return server.Open(t)
+	}, worldOf(101), "1")
+	w.exec(t, `INSERT INTO overlays (name, type, user_id, uid, created_at)
+		SELECT 'overlay ' || value, 'workshop', ?, 'uid ' || value, 0 FROM json_each(?)`, w.anna.ID, "["+strings.Join(numbers(overlays), ",")+"]")
+	w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
+		SELECT o.id, i.id, 0 FROM overlays o, workshop_items i WHERE o.id <> ?`, w.overlay.ID)
+	w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
+	for name, change := range map[string]func() error{
+		"refresh of all": func() error {
+			return r.Each(t.Context(), []string{"1"}, func(found workshop.Refreshed) {
+				if len(found.Builds) != overlays+1 {
+					t.Errorf("%d builds", len(found.Builds))
+				}
+			})
+		},
+		"refresh of one": func() error {
+			_, err := r.Overlay(t.Context(), w.anna, w.overlay)
+			return err
+		},
+		"import": func() error {
+			a, err := w.Add(t.Context(), w.anna, w.overlay, numbers(101)[1:], workshop.Items)
+			if a.New != 100 {
+				t.Errorf("added %+v", a)
+			}
+			return err
+		},
+	} {
+		w.exec(t, `DELETE FROM jobs`)
+		w.steam.Tell(t, "update 1\n")
+		server.Asked()
+		if err := change(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		asked := server.Asked()
+		begun, ended := slices.Index(asked, "BEGIN IMMEDIATE"), slices.Index(asked, "COMMIT")
+		if begun < 0 || ended < begun || ended-begun > statements {
+			t.Errorf("%s: %d statements in a transaction: %q", name, ended-begun, asked)
+		}
+		if got, want := len(w.queued(t)), overlays+1; name != "import" && got != want {
+			t.Errorf("%s: %d builds, want %d", name, got, want)
+		}
+	}
 }
 
 // A refresh that ends in the middle has either saved a batch with the builds that it calls for, or nothing of it.
