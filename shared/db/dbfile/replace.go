@@ -1,0 +1,169 @@
+package dbfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"left4me/shared/db"
+)
+
+// InUseError says who has the database open.
+type InUseError struct {
+	// Who is a program and its process, as far as that can be told: `localrun agent, process 123`.
+	Who string
+}
+
+func (e *InUseError) Error() string { return "the database is in use by " + e.Who }
+
+// steps are those of the disk. Tests put failing ones here.
+type steps struct {
+	link   func(from, to string) error
+	remove func(path string) error
+	rename func(from, to string) error
+}
+
+var onDisk = steps{link: os.Link, remove: os.Remove, rename: os.Rename}
+
+// Replace puts the database in the file at with, which must be whole and synced, in the place of the one at path, if there
+// is one, and keeps that one under the name previous in the same directory. The new file gets the owner and the rights of
+// the old one; without one, the owner of the directory.
+//
+// While somebody has the old one open the error is an *InUseError, and nothing has happened. Stopped at any point, by an
+// error or for good, there is a whole database at path: the old one, or the new one with the old one under the name previous.
+func Replace(ctx context.Context, path, with, previous string) error {
+	return onDisk.replace(ctx, path, with, previous)
+}
+
+func (s steps) replace(ctx context.Context, path, with, previous string) error {
+	old, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := inherit(with, filepath.Dir(path), 0o600); err != nil {
+			return err
+		}
+		// Nothing that lies there without its database may be taken for the new one's.
+		if err := Remove(path); err != nil {
+			return err
+		}
+		return s.put(with, path)
+	}
+	if err != nil {
+		return err
+	}
+	// Whatever closes this file, or another one of this process on the same database, ends the lock.
+	defer old.Close()
+	if err := inherit(with, path, 0); err != nil {
+		return err
+	}
+	// Of what it does not recognize, SQLite would throw away the log.
+	if recognize(old) == nil {
+		settle(ctx, path)
+	}
+	if err := lock(old); err != nil {
+		return err
+	}
+	for _, suffix := range append([]string{""}, beside...) {
+		if err := s.link(path+suffix, previous+suffix); err != nil && (suffix == "" || !errors.Is(err, fs.ErrNotExist)) {
+			return err
+		}
+	}
+	if err := syncDirectory(filepath.Dir(path)); err != nil {
+		return err
+	}
+	// A log that lies beside a database is taken for its own.
+	for _, suffix := range append([]string{memory}, beside...) {
+		if err := s.remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return s.put(with, path)
+}
+
+func (s steps) put(with, path string) error {
+	if err := s.rename(with, path); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+// settle brings what is in the log of a database that nobody uses into its file, so that the file alone is all of it. Where
+// that fails, the log stays; to a database that is in use it does no harm.
+func settle(ctx context.Context, path string) {
+	d, err := db.Open(db.FileURL(path), "")
+	if err != nil {
+		return
+	}
+	_, _ = d.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	_ = d.Close() // who closes a database last removes its log
+}
+
+// SQLite's locks are on these bytes of the file (https://www.sqlite.org/fileformat.html, The Lock-Byte Page): whoever has the
+// database open in WAL mode holds a read lock on some of them.
+const (
+	lockByte  = 0x40000000
+	lockBytes = 512
+)
+
+// lock keeps every other process from using the database, and works on a damaged one, too.
+func lock(f *os.File) error {
+	want := unix.Flock_t{Type: unix.F_WRLCK, Start: lockByte, Len: lockBytes}
+	err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &want)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &want); err != nil || want.Type == unix.F_UNLCK {
+			want.Pid = 0
+		}
+		return &InUseError{Who: process(int(want.Pid))}
+	}
+	if err != nil {
+		return fmt.Errorf("lock the database: %w", err)
+	}
+	return nil
+}
+
+// process names a process: its program and first argument.
+func process(pid int) string {
+	if pid <= 0 {
+		return "another process"
+	}
+	said, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	words := strings.Split(strings.TrimRight(string(said), "\x00"), "\x00")
+	if err != nil || words[0] == "" {
+		return fmt.Sprintf("process %d", pid)
+	}
+	words[0] = filepath.Base(words[0])
+	return fmt.Sprintf("%s, process %d", strings.Join(words[:min(len(words), 2)], " "), pid)
+}
+
+// inherit gives the file at path the owner of what is at from, and its rights, or those of mode unless it is 0.
+func inherit(path, from string, mode fs.FileMode) error {
+	var have, want unix.Stat_t
+	if err := unix.Stat(path, &have); err != nil {
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if err := unix.Stat(from, &want); err != nil {
+		return &fs.PathError{Op: "stat", Path: from, Err: err}
+	}
+	if have.Uid != want.Uid || have.Gid != want.Gid {
+		if err := os.Chown(path, int(want.Uid), int(want.Gid)); err != nil {
+			return fmt.Errorf("give the new database the owner of %s: %w; be that user, or root", from, err)
+		}
+	}
+	if mode == 0 {
+		mode = fs.FileMode(want.Mode).Perm()
+	}
+	return os.Chmod(path, mode)
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
