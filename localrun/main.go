@@ -55,7 +55,7 @@ that README.md lists.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
-		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), doctorCommand(), versionCommand())
+		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), backupCommand(), restoreCommand(), doctorCommand(), versionCommand())
 	return root
 }
 

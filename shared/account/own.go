@@ -115,3 +115,13 @@ func (s *Store) EndOtherSessions(ctx context.Context, userID int64, token string
 	}
 	return nil
 }
+
+// EndAllSessions ends everybody's sessions on q and returns how many there were.
+func EndAllSessions(ctx context.Context, q db.Querier) (int, error) {
+	result, err := q.ExecContext(ctx, `DELETE FROM sessions`)
+	if err != nil {
+		return 0, fmt.Errorf("end all sessions: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}

@@ -264,7 +264,7 @@ func testChangingOnesOwnPassword(t *testing.T, open dbtest.Backend) {
 func TestOnesOwnSessions(t *testing.T) { dbtest.Each(t, testOnesOwnSessions) }
 
 func testOnesOwnSessions(t *testing.T, open dbtest.Backend) {
-	s, c, _ := setUp(t, open)
+	s, c, d := setUp(t, open)
 	nick, ellis := create(t, s, "nick", false), create(t, s, "ellis", false)
 	first := c.at
 	signIn(t, s, "nick", password)
@@ -306,5 +306,12 @@ func testOnesOwnSessions(t *testing.T, open dbtest.Backend) {
 	c.forward(account.SessionLife)
 	if own, err = s.Sessions(t.Context(), nick.ID, token); err != nil || len(own) != 0 {
 		t.Errorf("expired sessions are listed: %v, %v", own, err)
+	}
+	token = signIn(t, s, "ellis", password)
+	if n, err := account.EndAllSessions(t.Context(), d); n == 0 || err != nil {
+		t.Errorf("%d ended, %v", n, err)
+	}
+	if own, err = s.Sessions(t.Context(), ellis.ID, token); err != nil || len(own) != 0 {
+		t.Errorf("after ending all: %v, %v", own, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +17,12 @@ import (
 
 // markerName is the file inside an overlay's directory that says whose it is.
 const markerName = ".left4me-overlay"
+
+// What a directory's name has in front of it while it is being made, and while it is being removed.
+const (
+	makingPrefix   = ".new-"
+	removingPrefix = ".deleted-"
+)
 
 func marker(o overlay.Overlay) string {
 	return fmt.Sprintf("This directory belongs to left4me's overlay %d.\n%s\n", o.ID, o.UID)
@@ -70,7 +78,7 @@ func makeDirectory(overlays string, o overlay.Overlay) error {
 		return err
 	}
 	// Only one build of an overlay runs at a time, so what is there under this name is the leftover of a crash.
-	fresh := filepath.Join(overlays, ".new-"+o.Path())
+	fresh := filepath.Join(overlays, makingPrefix+o.Path())
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
@@ -114,4 +122,36 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
+}
+
+// Directory is a directory that an overlay has, or had.
+type Directory struct {
+	// Name is that below LEFT4ME_ROOT/overlays.
+	Name string
+	// OverlayID is whose it is, going by the name alone.
+	OverlayID int64
+}
+
+// highestID is beyond what counting up from 1 ever comes to: a larger number is somebody else's name for a directory.
+const highestID = 1 << 53
+
+// Directories returns what is below overlaysDir under the names that overlays' directories have: 7, or .new-7 and .deleted-7
+// for one that is being made or removed. overlaysDir need not be there.
+func Directories(overlaysDir string) ([]Directory, error) {
+	entries, err := os.ReadDir(overlaysDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list directories of overlays: %w", cause(err))
+	}
+	var found []Directory
+	for _, e := range entries {
+		digits := strings.TrimPrefix(strings.TrimPrefix(e.Name(), makingPrefix), removingPrefix)
+		id, err := strconv.ParseInt(digits, 10, 64)
+		if err == nil && id > 0 && id < highestID && strconv.FormatInt(id, 10) == digits {
+			found = append(found, Directory{Name: e.Name(), OverlayID: id})
+		}
+	}
+	return found, nil
 }

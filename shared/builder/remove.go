@@ -74,7 +74,7 @@ type removal struct {
 
 // gone is the name that the directory has while it is removed: from one moment to the next nobody can mount it, and what a
 // stopped run leaves is not mistaken for an overlay.
-func (r *removal) gone() string { return ".deleted-" + r.o.Path() }
+func (r *removal) gone() string { return removingPrefix + r.o.Path() }
 
 // ours opens the directory of that name if it is the overlay's by its marker; nil when there is none.
 func (r *removal) ours(name string) (*os.Root, error) {

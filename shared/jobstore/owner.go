@@ -76,13 +76,16 @@ WHERE ` + owner
 	// A sweep counts the owner as lost, so a job that was ended with the owner's own count was ended by its owner.
 	finishedSQL = `SELECT 1 FROM jobs WHERE id = :id AND attempt = :attempt AND lost = :lost AND state = :state`
 
-	handBackSQL = `
+	handBackSet = `
 UPDATE jobs SET
 	state = CASE state WHEN 'cancelling' THEN 'cancelled' ELSE state END,
 	finished_at = CASE state WHEN 'cancelling' THEN :now END,
 	lease_until = CASE state WHEN 'cancelling' THEN NULL ELSE 0 END,
-	current = ''
-WHERE ` + owner
+	current = ''`
+
+	handBackSQL = handBackSet + ` WHERE ` + owner
+
+	handBackAllSQL = handBackSet + ` WHERE lease_until IS NOT NULL RETURNING id`
 
 	workerLostSQL = `UPDATE jobs SET lease_until = :now WHERE ` + owner
 
@@ -248,6 +251,40 @@ func (s *Store) HandBack(ctx context.Context, c Claim) error {
 		return jobError("hand back", c.JobID, err)
 	}
 	return nil
+}
+
+// HandBackAll is HandBack on q for every job that is at work, whoever owns it, with a log line that says why: for a time when it
+// is known that no process is at work. It returns how many there were.
+func (s *Store) HandBackAll(ctx context.Context, q db.Querier, why string) (int, error) {
+	ids, err := s.handBackAll(ctx, q, why)
+	if err != nil {
+		return 0, fmt.Errorf("hand back all jobs: %w", err)
+	}
+	return len(ids), nil
+}
+
+func (s *Store) handBackAll(ctx context.Context, q db.Querier, why string) (ids []int64, err error) {
+	rows, err := q.QueryContext(ctx, handBackAllSQL, sql.Named("now", s.now()))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if err := appendLine(ctx, q, id, s.now(), why); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // WorkerLost ends the lease of a run whose process is known to be gone, with a log line that says how it went, so that the

@@ -62,6 +62,7 @@ func suite(t *testing.T, open opener) {
 		"P34 many builds at once":                       testManyBuilds,
 		"P35 a lost job runs three times, then fails":   testLostJob,
 		"P35 handing back does not count":               testHandBack,
+		"handing back all":                              testHandBackAll,
 		"P35 a known death is not waited for":           testWorkerLost,
 		"P35 an owner that lost the job writes nothing": testFencing,
 		"P35 resuming an agent's claim":                 testResume,
@@ -780,6 +781,35 @@ func testHandBack(t *testing.T, w *world) {
 	}
 	if state, changed, err := w.Cancel(t.Context(), id); state != job.Cancelled || !changed || err != nil {
 		t.Errorf("Cancel of a job that was handed back = %s, %v, %v", state, changed, err)
+	}
+}
+
+func testHandBackAll(t *testing.T, w *world) {
+	running, cancelling := w.build(t, 1), w.build(t, 2)
+	w.claim(t, running)
+	w.claim(t, cancelling)
+	if _, _, err := w.Cancel(t.Context(), cancelling); err != nil {
+		t.Fatal(err)
+	}
+	queued := w.build(t, 3)
+	n, err := w.HandBackAll(t.Context(), w.DB, "all is over")
+	if n != 2 || err != nil {
+		t.Errorf("handed back %d, %v", n, err)
+	}
+	w.state(t, running, job.Running)
+	w.state(t, cancelling, job.Cancelled)
+	w.state(t, queued, job.Queued)
+	if got := w.texts(t, running); !slices.Equal(got, []string{"all is over"}) {
+		t.Errorf("log %q", got)
+	}
+	if got := w.texts(t, queued); len(got) != 0 {
+		t.Errorf("log of one that waits %q", got)
+	}
+	if c := w.claim(t, running); c.Attempt != 2 || c.Lost != 0 {
+		t.Errorf("claim %+v", c)
+	}
+	if n, err := w.HandBackAll(t.Context(), w.DB, ""); n != 1 || err != nil {
+		t.Errorf("then %d, %v", n, err)
 	}
 }
 

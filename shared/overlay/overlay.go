@@ -228,6 +228,27 @@ func (s *Store) AllDeleted(ctx context.Context) ([]int64, error) {
 	return ids, nil
 }
 
+// IDs returns the ids of all overlays that have a row, deleted ones included.
+func (s *Store) IDs(ctx context.Context) (map[int64]bool, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT id FROM overlays`)
+	if err != nil {
+		return nil, fmt.Errorf("list the ids of overlays: %w", err)
+	}
+	defer rows.Close()
+	ids := map[int64]bool{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("list the ids of overlays: %w", err)
+		}
+		ids[id] = true
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list the ids of overlays: %w", err)
+	}
+	return ids, nil
+}
+
 // Forget removes the row of a deleted overlay and what it held on q, which is the transaction that ends the removal of its
 // directory. Items and files in the cache stay.
 func (s *Store) Forget(ctx context.Context, q db.Querier, id int64) error {

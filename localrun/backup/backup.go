@@ -1,0 +1,171 @@
+// Package backup writes what left4me's embedded database holds to one file, and puts such a file back, so that the database
+// and the game host's disk agree again.
+//
+// What is in overlays and in the cache is not its business: links and cached files are made anew by builds, and what people
+// have put into external overlays is theirs to keep.
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"left4me/shared/db"
+	"left4me/shared/db/dbfile"
+)
+
+// Contents says what is in a backup.
+type Contents struct {
+	// Bytes is the length of the file.
+	Bytes                   int64
+	People, Overlays, Items int
+}
+
+// ErrNothing says that there is no database to back up: none of left4me's commands has made one yet.
+var ErrNothing = errors.New("there is no database yet")
+
+// ToFile writes what the database in the file at path holds to a new file (0600), which may replace one that is there only
+// if force says so. Under that name there never is anything but a whole and checked backup.
+func ToFile(ctx context.Context, path, file string, force bool) (Contents, error) {
+	if err := distinct(path, file); err != nil {
+		return Contents{}, err
+	}
+	exists := fmt.Errorf("%s is there already; choose another name, or say --force to replace it", file)
+	if _, err := os.Lstat(file); err == nil && !force {
+		return Contents{}, exists
+	}
+	var c Contents
+	err := snapshot(ctx, path, file, func(temp *os.File) (err error) {
+		if c, err = contents(ctx, temp); err != nil {
+			return err
+		}
+		var flags uint
+		if !force {
+			flags = unix.RENAME_NOREPLACE
+		}
+		if err = unix.Renameat2(unix.AT_FDCWD, temp.Name(), unix.AT_FDCWD, file, flags); errors.Is(err, unix.EEXIST) {
+			return exists
+		}
+		if err != nil {
+			return &os.LinkError{Op: "rename", Old: temp.Name(), New: file, Err: err}
+		}
+		return syncDirectory(filepath.Dir(file))
+	})
+	return c, err
+}
+
+// To writes what the database in the file at path holds to w, as soon as it is known to be whole.
+func To(ctx context.Context, path string, w io.Writer) (Contents, error) {
+	var c Contents
+	err := snapshot(ctx, path, path, func(temp *os.File) (err error) {
+		if c, err = contents(ctx, temp); err != nil {
+			return err
+		}
+		// The open file is enough, and nothing is left when a reader makes us wait for ever.
+		if err := os.Remove(temp.Name()); err != nil {
+			return err
+		}
+		_, err = io.Copy(w, temp)
+		return err
+	})
+	return c, err
+}
+
+// snapshot copies the database into a file beside that of the name beside, checks it, and hands it to use, which may take
+// away the name that it has.
+func snapshot(ctx context.Context, path, beside string, use func(temp *os.File) error) (err error) {
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return ErrNothing
+	} else if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(beside), filepath.Base(beside)+".partial-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := dbfile.Remove(temp.Name()); rerr != nil && err == nil {
+			err = rerr
+		}
+		temp.Close()
+	}()
+	if err := dbfile.Copy(ctx, path, temp.Name()); err != nil {
+		return err
+	}
+	if err := dbfile.Check(ctx, temp.Name()); err != nil {
+		return fmt.Errorf("%s is %w; this needs a look, and an older backup", path, err)
+	}
+	return use(temp)
+}
+
+// contents counts what is in a copy. Its schema may be any: only what all of left4me's have is named here.
+func contents(ctx context.Context, copied *os.File) (c Contents, err error) {
+	info, err := copied.Stat()
+	if err != nil {
+		return c, err
+	}
+	c.Bytes = info.Size()
+	d, err := db.OpenToLook(db.FileURL(copied.Name()), "")
+	if err != nil {
+		return c, err
+	}
+	defer d.Close()
+	ours, err := left4mes(ctx, d)
+	if err != nil {
+		return c, err
+	}
+	if !ours {
+		return c, ErrNothing
+	}
+	err = d.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM overlays WHERE deleted_at IS NULL),
+		(SELECT COUNT(*) FROM workshop_items)`).Scan(&c.People, &c.Overlays, &c.Items)
+	if err != nil {
+		return c, fmt.Errorf("count what is in the backup: %w", err)
+	}
+	return c, nil
+}
+
+// left4mes reports whether left4me's first migration has made the tables of the database.
+func left4mes(ctx context.Context, d *db.DB) (bool, error) {
+	var tables int
+	err := d.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'
+		AND name IN ('goose_db_version', 'users', 'overlays', 'workshop_items', 'jobs')`).Scan(&tables)
+	if err != nil {
+		return false, fmt.Errorf("look what is in the database: %w", err)
+	}
+	return tables == 5, nil
+}
+
+// distinct refuses a file that is the database itself or belongs to it.
+func distinct(path, file string) error {
+	given, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if given.IsDir() {
+		return fmt.Errorf("%s is a directory; name a file", file)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if own, err := os.Stat(path + suffix); err == nil && os.SameFile(own, given) {
+			return fmt.Errorf("%s is the database itself; name another file", file)
+		}
+	}
+	return nil
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

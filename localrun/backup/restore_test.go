@@ -1,0 +1,178 @@
+package backup_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"left4me/localrun/backup"
+	"left4me/shared/account"
+	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
+	"left4me/shared/db/migrations"
+	"left4me/shared/overlay"
+)
+
+// host is a directory with a database in it.
+type host struct {
+	*testing.T
+	dir string
+}
+
+func (h host) path() string { return filepath.Join(h.dir, "left4me.db") }
+
+func (h host) database() *db.DB {
+	h.Helper()
+	d := dbtest.Open(h, db.FileURL(h.path()))
+	if _, err := migrations.Up(h.Context(), d); err != nil {
+		h.Fatal(err)
+	}
+	return d
+}
+
+func (h host) exec(d *db.DB, statement string) {
+	h.Helper()
+	if _, err := d.ExecContext(h.Context(), statement); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h host) close(d *db.DB) {
+	h.Helper()
+	if err := d.Close(); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h host) restore(file string) (backup.Restored, error) {
+	h.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer f.Close()
+	return backup.Restore{Path: h.path(), OverlaysDir: filepath.Join(h.dir, "overlays"), Now: time.Now}.From(h.Context(), f, "the backup")
+}
+
+// Ids go on above those of the database of before and above those of directories, but not above names that never were ids.
+//
+// shows: P5
+func TestIDsGoOnAboveAllThatThereWere(t *testing.T) {
+	h := host{t, t.TempDir()}
+	d := h.database()
+	h.exec(d, `INSERT INTO users (name, password_hash, created_at) VALUES ('root', '', 0)`)
+	h.close(d)
+	file := filepath.Join(t.TempDir(), "backup")
+	if _, err := backup.ToFile(t.Context(), h.path(), file, false); err != nil {
+		t.Fatal(err)
+	}
+	d = h.database()
+	h.exec(d, `INSERT INTO overlays (id, name, type, uid, created_at) VALUES (11, 'eleven', 'external', 'u', 0)`)
+	h.exec(d, `DELETE FROM overlays`)
+	h.exec(d, `INSERT INTO users (id, name, password_hash, created_at) VALUES (5, 'anna', '', 0)`)
+	h.close(d)
+	next := func(table, columns string) (id int64) {
+		t.Helper()
+		d := h.database()
+		defer h.close(d)
+		if err := d.QueryRowContext(t.Context(), `INSERT INTO `+table+` `+columns+` RETURNING id`).Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if _, err := h.restore(file); err != nil {
+		t.Fatal(err)
+	}
+	if id := next("overlays", `(name, type, uid, created_at) VALUES ('next', 'external', 'v', 0)`); id != 12 {
+		t.Errorf("the next overlay is %d", id)
+	}
+	if id := next("users", `(name, password_hash, created_at) VALUES ('bert', '', 0)`); id != 6 {
+		t.Errorf("the next user is %d", id)
+	}
+
+	for _, name := range []string{"20", ".deleted-21", ".new-22", "023", "+24", "25x", "9223372036854775807", "-26", ".new-.new-27"} {
+		if err := os.MkdirAll(filepath.Join(h.dir, "overlays", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := h.restore(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{".deleted-21", ".new-22", "20"}; !slices.Equal(done.Unknown, want) {
+		t.Errorf("unknown: %q, want %q", done.Unknown, want)
+	}
+	if id := next("overlays", `(name, type, uid, created_at) VALUES ('next', 'external', 'w', 0)`); id != 23 {
+		t.Errorf("the next overlay is %d", id)
+	}
+}
+
+// A backup of an older left4me is migrated, and one of before the first migration is nothing that could be restored.
+func TestSchemasOfOtherVersions(t *testing.T) {
+	h := host{t, t.TempDir()}
+	d := h.database()
+	list, err := migrations.List(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range list[1:] {
+		if _, err := migrations.Down(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.exec(d, `INSERT INTO users (name, password_hash, created_at) VALUES ('root', '', 0)`)
+	h.exec(d, `INSERT INTO overlays (name, type, uid, created_at, directory_at, last_build_status) VALUES ('maps', 'workshop', 'u', 0, 1, 'ok'), ('gone', 'workshop', 'v', 0, 1, '')`)
+	h.exec(d, `UPDATE overlays SET deleted_at = 1 WHERE name = 'gone'`)
+	h.close(d)
+	file := filepath.Join(t.TempDir(), "backup")
+	c, err := backup.ToFile(t.Context(), h.path(), file, false)
+	if err != nil || c.People != 1 || c.Overlays != 1 || c.Items != 0 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	done, err := h.restore(file)
+	if err != nil || len(done.Migrations) != len(list)-1 || done.Builds != 1 || done.Contents.Overlays != 1 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	d = h.database()
+	all, err := overlay.NewStore(d, time.Now).List(t.Context(), account.User{Admin: true})
+	if err != nil || len(all) != 1 || all[0].LastBuildStatus != "" || all[0].Revision != 2 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	h.close(d)
+
+	other := host{t, t.TempDir()}
+	empty := dbtest.Open(t, db.FileURL(other.path()))
+	if _, err := migrations.List(t.Context(), empty); err != nil { // leaves goose's own table
+		t.Fatal(err)
+	}
+	if _, err := backup.ToFile(t.Context(), other.path(), file+"2", false); !errors.Is(err, backup.ErrNothing) {
+		t.Errorf("of an empty database: %v", err)
+	}
+	if _, err := h.restore(other.path()); err == nil || !strings.Contains(err.Error(), "no database of left4me's") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Where the database is reached by way of a link, what the link leads to is replaced.
+func TestALinkStaysALink(t *testing.T) {
+	h, away := host{t, t.TempDir()}, host{t, t.TempDir()}
+	h.close(away.database())
+	if err := os.Symlink(away.path(), h.path()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "backup")
+	if _, err := backup.ToFile(t.Context(), h.path(), file, false); err != nil {
+		t.Fatal(err)
+	}
+	done, err := h.restore(file)
+	if err != nil || filepath.Dir(done.Previous) != away.dir {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if to, err := os.Readlink(h.path()); err != nil || to != away.path() {
+		t.Errorf("%q, %v", to, err)
+	}
+}
