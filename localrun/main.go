@@ -83,11 +83,19 @@ func loadSettings() (settings.Settings, error) {
 	return settings.Load(os.Getenv)
 }
 
-// openDatabase opens the database, and makes the directory of an embedded one.
+// openDatabase opens the database. An embedded one, with its directory, it makes here, so that nobody but its owner can read
+// what people's passwords are checked against.
 func openDatabase(s settings.Settings) (*db.DB, error) {
 	if path := db.FilePath(s.DatabaseURL); path != "" {
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, fmt.Errorf("make the database's directory: %w", err)
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("open the database: %w", err)
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
 		}
 	}
 	return db.Open(s.DatabaseURL, s.DatabaseAuthToken)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 	"left4me/localrun/gateway"
 	"left4me/localrun/heartbeat"
 	"left4me/localrun/lambdahost"
+	"left4me/localrun/supervisor"
 	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/hostinfo"
@@ -33,6 +35,8 @@ const (
 	// microseconds, one at a server a round trip that somebody pays for.
 	lookEmbedded = time.Second
 	lookServer   = time.Minute
+	// lookTime is how long one look may take with a database that is slow or away.
+	lookTime = 30 * time.Second
 	// drainTime is how long requests and jobs get to come to an end.
 	drainTime = 15 * time.Second
 	// defaultProcesses bounds the pages' processes together: each is a Go program of a few MiB.
@@ -167,7 +171,7 @@ func runAll(ctx context.Context, services ...service) error {
 
 // listen opens the address for pages, and returns the settings with the port that it really has.
 func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
-	l, err := net.Listen("tcp", s.Listen)
+	l, err := supervisor.Listen(s.Listen)
 	if err != nil {
 		return nil, s, fmt.Errorf("%s: %w; is another left4me running?", settings.Listen, err)
 	}
@@ -183,11 +187,34 @@ func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
 	return l, s, nil
 }
 
-// pages serves the routes on l.
-func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (service, error) {
+// supervised is the service that tells systemd how the others are.
+func supervised(log *slog.Logger, checks ...supervisor.Check) service {
+	return func(ctx context.Context) error { return supervisor.Run(ctx, log, checks...) }
+}
+
+// answers checks that the server which listens at l takes a request and answers. This one it answers by itself: it starts
+// no function and leaves no line in the log.
+func answers(l net.Listener) supervisor.Check {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	return func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodOptions, "http://"+l.Addr().String(), nil)
+		if err != nil {
+			return err
+		}
+		request.URL.Opaque = "*"
+		response, err := client.Do(request)
+		if err != nil {
+			return fmt.Errorf("the server does not answer: %w", err)
+		}
+		return response.Body.Close()
+	}
+}
+
+// pages serves the routes on l, and gives the check that it does.
+func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (service, supervisor.Check, error) {
 	host, err := o.newHost(s, pageFunctions(), o.processes, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	handler, err := gateway.New(gateway.Config{
 		Routes:         route.All(),
@@ -198,7 +225,7 @@ func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (
 		Now:            time.Now,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	server := gateway.NewServer(s.Listen, handler, log)
 	return func(ctx context.Context) error {
@@ -223,26 +250,32 @@ func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (
 		}
 		log.Info("stopped serving")
 		return err
-	}, nil
+	}, answers(l), nil
 }
 
-// agent runs jobs, as part of that command.
-func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
+// agent runs jobs, as part of that command, and gives the check that it looks for them.
+func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, log *slog.Logger) (service, supervisor.Check, error) {
 	host, err := o.newHost(s, jobFunctions(o.jobs), 0, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := os.MkdirAll(s.Root, 0o755); err != nil {
-		return nil, fmt.Errorf("%s: %w", settings.Root, err)
+		return nil, nil, fmt.Errorf("%s: %w", settings.Root, err)
 	}
 	heart, err := heartbeat.New(command, fn.Version, s, hostinfo.NewStore(d, time.Now), log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	bell, err := listenForJobs(ctx, s, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	var looked atomic.Pointer[time.Time]
+	look := func() {
+		now := time.Now()
+		looked.Store(&now)
+	}
+	look()
 	hostname, _ := os.Hostname()
 	a := &agent.Agent{
 		Jobs:       jobstore.New(d),
@@ -252,11 +285,18 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		Parallel:   o.jobs,
 		Worker:     fmt.Sprintf("agent on %s, process %d", hostname, os.Getpid()),
 		Look:       lookServer,
+		Looked:     look,
 		Worked:     heart.Worked,
 		Log:        log,
 	}
 	if d.Embedded() {
 		a.Look = lookEmbedded
+	}
+	looks := func(context.Context) error {
+		if silence := time.Since(*looked.Load()); silence > 2*a.Look+lookTime {
+			return fmt.Errorf("the agent has not looked for jobs for %s", silence.Round(time.Second))
+		}
+		return nil
 	}
 	return func(ctx context.Context) error {
 		log.Info("looking for jobs", "operations", operationNames(a.Operations), "at_once", a.Parallel)
@@ -270,7 +310,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		err := errors.Join(host.Shutdown(drain), bell.Close())
 		log.Info("stopped looking for jobs")
 		return err
-	}, nil
+	}, looks, nil
 }
 
 func operationNames(operations []job.Operation) []string {

@@ -54,11 +54,11 @@ func serveCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				pages, err := o.pages(s, l, log)
+				pages, answers, err := o.pages(s, l, log)
 				if err != nil {
 					return err
 				}
-				return runAll(ctx, pages)
+				return runAll(ctx, pages, supervised(log, answers))
 			})
 		},
 	}
@@ -80,11 +80,11 @@ localrun migrate.`,
 				if err := checkCurrent(ctx, d); err != nil {
 					return err
 				}
-				jobs, err := o.agent(ctx, cmd.Name(), s, d, log)
+				jobs, looks, err := o.agent(ctx, cmd.Name(), s, d, log)
 				if err != nil {
 					return err
 				}
-				return runAll(ctx, jobs)
+				return runAll(ctx, jobs, supervised(log, looks))
 			})
 		},
 	}
@@ -118,11 +118,11 @@ func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.W
 	if err != nil {
 		return err
 	}
-	pages, err := o.pages(s, l, log)
+	pages, answers, err := o.pages(s, l, log)
 	if err != nil {
 		return err
 	}
-	jobs, err := o.agent(ctx, "up", s, d, log)
+	jobs, looks, err := o.agent(ctx, "up", s, d, log)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.W
 	if err := welcome(ctx, s, d, out); err != nil {
 		return err
 	}
-	return runAll(ctx, pages, jobs, timers)
+	return runAll(ctx, pages, jobs, timers, supervised(log, answers, looks))
 }
 
 // welcome makes the first administrator and says where to go.

@@ -38,6 +38,7 @@ var mayImport = map[string]string{
 	"localrun/lambdahost":             "",
 	"localrun/lambdahost/testdata/…":  "",
 	"localrun/schedule":               "shared/job",
+	"localrun/supervisor":             "",
 	"shared/account":                  "shared/db shared/problem",
 	"shared/builder":                  "shared/jobstore shared/linkfarm shared/overlay shared/steam shared/vpkcache shared/workshop",
 	"shared/db":                       "",

@@ -35,6 +35,8 @@ type Agent struct {
 	Worker string
 	// Look is how often the agent looks for jobs when nobody rings.
 	Look time.Duration
+	// Looked, unless it is nil, is told of each look for jobs, of one that failed too.
+	Looked func()
 	// Worked, unless it is nil, is told after each run of a job.
 	Worked func()
 	Log    *slog.Logger
@@ -63,6 +65,9 @@ func (a *Agent) Run(ctx context.Context) {
 				}
 			})
 		})
+		if a.Looked != nil {
+			a.Looked()
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			a.Log.Error("cannot look for jobs", "error", err.Error())
