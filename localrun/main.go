@@ -55,7 +55,8 @@ that README.md lists.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
-		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), backupCommand(), restoreCommand(), doctorCommand(), versionCommand())
+		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), backupCommand(), restoreCommand(), doctorCommand(), versionCommand(),
+		manualCommand())
 	return root
 }
 
