@@ -48,6 +48,7 @@ race: ## look for races where the database takes part; some minutes more
 bench: $(HTMX) ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
 	go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./shared/linkfarm ./functions/refresh-workshop-items ./shared/jobstore
 	go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway
+	go test -run '^$$' -bench . -benchtime 30x ./localrun
 
 starts: build ## measure how fast each function starts, on a host and as built for AWS, beside the least there can be
 	@mkdir -p bin/starts

@@ -16,6 +16,8 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/doorbell"
+	"left4me/shared/doorbell/queue"
+	"left4me/shared/doorbell/queue/queuetest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 )
@@ -48,18 +50,25 @@ func (f *functions) Invoke(ctx context.Context, function, requestID string, payl
 type world struct {
 	db   *db.DB
 	jobs *jobstore.Store
-	bell doorbell.Socket
+	bell doorbell.Ringer
 }
 
-// start runs an agent that looks on its own only once an hour: what happens before is the bell's doing.
+// start runs an agent with a socket for a bell: see startWith.
 func start(t *testing.T, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
 	t.Helper()
-	d := dbtest.New(t)
-	w = world{db: d, jobs: jobstore.New(d), bell: doorbell.Socket(filepath.Join(t.TempDir(), "bell"))}
-	bell, err := doorbell.Listen(string(w.bell))
+	path := filepath.Join(t.TempDir(), "bell")
+	bell, err := doorbell.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startWith(t, doorbell.Socket(path), bell, parallel, do)
+}
+
+// startWith runs an agent that looks on its own only once an hour: what happens before is the bell's doing.
+func startWith(t *testing.T, ringer doorbell.Ringer, bell doorbell.Waiter, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
+	t.Helper()
+	d := dbtest.New(t)
+	w = world{db: d, jobs: jobstore.New(d), bell: ringer}
 	f = &functions{do: func(ctx context.Context, e job.Event) error { return do(ctx, w, e) }}
 	a := &agent.Agent{
 		Jobs: w.jobs, Host: f, Bell: bell, Operations: job.Runnable(), Parallel: parallel, Worker: "test",
@@ -132,6 +141,28 @@ func TestARingIsEnoughAndTheBoundIsKept(t *testing.T) {
 	if f.most > 2 {
 		t.Errorf("%d jobs ran at once", f.most)
 	}
+}
+
+// Of jobs that come one after another, an agent without a bell finds those that come just when another one ends, but hardly
+// all of them.
+func TestEveryRingStartsItsJob(t *testing.T) {
+	finish := func(ctx context.Context, w world, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }
+	rings := func(t *testing.T, w world) {
+		for n := range 20 {
+			w.enqueue(t, int64(n+1))
+			w.wait(t, n+1, job.Succeeded)
+		}
+	}
+	t.Run("by the socket", func(t *testing.T) {
+		w, _, _ := start(t, 1, finish)
+		rings(t, w)
+	})
+	t.Run("by the queue", func(t *testing.T) {
+		s := queuetest.Start(t)
+		q := queue.New(queue.FromEnviron(s.Getenv), s.QueueURL)
+		w, _, _ := startWith(t, q, q.Listen(t.Context(), slog.New(slog.NewTextHandler(t.Output(), nil))), 1, finish)
+		rings(t, w)
+	})
 }
 
 func TestABusyAgentTakesTheNextWhenOneEnds(t *testing.T) {
