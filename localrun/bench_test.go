@@ -3,8 +3,6 @@ package main_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"os"
@@ -66,8 +64,7 @@ func rowToRunning(b *testing.B, d *db.DB, env []string, commands ...[]string) {
 	for _, args := range commands {
 		address = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH")), args)
 	}
-	sum := sha256.Sum256([]byte("left4me csrf " + session))
-	form := url.Values{"csrf_token": {base64.RawURLEncoding.EncodeToString(sum[:])}}.Encode()
+	form := url.Values{"csrf_token": {tokenOf(session)}}.Encode()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	jobs := jobstore.New(d)
 	var times []time.Duration

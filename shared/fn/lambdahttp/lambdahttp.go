@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -43,9 +44,18 @@ type Adapter struct {
 	Log *slog.Logger
 }
 
+// reserve is how long before the deadline of its invocation, at most, a request's context ends, so that there is time left to
+// answer with a page: who is late is killed, and then Lambda answers with its own words.
+const reserve = time.Second
+
 // Invoke takes a Function URL event and returns the answer to it. It fails only if payload is not such an event, which
-// Lambda reports as a failure of the function.
+// Lambda reports as a failure of the function. The request's context ends a tenth of its time before ctx does, or reserve.
 func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadline(ctx, deadline.Add(-min(reserve, time.Until(deadline)/10)))
+		defer stop()
+	}
 	r, err := NewRequest(ctx, payload, a.Host)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -325,6 +327,29 @@ func FuzzEvent(f *testing.F) {
 		var got answer
 		if err != nil || json.Unmarshal(b, &got) != nil || got.StatusCode < 200 || got.StatusCode == 500 {
 			t.Errorf("%s: %v, %s", event, err, b)
+		}
+	})
+}
+
+// Who waits until the deadline of its invocation has still time to say so.
+func TestARequestEndsBeforeItsInvocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for limit, reserve := range map[time.Duration]time.Duration{30 * time.Second: time.Second, time.Second: 100 * time.Millisecond} {
+			ctx, stop := context.WithTimeout(t.Context(), limit)
+			a := &Adapter{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				<-r.Context().Done()
+				if err := r.Context().Err(); err != context.DeadlineExceeded {
+					t.Error(err)
+				}
+			})}
+			begun := time.Now()
+			if _, err := a.Invoke(ctx, []byte(plainEvent)); err != nil || ctx.Err() != nil {
+				t.Errorf("%v, %v", err, ctx.Err())
+			}
+			if left := limit - time.Since(begun); left != reserve {
+				t.Errorf("%v of %v were left", left, limit)
+			}
+			stop()
 		}
 	})
 }
