@@ -91,7 +91,8 @@ func claimSQL(operations []job.Operation, which string) string {
 
 // Claim takes the oldest job among those of operations that may start, for worker, whose name is only for people to read. It
 // reports whether there was one. A job whose owner was lost, or handed it back, counts among them. The claim, once made,
-// does not depend on ctx.
+// does not depend on ctx. Where a server's answer to the claim got lost (db.ErrInDoubt), nobody knows whose the job is: like one
+// whose owner was lost, it is claimed again when its lease is over.
 func (s *Store) Claim(ctx context.Context, worker string, operations []job.Operation) (Claim, bool, error) {
 	c, found, err := s.claim(ctx, "", worker, operations)
 	if err != nil {
