@@ -9,13 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"left4me/localrun/backup"
 	"left4me/shared/db"
 	"left4me/shared/db/dbfile"
 	"left4me/shared/settings"
+	"left4me/templates/page"
 )
 
 // errServer is the answer where the database is not a file.
@@ -143,20 +143,12 @@ func tell(w io.Writer, name string, done backup.Restored) {
 		fmt.Fprintf(w, "the database of before is %s\n", done.Previous)
 	}
 	fmt.Fprintf(w, "when left4me starts: %s to build, %s to go on; %s ended, everybody signs in again\n",
-		count(done.Builds, "overlay"), count(done.Jobs, "job"), count(done.Sessions, "session"))
+		page.Count(done.Builds, "overlay"), page.Count(done.Jobs, "job"), page.Count(done.Sessions, "session"))
 	if len(done.Unknown) > 0 {
 		fmt.Fprintf(w, "of no overlay in the backup, and left as they are, in overlays: %s\n", strings.Join(done.Unknown, ", "))
 	}
 }
 
 func describe(c backup.Contents) string {
-	return fmt.Sprintf("%s, %s, %s, %s", humanize.IBytes(uint64(c.Bytes)), count(c.People, "user"), count(c.Overlays, "overlay"), count(c.Items, "workshop item"))
-}
-
-// count is n things, in words.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return fmt.Sprintf("%s, %s, %s, %s", page.Bytes(c.Bytes), page.Count(c.People, "user"), page.Count(c.Overlays, "overlay"), page.Count(c.Items, "workshop item"))
 }

@@ -55,8 +55,8 @@ that README.md lists.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
-		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), backupCommand(), restoreCommand(), doctorCommand(), versionCommand(),
-		manualCommand())
+		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), gcCommand(), backupCommand(), restoreCommand(), doctorCommand(),
+		versionCommand(), manualCommand())
 	return root
 }
 

@@ -337,6 +337,7 @@ var uses = map[string][]use{
 	route.AdminHome.Name:       {{path: at("/admin"), status: okay}},
 	route.AdminJobs.Name:       {{path: at("/admin/jobs"), status: okay}},
 	route.WorkshopRefresh.Name: {{path: at("/admin/workshop/refresh"), status: leads}},
+	route.GarbageCollect.Name:  {{path: at("/admin/gc"), status: leads}},
 	route.AdminUsers.Name:      {{path: at("/admin/users"), status: okay}},
 	route.UserCreate.Name:      {{path: at("/admin/users"), form: named("password", townPassword), status: leads}},
 	route.UserChange.Name: {

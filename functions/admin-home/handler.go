@@ -51,6 +51,7 @@ func (h handler) sums(v *web.Visit, home *view.HomeView) error {
 	}
 	items, err := h.items.Count(v.Context())
 	home.Ready, home.Waiting, home.Failing = items.Ready, items.Waiting, items.Failing
+	home.Unused = items.Unused
 	return err
 }
 
@@ -88,6 +89,11 @@ func (h handler) agents(v *web.Visit, home *view.HomeView) error {
 		return err
 	}
 	for _, host := range hosts {
+		if host.Usage.GarbageKnown && !host.Silent(h.now()) {
+			home.Garbage.Known = true
+			home.Garbage.Files += int(host.Usage.GarbageFiles)
+			home.Garbage.Bytes += host.Usage.GarbageBytes
+		}
 		home.Hosts = append(home.Hosts, view.Host{
 			Name: host.Name, Command: host.Command, Version: host.Version, Seen: host.SeenAt, Silent: host.Silent(h.now()),
 			DiskTotal: host.DiskTotal, DiskFree: host.DiskFree, Scarce: hostinfo.Scarce(host.DiskTotal, host.DiskFree), Measured: host.MeasuredAt,

@@ -52,7 +52,10 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	s.Overlay(root, "configs", overlay.External)
 	exec(`INSERT INTO workshop_items (steam_id, file_url, created_at) VALUES ('101', 'https://cdn.example/f', 0)`)
 	exec(`INSERT INTO workshop_items (steam_id, last_error, created_at) VALUES ('102', 'steam result 9', 0)`)
-	says(".facts", `People 2 1 administrator among them Overlays 3 1 external, 2 workshop Workshop items 2 0 ready, 1 waiting, 1 failing`)
+	exec(`INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
+	says(".facts", `People 2 1 administrator among them Overlays 3 1 external, 2 workshop Workshop items 2 0 ready, 1 waiting, 1 failing$`)
+	exec(`DELETE FROM overlay_workshop_items`)
+	says(".facts", `Workshop items 2 0 ready, 0 waiting, 1 failing, 1 in no overlay$`)
 
 	jobs := jobstore.New(s.Env.DB)
 	jobs.Now = func() time.Time { return s.Env.Now().Add(-2 * time.Hour) }
@@ -81,6 +84,21 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, without links 1.0 GiB of 100 GiB 3 hours ago$`)
 	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page(t).Find(".bad").Length() != 2 {
 		t.Error("an agent that is silent and a disk that is nearly full do not stand out")
+	}
+
+	// What could be removed is what the agents say that are there.
+	says("#garbage", `^Unneeded files No host agent has said yet`)
+	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: 9}}); err != nil {
+		t.Fatal(err)
+	}
+	says("#garbage", `^Unneeded files No host agent has said yet`)
+	for files, want := range map[int64]string{0: `^Unneeded files Every file in the cache is needed\.$`,
+		1: `^Unneeded files Remove unneeded files 1 file, 3\.0 MiB that no overlay needs`} {
+		cellar := hostinfo.Host{Name: "cellar", Command: "up", Version: "1.2", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: files, GarbageBytes: files * 3 << 20}}
+		if err := hostinfo.NewStore(s.Env.DB, s.Env.Now).Report(t.Context(), cellar); err != nil {
+			t.Fatal(err)
+		}
+		says("#garbage", want)
 	}
 }
 

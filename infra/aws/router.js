@@ -11,6 +11,7 @@ var routes = [
   ['POST', ['account', 'password'], '${PasswordChangeHost}'],
   ['POST', ['account', 'sessions'], '${SessionEndHost}'],
   ['GET', ['admin'], '${AdminHomeHost}'],
+  ['POST', ['admin', 'gc'], '${GarbageCollectHost}'],
   ['GET', ['admin', 'jobs'], '${AdminJobsHost}'],
   ['GET', ['admin', 'users'], '${AdminUsersHost}'],
   ['POST', ['admin', 'users'], '${UserCreateHost}'],

@@ -163,7 +163,11 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 	if err != nil {
 		return err
 	}
-	done.Builds = len(all)
+	var ids []int64
+	for _, o := range all {
+		ids = append(ids, o.ID)
+	}
+	done.Builds = len(ids)
 	return d.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
 		if err := raise(ctx, q, used); err != nil {
 			return err
@@ -174,15 +178,11 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 		if done.Jobs, err = jobs.HandBackAll(ctx, q, "left4me was restored from a backup that was made while this ran"); err != nil {
 			return err
 		}
-		for _, o := range all {
-			if err := overlay.Changed(ctx, q, o.ID); err != nil {
-				return err
-			}
-			if _, err := jobs.EnqueueBuild(ctx, q, o.ID, 0); err != nil {
-				return err
-			}
+		if err := overlay.Changed(ctx, q, ids...); err != nil {
+			return err
 		}
-		return nil
+		_, err = jobs.EnqueueBuilds(ctx, q, ids, 0)
+		return err
 	})
 }
 

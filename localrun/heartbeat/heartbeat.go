@@ -15,9 +15,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"left4me/shared/garbage"
 	"left4me/shared/hostinfo"
 	"left4me/shared/settings"
 	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
 )
 
 const (
@@ -41,18 +43,31 @@ type Heartbeat struct {
 }
 
 // New returns the heartbeat of this host, whose agent is part of that command of localrun.
-func New(command, version string, s settings.Settings, hosts *hostinfo.Store, log *slog.Logger) (*Heartbeat, error) {
+func New(command, version string, s settings.Settings, hosts *hostinfo.Store, items *workshop.Store, log *slog.Logger) (*Heartbeat, error) {
 	name, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("name of this host: %w", err)
 	}
+	cache := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{})
+	unneeded := garbage.Collector{Cache: cache, Items: items, OverlaysDir: s.OverlaysDir()}
 	return &Heartbeat{
-		host:    hostinfo.Host{Name: name, Command: command, Version: version},
-		worked:  make(chan struct{}, 1),
-		disk:    func() (int64, int64, error) { return DiskSpace(s.Root) },
-		measure: func(ctx context.Context) (hostinfo.Usage, error) { return usage(ctx, s) },
-		report:  hosts.Report,
-		log:     log,
+		host:   hostinfo.Host{Name: name, Command: command, Version: version},
+		worked: make(chan struct{}, 1),
+		disk:   func() (int64, int64, error) { return DiskSpace(s.Root) },
+		measure: func(ctx context.Context) (hostinfo.Usage, error) {
+			u, err := usage(ctx, cache, s.OverlaysDir())
+			if err != nil {
+				return u, err
+			}
+			found, err := unneeded.Find(ctx)
+			if err != nil && ctx.Err() == nil {
+				log.Warn("cannot tell what could be removed from the cache", "error", err.Error())
+			}
+			u.GarbageFiles, u.GarbageBytes, u.GarbageKnown = int64(len(found.Files)), found.Bytes(), err == nil
+			return u, ctx.Err()
+		},
+		report: hosts.Report,
+		log:    log,
 	}, nil
 }
 
@@ -115,13 +130,13 @@ func DiskSpace(path string) (total, free int64, err error) {
 }
 
 // usage counts left4me's files.
-func usage(ctx context.Context, s settings.Settings) (u hostinfo.Usage, err error) {
-	files, size, err := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{}).Usage()
+func usage(ctx context.Context, cache *vpkcache.Cache, overlaysDir string) (u hostinfo.Usage, err error) {
+	files, size, err := cache.Usage()
 	if err != nil {
 		return u, fmt.Errorf("count cached files: %w", err)
 	}
 	u.CacheFiles, u.CacheBytes = int64(files), size
-	if u.Overlays, u.OverlayBytes, err = overlayUsage(ctx, s.OverlaysDir()); err != nil {
+	if u.Overlays, u.OverlayBytes, err = overlayUsage(ctx, overlaysDir); err != nil {
 		return u, fmt.Errorf("count files of overlays: %w", err)
 	}
 	return u, nil

@@ -14,6 +14,7 @@ import (
 
 	"left4me/shared/hostinfo"
 	"left4me/shared/settings"
+	"left4me/shared/vpkcache"
 )
 
 func TestHostsReportRegularlyAndSoonAfterAJob(t *testing.T) {
@@ -110,7 +111,8 @@ func TestUsageCountsFilesAndNotLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u, err := usage(t.Context(), s); err != nil || u != (hostinfo.Usage{}) {
+	cache := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{})
+	if u, err := usage(t.Context(), cache, s.OverlaysDir()); err != nil || u != (hostinfo.Usage{}) {
 		t.Errorf("before the first build: %+v, %v", u, err)
 	}
 	write := func(path string, size int) {
@@ -138,7 +140,7 @@ func TestUsageCountsFilesAndNotLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := hostinfo.Usage{CacheFiles: 2, CacheBytes: 3000, Overlays: 2, OverlayBytes: 324}
-	if u, err := usage(t.Context(), s); err != nil || u != want {
+	if u, err := usage(t.Context(), cache, s.OverlaysDir()); err != nil || u != want {
 		t.Errorf("%+v, %v, want %+v", u, err, want)
 	}
 	if total, free, err := DiskSpace(root); err != nil || total <= 0 || free > total {
@@ -146,7 +148,7 @@ func TestUsageCountsFilesAndNotLinks(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := usage(ctx, s); !errors.Is(err, context.Canceled) {
+	if _, err := usage(ctx, cache, s.OverlaysDir()); !errors.Is(err, context.Canceled) {
 		t.Errorf("counting goes on after the end: %v", err)
 	}
 }

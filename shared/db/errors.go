@@ -32,6 +32,11 @@ func IsForeignKey(err error) bool {
 	return contains(err, "FOREIGN KEY constraint failed")
 }
 
+// IsOlderSchema reports whether err says that the database lacks a column, which a migration is yet to add.
+func IsOlderSchema(err error) bool {
+	return contains(err, "no such column", "has no column named")
+}
+
 // IsBusy reports whether err says that another process was writing for too long; nothing was changed.
 func IsBusy(err error) bool {
 	return contains(err, "database is locked", "database table is locked", "SQLITE_BUSY", "cannot handle additional transactions")

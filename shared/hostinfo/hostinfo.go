@@ -29,6 +29,10 @@ type Usage struct {
 	CacheFiles, CacheBytes int64
 	// Overlays are directories; OverlayBytes the real files below them. A link into the cache weighs nothing.
 	Overlays, OverlayBytes int64
+	// GarbageFiles and GarbageBytes are what the job collect_garbage would remove from the cache.
+	GarbageFiles, GarbageBytes int64
+	// GarbageKnown is false when that could not be found out.
+	GarbageKnown bool
 }
 
 // Host is the last report of one host's agent.
@@ -75,10 +79,12 @@ func (s *Store) Report(ctx context.Context, h Host) error {
 			return err
 		}
 		_, err := q.ExecContext(ctx, `INSERT INTO hosts
-			(name, command, version, seen_at, disk_total, disk_free, measured_at, cache_files, cache_bytes, overlays, overlay_bytes)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			(name, command, version, seen_at, disk_total, disk_free, measured_at, cache_files, cache_bytes, overlays, overlay_bytes,
+				garbage_files, garbage_bytes)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			h.Name, h.Command, h.Version, db.Millis(now), h.DiskTotal, h.DiskFree, measured,
-			h.Usage.CacheFiles, h.Usage.CacheBytes, h.Usage.Overlays, h.Usage.OverlayBytes)
+			h.Usage.CacheFiles, h.Usage.CacheBytes, h.Usage.Overlays, h.Usage.OverlayBytes,
+			sql.NullInt64{Int64: h.Usage.GarbageFiles, Valid: h.Usage.GarbageKnown}, sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown})
 		return err
 	})
 	if err != nil {
@@ -87,28 +93,39 @@ func (s *Store) Report(ctx context.Context, h Host) error {
 	return nil
 }
 
+const listSQL = `SELECT name, command, version, seen_at, disk_total, disk_free, measured_at,
+	cache_files, cache_bytes, overlays, overlay_bytes, %s FROM hosts ORDER BY seen_at DESC, name`
+
 // List returns the hosts, the one heard of last first.
 func (s *Store) List(ctx context.Context) ([]Host, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT name, command, version, seen_at, disk_total, disk_free, measured_at,
-		cache_files, cache_bytes, overlays, overlay_bytes FROM hosts ORDER BY seen_at DESC, name`)
+	all, err := s.list(ctx, fmt.Sprintf(listSQL, "garbage_files, garbage_bytes"))
+	if db.IsOlderSchema(err) { // pages may run before 00002_garbage.sql has
+		all, err = s.list(ctx, fmt.Sprintf(listSQL, "NULL, NULL"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
+	}
+	return all, nil
+}
+
+func (s *Store) list(ctx context.Context, query string) ([]Host, error) {
+	rows, err := s.db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
 	var all []Host
 	for rows.Next() {
 		var h Host
 		var seen int64
-		var measured sql.NullInt64
+		var measured, files, bytes sql.NullInt64
 		if err := rows.Scan(&h.Name, &h.Command, &h.Version, &seen, &h.DiskTotal, &h.DiskFree, &measured,
-			&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes); err != nil {
-			return nil, fmt.Errorf("list hosts: %w", err)
+			&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes); err != nil {
+			return nil, err
 		}
 		h.SeenAt, h.MeasuredAt = db.Time(seen), db.NullTime(measured)
+		h.Usage.GarbageFiles, h.Usage.GarbageBytes, h.Usage.GarbageKnown = files.Int64, bytes.Int64, files.Valid
 		all = append(all, h)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list hosts: %w", err)
-	}
-	return all, nil
+	return all, rows.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"left4me/shared/db/dbtest"
+	"left4me/shared/db/migrations"
 	"left4me/shared/hostinfo"
 )
 
@@ -35,7 +36,7 @@ func testTheLastReportCounts(t *testing.T, open dbtest.Backend) {
 	report(attic)
 	attic.SeenAt = now
 	cellar := hostinfo.Host{Name: "cellar", Command: "up", Version: "1", DiskTotal: 1 << 42, DiskFree: 1 << 41, MeasuredAt: now,
-		Usage: hostinfo.Usage{CacheFiles: 3, CacheBytes: 1 << 40, Overlays: 2, OverlayBytes: 7}}
+		Usage: hostinfo.Usage{CacheFiles: 3, CacheBytes: 1 << 40, Overlays: 2, OverlayBytes: 7, GarbageKnown: true, GarbageFiles: 1, GarbageBytes: 1 << 33}}
 	now = now.Add(hostinfo.Every)
 	report(cellar)
 	cellar.SeenAt = now
@@ -58,5 +59,28 @@ func testTheLastReportCounts(t *testing.T, open dbtest.Backend) {
 	report(cellar)
 	if all := list(); len(all) != 1 || all[0].Name != "cellar" {
 		t.Errorf("a month later: %+v", all)
+	}
+}
+
+// Pages are deployed before or after a migration.
+func TestAListOfBeforeAMigration(t *testing.T) { dbtest.Each(t, testAListOfBeforeAMigration) }
+
+func testAListOfBeforeAMigration(t *testing.T, open dbtest.Backend) {
+	d := open(t)
+	for {
+		steps, err := migrations.Down(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if steps[0].File == "00002_garbage.sql" {
+			break
+		}
+	}
+	if _, err := d.ExecContext(t.Context(), `INSERT INTO hosts (name, command, version, seen_at, disk_total, disk_free) VALUES ('attic', 'up', '1', 0, 0, 0)`); err != nil {
+		t.Fatal(err)
+	}
+	all, err := hostinfo.NewStore(d, time.Now).List(t.Context())
+	if err != nil || len(all) != 1 || all[0].Name != "attic" || all[0].Usage.GarbageKnown {
+		t.Errorf("%+v, %v", all, err)
 	}
 }

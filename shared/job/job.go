@@ -112,10 +112,12 @@ var (
 	live    = []State{Queued, Running, Cancelling}
 )
 
-// The operations of product.md P33. Those without a function come with the game servers.
+// The operations of product.md P33, and collect_garbage, which removes files of the cache and so is alone as a refresh is: a
+// build looks at a file and links to it a moment later. Those without a function come with the game servers.
 var (
 	Install              = Operation{Name: "install", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Locks: alone}
 	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Function: "refresh-workshop-items", Diskless: true, Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
+	CollectGarbage       = Operation{Name: "collect_garbage", Function: "collect-garbage", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
 	BuildOverlay         = Operation{Name: "build_overlay", Function: "build-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: waiting, Locks: onOverlay}
 	DeleteOverlay        = Operation{Name: "delete_overlay", Function: "delete-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: live, Locks: onOverlay}
 	ServerInit           = Operation{Name: "server_init", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}
@@ -125,7 +127,7 @@ var (
 
 // All returns every operation. The slice is the caller's.
 func All() []Operation {
-	return []Operation{Install, RefreshWorkshopItems, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop}
+	return []Operation{Install, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop}
 }
 
 // Runnable returns the operations that have a function.

@@ -116,6 +116,11 @@ func (s *Store) EnqueueRefresh(ctx context.Context, q db.Querier, userID int64) 
 	return s.Enqueue(ctx, q, Request{Operation: job.RefreshWorkshopItems, UserID: userID})
 }
 
+// EnqueueGarbage asks for collect_garbage: one that has not ended is returned instead of a second one.
+func (s *Store) EnqueueGarbage(ctx context.Context, q db.Querier, userID int64) (Enqueued, error) {
+	return s.Enqueue(ctx, q, Request{Operation: job.CollectGarbage, UserID: userID})
+}
+
 // EnqueueDelete asks for delete_overlay (P9): one that has not ended is returned instead of a second one.
 func (s *Store) EnqueueDelete(ctx context.Context, q db.Querier, overlayID, userID int64) (Enqueued, error) {
 	return s.Enqueue(ctx, q, Request{Operation: job.DeleteOverlay, Subject: job.Subject{OverlayID: overlayID}, UserID: userID})

@@ -73,7 +73,7 @@ func statements() map[string]string {
 		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel builds": cancelBuildsSQL,
 		"insert": insertSQL, "coalesce": coalesceSQL, "queued builds": queuedBuildsSQL,
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
-		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "worker lost": workerLostSQL, "append": appendSQL,
+		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "hand back all": handBackAllSQL, "worker lost": workerLostSQL, "append": appendSQL,
 		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,
 		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last refresh": lastRefreshSQL,
 	}

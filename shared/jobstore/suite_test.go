@@ -49,6 +49,7 @@ func TestOnAServer(t *testing.T) { suite(t, openServer) }
 func suite(t *testing.T, open opener) {
 	for name, test := range map[string]func(*testing.T, *world){
 		"P30 one live refresh":                          testOneLiveRefresh,
+		"one live collection of garbage":                testOneLiveGarbage,
 		"P30 a slot fires once":                         testSlots,
 		"P30 a slot fires once under race":              testSlotsRace,
 		"P30 what was missed is known":                  testMissed,
@@ -631,8 +632,12 @@ func testCoalescingRace(t *testing.T, w *world) {
 	}
 }
 
-func testOneLiveRefresh(t *testing.T, w *world) {
-	refresh := Request{Operation: withFunction(job.RefreshWorkshopItems)}
+func testOneLiveRefresh(t *testing.T, w *world) { testOneLive(t, w, job.RefreshWorkshopItems) }
+
+func testOneLiveGarbage(t *testing.T, w *world) { testOneLive(t, w, job.CollectGarbage) }
+
+func testOneLive(t *testing.T, w *world, o job.Operation) {
+	refresh := Request{Operation: withFunction(o)}
 	first, err := w.Enqueue(t.Context(), w.DB, refresh)
 	if err != nil || !first.New {
 		t.Fatalf("%+v, %v", first, err)
@@ -653,6 +658,10 @@ func testOneLiveRefresh(t *testing.T, w *world) {
 	w.finish(t, c, job.Cancelled)
 	if e, err := w.Enqueue(t.Context(), w.DB, refresh); err != nil || !e.New {
 		t.Errorf("a refresh after the last: %+v, %v", e, err)
+	}
+	// The database keeps it so, whatever its clients do.
+	if _, err := w.DB.ExecContext(t.Context(), `INSERT INTO jobs (operation, state, locks, created_at) VALUES (?, 'queued', '[1]', 0)`, o.Name); !db.IsUnique(err) {
+		t.Errorf("a second live one: %v", err)
 	}
 }
 

@@ -110,6 +110,7 @@ var (
 	AdminHome       = page("admin-home", "/admin", Administrator)
 	AdminJobs       = page("admin-jobs", "/admin/jobs", Administrator)
 	WorkshopRefresh = form("workshop-refresh", "/admin/workshop/refresh", Administrator).rings()
+	GarbageCollect  = form("garbage-collect", "/admin/gc", Administrator).rings()
 	AdminUsers      = page("admin-users", "/admin/users", Administrator)
 	UserCreate      = form("user-create", "/admin/users", Administrator)
 	UserChange      = form("user-change", "/admin/users/{id}", Administrator)
@@ -124,7 +125,7 @@ func All() []Route {
 		ItemAdd, ItemRemove,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
-		AdminHome, AdminJobs, WorkshopRefresh, AdminUsers, UserCreate, UserChange,
+		AdminHome, AdminJobs, WorkshopRefresh, GarbageCollect, AdminUsers, UserCreate, UserChange,
 	}
 }
 

@@ -64,7 +64,7 @@ type partial struct {
 
 // lock opens or creates the partial file of an item and waits until it is ours.
 func (c *Cache) lock(ctx context.Context, steamID string) (*partial, error) {
-	path := c.Path(steamID) + ".partial"
+	path := c.Path(steamID) + partialSuffix
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -50,6 +50,12 @@ type Options struct {
 
 const defaultParallel = 8
 
+// What follows the digits in the name of an item's file, and after that in the name of the file that a download fills.
+const (
+	suffix        = ".vpk"
+	partialSuffix = ".partial"
+)
+
 // Cache is a directory of files. It is for use by several goroutines, and several processes, at once.
 type Cache struct {
 	dir string
@@ -97,7 +103,7 @@ func New(dir string, src Source, opts Options) *Cache {
 func (c *Cache) Dir() string { return c.dir }
 
 // Path returns where the file of an item is, or will be.
-func (c *Cache) Path(steamID string) string { return filepath.Join(c.dir, steamID+".vpk") }
+func (c *Cache) Path(steamID string) string { return filepath.Join(c.dir, steamID+suffix) }
 
 // Fresh reports whether the file is in the cache with the right size and modification time (P18). A file that is not
 // there is not fresh; a link, a directory or anything else under its name is an error, because nobody but the cache may
@@ -142,7 +148,7 @@ func (c *Cache) Usage() (files int, bytes int64, err error) {
 		return 0, 0, brief(err)
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || filepath.Ext(e.Name()) != ".vpk" {
+		if !e.Type().IsRegular() || filepath.Ext(e.Name()) != suffix {
 			continue
 		}
 		info, err := e.Info()
@@ -158,9 +164,14 @@ func (c *Cache) Usage() (files int, bytes int64, err error) {
 	return files, bytes, nil
 }
 
-// check refuses what must not become a path or a length. Ids are at most 20 digits: Steam's are 64 bit numbers.
+// isSteamID reports whether id may be part of a path. Ids are at most 20 digits: Steam's are 64 bit numbers.
+func isSteamID(id string) bool {
+	return id != "" && len(id) <= 20 && strings.Trim(id, "0123456789") == ""
+}
+
+// check refuses what must not become a path or a length.
 func (f File) check() error {
-	if f.SteamID == "" || len(f.SteamID) > 20 || strings.Trim(f.SteamID, "0123456789") != "" {
+	if !isSteamID(f.SteamID) {
 		return fmt.Errorf("steam id %.40q is not a number", f.SteamID)
 	}
 	if f.Size <= 0 {

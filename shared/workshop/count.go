@@ -7,19 +7,22 @@ import (
 
 // Counts says how many items there are, by what can be expected of them.
 type Counts struct {
-	// Ready items are downloaded and current, Waiting ones are to be downloaded, Failing ones cannot be.
-	Ready, Waiting, Failing int
+	// Ready items are downloaded and current, Waiting ones are to be downloaded, Failing ones cannot be. Unused ones need not
+	// be: no overlay holds them.
+	Ready, Waiting, Failing, Unused int
 }
 
 // Count counts the items. It sees an item as State does.
 func (s *Store) Count(ctx context.Context) (Counts, error) {
 	var c Counts
 	err := s.db.QueryRowContext(ctx, `SELECT
-		COUNT(*) FILTER (WHERE state = 'failing'), COUNT(*) FILTER (WHERE state = 'waiting'), COUNT(*) FILTER (WHERE state = 'ready')
+		COUNT(*) FILTER (WHERE state = 'failing'), COUNT(*) FILTER (WHERE state = 'unused'),
+		COUNT(*) FILTER (WHERE state = 'waiting'), COUNT(*) FILTER (WHERE state = 'ready')
 		FROM (SELECT CASE
 			WHEN last_error LIKE '`+downloadFailed+`%' OR file_url = '' THEN 'failing'
+			WHEN last_downloaded_at IS NULL AND NOT `+isHeld+` THEN 'unused'
 			WHEN last_downloaded_at IS NULL OR downloaded_time_updated <> time_updated OR downloaded_file_size <> file_size THEN 'waiting'
-			ELSE 'ready' END AS state FROM workshop_items)`).Scan(&c.Failing, &c.Waiting, &c.Ready)
+			ELSE 'ready' END AS state FROM workshop_items w)`).Scan(&c.Failing, &c.Unused, &c.Waiting, &c.Ready)
 	if err != nil {
 		return Counts{}, fmt.Errorf("count items: %w", err)
 	}

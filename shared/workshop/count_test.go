@@ -33,6 +33,11 @@ func testCountSeesItemsAsStateDoes(t *testing.T, open dbtest.Backend) {
 			}
 		}
 	}
+	// In no overlay, as State cannot see.
+	if _, err := w.db.ExecContext(t.Context(), `INSERT INTO workshop_items (steam_id, file_url, created_at) VALUES (999, 'https://cdn.example/f', 0)`); err != nil {
+		t.Fatal(err)
+	}
+	want.Unused = 1
 	items, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
 		t.Fatal(err)

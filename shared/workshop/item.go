@@ -77,6 +77,9 @@ func NewStore(d *db.DB, now func() time.Time) *Store {
 const selectItem = `SELECT w.id, w.steam_id, w.title, w.filename, w.file_url, w.file_size, w.time_updated, w.preview_url,
 	w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size FROM workshop_items w`
 
+// isHeld is whether some overlay holds the item w, be it one that is being deleted.
+const isHeld = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id)`
+
 // read returns the items that a query which begins with selectItem gives.
 func read(ctx context.Context, q db.Querier, query string, args ...any) ([]Item, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
@@ -109,13 +112,15 @@ func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) 
 }
 
 // Outdated returns the items that Steam offers another file of than the one that was downloaded last. Those that never
-// were downloaded are left to builds, except when their ids are among also.
+// were downloaded, or whose file was removed since, are left to builds, except when their ids are among also and some overlay
+// holds them.
 func (s *Store) Outdated(ctx context.Context, also []int64) ([]Item, error) {
 	ids, err := json.Marshal(also)
 	if err != nil {
 		return nil, fmt.Errorf("read the outdated items: %w", err)
 	}
-	items, err := read(ctx, s.db, selectItem+` WHERE w.file_url <> '' AND (w.id IN (SELECT value FROM json_each(?)) OR w.last_downloaded_at IS NOT NULL
+	items, err := read(ctx, s.db, selectItem+` WHERE w.file_url <> '' AND (
+		w.id IN (SELECT value FROM json_each(?)) AND (w.last_downloaded_at IS NOT NULL OR `+isHeld+`) OR w.last_downloaded_at IS NOT NULL
 		AND (w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size)) ORDER BY w.id`, string(ids))
 	if err != nil {
 		return nil, fmt.Errorf("read the outdated items: %w", err)
@@ -168,6 +173,28 @@ func steamIDs(items []steam.Item) (string, error) {
 	}
 	list, err := json.Marshal(ids)
 	return string(list), err
+}
+
+// Held returns the steam ids of the items that some overlay holds, be it one that is being deleted.
+func (s *Store) Held(ctx context.Context) (map[string]bool, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT steam_id FROM workshop_items w
+		WHERE `+isHeld)
+	if err != nil {
+		return nil, fmt.Errorf("read the items that overlays hold: %w", err)
+	}
+	defer rows.Close()
+	held := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("read the items that overlays hold: %w", err)
+		}
+		held[id] = true
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the items that overlays hold: %w", err)
+	}
+	return held, nil
 }
 
 // Remove takes an item, by workshop_items.id, out of an overlay on q and returns it. The error is a problem (404) when it
@@ -319,6 +346,19 @@ func (s *Store) Downloaded(ctx context.Context, i Item) error {
 	if _, err := s.db.ExecContext(ctx, `UPDATE workshop_items SET last_downloaded_at = ?, downloaded_time_updated = ?, downloaded_file_size = ?,
 		last_error = '' WHERE id = ?`, db.Millis(s.now()), i.Updated, i.FileSize, i.ID); err != nil {
 		return fmt.Errorf("record the download of item %s: %w", i.SteamID, err)
+	}
+	return nil
+}
+
+// Removed records that the cache is about to lose the files of items, by their steam ids: they wait for a download again.
+func (s *Store) Removed(ctx context.Context, steamIDs []string) error {
+	list, err := json.Marshal(steamIDs)
+	if err != nil {
+		return fmt.Errorf("record removed files: %w", err)
+	}
+	if _, err := s.db.ExecContext(ctx, `UPDATE workshop_items SET last_downloaded_at = NULL, downloaded_time_updated = 0, downloaded_file_size = 0
+		WHERE steam_id IN (SELECT value FROM json_each(?)) AND last_downloaded_at IS NOT NULL`, string(list)); err != nil {
+		return fmt.Errorf("record %d removed files: %w", len(steamIDs), err)
 	}
 	return nil
 }

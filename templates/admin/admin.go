@@ -20,11 +20,13 @@ type HomeView struct {
 	// People may sign in, Administrators among them; Disabled people are counted apart.
 	People, Administrators, Disabled int
 	Overlays                         []Type
-	// Ready items are downloaded and current, Waiting ones are to be downloaded, Failing ones cannot be.
-	Ready, Waiting, Failing int
-	Hosts                   []Host
-	Queue                   []Queue
-	Refresh                 Refresh
+	// Ready items are downloaded and current, Waiting ones are to be downloaded, Failing ones cannot be. Unused ones are
+	// neither downloaded nor in any overlay.
+	Ready, Waiting, Failing, Unused int
+	Hosts                           []Host
+	Queue                           []Queue
+	Refresh                         Refresh
+	Garbage                         Garbage
 }
 
 // Type is how many overlays of a type there are.
@@ -62,6 +64,14 @@ type Refresh struct {
 	Job job.Summary
 	// LastLine is the last line of its log; may be empty.
 	LastLine string
+}
+
+// Garbage is what nobody needs in the caches of the hosts that are there.
+type Garbage struct {
+	// Known is false when none of them has said anything about it.
+	Known bool
+	Files int
+	Bytes int64
 }
 
 // JobsView is the page of all jobs.
@@ -134,7 +144,7 @@ const (
 	NewPassword = "password"
 )
 
-func (v HomeView) items() int { return v.Ready + v.Waiting + v.Failing }
+func (v HomeView) items() int { return v.Ready + v.Waiting + v.Failing + v.Unused }
 
 func (v HomeView) overlays() (n int) {
 	for _, t := range v.Overlays {
@@ -160,7 +170,11 @@ func (v HomeView) overlayWords() string {
 }
 
 func (v HomeView) itemWords() string {
-	return fmt.Sprintf("%d ready, %d waiting, %d failing", v.Ready, v.Waiting, v.Failing)
+	words := fmt.Sprintf("%d ready, %d waiting, %d failing", v.Ready, v.Waiting, v.Failing)
+	if v.Unused > 0 {
+		words += fmt.Sprintf(", %d in no overlay", v.Unused)
+	}
+	return words
 }
 
 func titled(f page.Frame, title string) page.Frame {

@@ -174,7 +174,8 @@ func samples(picture string) map[string]templ.Component {
 
 	quiet := admin.HomeView{Frame: frame(true), People: 1, Administrators: 1}
 	busyHome := admin.HomeView{
-		Frame: frame(true), People: 12, Administrators: 2, Disabled: 1, Ready: 1204, Waiting: 31, Failing: 4,
+		Frame: frame(true), People: 12, Administrators: 2, Disabled: 1, Ready: 1204, Waiting: 31, Failing: 4, Unused: 7,
+		Garbage:  admin.Garbage{Known: true, Files: 38, Bytes: 6 << 30},
 		Overlays: []admin.Type{{Name: overlay.External, Overlays: 2}, {Name: overlay.Workshop, Overlays: 40}},
 		Refresh:  admin.Refresh{Job: summary(6, "failed"), LastLine: "3 of 1204 items could not be downloaded " + hostile},
 		Queue:    []admin.Queue{{Operation: "build_overlay", State: "queued", Jobs: 240, Oldest: now.Add(-20 * time.Minute)}, {Operation: "refresh_workshop_items", State: "running", Jobs: 1, Oldest: now}},

@@ -120,6 +120,8 @@ func Words(operation string) string {
 		return "Build overlay"
 	case "delete_overlay":
 		return "Delete overlay"
+	case "collect_garbage":
+		return "Remove unneeded files"
 	case "refresh_workshop_items":
 		return "Refresh all workshop items"
 	case "install":

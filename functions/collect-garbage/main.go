@@ -1,0 +1,23 @@
+// Command collect-garbage runs the job collect_garbage: it removes the files of the host's cache that nobody needs.
+package main
+
+import (
+	"context"
+
+	"left4me/shared/fn"
+	"left4me/shared/garbage"
+	"left4me/shared/job"
+	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
+)
+
+func main() { fn.Job(job.CollectGarbage, build) }
+
+func build(env *fn.Env) func(context.Context, *fn.Run) error {
+	c := garbage.Collector{
+		Cache:       vpkcache.New(env.Settings.CacheDir(), nil, vpkcache.Options{}),
+		Items:       workshop.NewStore(env.DB, env.Now),
+		OverlaysDir: env.Settings.OverlaysDir(),
+	}
+	return func(ctx context.Context, run *fn.Run) error { return c.Collect(ctx, run) }
+}

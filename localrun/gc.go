@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"left4me/localrun/agent"
+	"left4me/localrun/lambdahost"
+	"left4me/shared/db"
+	"left4me/shared/garbage"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/settings"
+	"left4me/shared/vpkcache"
+	"left4me/shared/workshop"
+	"left4me/templates/page"
+)
+
+func gcCommand() *cobra.Command {
+	var o options
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "gc",
+		Short: "Remove files of the cache that nobody needs",
+		Long: `Remove files of the cache that nobody needs: those of items that no overlay holds, and what broken downloads have left. A file
+that any link below LEFT4ME_ROOT/overlays leads to stays, and so does everything that left4me did not put into the cache. What
+is needed again later is downloaded again.
+
+This is the job collect_garbage, which waits until no build is at work. Its log is shown until it has ended; the host agent
+runs it or, where none does, this command. The exit status is 0 when all could be removed. Interrupted, the job stays, and goes
+on when a host agent runs. The database must be current: see localrun migrate.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withDatabase(func(s settings.Settings, d *db.DB) error {
+				if err := checkCurrent(cmd.Context(), d); err != nil {
+					return err
+				}
+				if dryRun {
+					return listGarbage(cmd.Context(), s, d, cmd.OutOrStdout())
+				}
+				return o.collectGarbage(cmd.Context(), s, d, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			})
+		},
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "list what would be removed, and remove nothing")
+	c.Flags().StringVar(&o.functions, "functions", "", "directory of the function binaries (default functions/ beside localrun)")
+	return c
+}
+
+func listGarbage(ctx context.Context, s settings.Settings, d *db.DB, w io.Writer) error {
+	found, err := garbage.Collector{
+		Cache:       vpkcache.New(s.CacheDir(), nil, vpkcache.Options{}),
+		Items:       workshop.NewStore(d, time.Now),
+		OverlaysDir: s.OverlaysDir(),
+	}.Find(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range found.Linked {
+		fmt.Fprintf(w, "would keep %s: %s, no overlay holds it, but %s leads to it\n", l.Name(), page.Bytes(l.Bytes()), l.Link)
+	}
+	for _, f := range found.Files {
+		fmt.Fprintf(w, "would remove %s: %s, %s\n", f.Name(), page.Bytes(f.Bytes()), garbage.Reason(f))
+	}
+	_, err = fmt.Fprintf(w, "would remove %s, %s\n", page.Count(len(found.Files), "file"), page.Bytes(found.Bytes()))
+	return err
+}
+
+// showEvery is how often a job's log is looked at to be shown.
+const showEvery = 200 * time.Millisecond
+
+// collectGarbage asks for the job and shows it until it has ended. Beside that, it is a host agent for this operation: should
+// there be another one, either of them runs the job.
+func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db.DB, out, stderr io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	operation := job.CollectGarbage
+	host, err := o.newHost(s, []lambdahost.Function{{Name: operation.Function, MaxProcesses: 1, TimeLimit: operation.TimeLimit}}, 1, log)
+	if err != nil {
+		return err
+	}
+	jobs := jobstore.New(d)
+	asked, err := jobs.EnqueueGarbage(ctx, d, 0)
+	if err != nil {
+		return errors.Join(err, host.Shutdown(ctx))
+	}
+	fmt.Fprintln(out, asked.Sentence(operation))
+
+	hostname, _ := os.Hostname()
+	a := &agent.Agent{
+		Jobs:       jobs,
+		Host:       host,
+		Bell:       clock{},
+		Operations: []job.Operation{operation},
+		Parallel:   1,
+		Worker:     fmt.Sprintf("localrun gc on %s, process %d", hostname, os.Getpid()),
+		Look:       lookEmbedded,
+		Log:        log,
+	}
+	working, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		a.Run(working)
+		close(ended)
+	}()
+	err = show(ctx, jobs, asked.ID, out, stderr)
+	stop()
+	<-ended
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if herr := host.Shutdown(drain); herr != nil && err == nil {
+		err = fmt.Errorf("end functions: %w", herr)
+	}
+	return err
+}
+
+// clock is a bell that nobody rings.
+type clock struct{}
+
+func (clock) Wait(ctx context.Context, atMost time.Duration) (bool, error) {
+	select {
+	case <-time.After(atMost):
+		return false, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (clock) Close() error { return nil }
+
+// show prints the job's log as it comes until the job has ended. The error is that the job did not succeed, or that ctx ended
+// before.
+func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Writer) error {
+	const lines = 1000
+	var last int64
+	for {
+		// Before its lines: what an ended job has logged is all there.
+		j, err := jobs.Get(ctx, id)
+		for more := err == nil; more; {
+			var log []jobstore.Line
+			if log, err = jobs.Logs(ctx, id, last, lines); err != nil {
+				break
+			}
+			for _, l := range log {
+				last = l.Seq
+				fmt.Fprintln(map[job.Stream]io.Writer{job.Stdout: out, job.Stderr: stderr}[l.Stream], l.Text)
+			}
+			more = len(log) == lines
+		}
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("interrupted; job %d goes on when a host agent runs", id)
+		case err != nil:
+			return err
+		case j.State == job.Succeeded:
+			return nil
+		case j.State == job.Cancelled:
+			return fmt.Errorf("job %d was cancelled", id)
+		case j.State == job.Failed:
+			return fmt.Errorf("job %d failed: %s", id, j.Error)
+		}
+		select {
+		case <-time.After(showEvery):
+		case <-ctx.Done():
+		}
+	}
+}

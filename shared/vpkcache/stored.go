@@ -1,0 +1,104 @@
+package vpkcache
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stored is a file that the cache has on the disk.
+type Stored struct {
+	SteamID string
+	// Partial is true for what a download is filling, or has left.
+	Partial bool
+	Info    fs.FileInfo
+}
+
+// Name is that of the file.
+func (s Stored) Name() string { return s.Info.Name() }
+
+// Bytes is what removing the file gives back.
+func (s Stored) Bytes() int64 {
+	if sys, ok := s.Info.Sys().(*syscall.Stat_t); ok && s.Partial {
+		return min(s.Info.Size(), sys.Blocks*512) // it has holes
+	}
+	return s.Info.Size()
+}
+
+// List returns the cache's files, partial ones first. Whatever else is in the directory is not among them: other names, links
+// and directories are somebody else's.
+func (c *Cache) List() ([]Stored, error) {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, brief(err)
+	}
+	var all []Stored
+	for _, e := range entries {
+		name, isPartial := strings.CutSuffix(e.Name(), partialSuffix)
+		id, ok := strings.CutSuffix(name, suffix)
+		if !ok || !isSteamID(id) || !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, brief(err)
+		}
+		all = append(all, Stored{SteamID: id, Partial: isPartial, Info: info})
+	}
+	slices.SortStableFunc(all, func(a, b Stored) int {
+		if a.Partial != b.Partial {
+			return map[bool]int{true: -1, false: 1}[a.Partial]
+		}
+		return cmp.Or(cmp.Compare(len(a.SteamID), len(b.SteamID)), strings.Compare(a.SteamID, b.SteamID))
+	})
+	return all, nil
+}
+
+// ErrBusy says that somebody is downloading the item.
+var ErrBusy = errors.New("it is being downloaded")
+
+// Remove removes a file that List has returned, and nothing that has come under its name since. The error is ErrBusy when
+// somebody is downloading the item.
+func (c *Cache) Remove(s Stored) error {
+	if s.Partial {
+		busy, err := c.discard(s.SteamID)
+		if busy {
+			return ErrBusy
+		}
+		return brief(err)
+	}
+	return brief(c.remove(s))
+}
+
+func (c *Cache) remove(s Stored) error {
+	// Whoever downloads the item has its partial file locked, and renames that.
+	path := c.Path(s.SteamID)
+	p, err := c.open(path + partialSuffix)
+	if err != nil {
+		return err
+	}
+	defer p.release()
+	if err := unix.Flock(int(p.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return ErrBusy
+	}
+	if current, err := p.current(); err != nil || !current {
+		return errors.Join(err, ErrBusy)
+	}
+	now, err := os.Lstat(path)
+	if err == nil && os.SameFile(now, s.Info) {
+		err = os.Remove(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, p.remove())
+}
