@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"left4me/shared/doorbell"
-	"left4me/shared/doorbell/queue"
+	"left4me/shared/doorbell/queue/poll"
 	"left4me/shared/settings"
 )
 
@@ -22,5 +22,5 @@ func listenForJobs(ctx context.Context, s settings.Settings, log *slog.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", settings.JobQueueURL, err)
 	}
-	return queue.New(c, s.JobQueueURL).Listen(ctx, log), nil
+	return poll.Listen(ctx, c, s.JobQueueURL, log), nil
 }

@@ -17,6 +17,7 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/doorbell"
 	"left4me/shared/doorbell/queue"
+	"left4me/shared/doorbell/queue/poll"
 	"left4me/shared/doorbell/queue/queuetest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
@@ -159,8 +160,8 @@ func TestEveryRingStartsItsJob(t *testing.T) {
 	})
 	t.Run("by the queue", func(t *testing.T) {
 		s := queuetest.Start(t)
-		q := queue.New(queue.FromEnviron(s.Getenv), s.QueueURL)
-		w, _, _ := startWith(t, q, q.Listen(t.Context(), slog.New(slog.NewTextHandler(t.Output(), nil))), 1, finish)
+		bell := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		w, _, _ := startWith(t, queue.New(s.Getenv, s.QueueURL), bell, 1, finish)
 		rings(t, w)
 	})
 }

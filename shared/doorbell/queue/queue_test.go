@@ -9,32 +9,32 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"left4me/shared/doorbell"
 	"left4me/shared/doorbell/queue"
+	"left4me/shared/doorbell/queue/poll"
 	"left4me/shared/doorbell/queue/queuetest"
 )
 
 var (
 	_ doorbell.Ringer = (*queue.Queue)(nil)
-	_ doorbell.Waiter = (*queue.Bell)(nil)
+	_ doorbell.Waiter = (*poll.Bell)(nil)
 )
 
 const patience = 30 * time.Second
 
-func open(s *queuetest.Stand) *queue.Queue { return queue.New(queue.FromEnviron(s.Getenv), s.QueueURL) }
+func open(s *queuetest.Stand) *queue.Queue { return queue.New(s.Getenv, s.QueueURL) }
 
-func listen(t *testing.T, q *queue.Queue) *queue.Bell {
+func listen(t *testing.T, s *queuetest.Stand) *poll.Bell {
 	t.Helper()
-	b := q.Listen(t.Context(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	b := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	t.Cleanup(func() { b.Close() })
 	return b
 }
 
-func wantRing(t *testing.T, b *queue.Bell) {
+func wantRing(t *testing.T, b *poll.Bell) {
 	t.Helper()
 	if rung, err := b.Wait(t.Context(), patience); !rung || err != nil {
 		t.Fatalf("Wait = %v, %v", rung, err)
@@ -57,7 +57,7 @@ func TestARingIsHeardBeforeAndDuringTheWait(t *testing.T) {
 	if err := q.Ring(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b := listen(t, q)
+	b := listen(t, s)
 	wantRing(t, b)
 	go q.Ring(t.Context())
 	wantRing(t, b)
@@ -72,7 +72,7 @@ func TestManyMessagesAreOneReasonToLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := listen(t, q)
+	b := listen(t, s)
 	wantRing(t, b)
 	for deadline := time.Now().Add(patience); left(t, s) != "0+0"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -96,7 +96,7 @@ func TestManyMessagesAreOneReasonToLook(t *testing.T) {
 }
 
 func TestWithoutMessagesNothingRings(t *testing.T) {
-	b := listen(t, open(queuetest.Start(t)))
+	b := listen(t, queuetest.Start(t))
 	if rung, err := b.Wait(t.Context(), 100*time.Millisecond); rung || err != nil {
 		t.Errorf("Wait = %v, %v", rung, err)
 	}
@@ -110,7 +110,7 @@ func TestWithoutMessagesNothingRings(t *testing.T) {
 func TestAQueueThatIsAwayCostsNobodyAnything(t *testing.T) {
 	s := queuetest.Start(t)
 	q := open(s)
-	b := listen(t, q)
+	b := listen(t, s)
 	s.Stop()
 	if err := q.Ring(t.Context()); err == nil || !strings.Contains(err.Error(), s.QueueURL) {
 		t.Errorf("Ring = %v", err)
@@ -136,7 +136,8 @@ func TestRingGivesUpOnASilentQueue(t *testing.T) {
 	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer silent.Close()
 	defer close(release)
-	q := queue.New(aws.Config{BaseEndpoint: aws.String(silent.URL), Credentials: aws.AnonymousCredentials{}}, "https://sqs.eu-central-1.amazonaws.com/1/q")
+	env := map[string]string{queue.Endpoint: silent.URL, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+	q := queue.New(func(name string) string { return env[name] }, "https://sqs.eu-central-1.amazonaws.com/1/q")
 	rung := make(chan error, 1)
 	go func() { rung <- q.Ring(t.Context()) }()
 	select {
@@ -150,7 +151,7 @@ func TestRingGivesUpOnASilentQueue(t *testing.T) {
 }
 
 func TestWithoutCredentialsTheErrorSaysSo(t *testing.T) {
-	q := queue.New(queue.FromEnviron(func(string) string { return "" }), "https://sqs.eu-central-1.amazonaws.com/1/q")
+	q := queue.New(func(string) string { return "" }, "https://sqs.eu-central-1.amazonaws.com/1/q")
 	if err := q.Ring(t.Context()); err == nil || !strings.Contains(err.Error(), "no AWS credentials") {
 		t.Errorf("Ring = %v", err)
 	}

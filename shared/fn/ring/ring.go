@@ -1,5 +1,5 @@
 // Package ring wakes the host agent for functions that enqueue jobs: by SQS where JOB_QUEUE_URL names a queue, else by the
-// socket on the host. It is a package of its own so that no other function links the SDK.
+// socket on the host.
 package ring
 
 import (
@@ -16,7 +16,7 @@ import (
 func New(env *fn.Env) func(context.Context) {
 	var bell doorbell.Ringer = doorbell.Socket(env.Settings.BellPath())
 	if url := env.Settings.JobQueueURL; url != "" {
-		bell = queue.New(queue.FromEnviron(os.Getenv), url)
+		bell = queue.New(os.Getenv, url)
 	}
 	return func(ctx context.Context) {
 		if err := bell.Ring(ctx); err != nil {

@@ -3,6 +3,7 @@ package queuetest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,8 @@ type Stand struct {
 	QueueURL string
 	// Environ is what else a process needs in its environment to reach it.
 	Environ []string
-	// Client is for looking at the queue.
+	// Config reaches it with AWS's SDK, and Client does so, for looking at the queue.
+	Config aws.Config
 	Client *sqs.Client
 
 	node *exec.Cmd
@@ -60,12 +62,18 @@ func Start(t testing.TB) *Stand {
 	}
 	address = strings.TrimSpace(address)
 	values := map[string]string{
-		"AWS_ENDPOINT_URL_SQS": address, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		queue.Endpoint: address, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 	}
 	for name, value := range values {
 		s.Environ = append(s.Environ, name+"="+value)
 	}
-	s.Client = sqs.NewFromConfig(queue.FromEnviron(func(name string) string { return values[name] }))
+	s.Config = aws.Config{
+		BaseEndpoint: aws.String(address), Region: values["AWS_REGION"],
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: values["AWS_ACCESS_KEY_ID"], SecretAccessKey: values["AWS_SECRET_ACCESS_KEY"]}, nil
+		}),
+	}
+	s.Client = sqs.NewFromConfig(s.Config)
 	made, err := s.Client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("left4me-jobs")})
 	if err != nil {
 		t.Fatal(err)
