@@ -26,6 +26,7 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 			Items:      workshop.NewStore(env.DB, env.Now),
 			Parallel:   env.Settings.DownloadParallel,
 			FirstPause: builder.FirstPause,
+			Log:        env.Log,
 		},
 	}}.run
 }

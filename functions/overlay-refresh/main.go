@@ -8,6 +8,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
+	"left4me/shared/traffic"
 	"left4me/shared/web"
 	"left4me/shared/workshop"
 )
@@ -18,7 +19,7 @@ func build(env *fn.Env) web.Handler {
 	return handler{
 		overlays: overlay.NewStore(env.DB, env.Now),
 		refresh: &workshop.Refresh{
-			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL}),
+			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL, Failed: traffic.APIFailed(env.Log)}),
 			Items: workshop.NewStore(env.DB, env.Now),
 			Jobs:  jobstore.New(env.DB),
 			DB:    env.DB,

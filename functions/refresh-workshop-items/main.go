@@ -11,6 +11,7 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/steam"
+	"left4me/shared/traffic"
 	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
@@ -20,7 +21,7 @@ func main() { fn.Job(job.RefreshWorkshopItems, build) }
 func build(env *fn.Env) func(context.Context, *fn.Run) error {
 	r := runner{
 		refresh: &workshop.Refresh{
-			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL}),
+			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL, Failed: traffic.APIFailed(env.Log)}),
 			Items: workshop.NewStore(env.DB, env.Now),
 			Jobs:  jobstore.New(env.DB),
 			DB:    env.DB,
@@ -31,6 +32,7 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 			Items:      workshop.NewStore(env.DB, env.Now),
 			Parallel:   env.Settings.DownloadParallel,
 			FirstPause: builder.FirstPause,
+			Log:        env.Log,
 		},
 		root: env.Settings.Root,
 	}

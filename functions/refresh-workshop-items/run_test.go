@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,6 +79,7 @@ func setUp(t testing.TB, text string, ids ...string) *world {
 			Items:      items,
 			Parallel:   8,
 			FirstPause: time.Millisecond,
+			Log:        slog.New(slog.DiscardHandler),
 		},
 		root: root,
 	}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -80,6 +81,7 @@ func setUp(t *testing.T, text string, ids ...string) *world {
 			Items:      workshop.NewStore(d, time.Now),
 			Parallel:   8,
 			FirstPause: time.Millisecond,
+			Log:        slog.New(slog.DiscardHandler),
 		},
 	}
 	w.add = &workshop.Import{Steam: steam.NewClient(steam.Config{URL: stand.URL}), Items: w.host.Items, Jobs: jobstore.New(d), DB: d}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +17,7 @@ import (
 
 	"left4me/shared/jobstore"
 	"left4me/shared/steam"
+	"left4me/shared/traffic"
 	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
@@ -35,6 +39,8 @@ type Fetcher struct {
 	// FirstPause is the pause after an item's first failed attempt; each further one is twice as long.
 	FirstPause time.Duration
 	Report     Report
+	// Log is told what came of the traffic.
+	Log *slog.Logger
 }
 
 // Fetched says what a Fetch has done.
@@ -145,6 +151,9 @@ func (f *Fetcher) fetch(ctx context.Context, i workshop.Item, m *meter) (downloa
 		if last == nil || ctx.Err() != nil || errors.Is(last, vpkcache.ErrDiskFull) {
 			return last
 		}
+		if !ofDisk(last) {
+			traffic.SteamFailed(f.Log, traffic.Content, kind(last), last)
+		}
 		return retry.RetryableError(last)
 	})
 	switch {
@@ -152,13 +161,30 @@ func (f *Fetcher) fetch(ctx context.Context, i workshop.Item, m *meter) (downloa
 		// Fetch leaves nothing when it is cancelled, but the pause after a broken transfer may have been.
 		return false, errors.Join(ctx.Err(), f.Cache.Discard(i.SteamID))
 	case err != nil:
+		traffic.NotDownloaded(f.Log, i.SteamID, err)
 		f.Report.Warnf("workshop %s download failed after attempt %d/%d: %v", i.SteamID, attempt, downloadAttempts, err)
 	case downloaded:
+		traffic.Downloaded(f.Log, i.SteamID, i.FileSize)
 		f.Report.Infof("workshop %s download finished: %d bytes in %s", i.SteamID, i.FileSize, time.Since(begun).Round(time.Millisecond))
 	default:
 		f.Report.Infof("workshop %s is in the cache already", i.SteamID)
 	}
 	return downloaded, err
+}
+
+// kind is steam.Kind, with `file` for what is not the file that Steam describes.
+func kind(err error) string {
+	if vpkcache.IsWrongFile(err) {
+		return "file"
+	}
+	return steam.Kind(err)
+}
+
+// ofDisk reports whether an attempt has failed for this host's disk.
+func ofDisk(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	return errors.As(err, &path) || errors.As(err, &link)
 }
 
 // meter adds up the progress of items that are fetched at once.

@@ -47,6 +47,8 @@ type Config struct {
 	// HTTP makes the requests; nil means a client with limits on connecting, that follows no redirects and uses the
 	// environment's proxy.
 	HTTP *http.Client
+	// Failed, unless it is nil, is told of each request that fails, also of those that are made again.
+	Failed func(error)
 }
 
 // Client asks Steam's Web API. It is for use by several goroutines at once, and has at most 4 requests under way.
@@ -58,6 +60,8 @@ type Config struct {
 type Client struct {
 	url  string
 	http *http.Client
+	// failed is Config.Failed.
+	failed func(error)
 	// slots holds a value for each request under way.
 	slots chan struct{}
 }
@@ -76,7 +80,10 @@ func ParseURL(setting string) (string, error) {
 
 // NewClient returns a client for the Web API that config names.
 func NewClient(config Config) *Client {
-	c := &Client{url: strings.TrimRight(config.URL, "/"), http: config.HTTP, slots: make(chan struct{}, parallel)}
+	c := &Client{url: strings.TrimRight(config.URL, "/"), http: config.HTTP, failed: config.Failed, slots: make(chan struct{}, parallel)}
+	if c.failed == nil {
+		c.failed = func(error) {}
+	}
 	if c.url == "" {
 		c.url = DefaultURL
 	}
@@ -248,6 +255,9 @@ func (c *Client) ask(ctx context.Context, method, count string, batch []string) 
 	entries, err := retry.DoValue(ctx, pauses, func(ctx context.Context) ([]json.RawMessage, error) {
 		entries, err := c.exchange(ctx, link, form)
 		last = err
+		if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+			c.failed(err)
+		}
 		if worthRetrying(err) {
 			err = retry.RetryableError(err)
 		}

@@ -57,6 +57,14 @@ func client(t *testing.T, world string) (*steamtest.Server, *steam.Client) {
 	return stand, steam.NewClient(steam.Config{URL: "http://steam.test/", HTTP: &http.Client{Transport: inMemory{stand}}})
 }
 
+// counting is client, and counts the failed requests.
+func counting(t *testing.T, world string) (stand *steamtest.Server, c *steam.Client, failed *atomic.Int32) {
+	failed = new(atomic.Int32)
+	stand, _ = client(t, world)
+	return stand, steam.NewClient(steam.Config{URL: "http://steam.test/", HTTP: &http.Client{Transport: inMemory{stand}},
+		Failed: func(error) { failed.Add(1) }}), failed
+}
+
 func numbered(from, to int) (ids []string) {
 	for i := from; i <= to; i++ {
 		ids = append(ids, strconv.Itoa(i))
@@ -194,7 +202,7 @@ func TestFailuresAreTriedAgainAndNamed(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.fault, " ", c.deadline), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				stand, client := client(t, threeItems+c.fault)
+				stand, client, failed := counting(t, threeItems+c.fault)
 				ctx := t.Context()
 				if c.deadline != never {
 					var cancel context.CancelFunc
@@ -212,6 +220,13 @@ func TestFailuresAreTriedAgainAndNamed(t *testing.T) {
 				}
 				if stand.Count("details") != c.requests {
 					t.Errorf("%d requests, want %d", stand.Count("details"), c.requests)
+				}
+				wantFailed := c.requests
+				if c.want == "" {
+					wantFailed--
+				}
+				if n := int(failed.Load()); n != wantFailed {
+					t.Errorf("told of %d failed requests, want %d", n, wantFailed)
 				}
 				if took < c.atLeast || took > c.atMost {
 					t.Errorf("took %s", took)

@@ -3,6 +3,8 @@ package steam
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -88,6 +90,36 @@ type RangeError struct {
 
 func (e *RangeError) Error() string {
 	return fmt.Sprintf("%s answered range %q when asked for %q", e.Host, printable(e.Answered, 100), e.Asked)
+}
+
+// Kind is a word for the kind of an error of Client or Content, for counting: `http_503`, `html`, `answer`, `refused`,
+// `stalled`, `range`, `unreachable`, `broken` for a connection that ended early, or `other`.
+func Kind(err error) string {
+	switch {
+	case is[*StatusError](err):
+		status, _ := errors.AsType[*StatusError](err)
+		return "http_" + strconv.Itoa(status.Code)
+	case is[*HTMLError](err):
+		return "html"
+	case is[*AnswerError](err):
+		return "answer"
+	case is[*RefusedError](err):
+		return "refused"
+	case is[*StalledError](err):
+		return "stalled"
+	case is[*RangeError](err):
+		return "range"
+	case is[*UnreachableError](err):
+		return "unreachable"
+	case is[*net.OpError](err), errors.Is(err, io.ErrUnexpectedEOF):
+		return "broken"
+	}
+	return "other"
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 func who(host string) string {

@@ -34,6 +34,20 @@ type lengthError struct{ got, want int64 }
 
 func (e *lengthError) Error() string { return fmt.Sprintf("length %d of %d bytes", e.got, e.want) }
 
+// sha1Error is a file whose content is not that which its link names.
+type sha1Error struct{ got, want string }
+
+func (e *sha1Error) Error() string {
+	return fmt.Sprintf("SHA-1 differs: the content's is %s, the link names %s", e.got, e.want)
+}
+
+// IsWrongFile reports whether an error of Fetch says that what the server sent is not the file that Steam describes.
+func IsWrongFile(err error) bool {
+	var length *lengthError
+	var content *sha1Error
+	return errors.As(err, &length) || errors.As(err, &content) || errors.Is(err, errNotVPK)
+}
+
 // brief finishes an error of the disk for people: it marks a full disk as such, and names files without the directory,
 // which is not their business.
 func brief(err error) error {

@@ -149,7 +149,7 @@ func TestChecks(t *testing.T) {
 			f.Size = tt.size
 			for range 2 {
 				downloaded, err := c.Fetch(deadline(t), f, nil)
-				if downloaded || err == nil || !strings.Contains(err.Error(), tt.reason) {
+				if downloaded || err == nil || !strings.Contains(err.Error(), tt.reason) || !IsWrongFile(err) {
 					t.Fatalf("Fetch = %v, %v; want %q", downloaded, err, tt.reason)
 				}
 				mustHold(t, c, nil)
@@ -173,7 +173,7 @@ func TestWrongSHA1(t *testing.T) {
 			path := strings.TrimPrefix(f.URL, h.URL)
 			right := h.contents[path]
 			h.contents[path] = wrong
-			if _, err := c.Fetch(deadline(t), f, nil); err == nil || !strings.Contains(err.Error(), "SHA-1 differs: ") {
+			if _, err := c.Fetch(deadline(t), f, nil); !IsWrongFile(err) || !strings.Contains(err.Error(), "SHA-1 differs: ") {
 				t.Fatalf("Fetch = %v", err)
 			}
 			mustHold(t, c, nil)

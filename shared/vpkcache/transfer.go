@@ -425,7 +425,7 @@ func (t *transfer) verify(ctx context.Context, want string) error {
 		}
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != want {
-		return fmt.Errorf("SHA-1 differs: the content's is %s, the link names %s", got, want)
+		return &sha1Error{got, want}
 	}
 	return nil
 }
