@@ -43,7 +43,7 @@ test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, 
 	go test -parallel 8 ./localrun # whole programs, which mostly wait for each other
 
 race: ## look for races where the database takes part; some minutes more
-	go test -race ./localrun/agent ./localrun/heartbeat ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore
+	go test -race ./localrun/agent ./localrun/heartbeat ./localrun/metrics ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore
 
 bench: $(HTMX) ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
 	go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./shared/linkfarm ./functions/refresh-workshop-items ./shared/jobstore

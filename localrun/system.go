@@ -20,6 +20,7 @@ import (
 	"left4me/localrun/gateway"
 	"left4me/localrun/heartbeat"
 	"left4me/localrun/lambdahost"
+	"left4me/localrun/metrics"
 	"left4me/localrun/supervisor"
 	"left4me/shared/db"
 	"left4me/shared/fn"
@@ -212,23 +213,25 @@ func answers(l net.Listener) supervisor.Check {
 }
 
 // pages serves the routes on l, and gives the check that it does.
-func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (service, supervisor.Check, error) {
-	host, err := o.newHost(s, pageFunctions(), o.processes, log)
+func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics, log *slog.Logger) (service, supervisor.Check, error) {
+	host, err := o.newHost(s, pageFunctions(), o.processes, m.Listen(log))
 	if err != nil {
 		return nil, nil, err
 	}
+	m.Pages(host.Stats)
 	handler, err := gateway.New(gateway.Config{
 		Routes:         route.All(),
 		Functions:      host,
 		ErrorPage:      errorPage,
 		TrustedProxies: s.TrustedProxies,
+		Served:         m.Served,
 		Log:            log,
 		Now:            time.Now,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	server := gateway.NewServer(s.Listen, handler, log)
+	server := gateway.NewServer(s.Listen, m.InFlight(handler), log)
 	return func(ctx context.Context) error {
 		failed := make(chan error, 1)
 		go func() { failed <- server.Serve(l) }()
@@ -255,8 +258,8 @@ func (o *options) pages(s settings.Settings, l net.Listener, log *slog.Logger) (
 }
 
 // agent runs jobs, as part of that command, and gives the check that it looks for them.
-func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, log *slog.Logger) (service, supervisor.Check, error) {
-	host, err := o.newHost(s, jobFunctions(o.jobs), 0, log)
+func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, m *metrics.Metrics, log *slog.Logger) (service, supervisor.Check, error) {
+	host, err := o.newHost(s, jobFunctions(o.jobs), 0, m.Listen(log))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -267,6 +270,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	if err != nil {
 		return nil, nil, err
 	}
+	m.Jobs(host.Stats, heart.Last)
 	bell, err := listenForJobs(ctx, s, log)
 	if err != nil {
 		return nil, nil, err
@@ -287,8 +291,11 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		Worker:     fmt.Sprintf("agent on %s, process %d", hostname, os.Getpid()),
 		Look:       lookServer,
 		Looked:     look,
-		Worked:     heart.Worked,
-		Log:        log,
+		Worked: func(r agent.Run) {
+			m.Ran(r)
+			heart.Worked()
+		},
+		Log: log,
 	}
 	if d.Embedded() {
 		a.Look = lookEmbedded

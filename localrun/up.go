@@ -54,11 +54,15 @@ func serveCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				pages, answers, err := o.pages(s, l, log)
+				m, saysMetrics, err := newMetrics(settings.MetricsListen, s.MetricsListen, d, log)
 				if err != nil {
 					return err
 				}
-				return runAll(ctx, pages, supervised(log, answers))
+				pages, answers, err := o.pages(s, l, m, log)
+				if err != nil {
+					return err
+				}
+				return runAll(ctx, pages, saysMetrics, supervised(log, answers))
 			})
 		},
 	}
@@ -80,11 +84,15 @@ localrun migrate.`,
 				if err := checkCurrent(ctx, d); err != nil {
 					return err
 				}
-				jobs, looks, err := o.agent(ctx, cmd.Name(), s, d, log)
+				m, saysMetrics, err := newMetrics(settings.AgentMetricsListen, s.AgentMetricsListen, d, log)
 				if err != nil {
 					return err
 				}
-				return runAll(ctx, jobs, supervised(log, looks))
+				jobs, looks, err := o.agent(ctx, cmd.Name(), s, d, m, log)
+				if err != nil {
+					return err
+				}
+				return runAll(ctx, jobs, saysMetrics, supervised(log, looks))
 			})
 		},
 	}
@@ -111,6 +119,10 @@ func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.W
 		return err
 	}
 	defer l.Close()
+	m, saysMetrics, err := newMetrics(settings.MetricsListen, s.MetricsListen, d, log)
+	if err != nil {
+		return err
+	}
 	steps, err := migrations.Up(ctx, d)
 	for _, step := range steps {
 		log.Info("migrated", "file", step.File, "duration", step.Duration)
@@ -118,11 +130,11 @@ func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.W
 	if err != nil {
 		return err
 	}
-	pages, answers, err := o.pages(s, l, log)
+	pages, answers, err := o.pages(s, l, m, log)
 	if err != nil {
 		return err
 	}
-	jobs, looks, err := o.agent(ctx, "up", s, d, log)
+	jobs, looks, err := o.agent(ctx, "up", s, d, m, log)
 	if err != nil {
 		return err
 	}
@@ -133,7 +145,7 @@ func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.W
 	if err := welcome(ctx, s, d, out); err != nil {
 		return err
 	}
-	return runAll(ctx, pages, jobs, timers, supervised(log, answers, looks))
+	return runAll(ctx, pages, jobs, timers, saysMetrics, supervised(log, answers, looks))
 }
 
 // welcome makes the first administrator and says where to go.

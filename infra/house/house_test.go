@@ -37,6 +37,7 @@ var mayImport = map[string]string{
 	"localrun/heartbeat":              "shared/garbage shared/hostinfo shared/settings shared/vpkcache shared/workshop",
 	"localrun/lambdahost":             "",
 	"localrun/lambdahost/testdata/…":  "",
+	"localrun/metrics":                "localrun/agent localrun/lambdahost shared/hostinfo shared/job shared/jobstore shared/traffic",
 	"localrun/schedule":               "shared/job",
 	"localrun/supervisor":             "",
 	"shared/account":                  "shared/db shared/problem",

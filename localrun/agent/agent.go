@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,30 @@ import (
 // Invoker runs functions; it is a *lambdahost.Host.
 type Invoker interface {
 	Invoke(ctx context.Context, function, requestID string, payload []byte) (lambdahost.Answer, error)
+}
+
+// Run is one run of a job that has come to its end.
+type Run struct {
+	// Operation is the name of the job's.
+	Operation string
+	Result    Result
+	Took      time.Duration
+}
+
+// Result is how a run ended.
+type Result string
+
+// The results, and the states of jobs that have ended.
+const (
+	// HandedBack is a run that was stopped, or found no process: its job goes on in another one.
+	HandedBack Result = "handed_back"
+	// Lost is a run whose process died, or was not the job's owner any more.
+	Lost Result = "lost"
+)
+
+// Results are all results.
+func Results() []Result {
+	return []Result{Result(job.Succeeded), Result(job.Failed), Result(job.Cancelled), HandedBack, Lost}
 }
 
 // Agent claims jobs and runs them.
@@ -38,7 +63,7 @@ type Agent struct {
 	// Looked, unless it is nil, is told of each look for jobs, of one that failed too.
 	Looked func()
 	// Worked, unless it is nil, is told after each run of a job.
-	Worked func()
+	Worked func(Run)
 	Log    *slog.Logger
 }
 
@@ -57,11 +82,16 @@ func (a *Agent) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		claimed, err := a.next(ctx, slots, func(c jobstore.Claim) {
 			running.Go(func() {
-				a.run(ctx, c)
+				begun := time.Now()
+				result := a.run(ctx, c)
+				ended := Run{Operation: c.Operation.Name, Result: result, Took: time.Since(begun)}
+				if result == HandedBack || result == Lost {
+					pause(ctx, retryPause) // the job can be claimed again at once, and what was wrong may need a moment to pass
+				}
 				<-slots
 				notify(wake) // it may have held what another one waits for
 				if a.Worked != nil {
-					a.Worked()
+					a.Worked(ended)
 				}
 			})
 		})
@@ -120,19 +150,21 @@ func (a *Agent) next(ctx context.Context, slots chan struct{}, start func(jobsto
 
 // run has one job run by its function. The function itself writes how the job ended; only when its process is gone does the
 // agent speak for it.
-func (a *Agent) run(ctx context.Context, c jobstore.Claim) {
+func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 	log := a.Log.With("job", c.JobID, "operation", c.Operation.Name, "attempt", c.Attempt)
 	payload, err := json.Marshal(job.Event{JobID: c.JobID, Attempt: c.Attempt})
+	var answer lambdahost.Answer
 	if err == nil {
-		_, err = a.Host.Invoke(ctx, c.Operation.Function, fmt.Sprintf("job-%d-attempt-%d", c.JobID, c.Attempt), payload)
+		answer, err = a.Host.Invoke(ctx, c.Operation.Function, fmt.Sprintf("job-%d-attempt-%d", c.JobID, c.Attempt), payload)
 	}
 	if err == nil {
-		return
+		return result(answer)
 	}
 	stopping, busy := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed), isBusy(err)
-	defer pause(ctx, retryPause) // the job can be claimed again at once, and what was wrong may need a moment to pass
 	ctx = context.WithoutCancel(ctx)
+	ended := Lost
 	if stopping || busy {
+		ended = HandedBack
 		if busy {
 			log.Warn("no process is free for the job", "error", err.Error())
 		}
@@ -144,6 +176,22 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) {
 	if err != nil && !errors.Is(err, jobstore.ErrLost) {
 		log.Error("cannot give the job up; it is noticed when its lease ends", "error", err.Error())
 	}
+	return ended
+}
+
+// result is how the run ended that a job's function has answered about.
+func result(answer lambdahost.Answer) Result {
+	var o job.Outcome
+	if err := json.Unmarshal(answer.Payload, &o); err != nil {
+		return Lost
+	}
+	switch r := Result(o.State); {
+	case o.State == job.Running:
+		return HandedBack
+	case slices.Contains(Results(), r):
+		return r
+	}
+	return Lost
 }
 
 // how says for a job's readers how its process was lost. What the process has printed is for the log alone: it may be about

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -261,4 +262,75 @@ func TestABrokenBellCostsOnlyTime(t *testing.T) {
 	w.wait(t, 1, job.Succeeded)
 	cancel()
 	<-ended
+}
+
+// ending is an Invoker that answers for each job what it has for it.
+type ending map[int64]struct {
+	answer string
+	err    error
+}
+
+func (e ending) Invoke(_ context.Context, _, _ string, payload []byte) (lambdahost.Answer, error) {
+	var event job.Event
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return lambdahost.Answer{}, err
+	}
+	return lambdahost.Answer{Payload: []byte(e[event.JobID].answer)}, e[event.JobID].err
+}
+
+func TestHowRunsEndIsTold(t *testing.T) {
+	functions := ending{
+		1: {answer: `{"job_id":1,"state":"succeeded"}`},
+		2: {answer: `{"job_id":2,"state":"failed","error":"x"}`},
+		3: {answer: `{"job_id":3,"state":"cancelled"}`},
+		4: {answer: `{"job_id":4,"state":"running"}`},
+		5: {err: &lambdahost.BusyError{}},
+		6: {err: &lambdahost.ExitError{}},
+		7: {answer: `rubbish`},
+	}
+	want := map[agent.Result]bool{"succeeded": true, "failed": true, "cancelled": true, agent.HandedBack: true, agent.Lost: true}
+	d := dbtest.New(t)
+	jobs := jobstore.New(d)
+	for overlay := range functions {
+		if _, err := jobs.EnqueueBuild(t.Context(), d, overlay, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bell, err := doorbell.Listen(filepath.Join(t.TempDir(), "bell"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bell.Close()
+	told := make(chan agent.Run)
+	ctx, cancel := context.WithCancel(t.Context())
+	a := &agent.Agent{Jobs: jobs, Host: functions, Bell: bell, Operations: job.Runnable(), Parallel: len(functions), Worker: "test", Look: time.Hour,
+		Worked: func(r agent.Run) {
+			select {
+			case told <- r:
+			case <-ctx.Done():
+			}
+		}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.Run(ctx)
+	}()
+	got := map[agent.Result]bool{}
+	for range functions {
+		r := <-told
+		if r.Operation != "build_overlay" || r.Took <= 0 {
+			t.Errorf("told of %+v", r)
+		}
+		got[r.Result] = true
+	}
+	cancel()
+	<-ended
+	if !maps.Equal(got, want) {
+		t.Errorf("results %v, want %v", got, want)
+	}
+	for _, r := range agent.Results() {
+		if !want[r] {
+			t.Errorf("%s is no result", r)
+		}
+	}
 }

@@ -45,7 +45,7 @@ type Problem struct {
 	RequestID string
 }
 
-// Config is what a Gateway needs; all other fields than TrustedProxies must be set.
+// Config is what a Gateway needs; what may be empty says so.
 type Config struct {
 	// Routes is the route table.
 	Routes []route.Route
@@ -55,6 +55,9 @@ type Config struct {
 	ErrorPage func(w http.ResponseWriter, r *http.Request, p Problem)
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed. It may be empty.
 	TrustedProxies []netip.Prefix
+	// Served, unless it is nil, is told of each request: the function, empty where there is no page, the status of the answer,
+	// and how long it took.
+	Served func(function string, status int, took time.Duration)
 	// Log gets one record for each request.
 	Log *slog.Logger
 	// Now is the clock.
@@ -126,6 +129,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = fromClient(r, g.cfg.TrustedProxies)
 	}
 	a := g.serve(w, r, id, begun)
+	took := g.cfg.Now().Sub(begun)
+	if g.cfg.Served != nil {
+		g.cfg.Served(a.function, a.status, took)
+	}
 
 	path, _ := target(r) // without the query, which may hold what is nobody else's business
 	attrs := []slog.Attr{
@@ -134,7 +141,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		slog.String("method", r.Method),
 		slog.String("path", path),
 		slog.Int("status", a.status),
-		slog.Float64("duration_ms", float64(g.cfg.Now().Sub(begun).Microseconds())/1000),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 	}
 	if a.function != "" {
 		attrs = append(attrs, slog.String("function", a.function), slog.Bool("cold", a.cold))

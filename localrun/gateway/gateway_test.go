@@ -181,6 +181,10 @@ func TestProblems(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, log := newGateway(t, []route.Route{small, page}, c.functions)
+			served := ""
+			g.cfg.Served = func(function string, status int, took time.Duration) {
+				served += fmt.Sprintf("%s %d %s", function, status, took)
+			}
 			w := get(g, c.method, c.target+"?token=HIDDEN", c.body)
 			id := w.Header().Get("X-Request-Id")
 			if w.Code != c.status || w.Header().Get(c.header) != c.value {
@@ -191,6 +195,9 @@ func TestProblems(t *testing.T) {
 			}
 			if w.Header().Get("Cache-Control") != "no-store" {
 				t.Error("it may be cached")
+			}
+			if function, _, _ := strings.Cut(served, " "); served != fmt.Sprintf("%s %d 0s", function, c.status) || (function == "") != (c.status == 404 || c.status == 405) {
+				t.Errorf("told of %q", served)
 			}
 			var record map[string]any
 			if err := json.Unmarshal([]byte(log.String()), &record); err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,7 @@ const (
 // Heartbeat reports one host. Its zero value is not for use: see New.
 type Heartbeat struct {
 	host   hostinfo.Host // the report as it stands
+	last   atomic.Pointer[hostinfo.Host]
 	worked chan struct{}
 
 	disk    func() (total, free int64, err error)
@@ -79,6 +81,14 @@ func (h *Heartbeat) Worked() {
 	}
 }
 
+// Last returns what was reported last, or was to be, if there has been a report. Its SeenAt is not set.
+func (h *Heartbeat) Last() (hostinfo.Host, bool) {
+	if last := h.last.Load(); last != nil {
+		return *last, true
+	}
+	return hostinfo.Host{}, false
+}
+
 // Run reports until ctx ends: regularly, and soon after a job has ended.
 func (h *Heartbeat) Run(ctx context.Context) {
 	due := time.Now() // when the files are to be counted
@@ -98,6 +108,8 @@ func (h *Heartbeat) Run(ctx context.Context) {
 		if h.host.DiskTotal, h.host.DiskFree, err = h.disk(); err != nil {
 			h.log.Warn("cannot look at the disk", "error", err.Error())
 		}
+		last := h.host
+		h.last.Store(&last)
 		if err := h.report(ctx, h.host); err != nil && ctx.Err() == nil {
 			h.log.Warn("cannot report this host", "error", err.Error())
 		}

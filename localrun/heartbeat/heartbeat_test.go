@@ -43,6 +43,9 @@ func TestHostsReportRegularlyAndSoonAfterAJob(t *testing.T) {
 			},
 			log: slog.New(slog.DiscardHandler),
 		}
+		if _, ok := h.Last(); ok {
+			t.Error("there is a last report before the first")
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -75,6 +78,9 @@ func TestHostsReportRegularlyAndSoonAfterAJob(t *testing.T) {
 			t.Errorf("report %+v", last)
 		}
 		mu.Unlock()
+		if got, ok := h.Last(); !ok || got != last {
+			t.Errorf("the last report is said to be %+v", got)
+		}
 
 		// Many jobs lead to a count now, and one a little later.
 		for range 10 {

@@ -49,16 +49,6 @@ func (r *Run) OnSuccess(write func(ctx context.Context, q db.Querier) error) { r
 // Afterwards sets what is done when the run has ended, however it did, and holds its locks no more.
 func (r *Run) Afterwards(do func(ctx context.Context)) { r.after = do }
 
-// Outcome is what a job's function answers: how its run ended.
-type Outcome struct {
-	JobID int64 `json:"job_id"`
-	// State is that of the job afterwards: an ended one, or running for a job that was handed back. It is empty for one that
-	// was left to the host agent.
-	State job.State `json:"state"`
-	// Error is the job's.
-	Error string `json:"error,omitempty"`
-}
-
 // The causes of a run's end that are nobody's fault: the job is handed back, and goes on in another run.
 var (
 	errStopping = errors.New("the process was told to end")
@@ -99,7 +89,7 @@ func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) e
 			os.Exit(0)
 		}
 	}()
-	lambda.StartWithOptions(func(invocation context.Context, event job.Event) (Outcome, error) {
+	lambda.StartWithOptions(func(invocation context.Context, event job.Event) (job.Outcome, error) {
 		h.busy.Add(1)
 		defer h.busy.Add(-1)
 		invocation, end := context.WithCancelCause(invocation)
@@ -119,21 +109,21 @@ type jobHandler struct {
 
 // handle runs one job to its end. The error is for the caller's log: that of a job which could not be had, or was lost. A
 // job that fails is no error here, for its row says so.
-func (h *jobHandler) handle(ctx context.Context, event job.Event) (Outcome, error) {
+func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, error) {
 	if event.Fired != nil {
 		event.JobID = event.Fired.JobID
 	}
 	if event.JobID <= 0 {
-		return Outcome{}, errors.New(`a job's event is {"job_id":N} or {"job_id":N,"attempt":A}`)
+		return job.Outcome{}, errors.New(`a job's event is {"job_id":N} or {"job_id":N,"attempt":A}`)
 	}
 	claim, err := h.claim(ctx, event)
 	if blocked := (*jobstore.BlockedError)(nil); event.Fired != nil && errors.As(err, &blocked) {
 		// The host agent was quicker, or will run it when what it has to wait for is done: nothing for AWS to try again.
 		h.env.Log.Info("job left to the host agent", "job", blocked.JobID, "why", blocked.Why)
-		return Outcome{JobID: blocked.JobID}, nil
+		return job.Outcome{JobID: blocked.JobID}, nil
 	}
 	if err != nil {
-		return Outcome{}, err
+		return job.Outcome{}, err
 	}
 	log := h.env.Log.With("job", claim.JobID, "operation", h.operation.Name, "attempt", claim.Attempt)
 	log.Info("job started")
@@ -145,7 +135,7 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (Outcome, erro
 	end, err := h.end(recorder, run, h.guarded(recorder.Context(), run))
 	if err != nil {
 		log.Error("job lost", "error", err.Error())
-		return Outcome{}, err
+		return job.Outcome{}, err
 	}
 	log.Info("job ended", "state", end.State, "error", end.Error)
 	if run.after != nil {
@@ -176,25 +166,25 @@ func (h *jobHandler) guarded(ctx context.Context, run *Run) (err error) {
 
 // end writes how a run ended. What it returned counts more than why its context ended: a run that was done before it saw a
 // cancel has succeeded.
-func (h *jobHandler) end(r *jobstore.Recorder, run *Run, result error) (Outcome, error) {
+func (h *jobHandler) end(r *jobstore.Recorder, run *Run, result error) (job.Outcome, error) {
 	switch cause := context.Cause(r.Context()); {
 	case result == nil:
 		err := r.Finish(job.Succeeded, "", run.success)
 		if err == nil {
-			return Outcome{State: job.Succeeded}, nil
+			return job.Outcome{State: job.Succeeded}, nil
 		}
 		if errors.Is(err, jobstore.ErrLost) {
-			return Outcome{}, err
+			return job.Outcome{}, err
 		}
 		result = err
 	case errors.Is(cause, jobstore.ErrLost):
-		return Outcome{}, cause
+		return job.Outcome{}, cause
 	case errors.Is(cause, jobstore.ErrCancelled):
 		run.Infof("cancelled")
-		return Outcome{State: job.Cancelled}, r.Finish(job.Cancelled, "", nil)
+		return job.Outcome{State: job.Cancelled}, r.Finish(job.Cancelled, "", nil)
 	case cause != nil:
 		run.Warnf("interrupted (%v); it goes on later", cause)
-		return Outcome{State: job.Running}, r.HandBack()
+		return job.Outcome{State: job.Running}, r.HandBack()
 	}
-	return Outcome{State: job.Failed, Error: result.Error()}, r.Finish(job.Failed, result.Error(), nil)
+	return job.Outcome{State: job.Failed, Error: result.Error()}, r.Finish(job.Failed, result.Error(), nil)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // ask has one queued build run by run, as an event without an attempt does, and returns the answer and the job afterwards.
-func ask(t *testing.T, ctx context.Context, run func(context.Context, *jobstore.Store, *Run) error) (Outcome, error, jobstore.Job, string) {
+func ask(t *testing.T, ctx context.Context, run func(context.Context, *jobstore.Store, *Run) error) (job.Outcome, error, jobstore.Job, string) {
 	t.Helper()
 	d := dbtest.New(t)
 	env := &Env{DB: d, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now}

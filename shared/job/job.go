@@ -172,3 +172,13 @@ type Event struct {
 	// Fired is what a schedule's function answered, when AWS Lambda hands that on to this one: it names the job instead.
 	Fired *Fired `json:"responsePayload,omitempty"`
 }
+
+// Outcome is what a job's function answers: how its run ended.
+type Outcome struct {
+	JobID int64 `json:"job_id"`
+	// State is that of the job afterwards: an ended one, or running for a job that was handed back. It is empty for one that
+	// was left to the host agent.
+	State State `json:"state"`
+	// Error is the job's.
+	Error string `json:"error,omitempty"`
+}

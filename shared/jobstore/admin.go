@@ -3,7 +3,11 @@ package jobstore
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"time"
 
+	"left4me/shared/db"
 	"left4me/shared/job"
 )
 
@@ -15,6 +19,9 @@ const (
 	listEndedSQL = selectJob + ` WHERE j.finished_at IS NOT NULL AND j.id < :before ORDER BY j.id DESC LIMIT :limit`
 
 	listEndedInSQL = selectJob + ` WHERE j.finished_at IS NOT NULL AND j.state = :state AND j.id < :before ORDER BY j.id DESC LIMIT :limit`
+
+	// The newest of them, through the same index: a failed one now and then is passed over.
+	refreshedSQL = `SELECT j.finished_at FROM jobs j WHERE j.operation = 'refresh_workshop_items' AND j.state = 'succeeded' ORDER BY j.id DESC LIMIT 1`
 
 	// Spelt out, because the index holds only rows of this operation.
 	lastRefreshSQL = selectJob + ` WHERE j.operation = 'refresh_workshop_items' ORDER BY j.id DESC LIMIT 1`
@@ -48,4 +55,16 @@ func (s *Store) LastRefresh(ctx context.Context) (Job, error) {
 		return Job{}, ErrNotFound
 	}
 	return jobs[0], nil
+}
+
+// Refreshed returns when the last refresh_workshop_items job that succeeded ended, or the zero time.
+func (s *Store) Refreshed(ctx context.Context) (time.Time, error) {
+	var at int64
+	switch err := s.DB.QueryRowContext(ctx, refreshedSQL).Scan(&at); {
+	case errors.Is(err, sql.ErrNoRows):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("time of the last refresh: %w", err)
+	}
+	return db.Time(at), nil
 }

@@ -57,3 +57,35 @@ func testAdminLists(t *testing.T, w *world) {
 		t.Errorf("the last refresh: %+v, %v", j, err)
 	}
 }
+
+func testRefreshed(t *testing.T, w *world) {
+	refreshed := func() time.Time {
+		t.Helper()
+		at, err := w.Refreshed(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	run := func(state job.State) time.Time {
+		t.Helper()
+		id := w.enqueue(t, job.RefreshWorkshopItems, job.Subject{})
+		w.finish(t, w.claim(t, id), state)
+		w.pass(time.Hour)
+		return w.get(t, id).FinishedAt
+	}
+	if at := refreshed(); !at.IsZero() {
+		t.Errorf("refreshed at %s, and there was none", at)
+	}
+	run(job.Failed)
+	if at := refreshed(); !at.IsZero() {
+		t.Errorf("refreshed at %s by one that failed", at)
+	}
+	run(job.Succeeded)
+	want := run(job.Succeeded)
+	run(job.Failed)
+	w.build(t, 5)
+	if at := refreshed(); !at.Equal(want) {
+		t.Errorf("refreshed at %s, want %s", at, want)
+	}
+}

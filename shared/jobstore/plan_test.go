@@ -75,7 +75,7 @@ func statements() map[string]string {
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
 		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "hand back all": handBackAllSQL, "worker lost": workerLostSQL, "append": appendSQL,
 		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,
-		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last refresh": lastRefreshSQL,
+		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last refresh": lastRefreshSQL, "refreshed": refreshedSQL,
 	}
 }
 
@@ -89,7 +89,7 @@ func checkPlan(t *testing.T, name string, plan []string) {
 		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "coalesce": "ix_jobs_live (overlay_id=? AND operation=?)",
 		"cancel builds":   "ix_jobs_live (overlay_id=? AND operation=?)",
 		"live of overlay": "ix_jobs_live (overlay_id=?)", "live": "ix_jobs_live", "list of": "ix_jobs_user (user_id=? AND id<?)",
-		"list live": "ix_jobs_live", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last refresh": "ix_jobs_refresh",
+		"list live": "ix_jobs_live", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last refresh": "ix_jobs_refresh", "refreshed": "ix_jobs_refresh",
 	}
 	if index := indexes[name]; !strings.Contains(strings.Join(plan, "\n"), index) {
 		t.Errorf("%s does not use %s:\n\t%s", name, index, strings.Join(plan, "\n\t"))

@@ -80,6 +80,7 @@ func suite(t *testing.T, open opener) {
 		"what cannot run is not enqueued":               testRefused,
 		"live jobs":                                     testLive,
 		"lists for administrators":                      testAdminLists,
+		"the last refresh":                              testRefreshed,
 		"processes compete":                             testProcessesCompete,
 		"kill -9":                                       testKilledOwner,
 		"a stopped owner finds that it has lost":        testStoppedOwner,

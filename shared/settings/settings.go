@@ -32,6 +32,9 @@ const (
 	JobQueueURL       = "JOB_QUEUE_URL"
 	OriginSecret      = "ORIGIN_SECRET"
 	TrustedProxies    = "TRUSTED_PROXIES"
+	// MetricsListen is for a localrun that serves pages, AgentMetricsListen for one that only runs jobs.
+	MetricsListen      = "LEFT4ME_METRICS_LISTEN"
+	AgentMetricsListen = "LEFT4ME_AGENT_METRICS_LISTEN"
 	// Examples are texts to paste, one a line, that the empty page of an overlay shows; for demonstrations.
 	Examples = "LEFT4ME_EXAMPLES"
 )
@@ -67,7 +70,9 @@ type Settings struct {
 	OriginSecret string
 	// TrustedProxies are the addresses of reverse proxies, whose word about the client's address the gateway takes.
 	TrustedProxies []netip.Prefix
-	Examples       []string
+	// MetricsListen and AgentMetricsListen are host:port, or empty.
+	MetricsListen, AgentMetricsListen string
+	Examples                          []string
 
 	cdnHosts string
 }
@@ -99,8 +104,8 @@ func Load(getenv func(string) string) (Settings, error) {
 	s.DatabaseAuthToken = or(DatabaseAuthToken, "")
 
 	s.Listen = or(Listen, defaultListen)
-	host, port, err := net.SplitHostPort(s.Listen)
-	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 && port != "0" {
+	host, port, ok := splitAddress(s.Listen)
+	if !ok {
 		wrong(Listen, "%q is not host:port, such as %s", s.Listen, defaultListen)
 	}
 	if host == "" || host == "0.0.0.0" || host == "::" {
@@ -135,6 +140,12 @@ func Load(getenv func(string) string) (Settings, error) {
 	if n := len(s.OriginSecret); n > 0 && n < minSecret {
 		wrong(OriginSecret, "it has %d characters; at least %d cannot be guessed", n, minSecret)
 	}
+	for name, address := range map[string]*string{MetricsListen: &s.MetricsListen, AgentMetricsListen: &s.AgentMetricsListen} {
+		*address = or(name, "")
+		if _, _, ok := splitAddress(*address); !ok && *address != "" {
+			wrong(name, "%q is not host:port, such as 127.0.0.1:9464", *address)
+		}
+	}
 	for word := range strings.FieldsFuncSeq(or(TrustedProxies, ""), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		proxies, err := parseProxies(word)
 		if err != nil {
@@ -148,6 +159,13 @@ func Load(getenv func(string) string) (Settings, error) {
 		}
 	}
 	return s, errors.Join(errs...)
+}
+
+// splitAddress reads host:port, of which the host may be empty and the port 0.
+func splitAddress(address string) (host, port string, ok bool) {
+	host, port, err := net.SplitHostPort(address)
+	n, perr := strconv.ParseUint(port, 10, 16)
+	return host, port, err == nil && perr == nil && (n != 0 || port == "0")
 }
 
 // parseProxies reads an address or a range of addresses. The error goes on where a sentence has named it.
@@ -167,7 +185,7 @@ func parseProxies(word string) (netip.Prefix, error) {
 
 // Environ returns the settings as the environment of a function on a host: complete, and independent of its working
 // directory. The origin's secret is not among them: on a host the gateway is in front, and nobody else can reach functions.
-// Nor are the trusted proxies, for the gateway has settled whom a request comes from.
+// Nor is what only localrun itself goes by: the trusted proxies, and where metrics are.
 func (s Settings) Environ() []string {
 	env := []string{
 		Root + "=" + s.Root,

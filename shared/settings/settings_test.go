@@ -38,15 +38,17 @@ func TestDefaults(t *testing.T) {
 
 func TestOneSentenceForEachThatIsWrong(t *testing.T) {
 	wrong := map[string]string{
-		settings.DatabaseURL:      "postgres://x",
-		settings.Listen:           "8080",
-		settings.PublicURL:        "left4me.example.org/path",
-		settings.SteamAPIURL:      "steam",
-		settings.SteamCDNHosts:    "https://cdn",
-		settings.DownloadParallel: "0",
-		settings.JobQueueURL:      "queue",
-		settings.OriginSecret:     "short",
-		settings.TrustedProxies:   "127.0.0.1, proxy",
+		settings.DatabaseURL:        "postgres://x",
+		settings.Listen:             "8080",
+		settings.PublicURL:          "left4me.example.org/path",
+		settings.SteamAPIURL:        "steam",
+		settings.SteamCDNHosts:      "https://cdn",
+		settings.DownloadParallel:   "0",
+		settings.JobQueueURL:        "queue",
+		settings.OriginSecret:       "short",
+		settings.TrustedProxies:     "127.0.0.1, proxy",
+		settings.MetricsListen:      "9464",
+		settings.AgentMetricsListen: "127.0.0.1:http",
 	}
 	_, err := load(wrong)
 	if err == nil {

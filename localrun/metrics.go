@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"left4me/localrun/gateway"
+	"left4me/localrun/metrics"
+	"left4me/shared/db"
+	"left4me/shared/fn"
+	"left4me/shared/hostinfo"
+	"left4me/shared/jobstore"
+)
+
+// newMetrics returns the metrics of this process, and the service that says them at the address of a setting; none where
+// that is empty.
+func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.Metrics, service, error) {
+	m := metrics.New(fn.Version, jobstore.New(d), hostinfo.NewStore(d, time.Now), log)
+	if address == "" {
+		return m, func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil
+		}, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m)
+	server := gateway.NewServer(address, mux, log)
+	return m, func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, func() { server.Close() })()
+		log.Info("serving metrics", "address", l.Addr().String())
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve metrics: %w", err)
+		}
+		return nil
+	}, nil
+}

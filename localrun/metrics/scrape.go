@@ -1,0 +1,219 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"left4me/localrun/lambdahost"
+	"left4me/shared/hostinfo"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+)
+
+// What follows is not counted but asked for by each scrape.
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("left4me_"+name, help, labels, nil)
+}
+
+func gauge(d *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func counted(d *prometheus.Desc, value uint64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+}
+
+// functions collects how the functions' processes are, of all hosts of this process.
+type functions struct {
+	mu    sync.Mutex
+	hosts []func() lambdahost.Stats
+}
+
+func (f *functions) of(stats func() lambdahost.Stats) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hosts = append(f.hosts, stats)
+}
+
+var (
+	invocationsDesc = desc("function_invocations_total", "Requests that a function's process got: cold, its first one, or warm.", "function", "start")
+	processesDesc   = desc("function_processes", "Processes by function and state.", "function", "state")
+	waitingDesc     = desc("function_waiting_requests", "Requests that wait for a process.", "function")
+	crashesDesc     = desc("function_crashes_total", "Processes that ended unasked, or had to be killed because they hung.", "function")
+)
+
+// Describe implements prometheus.Collector.
+func (f *functions) Describe(ch chan<- *prometheus.Desc) {
+	ch <- invocationsDesc
+	ch <- processesDesc
+	ch <- waitingDesc
+	ch <- crashesDesc
+}
+
+// Collect implements prometheus.Collector.
+func (f *functions) Collect(ch chan<- prometheus.Metric) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, stats := range f.hosts {
+		for name, s := range stats().Functions {
+			ch <- counted(invocationsDesc, s.Cold, name, "cold")
+			ch <- counted(invocationsDesc, s.Warm, name, "warm")
+			ch <- gauge(processesDesc, float64(s.Starting), name, "starting")
+			ch <- gauge(processesDesc, float64(s.Idle), name, "idle")
+			ch <- gauge(processesDesc, float64(s.Busy), name, "busy")
+			ch <- gauge(processesDesc, float64(s.Processes-s.Starting-s.Idle-s.Busy), name, "ending")
+			ch <- gauge(waitingDesc, float64(s.Waiting), name)
+			ch <- counted(crashesDesc, s.Crashes, name)
+		}
+	}
+}
+
+// files collects what the host agent has reported of its disk.
+type files func() (hostinfo.Host, bool)
+
+var (
+	cacheFilesDesc   = desc("cache_files", "Finished files in the workshop cache.")
+	cacheBytesDesc   = desc("cache_bytes", "Size of the finished files in the workshop cache.")
+	overlayBytesDesc = desc("overlay_bytes", "Size of the files in overlays that are no links into the cache.")
+	diskFreeDesc     = desc("disk_free_bytes", "What left4me can still use of the disk below LEFT4ME_ROOT.")
+	diskSizeDesc     = desc("disk_size_bytes", "Size of the disk below LEFT4ME_ROOT.")
+)
+
+// Describe implements prometheus.Collector.
+func (files) Describe(ch chan<- *prometheus.Desc) {
+	ch <- cacheFilesDesc
+	ch <- cacheBytesDesc
+	ch <- overlayBytesDesc
+	ch <- diskFreeDesc
+	ch <- diskSizeDesc
+}
+
+// Collect implements prometheus.Collector.
+func (f files) Collect(ch chan<- prometheus.Metric) {
+	host, ok := f()
+	if !ok {
+		return
+	}
+	ch <- gauge(diskFreeDesc, float64(host.DiskFree))
+	ch <- gauge(diskSizeDesc, float64(host.DiskTotal))
+	if !host.MeasuredAt.IsZero() {
+		ch <- gauge(cacheFilesDesc, float64(host.Usage.CacheFiles))
+		ch <- gauge(cacheBytesDesc, float64(host.Usage.CacheBytes))
+		ch <- gauge(overlayBytesDesc, float64(host.Usage.OverlayBytes))
+	}
+}
+
+const (
+	// lookTime is how long a look at the database may take: less than the 10 s that Prometheus gives to a scrape.
+	lookTime = 3 * time.Second
+	// lookRest is how long a look is good for, so that many who ask do not burden the database.
+	lookRest = 2 * time.Second
+)
+
+// database collects how things stand in the database. Where that does not answer, it says so and nothing else.
+type database struct {
+	jobs  *jobstore.Store
+	hosts *hostinfo.Store
+	now   func() time.Time
+	log   *slog.Logger
+
+	mu        sync.Mutex
+	lookedAt  time.Time
+	err       error
+	live      []jobstore.Count
+	refreshed time.Time // zero: never
+	reports   []hostinfo.Host
+}
+
+// look reads the rows, unless that was done just now.
+func (d *database) look(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := d.now(); d.lookedAt.IsZero() || now.Sub(d.lookedAt) >= lookRest {
+		ctx, stop := context.WithTimeoutCause(ctx, lookTime, errors.New("no answer in time"))
+		defer stop()
+		if d.err = d.read(ctx); d.err != nil {
+			d.log.Warn("cannot look at the database for metrics", "error", d.err.Error())
+		}
+		d.lookedAt = now
+	}
+}
+
+func (d *database) read(ctx context.Context) (err error) {
+	if d.live, err = d.jobs.Live(ctx); err != nil {
+		return err
+	}
+	if d.refreshed, err = d.jobs.Refreshed(ctx); err != nil {
+		return err
+	}
+	d.reports, err = d.hosts.List(ctx)
+	return err
+}
+
+var (
+	upDesc        = desc("database_up", "Whether the database has answered.")
+	jobsDesc      = desc("jobs", "Jobs that have not ended, by operation and state.", "operation", "state")
+	queueAgeDesc  = desc("job_queue_age_seconds", "How long the oldest queued job has waited; 0 when none is queued.")
+	refreshedDesc = desc("last_refresh_timestamp_seconds", "When the last successful refresh of all items ended; absent while there is none.")
+	hostsDesc     = desc("hosts", "Host agents by whether they report.", "state")
+)
+
+// Describe implements prometheus.Collector.
+func (d *database) Describe(ch chan<- *prometheus.Desc) {
+	ch <- upDesc
+	ch <- jobsDesc
+	ch <- queueAgeDesc
+	ch <- refreshedDesc
+	ch <- hostsDesc
+}
+
+// Collect implements prometheus.Collector.
+func (d *database) Collect(ch chan<- prometheus.Metric) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lookedAt.IsZero() || d.err != nil {
+		ch <- gauge(upDesc, 0)
+		return
+	}
+	ch <- gauge(upDesc, 1)
+
+	type kind struct {
+		operation string
+		state     job.State
+	}
+	jobs := map[kind]int64{}
+	for _, o := range job.Runnable() {
+		for _, state := range []job.State{job.Queued, job.Running, job.Cancelling} {
+			jobs[kind{o.Name, state}] = 0
+		}
+	}
+	age := time.Duration(0)
+	for _, c := range d.live {
+		jobs[kind{c.Operation, c.State}] = c.Jobs
+		if c.State == job.Queued {
+			age = max(age, d.now().Sub(c.Oldest))
+		}
+	}
+	for k, n := range jobs {
+		ch <- gauge(jobsDesc, float64(n), k.operation, string(k.state))
+	}
+	ch <- gauge(queueAgeDesc, age.Seconds())
+	if !d.refreshed.IsZero() {
+		ch <- gauge(refreshedDesc, float64(d.refreshed.UnixMilli())/1000)
+	}
+
+	silent := 0
+	for _, h := range d.reports {
+		if h.Silent(d.now()) {
+			silent++
+		}
+	}
+	ch <- gauge(hostsDesc, float64(len(d.reports)-silent), "heard")
+	ch <- gauge(hostsDesc, float64(silent), "silent")
+}
