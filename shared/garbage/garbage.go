@@ -57,26 +57,30 @@ func (c Collector) Find(ctx context.Context) (Found, error) {
 	if err != nil {
 		return found, fmt.Errorf("look at the cache: %w", err)
 	}
-	if len(stored) == 0 {
-		return found, nil
-	}
 	held, err := c.Items.Held(ctx)
 	if err != nil {
 		return found, err
 	}
-	links, err := look(ctx, c.OverlaysDir, c.Cache.Dir())
-	if err != nil {
-		return found, err
-	}
+	var unheld []vpkcache.Stored
 	for _, s := range stored {
 		if s.Partial {
 			found.Files = append(found.Files, s)
 		} else if !held[s.SteamID] {
-			if link, is := links.to(s); is {
-				found.Linked = append(found.Linked, Linked{s, link})
-			} else {
-				found.Files = append(found.Files, s)
-			}
+			unheld = append(unheld, s)
+		}
+	}
+	if len(unheld) == 0 {
+		return found, nil
+	}
+	links, err := look(ctx, c.OverlaysDir, c.Cache.Dir())
+	if err != nil {
+		return Found{}, err
+	}
+	for _, s := range unheld {
+		if link, is := links.to(s); is {
+			found.Linked = append(found.Linked, Linked{s, link})
+		} else {
+			found.Files = append(found.Files, s)
 		}
 	}
 	return found, nil

@@ -81,6 +81,9 @@ func (l *links) walk(ctx context.Context) error {
 	}
 	for _, o := range overlays {
 		addons := filepath.Join(l.dir, o.Name(), linkfarm.Dir)
+		if real, err := filepath.EvalSymlinks(addons); err == nil && real == addons {
+			continue // seen above
+		}
 		entries, err := os.ReadDir(addons)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
 			return l.failed(addons, err)
