@@ -45,10 +45,16 @@ test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, 
 race: ## look for races where the database takes part; some minutes more
 	go test -race ./localrun/agent ./localrun/heartbeat ./localrun/metrics ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore
 
-bench: $(HTMX) ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
-	go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./shared/linkfarm ./functions/refresh-workshop-items ./shared/jobstore
-	go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway
-	go test -run '^$$' -bench . -benchtime 30x ./localrun
+bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
+	@{ \
+		go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./functions/refresh-workshop-items; \
+		go test -run '^$$' -bench . -benchtime 10x ./shared/linkfarm; \
+		go test -run '^$$' -bench Claims -benchtime 3x ./shared/jobstore; \
+		go test -run '^$$' -bench AmongFinished ./shared/jobstore; \
+		go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway; \
+		go test -run '^$$' -bench 'ColdPage|RowToRunning' -benchtime 50x ./localrun; \
+		go test -run '^$$' -bench Idle -benchtime 1x ./localrun; \
+	} | tee /dev/stderr | go run ./infra/measures
 
 starts: build ## measure how fast each function starts, on a host and as built for AWS, beside the least there can be
 	@mkdir -p bin/starts

@@ -3,6 +3,9 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -43,52 +46,119 @@ func BenchmarkRowToRunning(b *testing.B) {
 
 // rowToRunning starts localrun with each of commands, the last of which serves, and presses the button that builds.
 func rowToRunning(b *testing.B, d *db.DB, env []string, commands ...[]string) {
-	ctx := b.Context()
-	if _, err := migrations.Up(ctx, d); err != nil {
-		b.Fatal(err)
-	}
-	accounts := account.NewStore(d, time.Now)
-	anna, err := accounts.Create(ctx, "anna", "a long password", true)
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, session, err := accounts.SignIn(ctx, "anna", "a long password", account.Client{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	id, err := overlay.NewStore(d, time.Now).Create(ctx, d, anna, "maps", overlay.External)
-	if err != nil {
-		b.Fatal(err)
-	}
-	address := ""
-	for _, args := range commands {
-		address = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH")), args)
-	}
-	form := url.Values{"csrf_token": {tokenOf(session)}}.Encode()
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	s := visit(b, d, env, commands...)
+	form := url.Values{"csrf_token": {tokenOf(s.session)}}
 	jobs := jobstore.New(d)
 	var times []time.Duration
 	for b.Loop() {
-		r, err := http.NewRequestWithContext(ctx, "POST", "http://"+address+route.OverlayBuild.URL(id), strings.NewReader(form))
-		if err != nil {
-			b.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.AddCookie(&http.Cookie{Name: "left4me_session", Value: session})
-		resp, err := client.Do(r)
-		if err != nil {
-			b.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusSeeOther {
-			b.Fatal(resp.Status)
-		}
+		s.ask(b, "POST", route.OverlayBuild.URL(s.overlay), form, http.StatusSeeOther)
 		times = append(times, succeeded(b, jobs))
 	}
 	slices.Sort(times)
 	b.ReportMetric(float64(times[len(times)/2].Milliseconds()), "ms-median")
 	b.ReportMetric(float64(times[len(times)-1].Milliseconds()), "ms-most")
 	b.ReportMetric(0, "ns/op") // the whole job's, which is not the point
+}
+
+// BenchmarkColdPage is measure M5: the list of overlays, with its session, from a new process each time.
+func BenchmarkColdPage(b *testing.B) {
+	root := b.TempDir()
+	s := visit(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up", "--single-shot"})
+	var times []time.Duration
+	for b.Loop() {
+		begun := time.Now()
+		s.ask(b, "GET", route.OverlayList.URL(), nil, http.StatusOK)
+		times = append(times, time.Since(begun))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "ms-median")
+}
+
+// BenchmarkIdle is measure M9: what `localrun up` holds when nobody has asked for anything for a minute. Run it with
+// -benchtime 1x: it takes longer than that.
+func BenchmarkIdle(b *testing.B) {
+	root := b.TempDir()
+	s := visit(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up"})
+	for range 20 {
+		s.ask(b, "GET", route.OverlayList.URL(), nil, http.StatusOK)
+	}
+	time.Sleep(65 * time.Second) // the minute, and what a process takes to end
+	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid))
+	if err != nil || len(children) == 0 {
+		b.Skip("this machine does not tell the children of a process: ", err)
+	}
+	processes := 0
+	for _, file := range children {
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // a thread may have ended
+			b.Fatal(err)
+		}
+		processes += len(strings.Fields(string(text)))
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	resident := 0
+	if _, after, ok := strings.Cut(string(status), "VmRSS:"); ok {
+		fmt.Sscan(after, &resident)
+	}
+	b.ReportMetric(float64(processes), "processes")
+	b.ReportMetric(float64(resident)/1024, "MiB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// site is a running left4me with an administrator who is signed in, and an overlay.
+type site struct {
+	address string
+	pid     int
+	session string
+	overlay int64
+	client  *http.Client
+}
+
+// visit starts localrun with each of commands, the last of which serves.
+func visit(b *testing.B, d *db.DB, env []string, commands ...[]string) site {
+	ctx := b.Context()
+	if _, err := migrations.Up(ctx, d); err != nil {
+		b.Fatal(err)
+	}
+	s := site{client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	accounts := account.NewStore(d, time.Now)
+	anna, err := accounts.Create(ctx, "anna", "a long password", true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, s.session, err = accounts.SignIn(ctx, "anna", "a long password", account.Client{}); err != nil {
+		b.Fatal(err)
+	}
+	if s.overlay, err = overlay.NewStore(d, time.Now).Create(ctx, d, anna, "maps", overlay.External); err != nil {
+		b.Fatal(err)
+	}
+	for _, args := range commands {
+		s.address, s.pid = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH")), args)
+	}
+	return s
+}
+
+// ask wants an answer with that status.
+func (s site) ask(b *testing.B, method, path string, form url.Values, status int) {
+	r, err := http.NewRequestWithContext(b.Context(), method, "http://"+s.address+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	r.AddCookie(&http.Cookie{Name: "left4me_session", Value: s.session})
+	resp, err := s.client.Do(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != status {
+		b.Fatal(resp.Status, err)
+	}
 }
 
 // succeeded waits for the end of the newest job and returns how long it was queued.
@@ -110,7 +180,7 @@ func succeeded(b *testing.B, jobs *jobstore.Store) time.Duration {
 }
 
 // launch starts localrun and returns the address that it serves, once it says so; an agent's is empty.
-func launch(b *testing.B, env, args []string) (address string) {
+func launch(b *testing.B, env, args []string) (address string, pid int) {
 	said := &lines{changed: make(chan struct{}, 1)}
 	cmd := exec.Command(filepath.Join(bin, "localrun"), args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, said, said
@@ -126,10 +196,10 @@ func launch(b *testing.B, env, args []string) (address string) {
 	for {
 		text := said.String()
 		if m := servesAt.FindStringSubmatch(text); m != nil {
-			return m[1]
+			return m[1], cmd.Process.Pid
 		}
 		if args[0] == "agent" && strings.Contains(text, `"msg":"looking for jobs"`) {
-			return ""
+			return "", cmd.Process.Pid
 		}
 		select {
 		case <-said.changed:

@@ -27,6 +27,7 @@ var mayImport = map[string]string{
 	"infra/gen":                       "shared/job shared/route",
 	"infra/contract":                  "",
 	"infra/house":                     "",
+	"infra/measures":                  "",
 	"infra/starts":                    "shared/account shared/db shared/db/dbtest shared/db/migrations shared/job shared/jobstore shared/overlay shared/route",
 	"infra/starts/minimal":            "",
 	"localrun":                        "localrun/… shared/… templates/page",
