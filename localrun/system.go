@@ -93,8 +93,8 @@ func (o *options) directory() (string, error) {
 	return filepath.Join(filepath.Dir(self), "functions"), nil
 }
 
-// oneThread is for a process that answers one request at a time: it starts and answers a tenth sooner when Go's runtime does not
-// spread that over processors.
+// oneThread is for a process that answers one request at a time: it starts and answers a tenth sooner when Go's runtime
+// does not spread that over processors.
 const oneThread = "GOMAXPROCS=1"
 
 // pageFunctions are the functions of all routes.
