@@ -37,7 +37,8 @@ func TestAFunctionStartsWithTheSecretOrSaysWhyNot(t *testing.T) {
 		defer manager.Close()
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStarting$", "-test.v")
 		child.Env = append(os.Environ(), "LEFT4ME_TEST_START=1", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "LEFT4ME_ROOT="+t.TempDir(),
-			"SECRETS_ARN=arn:aws:secretsmanager:eu-central-1:1:secret:x", "AWS_ENDPOINT_URL_SECRETS_MANAGER="+manager.URL)
+			"SECRETS_ARN=arn:aws:secretsmanager:eu-central-1:1:secret:x", "AWS_ENDPOINT_URL_SECRETS_MANAGER="+manager.URL,
+			"AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret")
 		out, err := child.CombinedOutput()
 		if (err != nil) != c.fails || !strings.Contains(string(out), c.want) {
 			t.Errorf("%s: %v\n%s", name, err, out)
