@@ -21,7 +21,20 @@ INFRA  := infra/aws
 RACE := ./localrun/gateway ./localrun/lambdahost ./localrun/schedule ./shared/doorbell ./shared/linkfarm ./shared/steam \
 	./shared/steam/steamtest ./shared/vpkcache
 
-.PHONY: help run demo build test race bench starts contract check generate lambda infra deploy clean
+# Where `make install` puts what. A package is built with DESTDIR; everybody else wants PREFIX.
+DESTDIR ?=
+PREFIX  ?= /usr/local
+PROGRAMS ?= bin
+# A version that Debian can order: that of the tag, or else the time of the commit.
+COMMITTED   := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DEB_VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/+/g'),0~$(shell date -u -d @$(COMMITTED) +%Y%m%d%H%M%S).$(VERSION))
+DEB_ARCHS   ?= amd64 arm64
+DEB_DIR     ?= bin/deb
+# The Debian that `make test-debian` boots.
+DEBIAN      ?= bookworm
+NFPM        := go tool -modfile=infra/packaging/nfpm.mod nfpm
+
+.PHONY: help run demo build install deb test test-debian race bench starts contract check generate lambda infra deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,10 +50,50 @@ build: $(HTMX) ## build localrun and all functions into bin/
 	$(BUILD) -o bin/ ./localrun ./shared/steam/steamtest/steamd
 	$(BUILD) -o bin/functions/ ./functions/...
 
+install: ## install what `make build` made below PREFIX, and the settings in /etc (see README.md)
+	@test -x bin/localrun || { echo 'Build it first: make build'; exit 1; }
+	install -d $(DESTDIR)/etc/left4me $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/left4me/functions lib/systemd/system lib/sysusers.d \
+		lib/tmpfiles.d share/bash-completion/completions share/man/man8)
+	install $(PROGRAMS)/localrun $(DESTDIR)$(PREFIX)/lib/left4me/
+	install $(PROGRAMS)/functions/* $(DESTDIR)$(PREFIX)/lib/left4me/functions/
+	install infra/packaging/localrun $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 infra/systemd/*.service infra/systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 644 infra/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/left4me.conf
+	install -m 644 infra/systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/left4me.conf
+	sed -i 's|/usr/lib/left4me|$(PREFIX)/lib/left4me|' $(DESTDIR)$(PREFIX)/bin/localrun $(DESTDIR)$(PREFIX)/lib/systemd/system/left4me-*.service
+	test -e $(DESTDIR)/etc/left4me/left4me.env || install -m 600 infra/packaging/left4me.env $(DESTDIR)/etc/left4me/
+	bin/localrun completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/localrun
+	SOURCE_DATE_EPOCH=$(COMMITTED) bin/localrun manual $(DESTDIR)$(PREFIX)/share/man/man8
+
+deb: $(HTMX) ## build the Debian packages into bin/deb/
+	@mkdir -p $(DEB_DIR)
+	@$(BUILD) -o bin/ ./localrun
+	@for arch in $(DEB_ARCHS); do \
+		programs=$(DEB_DIR)/$$arch; rm -rf $$programs; mkdir -p $$programs/functions; \
+		GOARCH=$$arch $(BUILD) -o $$programs/ ./localrun; \
+		GOARCH=$$arch $(BUILD) -o $$programs/functions/ ./functions/...; \
+		$(MAKE) --no-print-directory install PROGRAMS=$$programs DESTDIR=$$programs/root PREFIX=/usr > /dev/null; \
+		gzip -9n $$programs/root/usr/share/man/man8/*; \
+		ARCH=$$arch ROOT=$$programs/root VERSION=$(DEB_VERSION) SOURCE_DATE_EPOCH=$(COMMITTED) \
+			$(NFPM) package --config infra/packaging/nfpm.yaml --packager deb --target $(DEB_DIR)/; \
+	done
+
 test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, handlers, whole programs, browser
 	go test $$(go list ./... | grep -vxFf <(go list $(RACE) ./localrun))
 	go test -race $(RACE)
 	go test -parallel 8 ./localrun # whole programs, which mostly wait for each other
+
+# The older package is of the same programs, but they know only the database's first migration.
+test-debian: bin/debian/base/etc/debian_version $(HTMX) ## boot a Debian and try the packages there; wants root, debootstrap and systemd-container
+	@rm -rf bin/debian/old bin/debian/new && mkdir -p bin/debian/old bin/debian/new
+	@printf '{"Replace": {%s}}' "$$(printf '"%s": "",' $(abspath $(filter-out %/00001_first.sql,$(wildcard shared/db/migrations/*.sql))) | sed 's/,$$//')" > bin/debian/first.json
+	GOFLAGS=-overlay=$(CURDIR)/bin/debian/first.json $(MAKE) deb DEB_DIR=bin/debian/old DEB_ARCHS=$(shell go env GOARCH) DEB_VERSION=0~0 VERSION=older
+	$(MAKE) deb DEB_DIR=bin/debian/new DEB_ARCHS=$(shell go env GOARCH)
+	go test -count 1 -v -run TestDebian ./localrun -debian $(CURDIR)/bin/debian
+
+bin/debian/base/etc/debian_version:
+	@rm -rf bin/debian/base && mkdir -p bin/debian
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,man-db $(DEBIAN) bin/debian/base
 
 race: ## look for races where the database takes part; some minutes more
 	go test -race ./localrun/agent ./localrun/heartbeat ./localrun/metrics ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore

@@ -490,7 +490,7 @@ func (w *world) links(ts *testscript.TestScript, neg bool, args []string) {
 		if want := filepath.Join(ts.Getenv("CACHE"), name); target != want {
 			ts.Fatalf("%s leads to %s, want %s", name, target, want)
 		}
-		content, err := os.ReadFile(target)
+		content, err := os.ReadFile(ts.Getenv("MACHINE") + target)
 		ts.Check(err)
 		if !bytes.HasPrefix(content, []byte{0x34, 0x12, 0xaa, 0x55}) {
 			ts.Fatalf("%s is no VPK file", name)
