@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,6 +15,9 @@ import (
 	"left4me/shared/hostinfo"
 	"left4me/shared/jobstore"
 )
+
+// metricsDrain is how long an answer to Prometheus may hold up the end.
+const metricsDrain = time.Second
 
 // newMetrics returns the metrics of this process, and the service that says them at the address of a setting; none where
 // that is empty.
@@ -33,11 +35,9 @@ func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.M
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m)
-	server := gateway.NewServer(address, mux, log)
 	return m, func(ctx context.Context) error {
-		defer context.AfterFunc(ctx, func() { server.Close() })()
 		log.Info("serving metrics", "address", l.Addr().String())
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := gateway.Serve(ctx, l, mux, metricsDrain, log); err != nil {
 			return fmt.Errorf("serve metrics: %w", err)
 		}
 		return nil

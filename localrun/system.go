@@ -235,26 +235,13 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 	if err != nil {
 		return nil, nil, err
 	}
-	server := gateway.NewServer(s.Listen, m.InFlight(handler), log)
 	return func(ctx context.Context) error {
-		failed := make(chan error, 1)
-		go func() { failed <- server.Serve(l) }()
 		log.Info("serving", "address", l.Addr().String(), "public_url", s.PublicURL.String())
-		var err error
-		select {
-		case err = <-failed:
-		case <-ctx.Done():
-		}
+		err := gateway.Serve(ctx, l, m.InFlight(handler), drainTime, log)
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		if serr := server.Shutdown(drain); serr != nil {
-			err = errors.Join(err, fmt.Errorf("finish requests: %w", serr))
-		}
 		if herr := host.Shutdown(drain); herr != nil {
 			err = errors.Join(err, fmt.Errorf("end functions: %w", herr))
-		}
-		if errors.Is(err, http.ErrServerClosed) {
-			err = nil
 		}
 		log.Info("stopped serving")
 		return err

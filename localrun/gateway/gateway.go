@@ -97,21 +97,6 @@ func (g *Gateway) register(r route.Route) (err error) {
 	return nil
 }
 
-// NewServer returns an http.Server for handler with limits that slow and greedy clients meet. A request's body has to
-// arrive within a minute; an answer may take as long as the slowest function and its queue.
-func NewServer(addr string, handler http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Addr:              addr,
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      3 * time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
 // access is what the log says about a request.
 type access struct {
 	function string
