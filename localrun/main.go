@@ -6,15 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"left4me/shared/db"
@@ -30,7 +27,11 @@ func main() {
 		stop() // a second signal ends the process at once
 	}()
 	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "localrun:", message(err))
+		said := "localrun: " + message(err)
+		if isJournal(os.Stderr) {
+			said = journalError + strings.ReplaceAll(said, "\n", "\n"+journalError)
+		}
+		fmt.Fprintln(os.Stderr, said)
 		os.Exit(1)
 	}
 }
@@ -69,14 +70,6 @@ func versionCommand() *cobra.Command {
 			fmt.Fprintln(cmd.OutOrStdout(), "left4me", fn.Version)
 		},
 	}
-}
-
-// newLog logs to w: readable lines on a terminal, JSON elsewhere.
-func newLog(w io.Writer) *slog.Logger {
-	if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		return slog.New(slog.NewTextHandler(w, nil))
-	}
-	return slog.New(slog.NewJSONHandler(w, nil))
 }
 
 // loadSettings reads the settings of the environment.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -210,6 +211,7 @@ func parseRecord(line []byte) (slog.Record, bool) {
 		}
 		var text string
 		isText := json.Unmarshal(raw, &text) == nil && raw[0] == '"'
+		whole, notWhole := strconv.ParseInt(string(raw), 10, 64)
 		switch {
 		case key == slog.TimeKey && isText:
 			if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
@@ -222,6 +224,8 @@ func parseRecord(line []byte) (slog.Record, bool) {
 		case key == "function" || key == "request_id" || key == "pid":
 		case isText:
 			attrs = append(attrs, slog.String(key, text))
+		case notWhole == nil:
+			attrs = append(attrs, slog.Int64(key, whole))
 		default: // as it is, so that numbers keep their digits
 			attrs = append(attrs, slog.Any(key, raw))
 		}

@@ -137,7 +137,14 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 		log.Error("job lost", "error", err.Error())
 		return job.Outcome{}, err
 	}
-	log.Info("job ended", "state", end.State, "error", end.Error)
+	switch {
+	case end.State == job.Running:
+		log.Info("job handed back")
+	case end.Error != "":
+		log.Info("job ended", "state", end.State, "error", end.Error)
+	default:
+		log.Info("job ended", "state", end.State)
+	}
 	if run.after != nil {
 		run.after(context.WithoutCancel(ctx))
 	}

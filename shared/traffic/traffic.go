@@ -5,7 +5,6 @@
 package traffic
 
 import (
-	"encoding/json"
 	"log/slog"
 
 	"left4me/shared/steam"
@@ -67,11 +66,8 @@ func Read(line slog.Record, c Counter) {
 	})
 	switch line.Message {
 	case downloaded:
-		// localrun hands on numbers as they were written.
-		raw, _ := said["bytes"].Any().(json.RawMessage)
-		var bytes int64
-		if json.Unmarshal(raw, &bytes) == nil && bytes >= 0 {
-			c.Downloaded(bytes)
+		if bytes := said["bytes"]; bytes.Kind() == slog.KindInt64 && bytes.Int64() >= 0 {
+			c.Downloaded(bytes.Int64())
 		}
 	case notThere:
 		c.NotDownloaded()

@@ -22,7 +22,7 @@ func (c *counter) SteamFailed(source, kind string) {
 	c.said = append(c.said, source+" "+kind)
 }
 
-// read gives a line to c as localrun does: texts as texts, and everything else as it was written.
+// read gives a line to c as localrun does: texts as texts, whole numbers as such, and everything else as it was written.
 func read(t *testing.T, line []byte, c traffic.Counter) {
 	t.Helper()
 	var fields map[string]json.RawMessage
@@ -36,9 +36,13 @@ func read(t *testing.T, line []byte, c traffic.Counter) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, msg, 0)
 	for name, raw := range fields {
 		var text string
-		if json.Unmarshal(raw, &text) == nil {
+		var whole int64
+		switch {
+		case json.Unmarshal(raw, &text) == nil:
 			r.AddAttrs(slog.String(name, text))
-		} else {
+		case json.Unmarshal(raw, &whole) == nil:
+			r.AddAttrs(slog.Int64(name, whole))
+		default:
 			r.AddAttrs(slog.Any(name, raw))
 		}
 	}
