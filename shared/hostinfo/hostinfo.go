@@ -8,6 +8,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"left4me/shared/db"
@@ -74,23 +75,29 @@ func (s *Store) Report(ctx context.Context, h Host) error {
 	if !h.MeasuredAt.IsZero() {
 		measured = sql.NullInt64{Int64: db.Millis(h.MeasuredAt), Valid: true}
 	}
-	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if _, err := q.ExecContext(ctx, `DELETE FROM hosts WHERE name = ? OR seen_at < ?`, h.Name, db.Millis(now.Add(-forgetAfter))); err != nil {
-			return err
-		}
-		_, err := q.ExecContext(ctx, `INSERT INTO hosts
-			(name, command, version, seen_at, disk_total, disk_free, measured_at, cache_files, cache_bytes, overlays, overlay_bytes,
-				garbage_files, garbage_bytes)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			h.Name, h.Command, h.Version, db.Millis(now), h.DiskTotal, h.DiskFree, measured,
-			h.Usage.CacheFiles, h.Usage.CacheBytes, h.Usage.Overlays, h.Usage.OverlayBytes,
-			sql.NullInt64{Int64: h.Usage.GarbageFiles, Valid: h.Usage.GarbageKnown}, sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown})
-		return err
-	})
+	columns := "name, command, version, seen_at, disk_total, disk_free, measured_at, cache_files, cache_bytes, overlays, overlay_bytes"
+	values := []any{h.Name, h.Command, h.Version, db.Millis(now), h.DiskTotal, h.DiskFree, measured,
+		h.Usage.CacheFiles, h.Usage.CacheBytes, h.Usage.Overlays, h.Usage.OverlayBytes}
+	err := s.replace(ctx, h.Name, now, columns+", garbage_files, garbage_bytes", append(values[:len(values):len(values)],
+		sql.NullInt64{Int64: h.Usage.GarbageFiles, Valid: h.Usage.GarbageKnown}, sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown}))
+	if db.IsOlderSchema(err) { // an agent may run before 00002_garbage.sql has
+		err = s.replace(ctx, h.Name, now, columns, values)
+	}
 	if err != nil {
 		return fmt.Errorf("report of host %s: %w", h.Name, err)
 	}
 	return nil
+}
+
+// replace puts the columns of one host in the place of what it has reported before, and forgets hosts that are long silent.
+func (s *Store) replace(ctx context.Context, name string, now time.Time, columns string, values []any) error {
+	return s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		if _, err := q.ExecContext(ctx, `DELETE FROM hosts WHERE name = ? OR seen_at < ?`, name, db.Millis(now.Add(-forgetAfter))); err != nil {
+			return err
+		}
+		_, err := q.ExecContext(ctx, `INSERT INTO hosts (`+columns+`) VALUES (?`+strings.Repeat(", ?", len(values)-1)+`)`, values...)
+		return err
+	})
 }
 
 const listSQL = `SELECT name, command, version, seen_at, disk_total, disk_free, measured_at,

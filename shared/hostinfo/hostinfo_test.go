@@ -62,10 +62,10 @@ func testTheLastReportCounts(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-// Pages are deployed before or after a migration.
-func TestAListOfBeforeAMigration(t *testing.T) { dbtest.Each(t, testAListOfBeforeAMigration) }
+// Pages and agents are updated before or after a migration.
+func TestBeforeAMigration(t *testing.T) { dbtest.Each(t, testBeforeAMigration) }
 
-func testAListOfBeforeAMigration(t *testing.T, open dbtest.Backend) {
+func testBeforeAMigration(t *testing.T, open dbtest.Backend) {
 	d := open(t)
 	for {
 		steps, err := migrations.Down(t.Context(), d)
@@ -76,11 +76,14 @@ func testAListOfBeforeAMigration(t *testing.T, open dbtest.Backend) {
 			break
 		}
 	}
-	if _, err := d.ExecContext(t.Context(), `INSERT INTO hosts (name, command, version, seen_at, disk_total, disk_free) VALUES ('attic', 'up', '1', 0, 0, 0)`); err != nil {
-		t.Fatal(err)
+	hosts := hostinfo.NewStore(d, time.Now)
+	for range 2 {
+		if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Command: "up", Version: "1", Usage: hostinfo.Usage{CacheFiles: 3, GarbageKnown: true}}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	all, err := hostinfo.NewStore(d, time.Now).List(t.Context())
-	if err != nil || len(all) != 1 || all[0].Name != "attic" || all[0].Usage.GarbageKnown {
+	all, err := hosts.List(t.Context())
+	if err != nil || len(all) != 1 || all[0].Name != "attic" || all[0].Usage.CacheFiles != 3 || all[0].Usage.GarbageKnown {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
