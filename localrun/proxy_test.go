@@ -116,6 +116,17 @@ func startCaddy(t *testing.T, s *system, dir, port string) {
 	}
 	env := []string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir}
 	s.start(filepath.Join(dir, "log"), env, regexp.MustCompile(`"serving initial configuration"`), 1, caddy, "run", "--config", config, "--adapter", "caddyfile")
+	// It listens before it has made its certificate.
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		c, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{ServerName: publicHost, InsecureSkipVerify: true})
+		if err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func startNginx(t *testing.T, s *system, dir, port, forwardedFor string) {
