@@ -29,7 +29,10 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 		if perr != nil {
 			return problem.Invalid("Please choose a session of the list.")
 		}
-		err = h.accounts.EndSession(v.Context(), v.User.ID, id)
+		var ended bool
+		if ended, err = h.accounts.EndSession(v.Context(), v.User.ID, id); !ended {
+			said = "That is not, or no longer, one of your sessions. Nothing was changed."
+		}
 	}
 	if err != nil {
 		return err

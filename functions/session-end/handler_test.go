@@ -28,10 +28,19 @@ func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
 	if got := v.PostWith(nil, path, "session", "others"); got.StatusCode != http.StatusForbidden || left(anna) != 4 {
 		t.Errorf("without a token: %d, %d sessions", got.StatusCode, left(anna))
 	}
-	for _, u := range []account.User{anna, bert} {
-		id := s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, u.ID)
-		if got := v.Post(path, "session", fmt.Sprint(id)); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/account" {
-			t.Errorf("a session of %s: %d to %q", u.Name, got.StatusCode, got.Header.Get("Location"))
+	annas, berts := s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, anna.ID), s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, bert.ID)
+	const ended, none = "That session has ended.", "That is not, or no longer, one of your sessions. Nothing was changed."
+	for _, c := range []struct {
+		which, says string
+		id          int
+	}{
+		{"her own", ended, annas},
+		{"the one that has ended", none, annas},
+		{"somebody else's", none, berts}, // in the same words: ids of others' sessions stay unknown
+	} {
+		got := v.Post(path, "session", fmt.Sprint(c.id))
+		if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/account" || got.Notice(t) != c.says {
+			t.Errorf("%s: %d to %q, which says %q", c.which, got.StatusCode, got.Header.Get("Location"), got.Notice(t))
 		}
 	}
 	if left(anna) != 3 || left(bert) != 1 {

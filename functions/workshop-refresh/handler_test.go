@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"net/http"
 	"testing"
 
@@ -11,21 +10,6 @@ import (
 )
 
 const refresh = "/admin/workshop/refresh"
-
-// notice is what the page that an answer leads to will say.
-func notice(t *testing.T, a fntest.Answer) string {
-	t.Helper()
-	for _, c := range a.Cookies() {
-		if c.Name == "left4me_notice" {
-			text, err := base64.RawURLEncoding.DecodeString(c.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(text)
-		}
-	}
-	return ""
-}
 
 func TestOnlyAdministratorsRefreshEverything(t *testing.T) {
 	s := fntest.New(t)
@@ -66,8 +50,8 @@ func TestARefreshIsEnqueuedOnceAndBothAnswersSaySo(t *testing.T) {
 			}
 		}
 		got := v.Post(refresh)
-		if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/admin/jobs" || notice(t, got) != step.says {
-			t.Errorf("%d to %q, saying %q, want %q", got.StatusCode, got.Header.Get("Location"), notice(t, got), step.says)
+		if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/admin/jobs" || got.Notice(t) != step.says {
+			t.Errorf("%d to %q, saying %q, want %q", got.StatusCode, got.Header.Get("Location"), got.Notice(t), step.says)
 		}
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'refresh_workshop_items' AND user_id = ?`, root.ID); n != 2 {

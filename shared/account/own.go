@@ -100,12 +100,18 @@ func (s *Store) Sessions(ctx context.Context, userID int64, token string) ([]Ses
 	return all, nil
 }
 
-// EndSession ends one session of a person; one that has ended, or is somebody else's, is no error and stays as it is.
-func (s *Store) EndSession(ctx context.Context, userID, id int64) error {
-	if _, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE id = ? AND user_id = ?`, id, userID); err != nil {
-		return fmt.Errorf("end session %d: %w", id, err)
+// EndSession ends one session of a person and reports whether there was one: one that has ended, or is somebody else's, is
+// no error and stays as it is.
+func (s *Store) EndSession(ctx context.Context, userID, id int64) (bool, error) {
+	result, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE id = ? AND user_id = ?`, id, userID)
+	var n int64
+	if err == nil {
+		n, err = result.RowsAffected()
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("end session %d: %w", id, err)
+	}
+	return n > 0, nil
 }
 
 // EndOtherSessions ends all sessions of a person but that of token.

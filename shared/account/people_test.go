@@ -281,14 +281,14 @@ func testOnesOwnSessions(t *testing.T, open dbtest.Backend) {
 		t.Errorf("Sessions = %+v", own)
 	}
 	// Nobody ends what is not theirs.
-	if err := s.EndSession(t.Context(), ellis.ID, old.ID); err != nil {
-		t.Fatal(err)
+	if ended, err := s.EndSession(t.Context(), ellis.ID, old.ID); ended || err != nil {
+		t.Errorf("ellis ends a session of nick's: %t, %v", ended, err)
 	}
 	if own, _ = s.Sessions(t.Context(), nick.ID, token); len(own) != 2 {
 		t.Errorf("ellis ended a session of nick's")
 	}
-	if err := s.EndSession(t.Context(), nick.ID, old.ID); err != nil {
-		t.Fatal(err)
+	if ended, err := s.EndSession(t.Context(), nick.ID, old.ID); !ended || err != nil {
+		t.Errorf("nick ends a session of his own: %t, %v", ended, err)
 	}
 	if own, _ = s.Sessions(t.Context(), nick.ID, token); len(own) != 1 || !own[0].Current {
 		t.Errorf("after ending one: %+v", own)

@@ -4,6 +4,7 @@ package fntest
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"log/slog"
 	"maps"
@@ -142,6 +143,21 @@ func (a Answer) Page(t testing.TB) *goquery.Document {
 		t.Fatal(err)
 	}
 	return page
+}
+
+// Notice is what the page that the answer leads to will say; empty for nothing.
+func (a Answer) Notice(t testing.TB) string {
+	t.Helper()
+	for _, c := range a.Cookies() {
+		if c.Name == "left4me_notice" {
+			text, err := base64.RawURLEncoding.DecodeString(c.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(text)
+		}
+	}
+	return ""
 }
 
 // Get asks for a path of the route, with its query.
