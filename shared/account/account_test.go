@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -175,16 +176,20 @@ func testFailuresSlowDownTheAddressWhateverTheName(t *testing.T, open dbtest.Bac
 	}
 	var last error
 	for i := range 30 {
+		// A subscriber has all addresses of a /64.
+		from := account.Client{Address: fmt.Sprintf("2001:db8::%x:%x", i, i)}
 		if i%10 == 9 { // knowing one password must not give unlimited guesses at others
-			_, _, _ = s.SignIn(t.Context(), "rochelle", password, home)
+			_, _, _ = s.SignIn(t.Context(), "rochelle", password, from)
 		}
-		_, _, last = s.SignIn(t.Context(), "guess"+string(rune('a'+i)), "wrong", home)
+		_, _, last = s.SignIn(t.Context(), "guess"+string(rune('a'+i)), "wrong", from)
 	}
 	if status(last) != http.StatusTooManyRequests {
-		t.Errorf("the 30th guess from one address: %v, want 429", last)
+		t.Errorf("the 30th guess from one network: %v, want 429", last)
 	}
-	if _, _, err := s.SignIn(t.Context(), "rochelle", password, account.Client{Address: "192.0.2.99"}); err != nil {
-		t.Errorf("another address is slowed down, too: %v", err)
+	for _, other := range []string{"2001:db8:0:1::1", "192.0.2.99"} {
+		if _, _, err := s.SignIn(t.Context(), "rochelle", password, account.Client{Address: other}); err != nil {
+			t.Errorf("%s is slowed down, too: %v", other, err)
+		}
 	}
 }
 

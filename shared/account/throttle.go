@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -41,7 +42,20 @@ func (l limit) wait(failures int) time.Duration {
 }
 
 func subjects(name, address string) map[string]limit {
-	return map[string]limit{"name:" + truncate(strings.ToLower(name), 128): nameLimit, "address:" + address: addressLimit}
+	return map[string]limit{"name:" + truncate(strings.ToLower(name), 128): nameLimit, "address:" + network(address): addressLimit}
+}
+
+// network is what one subscriber has: an IPv4 address, or the /64 of an IPv6 one, whose other 64 bits they choose as often
+// as they like (RFC 4291, 2.5.1; RFC 6177). What is no address is itself.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if a = a.Unmap(); a.Is6() {
+		return netip.PrefixFrom(a.WithZone(""), 64).Masked().String()
+	}
+	return a.String()
 }
 
 // countAttempt refuses an attempt that comes too early and counts any other as a failure before the password is looked
