@@ -75,6 +75,5 @@ func (v *Visit) fail(w http.ResponseWriter, err error) {
 // Failed answers in place of a handler that panicked or answered more than fits, which its caller has logged.
 func (a *App) Failed(w http.ResponseWriter, r *http.Request) {
 	a.secure(w.Header())
-	v := &Visit{Request: r, app: a}
-	v.fail(w, errors.New("the handler failed; see the line before"))
+	a.visit(r).fail(w, errors.New("the handler failed; see the line before"))
 }

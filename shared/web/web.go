@@ -60,7 +60,17 @@ type Visit struct {
 	User account.User
 
 	app    *App
-	secret string // behind the csrf_token
+	secret string // behind the csrf_token; empty for somebody who has none yet
+}
+
+// visit returns a request as a visit of nobody yet. Behind its csrf_token is the session's token or, where there is none, what
+// an earlier page has set, whose form may be open in another tab.
+func (a *App) visit(r *http.Request) *Visit {
+	v := &Visit{Request: r, app: a}
+	if v.secret = v.SessionToken(); v.secret == "" {
+		v.secret = v.cookie(visitCookie)
+	}
+	return v
 }
 
 // Handler answers a visit, or returns why not: a problem, whose sentence the person sees, or a fault of ours.
@@ -72,7 +82,7 @@ func (a *App) Serve(r route.Route, h Handler) http.Handler {
 	originErr := origin.AddTrustedOrigin(a.PublicURL.String())
 	mux := http.NewServeMux()
 	mux.HandleFunc(r.Method+" "+r.Pattern, func(w http.ResponseWriter, req *http.Request) {
-		v := &Visit{Request: req, app: a}
+		v := a.visit(req)
 		err := originErr
 		if err == nil {
 			err = a.admit(w, v, r, origin)
@@ -95,8 +105,7 @@ func (a *App) Serve(r route.Route, h Handler) http.Handler {
 			return
 		}
 		if _, pattern := mux.Handler(req); pattern == "" {
-			v := &Visit{Request: req, app: a}
-			v.fail(w, problem.NotFound("There is no such page."))
+			a.visit(req).fail(w, problem.NotFound("There is no such page."))
 			return
 		}
 		mux.ServeHTTP(w, req)
@@ -126,8 +135,6 @@ var errAnswered = errors.New("answered")
 
 func (a *App) admit(w http.ResponseWriter, v *Visit, r route.Route, origin *http.CrossOriginProtection) error {
 	v.Body = http.MaxBytesReader(w, v.Body, r.MaxBody)
-	token := v.cookie(sessionCookie)
-	v.secret = token
 	if r.Who != route.Anyone {
 		if err := v.signIn(); err != nil {
 			return err
@@ -138,8 +145,6 @@ func (a *App) admit(w http.ResponseWriter, v *Visit, r route.Route, origin *http
 		if r.Who == route.Administrator && !v.User.Admin {
 			return problem.Forbidden("Only administrators may do that.")
 		}
-	} else if v.secret == "" {
-		v.secret = v.cookie(visitCookie)
 	}
 	if r.Method == http.MethodPost {
 		if err := origin.Check(v.Request); err != nil {
@@ -151,7 +156,7 @@ func (a *App) admit(w http.ResponseWriter, v *Visit, r route.Route, origin *http
 }
 
 func (v *Visit) signIn() (err error) {
-	if token := v.cookie(sessionCookie); token != "" {
+	if token := v.SessionToken(); token != "" {
 		v.User, err = v.app.Accounts.BySession(v.Context(), token)
 	}
 	return err
@@ -300,9 +305,6 @@ func (v *Visit) setCookie(w http.ResponseWriter, name, value string, seconds int
 
 // csrfToken belongs to the visitor's secret, which it does not reveal. Somebody without one gets one.
 func (v *Visit) csrfToken(w http.ResponseWriter) string {
-	if v.secret == "" {
-		v.secret = v.cookie(visitCookie) // whose forms may be open in another tab
-	}
 	if v.secret == "" {
 		v.secret = rand.Text()
 		v.setCookie(w, visitCookie, v.secret, int(12*time.Hour/time.Second))

@@ -125,6 +125,23 @@ func TestFormsNeedTheirToken(t *testing.T) {
 	}
 }
 
+func TestAnErrorPageKeepsTheVisitorsSecret(t *testing.T) {
+	s := fntest.New(t)
+	for who, v := range map[string]*fntest.Visitor{
+		"somebody": s.Visitor(s.Person("anna", false), form, answer),
+		"nobody":   s.Visitor(nobody, anyForm, answer), // who has got one with an earlier page
+	} {
+		for _, path := range []string{"/elsewhere", "/things/7"} {
+			if got := v.PostWith(nil, path); got.StatusCode < http.StatusBadRequest || len(got.Cookies()) != 0 {
+				t.Errorf("%s: %s: %d, with %v", who, path, got.StatusCode, got.Cookies())
+			}
+		}
+		if got := v.Post("/things/7"); got.StatusCode != http.StatusOK {
+			t.Errorf("%s: a form of before the errors: %d", who, got.StatusCode)
+		}
+	}
+}
+
 func TestErrorsBecomePages(t *testing.T) {
 	secret := errors.New("SELECT secret FROM users: no such table")
 	for name, c := range map[string]struct {
