@@ -53,7 +53,7 @@ build: $(HTMX) ## build localrun and all functions into bin/
 install: ## install what `make build` made below PREFIX, and the settings in /etc (see README.md)
 	@test -x bin/localrun || { echo 'Build it first: make build'; exit 1; }
 	install -d $(DESTDIR)/etc/left4me $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/left4me/functions lib/systemd/system lib/sysusers.d \
-		lib/tmpfiles.d share/bash-completion/completions share/man/man8)
+		lib/tmpfiles.d share/bash-completion/completions share/doc/left4me share/man/man8)
 	install $(PROGRAMS)/localrun $(DESTDIR)$(PREFIX)/lib/left4me/
 	install $(PROGRAMS)/functions/* $(DESTDIR)$(PREFIX)/lib/left4me/functions/
 	install infra/packaging/localrun $(DESTDIR)$(PREFIX)/bin/
@@ -62,6 +62,8 @@ install: ## install what `make build` made below PREFIX, and the settings in /et
 	install -m 644 infra/systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/left4me.conf
 	sed -i 's|/usr/lib/left4me|$(PREFIX)/lib/left4me|' $(DESTDIR)$(PREFIX)/bin/localrun $(DESTDIR)$(PREFIX)/lib/systemd/system/left4me-*.service
 	test -e $(DESTDIR)/etc/left4me/left4me.env || install -m 600 infra/packaging/left4me.env $(DESTDIR)/etc/left4me/
+	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/left4me/copyright
+	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/left4me/
 	bin/localrun completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/localrun
 	SOURCE_DATE_EPOCH=$(COMMITTED) bin/localrun manual $(DESTDIR)$(PREFIX)/share/man/man8
 
