@@ -195,7 +195,6 @@ func (v ListView) titled() page.Frame {
 
 func (v ShowView) titled() page.Frame {
 	v.Frame.Title, v.Frame.Section = v.Name, page.Overlays
-	v.Frame.Reload = v.Live.active()
 	return v.Frame
 }
 

@@ -203,6 +203,24 @@ func TestChangedIsAFragment(t *testing.T) {
 	}
 }
 
+// TestAPageWithAFormStandsStill keeps half a link from being lost: without script, the page is loaded again by its reader.
+func TestAPageWithAFormStandsStill(t *testing.T) {
+	const again = `<a href="/overlays/3">Load it again</a>`
+	v := workshop(item(1, "x", "waiting for download"))
+	v.Live.Job = job.Summary{ID: 7, Operation: "build_overlay", State: "running", Created: now, Started: now}
+	html := pagetest.Render(t, overlay.Show(v))
+	if strings.Contains(html, `http-equiv="refresh"`) {
+		t.Error("the page reloads itself under somebody who types")
+	}
+	if !strings.Contains(html, again) {
+		t.Error("nothing loads the page again")
+	}
+	v.Live.Job.State = "succeeded"
+	if strings.Contains(pagetest.Render(t, overlay.Show(v)), again) {
+		t.Error("a page with nothing to wait for is to be loaded again")
+	}
+}
+
 // TestNewsBringsTheItemsOnlyAtTheEnd keeps a table of a thousand items from being sent every second.
 func TestNewsBringsTheItemsOnlyAtTheEnd(t *testing.T) {
 	for _, c := range []struct {

@@ -65,7 +65,8 @@ type Frame struct {
 	Now time.Time
 	// Notice is a sentence about what has just happened, shown on top of the page; empty for none.
 	Notice string
-	// Reload lets the page ask for itself every few seconds where no script can refresh its parts.
+	// Reload lets the page ask for itself every few seconds where no script can refresh its parts. It is not for pages into
+	// which somebody types: what they have typed would be lost.
 	Reload bool
 }
 
