@@ -208,9 +208,13 @@ func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
 			if len(w.queued(t)) != 0 || w.status(t, w.overlay) == "" && len(c.ids) > 0 {
 				t.Error("a refused refresh left something behind")
 			}
-			for _, id := range c.ids {
-				if w.row(t, id).Title == "New" {
-					t.Errorf("item %s was written", id)
+			all, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+			if err != nil || len(all) != len(c.ids) {
+				t.Errorf("%d items, %v", len(all), err)
+			}
+			for _, i := range all {
+				if i.Title == "New" {
+					t.Errorf("item %s was written", i.SteamID)
 				}
 			}
 			if got := w.steam.Count("api"); got < c.asks || c.asks == 0 && got > 0 {

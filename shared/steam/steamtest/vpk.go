@@ -198,6 +198,18 @@ func (seed noise) word(i int64) uint64 {
 	return z ^ z>>31
 }
 
+// encoder makes haste, as a world may have thousands of pictures; most of the work would be to make room for each anew.
+var encoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &buffers{}}
+
+type buffers struct{ sync.Pool }
+
+func (p *buffers) Get() *png.EncoderBuffer {
+	b, _ := p.Pool.Get().(*png.EncoderBuffer)
+	return b // nil asks for a new one
+}
+
+func (p *buffers) Put(b *png.EncoderBuffer) { p.Pool.Put(b) }
+
 // picture is a small PNG: a sky over hills in colours that depend on the seed.
 func picture(seed uint64) []byte {
 	const width, height = 268, 151
@@ -221,11 +233,11 @@ func picture(seed uint64) []byte {
 			if y > hill {
 				index = 64
 			}
-			img.SetColorIndex(x, y, uint8(index))
+			img.Pix[img.PixOffset(x, y)] = uint8(index)
 		}
 	}
 	var b bytes.Buffer
 	// A bytes.Buffer takes everything.
-	_ = png.Encode(&b, img)
+	_ = encoder.Encode(&b, img)
 	return b.Bytes()
 }
