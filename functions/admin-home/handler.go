@@ -90,7 +90,7 @@ func (h handler) agents(v *web.Visit, home *view.HomeView) error {
 	}
 	for _, host := range hosts {
 		if host.Usage.GarbageKnown && !host.Silent(h.now()) {
-			home.Garbage.Known = true
+			home.Garbage.Hosts++
 			home.Garbage.Files += int(host.Usage.GarbageFiles)
 			home.Garbage.Bytes += host.Usage.GarbageBytes
 		}

@@ -53,7 +53,7 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	exec(`INSERT INTO workshop_items (steam_id, file_url, created_at) VALUES ('101', 'https://cdn.example/f', 0)`)
 	exec(`INSERT INTO workshop_items (steam_id, last_error, created_at) VALUES ('102', 'steam result 9', 0)`)
 	exec(`INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
-	says(".facts", `People 2 1 administrator among them Overlays 3 1 external, 2 workshop Workshop items 2 0 ready, 1 waiting, 1 failing$`)
+	says(".facts", `People 2 1 administrator Overlays 3 1 external, 2 workshop Workshop items 2 0 ready, 1 waiting, 1 failing$`)
 	exec(`DELETE FROM overlay_workshop_items`)
 	says(".facts", `Workshop items 2 0 ready, 0 waiting, 1 failing, 1 in no overlay$`)
 
@@ -81,17 +81,17 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	says("table.hosts tbody", `^cellar localrun up, 1.2 here just now unknown unknown unknown never `+
-		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, without links 1.0 GiB of 100 GiB 3 hours ago$`)
+		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, links left out 1.0 GiB of 100 GiB 3 hours ago$`)
 	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page(t).Find(".bad").Length() != 2 {
 		t.Error("an agent that is silent and a disk that is nearly full do not stand out")
 	}
 
 	// What could be removed is what the agents say that are there.
-	says("#garbage", `^Unneeded files No host agent has said yet`)
+	says("#garbage", `^Unneeded files No running host agent has been able`)
 	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: 9}}); err != nil {
 		t.Fatal(err)
 	}
-	says("#garbage", `^Unneeded files No host agent has said yet`)
+	says("#garbage", `^Unneeded files No running host agent has been able`)
 	for files, want := range map[int64]string{0: `^Unneeded files Every file in the cache is needed\.$`,
 		1: `^Unneeded files Remove unneeded files 1 file, 3\.0 MiB that no overlay needs`} {
 		cellar := hostinfo.Host{Name: "cellar", Command: "up", Version: "1.2", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: files, GarbageBytes: files * 3 << 20}}
@@ -100,6 +100,13 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 		}
 		says("#garbage", want)
 	}
+	hosts = hostinfo.NewStore(s.Env.DB, s.Env.Now)
+	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: 9}}); err != nil {
+		t.Fatal(err)
+	}
+	says("#garbage", `They are on 2 hosts; the job clears the one that runs it\.$`)
+	exec(`INSERT INTO jobs (operation, state, locks, created_at) VALUES ('collect_garbage', 'queued', '[{"resource":"game","write":true}]', ?)`, now)
+	says("#garbage", `^Unneeded files A job that removes them is queued\.$`)
 }
 
 func TestABrokenDatabaseIsOurFault(t *testing.T) {

@@ -132,7 +132,7 @@ func (c Collector) Collect(ctx context.Context, report builder.Report) error {
 			report.Infof("left %s: %v", f.Name(), err)
 		case err != nil:
 			failed = append(failed, err.Error())
-			report.Warnf("cannot remove %s: %v", f.Name(), err)
+			report.Warnf("%v", err)
 		default:
 			removed++
 			freed += f.Bytes()

@@ -68,8 +68,8 @@ type Refresh struct {
 
 // Garbage is what nobody needs in the caches of the hosts that are there.
 type Garbage struct {
-	// Known is false when none of them has said anything about it.
-	Known bool
+	// Hosts counts those that have said something about it.
+	Hosts int
 	Files int
 	Bytes int64
 }
@@ -154,9 +154,9 @@ func (v HomeView) overlays() (n int) {
 }
 
 func (v HomeView) peopleWords() string {
-	words := page.Count(v.Administrators, "administrator") + " among them"
+	words := page.Count(v.Administrators, "administrator")
 	if v.Disabled > 0 {
-		words += ", " + strconv.Itoa(v.Disabled) + " disabled beside them"
+		words += ", " + strconv.Itoa(v.Disabled) + " more disabled"
 	}
 	return words
 }
@@ -167,6 +167,16 @@ func (v HomeView) overlayWords() string {
 		words = append(words, strconv.Itoa(t.Overlays)+" "+t.Name)
 	}
 	return strings.Join(words, ", ")
+}
+
+// collecting is the state of a job that removes what nobody needs and has not ended; empty for none.
+func (v HomeView) collecting() string {
+	for _, q := range v.Queue {
+		if q.Operation == "collect_garbage" {
+			return q.State
+		}
+	}
+	return ""
 }
 
 func (v HomeView) itemWords() string {

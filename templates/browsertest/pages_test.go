@@ -104,6 +104,29 @@ func show(id int64, state string) job.ShowView {
 	return v
 }
 
+// collection is a collect_garbage, whose log is another one.
+func collection(state string) job.ShowView {
+	v := job.ShowView{Frame: frame(true), Job: summary(8, state), CanCancel: true, Progress: job.Progress{ItemsDone: 17, ItemsTotal: 38, BytesDone: 2 << 30, BytesTotal: 6 << 30, Current: "3434972877.vpk"}}
+	v.Job.Operation, v.Job.OverlayID, v.Job.OverlayName = "collect_garbage", 0, ""
+	if state == "queued" {
+		v.Waiting = "It starts when the jobs before it have ended."
+		return v
+	}
+	v.Log = []job.Line{
+		{Seq: 1, At: now, Text: "kept 3434972870.vpk: 1048576 bytes, no overlay holds it, but overlays/2/left4dead2/maps/mine leads to it"},
+		{Seq: 2, At: now, Text: "removed 3434972877.vpk.partial: 5 bytes, left of a broken download"},
+	}
+	v.After = 2
+	switch state {
+	case "succeeded":
+		v.Result = "garbage: removed=38 bytes=6442450944 linked=1 busy=0 errors=0"
+	case "failed":
+		v.Result = "1 of 38 files could not be removed: remove 3434972878.vpk: device or resource busy"
+		v.Failures = []job.Line{{Seq: 3, At: now, Stderr: true, Text: "remove 3434972878.vpk: device or resource busy"}}
+	}
+	return v
+}
+
 func workshop(items []overlay.Item) overlay.ShowView {
 	return overlay.ShowView{
 		Frame: frame(false), ID: 3, Name: "Friday night campaigns", Type: overlay.Workshop, Owner: "nick", Path: "overlays/3",
@@ -175,7 +198,7 @@ func samples(picture string) map[string]templ.Component {
 	quiet := admin.HomeView{Frame: frame(true), People: 1, Administrators: 1}
 	busyHome := admin.HomeView{
 		Frame: frame(true), People: 12, Administrators: 2, Disabled: 1, Ready: 1204, Waiting: 31, Failing: 4, Unused: 7,
-		Garbage:  admin.Garbage{Known: true, Files: 38, Bytes: 6 << 30},
+		Garbage:  admin.Garbage{Hosts: 1, Files: 38, Bytes: 6 << 30},
 		Overlays: []admin.Type{{Name: overlay.External, Overlays: 2}, {Name: overlay.Workshop, Overlays: 40}},
 		Refresh:  admin.Refresh{Job: summary(6, "failed"), LastLine: "3 of 1204 items could not be downloaded " + hostile},
 		Queue:    []admin.Queue{{Operation: "build_overlay", State: "queued", Jobs: 240, Oldest: now.Add(-20 * time.Minute)}, {Operation: "refresh_workshop_items", State: "running", Jobs: 1, Oldest: now}},
@@ -186,6 +209,11 @@ func samples(picture string) map[string]templ.Component {
 	}
 	allJobs := admin.JobsView{Frame: frame(true), Live: jobs.Jobs[:3], LiveTotal: 240, Ended: jobs.Jobs[3:], Older: 2}
 	failedJobs := admin.JobsView{Frame: frame(true), State: "failed", Later: true}
+
+	clean, collecting, elsewhere := busyHome, busyHome, busyHome
+	clean.Garbage, clean.Queue, clean.Hosts = admin.Garbage{Hosts: 1}, nil, busyHome.Hosts[:1]
+	collecting.Queue = []admin.Queue{{Operation: "collect_garbage", State: "running", Jobs: 1, Oldest: now}}
+	elsewhere.Garbage = admin.Garbage{Hosts: 2, Files: 1, Bytes: 12}
 
 	people := admin.PeopleView{Frame: frame(true), Fresh: admin.Fresh{Name: "ellis", Password: "ABCDEFGHIJKLMNOP"}, People: []admin.Person{
 		{ID: 1, Name: "nick", Administrator: true, Last: true, You: true, Created: now.Add(-900 * time.Hour), SignedIn: now},
@@ -200,35 +228,42 @@ func samples(picture string) map[string]templ.Component {
 	noticed.Notice = "You are signed in."
 
 	return map[string]templ.Component{
-		"login":            account.Login(account.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
-		"login-refused":    account.Login(account.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
-		"overlays":         overlay.List(list),
-		"overlays-empty":   overlay.List(overlay.ListView{Frame: noticed, Create: overlay.CreateForm{Types: []string{overlay.Workshop}}}),
-		"overlays-clash":   overlay.List(clash),
-		"overlay":          overlay.Show(workshop(someItems(12, picture))),
-		"overlay-empty":    overlay.Show(empty),
-		"overlay-busy":     overlay.Show(busy),
-		"overlay-removed":  overlay.Show(removed),
-		"overlay-refused":  overlay.Show(refused),
-		"overlay-managed":  overlay.Show(managed),
-		"overlay-reader":   overlay.Show(reader),
-		"overlay-external": overlay.Show(external),
-		"jobs":             job.List(jobs),
-		"jobs-empty":       job.List(job.ListView{Frame: frame(false)}),
-		"job-queued":       job.Show(show(7, "queued")),
-		"job-running":      job.Show(show(7, "running")),
-		"job-failed":       job.Show(show(7, "failed")),
-		"job-succeeded":    job.Show(show(7, "succeeded")),
-		"account":          account.Show(sessions),
-		"account-refused":  account.Show(wrongPassword),
-		"admin":            admin.Home(busyHome),
-		"admin-quiet":      admin.Home(quiet),
-		"admin-jobs":       admin.Jobs(allJobs),
-		"admin-jobs-none":  admin.Jobs(failedJobs),
-		"admin-people":     admin.People(people),
-		"admin-people-409": admin.People(refusedPeople),
-		"error-404":        page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
-		"error-500":        page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
+		"login":             account.Login(account.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
+		"login-refused":     account.Login(account.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
+		"overlays":          overlay.List(list),
+		"overlays-empty":    overlay.List(overlay.ListView{Frame: noticed, Create: overlay.CreateForm{Types: []string{overlay.Workshop}}}),
+		"overlays-clash":    overlay.List(clash),
+		"overlay":           overlay.Show(workshop(someItems(12, picture))),
+		"overlay-empty":     overlay.Show(empty),
+		"overlay-busy":      overlay.Show(busy),
+		"overlay-removed":   overlay.Show(removed),
+		"overlay-refused":   overlay.Show(refused),
+		"overlay-managed":   overlay.Show(managed),
+		"overlay-reader":    overlay.Show(reader),
+		"overlay-external":  overlay.Show(external),
+		"jobs":              job.List(jobs),
+		"jobs-empty":        job.List(job.ListView{Frame: frame(false)}),
+		"job-queued":        job.Show(show(7, "queued")),
+		"job-running":       job.Show(show(7, "running")),
+		"job-failed":        job.Show(show(7, "failed")),
+		"job-succeeded":     job.Show(show(7, "succeeded")),
+		"garbage-queued":    job.Show(collection("queued")),
+		"garbage-running":   job.Show(collection("running")),
+		"garbage-succeeded": job.Show(collection("succeeded")),
+		"garbage-failed":    job.Show(collection("failed")),
+		"account":           account.Show(sessions),
+		"account-refused":   account.Show(wrongPassword),
+		"admin":             admin.Home(busyHome),
+		"admin-quiet":       admin.Home(quiet),
+		"admin-clean":       admin.Home(clean),
+		"admin-collecting":  admin.Home(collecting),
+		"admin-two-hosts":   admin.Home(elsewhere),
+		"admin-jobs":        admin.Jobs(allJobs),
+		"admin-jobs-none":   admin.Jobs(failedJobs),
+		"admin-people":      admin.People(people),
+		"admin-people-409":  admin.People(refusedPeople),
+		"error-404":         page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
+		"error-500":         page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
 	}
 }
 
