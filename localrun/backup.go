@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -54,8 +56,11 @@ workshop files, which builds download again, and not what people have put into t
 			if where == "-" {
 				said, where = cmd.ErrOrStderr(), "to standard output"
 				c, err = backup.To(cmd.Context(), path, cmd.OutOrStdout())
-			} else if where, err = filepath.Abs(where); err == nil {
-				c, err = backup.ToFile(cmd.Context(), path, where, force)
+			} else {
+				if where, err = filepath.Abs(where); err == nil {
+					c, err = backup.ToFile(cmd.Context(), path, where, force)
+				}
+				err = refused(err, path, fmt.Sprintf("localrun backup - > %s", args[0]))
 			}
 			if errors.Is(err, backup.ErrNothing) {
 				if ifExists {
@@ -108,7 +113,7 @@ are listed. What was in external overlays is not in a backup: if it is lost, put
 				name = args[0]
 				f, err := openBackup(name)
 				if err != nil {
-					return err
+					return refused(err, path, "localrun restore - < "+name)
 				}
 				defer f.Close()
 				from = f
@@ -124,6 +129,20 @@ are listed. What was in external overlays is not in a backup: if it is lost, put
 			return nil
 		},
 	}
+}
+
+// refused adds to the error that this user may not read or write a backup's file what does it with the rights of the shell:
+// on a host with packages, localrun does not keep those of root. Errors about the database itself stay as they are.
+func refused(err error, database, instead string) error {
+	at, ok := errors.AsType[*fs.PathError](err)
+	if !ok || !errors.Is(at, fs.ErrPermission) || strings.HasPrefix(at.Path, database) {
+		return err
+	}
+	who := fmt.Sprintf("user %d", os.Getuid())
+	if u, uerr := user.Current(); uerr == nil {
+		who = "the user " + u.Username
+	}
+	return fmt.Errorf("%w for %s. Name another place, or have your shell open it: %s", err, who, instead)
 }
 
 // openBackup opens a backup's file, unless a part of it is in another one.

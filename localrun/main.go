@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"left4me/shared/db"
 	"left4me/shared/fn"
@@ -86,7 +87,11 @@ func openDatabase(s settings.Settings) (*db.DB, error) {
 		}
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return nil, fmt.Errorf("open the database: %w", err)
+			err = fmt.Errorf("open the database: %w", err)
+			if errors.Is(err, unix.EROFS) {
+				err = fmt.Errorf("%w; a systemd unit needs ReadWritePaths=%s for that", err, filepath.Dir(path))
+			}
+			return nil, err
 		}
 		if err := f.Close(); err != nil {
 			return nil, err
