@@ -16,9 +16,9 @@ func doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look whether left4me can work on this host",
-		Long: `Look whether left4me can work on this host: settings, functions, directories, disk, Steam, clock, database, people, the
-host agent and what starts the daily refresh. There is one line for each, and what to do about it. Nothing is changed. The
-exit status is 1 when a check has failed.`,
+		Long: `Look whether left4me can work on this host: settings, functions, directories, disk, pages, Steam, clock, database,
+people, the host agent and what starts the daily refresh. There is one line for each, and what to do about it. Nothing is
+changed. The exit status is 1 when a check has failed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := o.directory()

@@ -129,7 +129,7 @@ func (h Host) agent(ctx context.Context, d *db.DB) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
-	const do = "start `localrun up` or `localrun agent`: jobs wait"
+	const do = "start left4me-agent, `localrun agent` or `localrun up`: jobs wait"
 	if len(hosts) == 0 {
 		return Finding{"agent", Warning, "none has been heard of", do}, nil
 	}

@@ -1,6 +1,6 @@
 // Package doctor looks at left4me on one host as an operator would, and says of each thing what it saw and what to do.
 //
-// It changes nothing, and asks nobody but the database, Steam and systemd.
+// It changes nothing, and asks nobody but the pages on this host, the database, Steam and systemd.
 package doctor
 
 import (
@@ -59,7 +59,7 @@ func (h Host) Examine(ctx context.Context) []Finding {
 	if err != nil {
 		var wrong []Finding
 		for sentence := range strings.Lines(err.Error()) {
-			wrong = append(wrong, Finding{"settings", Failed, strings.TrimSpace(sentence), "set it in the environment; README.md lists them all"})
+			wrong = append(wrong, Finding{"settings", Failed, strings.TrimSpace(sentence), "set it in the environment, which packages keep in /etc/left4me/left4me.env; README.md lists them all"})
 		}
 		return append(wrong, found...)
 	}
@@ -70,6 +70,7 @@ func (h Host) Examine(ctx context.Context) []Finding {
 	}
 	found = append(found, files(s)...)
 	found = append(found, space(s))
+	found = append(found, pages(ctx, s)...)
 	found = append(found, h.steam(ctx, s)...)
 	return append(found, h.database(ctx, s)...)
 }

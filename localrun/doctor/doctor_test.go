@@ -20,6 +20,7 @@ import (
 	"left4me/shared/db/migrations"
 	"left4me/shared/hostinfo"
 	"left4me/shared/jobstore"
+	"left4me/shared/route"
 	"left4me/shared/settings"
 )
 
@@ -28,8 +29,8 @@ type world struct {
 	doctor.Host
 	root string
 	env  map[string]string
-	// steam answers in Steam's place.
-	steam http.HandlerFunc
+	// steam answers in Steam's place, pages in that of left4me's pages.
+	steam, pages http.HandlerFunc
 }
 
 func setUp(t *testing.T) *world {
@@ -42,7 +43,15 @@ func setUp(t *testing.T) *world {
 		w.steam(rw, r)
 	}))
 	t.Cleanup(stand.Close)
-	w.env = map[string]string{settings.Root: w.root, settings.SteamAPIURL: stand.URL}
+	w.pages = func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != route.Health.URL() {
+			t.Errorf("the doctor asked for %s", r.URL)
+		}
+		fmt.Fprintln(rw, "ok")
+	}
+	pages := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.pages(rw, r) }))
+	t.Cleanup(pages.Close)
+	w.env = map[string]string{settings.Root: w.root, settings.SteamAPIURL: stand.URL, settings.Listen: pages.Listener.Addr().String()}
 	w.Host = doctor.Host{
 		Getenv:       func(name string) string { return w.env[name] },
 		FunctionsDir: filepath.Join(w.root, "functions"),
@@ -113,7 +122,7 @@ func TestAHealthyHost(t *testing.T) {
 	for _, f := range found {
 		checks = append(checks, f.Check)
 	}
-	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "steam", "clock", "database", "people", "agent", "refresh"}
+	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "pages", "steam", "clock", "database", "people", "agent", "refresh"}
 	if !slices.Equal(checks, want) {
 		t.Errorf("checks %v, want %v", checks, want)
 	}
@@ -147,6 +156,15 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, doctor.Failed, "overlays", []string{"cannot be written to", "chown"}},
+		"nobody serves pages": {func(_ *testing.T, w *world) { w.env[settings.Listen] = "127.0.0.1:1" },
+			doctor.Warning, "pages", []string{"none are served at 127.0.0.1:1", "refused", "localrun serve"}},
+		"somebody else has the address": {func(_ *testing.T, w *world) {
+			w.pages = func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "It works!") }
+		},
+			doctor.Failed, "pages", []string{"status 200, not as left4me", "LEFT4ME_LISTEN"}},
+		"pages have no database": {func(_ *testing.T, w *world) {
+			w.pages = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }
+		}, doctor.Failed, "pages", []string{"status 503", "the log"}},
 		"steam unreachable": {func(_ *testing.T, w *world) { w.env[settings.SteamAPIURL] = "http://127.0.0.1:1" },
 			doctor.Failed, "steam", []string{"http://127.0.0.1:1: ", "refused", "HTTPS_PROXY"}},
 		"steam is down": {func(_ *testing.T, w *world) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +19,7 @@ import (
 
 	"left4me/localrun/heartbeat"
 	"left4me/shared/hostinfo"
+	"left4me/shared/route"
 	"left4me/shared/settings"
 )
 
@@ -121,6 +124,43 @@ func space(s settings.Settings) Finding {
 	return Finding{"disk", OK, saw, ""}
 }
 
+// pagesTimeout is how long the page that says how left4me is may take: it waits for a database that is slow.
+const pagesTimeout = 20 * time.Second
+
+// pages asks whether left4me's pages are served on this host, unless nobody can know where.
+func pages(ctx context.Context, s settings.Settings) []Finding {
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "0" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, pagesTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Listen+route.Health.URL(), nil)
+	if err != nil {
+		return []Finding{{"pages", Failed, err.Error(), "look at " + settings.Listen}}
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // never by way of a proxy
+	response, err := client.Do(request)
+	if err != nil {
+		return []Finding{{"pages", Warning, "none are served at " + s.Listen + ": " + cause(err).Error(),
+			"start left4me-web, `localrun serve` or `localrun up`, unless another host serves them"}}
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 16))
+	if err != nil || response.StatusCode != http.StatusOK || string(answer) != "ok\n" {
+		return []Finding{{"pages", Failed, fmt.Sprintf("what listens at %s answers with status %d, not as left4me that is well does", s.Listen, response.StatusCode),
+			"see whose it is (`ss -ltnp`): look at the log of left4me's, or give left4me another " + settings.Listen}}
+	}
+	return []Finding{{"pages", OK, "they are served at " + s.Listen, ""}}
+}
+
+// cause is err without the URL of the request, which the line says anyway.
+func cause(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err
+	}
+	return err
+}
+
 const (
 	steamTimeout = 10 * time.Second
 	// clockOff is by how much two clocks may differ. Steam tells its time in whole seconds.
@@ -155,10 +195,7 @@ func ask(ctx context.Context, address string) (date string, err error) {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
-		if failed, ok := errors.AsType[*url.Error](err); ok {
-			err = failed.Err // without the URL, which the line begins with
-		}
-		return "", err
+		return "", cause(err)
 	}
 	response.Body.Close()
 	if response.StatusCode >= http.StatusInternalServerError {
