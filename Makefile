@@ -64,8 +64,8 @@ install: ## install what `make build` made below PREFIX, and the settings in /et
 	test -e $(DESTDIR)/etc/left4me/left4me.env || install -m 600 infra/packaging/left4me.env $(DESTDIR)/etc/left4me/
 	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/left4me/copyright
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/left4me/
-	bin/localrun completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/localrun
-	SOURCE_DATE_EPOCH=$(COMMITTED) bin/localrun manual $(DESTDIR)$(PREFIX)/share/man/man8
+	umask 022; bin/localrun completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/localrun
+	umask 022; SOURCE_DATE_EPOCH=$(COMMITTED) bin/localrun manual $(DESTDIR)$(PREFIX)/share/man/man8
 
 deb: $(HTMX) ## build the Debian packages into bin/deb/
 	@mkdir -p $(DEB_DIR)
