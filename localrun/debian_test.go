@@ -54,8 +54,10 @@ func TestDebian(t *testing.T) {
 				return err
 			}
 		}
-		if err := os.Link(filepath.Join(bin, "steamd"), filepath.Join(m.root, "usr/local/bin/steamd")); err != nil {
-			return err
+		for _, server := range []string{"steamd", "libsqld"} {
+			if err := os.Link(filepath.Join(bin, server), filepath.Join(m.root, "usr/local/bin", server)); err != nil {
+				return err
+			}
 		}
 		w := env.Values[worldKey{}].(*world)
 		w.url = "http://127.0.0.1:8080"
