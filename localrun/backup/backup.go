@@ -13,6 +13,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -85,7 +87,8 @@ func snapshot(ctx context.Context, path, beside string, use func(temp *os.File) 
 	} else if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(beside), filepath.Base(beside)+".partial-*")
+	removeLeft(filepath.Dir(beside))
+	temp, err := create(filepath.Dir(beside))
 	if err != nil {
 		return err
 	}
@@ -102,6 +105,54 @@ func snapshot(ctx context.Context, path, beside string, use func(temp *os.File) 
 		return fmt.Errorf("%s is %w; this needs a look, and an older backup", path, err)
 	}
 	return use(temp)
+}
+
+// partial begins the names of the files that backups are written to, behind which is a number. Each is locked while it is.
+const partial = ".left4me-backup-"
+
+// create makes a locked file for a backup in dir.
+func create(dir string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(dir, partial+"*")
+		if err != nil {
+			return nil, err
+		}
+		// Where there are no locks, nobody takes it for one that was left.
+		locked := !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+		mine, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		if there, err := os.Lstat(f.Name()); locked && err == nil && os.SameFile(mine, there) {
+			return f, nil
+		}
+		f.Close() // another backup has just taken it for one that was left
+	}
+}
+
+// removeLeft removes what backups into dir that were killed have left. What cannot be removed stays: that is no reason to have no
+// backup.
+func removeLeft(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		number, is := strings.CutPrefix(e.Name(), partial)
+		if _, err := strconv.ParseUint(number, 10, 64); !is || err != nil || !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = dbfile.Remove(path)
+		}
+		f.Close()
+	}
 }
 
 // contents counts what is in a copy. Its schema may be any: only what all of left4me's have is named here.
