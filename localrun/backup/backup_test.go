@@ -1,6 +1,7 @@
 package backup_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,14 +61,16 @@ func TestBackupsIntoOneDirectoryAtOnce(t *testing.T) {
 	h.close(h.database())
 	to := t.TempDir()
 	ended := make(chan error)
-	const backups = 8
-	for i := range backups {
+	const at, each = 4, 8
+	for i := range at {
 		go func() {
-			_, err := backup.ToFile(t.Context(), h.path(), filepath.Join(to, string(rune('a'+i))), false)
-			ended <- err
+			for n := range each {
+				_, err := backup.ToFile(t.Context(), h.path(), filepath.Join(to, fmt.Sprint(i, n)), false)
+				ended <- err
+			}
 		}()
 	}
-	for range backups {
+	for range at * each {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
