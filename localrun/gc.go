@@ -17,6 +17,7 @@ import (
 	"left4me/shared/garbage"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/route"
 	"left4me/shared/settings"
 	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
@@ -34,8 +35,8 @@ that any link below LEFT4ME_ROOT/overlays leads to stays, and so does everything
 is needed again later is downloaded again.
 
 This is the job collect_garbage, which waits until no build is at work. Its log is shown until it has ended; the host agent
-runs it or, where none does, this command. The exit status is 0 when all could be removed. Interrupted, the job stays, and goes
-on when a host agent runs. The database must be current: see localrun migrate.`,
+runs it or, where none does, this command. The exit status is 0 when all could be removed. Ctrl-C cancels the job, unless it had
+been asked for before. The database must be current: see localrun migrate.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withDatabase(func(s settings.Settings, d *db.DB) error {
@@ -117,7 +118,24 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 	if herr := host.Shutdown(drain); herr != nil && err == nil {
 		err = fmt.Errorf("end functions: %w", herr)
 	}
+	if ctx.Err() != nil {
+		return interrupted(drain, s, jobs, asked)
+	}
 	return err
+}
+
+// interrupted cancels the job, for that is what somebody who stops this command wants, unless somebody else has asked for it
+// before. The error says what becomes of it. This process does not run it any more.
+func interrupted(ctx context.Context, s settings.Settings, jobs *jobstore.Store, asked jobstore.Enqueued) error {
+	if !asked.New {
+		return fmt.Errorf("interrupted; job %d had been asked for before, and goes on where a host agent runs. It can be cancelled at %s%s",
+			asked.ID, s.PublicURL, route.JobShow.URL(asked.ID))
+	}
+	state, _, err := jobs.Cancel(ctx, asked.ID)
+	if err != nil {
+		return fmt.Errorf("interrupted, and the job goes on where a host agent runs: %w", err)
+	}
+	return fmt.Errorf("interrupted; job %d: %s", asked.ID, state)
 }
 
 // clock is a bell that nobody rings.
@@ -155,7 +173,7 @@ func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Wr
 		}
 		switch {
 		case ctx.Err() != nil:
-			return fmt.Errorf("interrupted; job %d goes on when a host agent runs", id)
+			return ctx.Err()
 		case err != nil:
 			return err
 		case j.State == job.Succeeded:
