@@ -79,6 +79,7 @@ func (a *Agent) Run(ctx context.Context) {
 	defer running.Wait()
 	// A bell and a job that has ended are both reasons to look; one goroutine listens to the bell for all of the time.
 	running.Go(func() { a.listen(ctx, wake) })
+	said := "" // what is wrong, once it has been said; a database may be away for a night
 	for ctx.Err() == nil {
 		claimed, err := a.next(ctx, slots, func(c jobstore.Claim) {
 			running.Go(func() {
@@ -98,9 +99,16 @@ func (a *Agent) Run(ctx context.Context) {
 		if a.Looked != nil {
 			a.Looked()
 		}
+		if err == nil && said != "" {
+			a.Log.Info("can look for jobs again")
+			said = ""
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
-			a.Log.Error("cannot look for jobs", "error", err.Error())
+			if err.Error() != said {
+				said = err.Error()
+				a.Log.Error("cannot look for jobs; trying on", "error", said)
+			}
 			pause(ctx, retryPause)
 		case !claimed:
 			select {

@@ -334,3 +334,58 @@ func TestHowRunsEndIsTold(t *testing.T) {
 		}
 	}
 }
+
+// lines passes on each line of a log.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
+func TestADatabaseThatIsAwayIsSaidOnce(t *testing.T) {
+	d := dbtest.New(t)
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := d.ExecContext(t.Context(), `ALTER TABLE `+from+` RENAME TO `+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("jobs", "away")
+	bell, err := doorbell.Listen(filepath.Join(t.TempDir(), "bell"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bell.Close()
+	said, looked := make(lines, 10), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	a := &agent.Agent{Jobs: jobstore.New(d), Bell: bell, Operations: job.Runnable(), Parallel: 1, Worker: "test", Look: time.Hour,
+		Looked: func() {
+			select {
+			case looked <- struct{}{}:
+			case <-ctx.Done():
+			}
+		}, Log: slog.New(slog.NewTextHandler(said, nil))}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.Run(ctx)
+	}()
+	for range 3 {
+		<-looked
+	}
+	rename("away", "jobs")
+	for i, want := range []string{"cannot look for jobs", "can look for jobs again"} {
+		for line := ""; !strings.Contains(line, want); {
+			select {
+			case line = <-said:
+				if !strings.Contains(line, want) {
+					t.Fatalf("line %d is %q, want %q", i, line, want)
+				}
+			case <-looked:
+			}
+		}
+	}
+	cancel()
+	<-ended
+}
