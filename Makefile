@@ -63,7 +63,9 @@ install: ## install what `make build` made below PREFIX, and the settings in /et
 	sed -i 's|/usr/lib/left4me|$(PREFIX)/lib/left4me|' $(DESTDIR)$(PREFIX)/bin/localrun $(DESTDIR)$(PREFIX)/lib/systemd/system/left4me-*.service
 	test -e $(DESTDIR)/etc/left4me/left4me.env || install -m 600 infra/packaging/left4me.env $(DESTDIR)/etc/left4me/
 	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/left4me/copyright
-	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/left4me/
+	for page in README.md CHANGELOG.md infra/aws/README.md infra/systemd/README.md localrun/metrics/README.md; do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/doc/left4me/$$page || exit; \
+	done
 	umask 022; bin/localrun completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/localrun
 	umask 022; SOURCE_DATE_EPOCH=$(COMMITTED) bin/localrun manual $(DESTDIR)$(PREFIX)/share/man/man8
 

@@ -24,17 +24,20 @@ import (
 	"github.com/PuerkitoBio/goquery"
 )
 
-// readmeBlock returns the text of README.md's only block in that language.
+// hostPage is the page with the configurations of proxies.
+const hostPage = "infra/systemd/README.md"
+
+// readmeBlock returns the text of the page's only block in that language.
 func readmeBlock(t *testing.T, language string) string {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile("../" + hostPage)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, block, found := strings.Cut(string(text), "\n```"+language+"\n")
 	block, rest, _ := strings.Cut(block, "```\n")
 	if !found || strings.Contains(rest, "```"+language+"\n") {
-		t.Fatalf("README.md does not have one block of %s", language)
+		t.Fatalf("%s does not have one block of %s", hostPage, language)
 	}
 	return block
 }
@@ -51,10 +54,10 @@ func replace(t *testing.T, text string, pairs ...string) string {
 	return text
 }
 
-// publicHost is that of README.md's examples.
+// publicHost is that of the page's examples.
 const publicHost = "left4me.example.org"
 
-// TestBehindAProxy runs the proxies of README.md with its configurations, of which only ports and paths are replaced.
+// TestBehindAProxy runs the proxies of the page with its configurations, of which only ports and paths are replaced.
 // shows: P40
 func TestBehindAProxy(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,6 +225,46 @@ func TestNoTwoRoutesClash(t *testing.T) {
 			}()
 			mux.Handle(r.Method+" "+r.Pattern, http.NotFoundHandler())
 		}()
+	}
+}
+
+// A link of a page to a file, or to a heading of one, leads there.
+func TestLinksOfPagesLead(t *testing.T) {
+	pages := exec.Command("git", "ls-files", "*.md")
+	pages.Dir = root
+	out, err := pages.Output()
+	if err != nil {
+		t.Skip("not a git checkout: ", err)
+	}
+	var (
+		link    = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+		heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+		anchor  = strings.NewReplacer(" ", "-", ",", "", "`", "", ".", "", ":", "")
+	)
+	for name := range strings.FieldsSeq(string(out)) {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
+			path, fragment, _ := strings.Cut(l[1], "#")
+			if strings.Contains(path, ":") {
+				continue // elsewhere
+			}
+			to := name
+			if path != "" {
+				to = filepath.Join(filepath.Dir(name), path)
+			}
+			there, err := os.ReadFile(filepath.Join(root, to))
+			if err != nil {
+				t.Errorf("%s: %s: %v", name, l[1], err)
+			}
+			if fragment != "" && !slices.ContainsFunc(heading.FindAllStringSubmatch(string(there), -1), func(h []string) bool {
+				return anchor.Replace(strings.ToLower(h[1])) == fragment
+			}) {
+				t.Errorf("%s: %s has no heading #%s", name, to, fragment)
+			}
+		}
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -164,7 +163,7 @@ func TestREADMEListsAllNamesAndLabels(t *testing.T) {
 		slices.Sort(labels)
 		got[name] = strings.Join(labels, " ")
 	}
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
