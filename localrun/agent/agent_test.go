@@ -46,7 +46,7 @@ func (f *functions) Invoke(ctx context.Context, function, requestID string, payl
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return lambdahost.Answer{}, err
 	}
-	return lambdahost.Answer{}, f.do(ctx, e)
+	return lambdahost.Answer{Payload: []byte(`{"state":"succeeded"}`)}, f.do(ctx, e)
 }
 
 type world struct {
