@@ -74,8 +74,12 @@ func listGarbage(ctx context.Context, s settings.Settings, d *db.DB, w io.Writer
 	return err
 }
 
-// showEvery is how often a job's log is looked at to be shown.
-const showEvery = 200 * time.Millisecond
+const (
+	// showEvery is how often a job's log is looked at to be shown.
+	showEvery = 200 * time.Millisecond
+	// showWaits is after how many looks it is said that the job waits for others, which may take as long as a build does.
+	showWaits = 5
+)
 
 // collectGarbage asks for the job and shows it until it has ended. Beside that, it is a host agent for this operation: should
 // there be another one, either of them runs the job.
@@ -157,7 +161,7 @@ func (clock) Close() error { return nil }
 func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Writer) error {
 	const lines = 1000
 	var last int64
-	for {
+	for looks := 1; ; looks++ {
 		// Before its lines: what an ended job has logged is all there.
 		j, err := jobs.Get(ctx, id)
 		for more := err == nil; more; {
@@ -170,6 +174,9 @@ func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Wr
 				fmt.Fprintln(map[job.Stream]io.Writer{job.Stdout: out, job.Stderr: stderr}[l.Stream], l.Text)
 			}
 			more = len(log) == lines
+		}
+		if looks == showWaits && j.State == job.Queued {
+			fmt.Fprintf(stderr, "job %d waits until no other job is at work on this host\n", id)
 		}
 		switch {
 		case ctx.Err() != nil:
