@@ -151,12 +151,16 @@ func (m *machine) reboot(ts *testscript.TestScript, neg bool, args []string) {
 	m.on(ts)
 }
 
-// off ends the machine.
+// off ends the machine. With its first process all others of a container end, and then systemd-nspawn; if that were killed,
+// they would run on.
 func (m *machine) off() {
-	if m.nspawn != nil && m.nspawn.Process != nil && m.nspawn.ProcessState == nil {
-		_ = m.nspawn.Process.Kill()
-		<-m.ended
+	if m.nspawn == nil || m.nspawn.Process == nil || m.nspawn.ProcessState != nil {
+		return
 	}
+	if m.first == 0 || syscall.Kill(m.first, syscall.SIGKILL) != nil {
+		_ = m.nspawn.Process.Kill()
+	}
+	<-m.ended
 }
 
 var clean = []string{"-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"}
