@@ -76,9 +76,9 @@ deb: $(HTMX) ## build the Debian packages into bin/deb/
 		programs=$(DEB_DIR)/$$arch; rm -rf $$programs; mkdir -p $$programs/functions; \
 		GOARCH=$$arch $(BUILD) -o $$programs/ ./localrun; \
 		GOARCH=$$arch $(BUILD) -o $$programs/functions/ ./functions/...; \
-		$(MAKE) --no-print-directory install PROGRAMS=$$programs DESTDIR=$$programs/root PREFIX=/usr > /dev/null; \
-		gzip -9n $$programs/root/usr/share/man/man8/*; \
-		ARCH=$$arch ROOT=$$programs/root VERSION=$(DEB_VERSION) SOURCE_DATE_EPOCH=$(COMMITTED) \
+		$(MAKE) --no-print-directory install PROGRAMS=$$programs DESTDIR=$$programs/tree PREFIX=/usr > /dev/null; \
+		gzip -9n $$programs/tree/usr/share/man/man8/*; \
+		ARCH=$$arch ROOT=$$programs/tree VERSION=$(DEB_VERSION) SOURCE_DATE_EPOCH=$(COMMITTED) \
 			$(NFPM) package --config infra/packaging/nfpm.yaml --packager deb --target $(DEB_DIR)/; \
 	done
 

@@ -163,7 +163,7 @@ func (m *machine) off() {
 	<-m.ended
 }
 
-var clean = []string{"-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"}
+var clean = []string{"-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/"}
 
 func (m *machine) arguments(command []string) []string {
 	return append(append([]string{"--target", strconv.Itoa(m.first), "--all", "--", "env"}, clean...), command...)
