@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -33,7 +34,11 @@ func TestDebian(t *testing.T) {
 	}
 	p := scripts("testdata/debian")
 	setup := p.Setup
+	// One machine at a time: two would share their units' control groups.
+	var one sync.Mutex
 	p.Setup = func(env *testscript.Env) error {
+		one.Lock()
+		env.Defer(one.Unlock)
 		if err := setup(env); err != nil {
 			return err
 		}
