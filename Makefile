@@ -18,7 +18,7 @@ INFRA  := infra/aws
 
 # The packages whose tests are about things that happen at once in this process. Those that need the database are left to
 # `make race`, because compiling that for the race detector takes as long as all their tests.
-RACE := ./localrun/gateway ./localrun/lambdahost ./localrun/schedule ./shared/doorbell ./shared/linkfarm ./shared/steam \
+RACE := ./localrun/gateway ./localrun/lambdahost ./localrun/schedule ./shared/wake ./shared/linkfarm ./shared/steam \
 	./shared/steam/steamtest ./shared/vpkcache
 
 # Where `make install` puts what. A package is built with DESTDIR; everybody else wants PREFIX.

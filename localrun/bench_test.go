@@ -22,11 +22,11 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
-	"left4me/shared/doorbell/queue/queuetest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/shared/wake/queue/queuetest"
 )
 
 // BenchmarkRowToRunning is the time from a job's row to its claim, by the rows' own times, with real programs: a page asks
@@ -48,7 +48,7 @@ func BenchmarkRowToRunning(b *testing.B) {
 func rowToRunning(b *testing.B, d *db.DB, env []string, commands ...[]string) {
 	s := visit(b, d, env, commands...)
 	form := url.Values{"csrf_token": {tokenOf(s.session)}}
-	jobs := jobstore.New(d)
+	jobs := jobstore.NewStore(d, time.Now)
 	var times []time.Duration
 	for b.Loop() {
 		s.ask(b, "POST", route.OverlayBuild.URL(s.overlay), form, http.StatusSeeOther)

@@ -20,6 +20,7 @@ import (
 	"left4me/shared/route"
 	"left4me/shared/settings"
 	"left4me/shared/vpkcache"
+	"left4me/shared/wake"
 	"left4me/shared/workshop"
 	"left4me/templates/page"
 )
@@ -90,7 +91,7 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 	if err != nil {
 		return err
 	}
-	jobs := jobstore.New(d)
+	jobs := jobstore.NewStore(d, time.Now)
 	asked, err := jobs.EnqueueGarbage(ctx, d, 0)
 	if err != nil {
 		return errors.Join(err, host.Shutdown(ctx))
@@ -101,7 +102,7 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 	a := &agent.Agent{
 		Jobs:       jobs,
 		Host:       host,
-		Bell:       clock{},
+		Wake:       wake.NewSignal(), // nobody sets it: the agent looks regularly
 		Operations: []job.Operation{operation},
 		Parallel:   1,
 		Worker:     fmt.Sprintf("localrun gc on %s, process %d", hostname, os.Getpid()),
@@ -141,20 +142,6 @@ func interrupted(ctx context.Context, s settings.Settings, jobs *jobstore.Store,
 	}
 	return fmt.Errorf("interrupted; job %d: %s", asked.ID, state)
 }
-
-// clock is a bell that nobody rings.
-type clock struct{}
-
-func (clock) Wait(ctx context.Context, atMost time.Duration) (bool, error) {
-	select {
-	case <-time.After(atMost):
-		return false, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-}
-
-func (clock) Close() error { return nil }
 
 // show prints the job's log as it comes until the job has ended. The error is that the job did not succeed, or that ctx ended
 // before.

@@ -22,7 +22,7 @@ const metricsDrain = time.Second
 // newMetrics returns the metrics of this process, and the service that says them at the address of a setting; none where
 // that is empty.
 func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.Metrics, service, error) {
-	m := metrics.New(fn.Version, jobstore.New(d), hostinfo.NewStore(d, time.Now), log)
+	m := metrics.New(fn.Version, jobstore.NewStore(d, time.Now), hostinfo.NewStore(d, time.Now), log)
 	if address == "" {
 		return m, func(ctx context.Context) error {
 			<-ctx.Done()

@@ -17,7 +17,7 @@ const removalsAgain = 24 * time.Hour
 // delete_overlay has failed, or was cancelled. An administrator who has put right what was in its way restarts the agent,
 // or waits.
 func completeRemovals(ctx context.Context, d *db.DB, log *slog.Logger) {
-	overlays, jobs := overlay.NewStore(d, time.Now), jobstore.New(d)
+	overlays, jobs := overlay.NewStore(d, time.Now), jobstore.NewStore(d, time.Now)
 	again := time.NewTicker(removalsAgain)
 	defer again.Stop()
 	for {

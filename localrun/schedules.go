@@ -96,7 +96,7 @@ func (o *options) schedules(s settings.Settings, d *db.DB, log *slog.Logger) (se
 	}
 	r := &schedule.Runner{
 		Schedules: job.Schedules(),
-		Missed:    jobstore.New(d).Missed,
+		Missed:    jobstore.NewStore(d, time.Now).Missed,
 		Fire: func(ctx context.Context, s job.Schedule, slot time.Time) error {
 			_, err := fire(ctx, host, s, s.Event(slot)) // the function logs what it led to
 			return err

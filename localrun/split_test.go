@@ -6,7 +6,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"left4me/shared/db/dbtest"
-	"left4me/shared/doorbell/queue/queuetest"
+	"left4me/shared/wake/queue/queuetest"
 )
 
 // TestSplitInTwo runs testdata/split: pages that know nothing but a libSQL server and the queue, and an agent with the disk,

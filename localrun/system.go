@@ -21,7 +21,7 @@ import (
 	"left4me/localrun/heartbeat"
 	"left4me/localrun/lambdahost"
 	"left4me/localrun/metrics"
-	"left4me/localrun/supervisor"
+	"left4me/localrun/sdnotify"
 	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/hostinfo"
@@ -177,7 +177,7 @@ func runAll(ctx context.Context, services ...service) error {
 
 // listen opens the address for pages, and returns the settings with the port that it really has.
 func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
-	l, err := supervisor.Listen(s.Listen)
+	l, err := sdnotify.Listen(s.Listen)
 	if err != nil {
 		return nil, s, fmt.Errorf("%s: %w; is another left4me running?", settings.Listen, err)
 	}
@@ -194,13 +194,13 @@ func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
 }
 
 // supervised is the service that tells systemd how the others are.
-func supervised(log *slog.Logger, checks ...supervisor.Check) service {
-	return func(ctx context.Context) error { return supervisor.Run(ctx, log, checks...) }
+func supervised(log *slog.Logger, checks ...sdnotify.Check) service {
+	return func(ctx context.Context) error { return sdnotify.Run(ctx, log, checks...) }
 }
 
 // answers checks that the server which listens at l takes a request and answers. This one it answers by itself: it starts
 // no function and leaves no line in the log.
-func answers(l net.Listener) supervisor.Check {
+func answers(l net.Listener) sdnotify.Check {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodOptions, "http://"+l.Addr().String(), nil)
@@ -217,7 +217,7 @@ func answers(l net.Listener) supervisor.Check {
 }
 
 // pages serves the routes on l, and gives the check that it does.
-func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics, log *slog.Logger) (service, supervisor.Check, error) {
+func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
 	host, err := o.newHost(s, pageFunctions(), o.processes, m.Listen(log))
 	if err != nil {
 		return nil, nil, err
@@ -249,7 +249,7 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 }
 
 // agent runs jobs, as part of that command, and gives the check that it looks for them.
-func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, m *metrics.Metrics, log *slog.Logger) (service, supervisor.Check, error) {
+func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
 	host, err := o.newHost(s, jobFunctions(o.jobs), 0, m.Listen(log))
 	if err != nil {
 		return nil, nil, err
@@ -262,7 +262,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		return nil, nil, err
 	}
 	m.Jobs(host.Stats, heart.Last)
-	bell, err := listenForJobs(ctx, s, log)
+	wakes, err := listenForWakes(ctx, s, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -274,9 +274,9 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	look()
 	hostname, _ := os.Hostname()
 	a := &agent.Agent{
-		Jobs:       jobstore.New(d),
+		Jobs:       jobstore.NewStore(d, time.Now),
 		Host:       host,
-		Bell:       bell,
+		Wake:       wakes,
 		Operations: job.Runnable(),
 		Parallel:   o.jobs,
 		Worker:     fmt.Sprintf("agent on %s, process %d", hostname, os.Getpid()),
@@ -306,7 +306,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		beside.Wait()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		err := errors.Join(host.Shutdown(drain), bell.Close())
+		err := errors.Join(host.Shutdown(drain), wakes.Close())
 		log.Info("stopped looking for jobs")
 		return err
 	}, looks, nil

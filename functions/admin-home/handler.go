@@ -11,9 +11,9 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
-	"left4me/shared/web"
 	"left4me/shared/workshop"
 	view "left4me/templates/admin"
+	"left4me/templates/web"
 )
 
 type handler struct {
@@ -25,46 +25,46 @@ type handler struct {
 	now      func() time.Time
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	home := view.HomeView{Frame: v.Frame(w)}
-	for _, fill := range []func(*web.Visit, *view.HomeView) error{h.sums, h.work, h.agents} {
-		if err := fill(v, &home); err != nil {
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	home := view.HomeView{Frame: r.Frame(w)}
+	for _, fill := range []func(*web.Request, *view.HomeView) error{h.sums, h.work, h.agents} {
+		if err := fill(r, &home); err != nil {
 			return err
 		}
 	}
-	return v.Render(w, http.StatusOK, view.Home(home))
+	return r.Render(w, http.StatusOK, view.Home(home))
 }
 
 // sums counts what there is.
-func (h handler) sums(v *web.Visit, home *view.HomeView) error {
-	people, err := h.accounts.Count(v.Context())
+func (h handler) sums(r *web.Request, home *view.HomeView) error {
+	people, err := h.accounts.Count(r.Context())
 	if err != nil {
 		return err
 	}
 	home.People, home.Administrators, home.Disabled = people.People, people.Administrators, people.Disabled
-	types, err := h.overlays.Count(v.Context())
+	types, err := h.overlays.Count(r.Context())
 	if err != nil {
 		return err
 	}
 	for _, t := range types {
 		home.Overlays = append(home.Overlays, view.Type{Name: string(t.Type), Overlays: t.Overlays})
 	}
-	items, err := h.items.Count(v.Context())
+	items, err := h.items.Count(r.Context())
 	home.Ready, home.Waiting, home.Failing = items.Ready, items.Waiting, items.Failing
 	home.Unused = items.Unused
 	return err
 }
 
 // work says what is at work and waits, and how the newest refresh went.
-func (h handler) work(v *web.Visit, home *view.HomeView) error {
-	live, err := h.jobs.Live(v.Context())
+func (h handler) work(r *web.Request, home *view.HomeView) error {
+	live, err := h.jobs.Live(r.Context())
 	if err != nil {
 		return err
 	}
 	for _, c := range live {
 		home.Queue = append(home.Queue, view.Queue{Operation: c.Operation, State: string(c.State), Jobs: int(c.Jobs), Oldest: c.Oldest})
 	}
-	last, err := h.jobs.LastRefresh(v.Context())
+	last, err := h.jobs.LastRefresh(r.Context())
 	if errors.Is(err, jobstore.ErrNotFound) {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (h handler) work(v *web.Visit, home *view.HomeView) error {
 		return err
 	}
 	home.Refresh.Job = present.Summary(last)
-	lines, err := h.jobs.LogsBefore(v.Context(), last.ID, math.MaxInt64, 1)
+	lines, err := h.jobs.LogsBefore(r.Context(), last.ID, math.MaxInt64, 1)
 	if err != nil {
 		return err
 	}
@@ -83,8 +83,8 @@ func (h handler) work(v *web.Visit, home *view.HomeView) error {
 }
 
 // agents shows what the game hosts have said.
-func (h handler) agents(v *web.Visit, home *view.HomeView) error {
-	hosts, err := h.hosts.List(v.Context())
+func (h handler) agents(r *web.Request, home *view.HomeView) error {
+	hosts, err := h.hosts.List(r.Context())
 	if err != nil {
 		return err
 	}

@@ -5,11 +5,10 @@ import (
 	"left4me/shared/account"
 	"left4me/shared/fn"
 	"left4me/shared/hostinfo"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	"left4me/shared/workshop"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.AdminHome, build) }
@@ -19,7 +18,7 @@ func build(env *fn.Env) web.Handler {
 		accounts: account.NewStore(env.DB, env.Now),
 		overlays: overlay.NewStore(env.DB, env.Now),
 		items:    workshop.NewStore(env.DB, env.Now),
-		jobs:     jobstore.New(env.DB),
+		jobs:     env.Jobs,
 		hosts:    hostinfo.NewStore(env.DB, env.Now),
 		now:      env.Now,
 	}.serve

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 
@@ -17,7 +18,7 @@ import (
 func TestOnlyAdministratorsSeeAllJobs(t *testing.T) {
 	s := fntest.New(t)
 	anna, root := s.Person("anna", false), s.Person("root", true)
-	if _, err := jobstore.New(s.Env.DB).EnqueueBuild(t.Context(), s.Env.DB, 1, anna.ID); err != nil {
+	if _, err := jobstore.NewStore(s.Env.DB, time.Now).EnqueueBuild(t.Context(), s.Env.DB, 1, anna.ID); err != nil {
 		t.Fatal(err)
 	}
 	for user, want := range map[account.User]int{{}: http.StatusSeeOther, anna: http.StatusForbidden, root: http.StatusOK} {
@@ -34,7 +35,7 @@ func TestOnlyAdministratorsSeeAllJobs(t *testing.T) {
 // fill adds ended jobs, every second of them failed, and then queued ones.
 func fill(t *testing.T, s *fntest.Site, ended, queued int) {
 	t.Helper()
-	jobs := jobstore.New(s.Env.DB)
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	for i := range ended + queued {
 		e, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, int64(i+1), 0)
 		if err != nil {

@@ -4,18 +4,18 @@ import (
 	"net/http"
 
 	"left4me/shared/present"
-	"left4me/shared/web"
 	view "left4me/templates/admin"
+	"left4me/templates/web"
 )
 
 type handler struct {
 	page present.PeoplePage
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	people, err := h.page.View(w, v)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	people, err := h.page.View(w, r)
 	if err != nil {
 		return err
 	}
-	return v.Render(w, http.StatusOK, view.People(people))
+	return r.Render(w, http.StatusOK, view.People(people))
 }

@@ -7,18 +7,18 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/problem"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	"left4me/templates/assets"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.Asset, build) }
 
 func build(*fn.Env) web.Handler {
-	return func(w http.ResponseWriter, v *web.Visit) error {
-		if !assets.Has(v.PathValue("file")) {
+	return func(w http.ResponseWriter, r *web.Request) error {
+		if !assets.Has(r.PathValue("file")) {
 			return problem.NotFound("There is no such file.")
 		}
-		assets.Handler(http.NotFoundHandler()).ServeHTTP(w, v.Request)
+		assets.Handler(http.NotFoundHandler()).ServeHTTP(w, r.Request)
 		return nil
 	}
 }

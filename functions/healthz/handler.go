@@ -6,17 +6,17 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/problem"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 type handler struct {
 	db *db.DB
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	// A table of ours, so that a database that was never migrated is no healthy one.
 	var any bool
-	if err := h.db.QueryRowContext(v.Context(), `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&any); err != nil {
+	if err := h.db.QueryRowContext(r.Context(), `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&any); err != nil {
 		return &problem.Problem{Status: http.StatusServiceUnavailable, Sentence: "The database does not answer.", Cause: fmt.Errorf("health: %w", err)}
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

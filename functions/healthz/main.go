@@ -4,7 +4,7 @@ package main
 import (
 	"left4me/shared/fn"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.Health, build) }

@@ -6,13 +6,13 @@ import (
 
 	"left4me/shared/fn"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.Home, build) }
 
 func build(*fn.Env) web.Handler {
-	return func(w http.ResponseWriter, v *web.Visit) error {
-		return v.Redirect(w, route.OverlayList.URL(), "")
+	return func(w http.ResponseWriter, r *web.Request) error {
+		return r.Redirect(w, route.OverlayList.URL(), "")
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/present"
 	"left4me/shared/problem"
-	"left4me/shared/web"
 	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
 	"left4me/templates/page"
+	"left4me/templates/web"
 )
 
 // steamTime leaves the rest of the route's 30 s for the database and the answer.
@@ -21,33 +21,29 @@ const steamTime = 25 * time.Second
 type handler struct {
 	overlays *overlay.Store
 	add      *workshop.Import
-	ring     func(context.Context)
 	page     present.OverlayPage
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	o, err := web.ByID(v, "id", h.overlays.Editable)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	o, err := web.ByID(r, "id", h.overlays.Editable)
 	if err != nil {
 		return err
 	}
-	form, err := v.Form()
+	form, err := r.Form()
 	if err != nil {
 		return err
 	}
-	added, err := h.paste(v, o, form.Get("input"), form.Get("input_mode"))
+	added, err := h.paste(r, o, form.Get("input"), form.Get("input_mode"))
 	if p, ok := problem.As(err); ok && o.Type == overlay.Workshop { // the page of another one has no box
-		return h.refuse(w, v, o, form, p)
+		return h.refuse(w, r, o, form, p)
 	}
 	if err != nil {
 		return err
 	}
-	if added.JobID != 0 {
-		h.ring(v.Context())
-	}
-	return h.page.Changed(w, v, o, present.Added(added))
+	return h.page.Changed(w, r, o, present.Added(added))
 }
 
-func (h handler) paste(v *web.Visit, o overlay.Overlay, input, mode string) (workshop.Added, error) {
+func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (workshop.Added, error) {
 	ids, err := workshop.ParseInput(input)
 	if err != nil {
 		return workshop.Added{}, err
@@ -55,21 +51,21 @@ func (h handler) paste(v *web.Visit, o overlay.Overlay, input, mode string) (wor
 	if mode == "" {
 		mode = string(workshop.Auto)
 	}
-	ctx, stop := context.WithTimeout(v.Context(), steamTime)
+	ctx, stop := context.WithTimeout(r.Context(), steamTime)
 	defer stop()
-	return h.add.Add(ctx, v.User, o, ids, workshop.Mode(mode))
+	return h.add.Add(ctx, r.User, o, ids, workshop.Mode(mode))
 }
 
 // refuse shows the sentence beside the box, with what was pasted still in it.
-func (h handler) refuse(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, form url.Values, p *problem.Problem) error {
-	show, err := h.page.View(w, v, o, 0)
+func (h handler) refuse(w http.ResponseWriter, r *web.Request, o overlay.Overlay, form url.Values, p *problem.Problem) error {
+	show, err := h.page.View(w, r, o, 0)
 	if err != nil {
 		return err
 	}
 	show.Input, show.InputMode, show.InputError = form.Get("input"), form.Get("input_mode"), p.Sentence
-	if v.Fragment() {
+	if r.Fragment() {
 		page.Aim(w.Header(), view.AddErrorID)
-		return v.Render(w, p.Status, view.AddError(p.Sentence))
+		return r.Render(w, p.Status, view.AddError(p.Sentence))
 	}
-	return v.Render(w, p.Status, view.Show(show))
+	return r.Render(w, p.Status, view.Show(show))
 }

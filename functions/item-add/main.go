@@ -3,15 +3,13 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/fn/ring"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/traffic"
-	"left4me/shared/web"
 	"left4me/shared/workshop"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.ItemAdd, build) }
@@ -22,10 +20,9 @@ func build(env *fn.Env) web.Handler {
 		add: &workshop.Import{
 			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL, Failed: traffic.APIFailed(env.Log)}),
 			Items: workshop.NewStore(env.DB, env.Now),
-			Jobs:  jobstore.New(env.DB),
+			Jobs:  env.Jobs,
 			DB:    env.DB,
 		},
-		ring: ring.New(env),
 		page: present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
 	}.serve
 }

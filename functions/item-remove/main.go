@@ -3,13 +3,11 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/fn/ring"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	"left4me/shared/workshop"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.ItemRemove, build) }
@@ -19,8 +17,7 @@ func build(env *fn.Env) web.Handler {
 		db:       env.DB,
 		overlays: overlay.NewStore(env.DB, env.Now),
 		items:    workshop.NewStore(env.DB, env.Now),
-		jobs:     jobstore.New(env.DB),
-		ring:     ring.New(env),
+		jobs:     env.Jobs,
 		page:     present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
 	}.serve
 }

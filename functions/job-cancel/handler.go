@@ -7,19 +7,19 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/present"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 type handler struct {
 	jobs *jobstore.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	j, err := present.VisibleJob(v, h.jobs)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	j, err := present.VisibleJob(r, h.jobs)
 	if err != nil {
 		return err
 	}
-	state, changed, err := h.jobs.Cancel(v.Context(), j.ID)
+	state, changed, err := h.jobs.Cancel(r.Context(), j.ID)
 	if err != nil {
 		return err
 	}
@@ -30,5 +30,5 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 	case !changed:
 		notice = "The job had already ended."
 	}
-	return v.Redirect(w, route.JobShow.URL(j.ID), notice)
+	return r.Redirect(w, route.JobShow.URL(j.ID), notice)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
@@ -16,7 +17,7 @@ func TestWhoMayCancel(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
-	if _, err := jobstore.New(s.Env.DB).EnqueueBuild(t.Context(), s.Env.DB, o.ID, root.ID); err != nil {
+	if _, err := jobstore.NewStore(s.Env.DB, time.Now).EnqueueBuild(t.Context(), s.Env.DB, o.ID, root.ID); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -42,7 +43,7 @@ func TestARunningJobIsAsked(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
-	jobs := jobstore.New(s.Env.DB)
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, anna.ID); err != nil {
 		t.Fatal(err)
 	}

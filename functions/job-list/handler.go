@@ -6,8 +6,8 @@ import (
 
 	"left4me/shared/jobstore"
 	"left4me/shared/present"
-	"left4me/shared/web"
 	view "left4me/templates/job"
+	"left4me/templates/web"
 )
 
 // pageSize is how many jobs one page lists.
@@ -17,17 +17,17 @@ type handler struct {
 	jobs *jobstore.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	before, _ := strconv.ParseInt(v.URL.Query().Get(view.BeforeParam), 10, 64)
-	scope := jobstore.Of(v.User.ID)
-	if v.User.Admin {
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	before, _ := strconv.ParseInt(r.URL.Query().Get(view.BeforeParam), 10, 64)
+	scope := jobstore.Of(r.User.ID)
+	if r.User.Admin {
 		scope = jobstore.Everyone
 	}
-	jobs, err := h.jobs.List(v.Context(), scope, before, pageSize+1)
+	jobs, err := h.jobs.List(r.Context(), scope, before, pageSize+1)
 	if err != nil {
 		return err
 	}
-	list := view.ListView{Frame: v.Frame(w), Later: before > 0}
+	list := view.ListView{Frame: r.Frame(w), Later: before > 0}
 	if len(jobs) > pageSize {
 		jobs = jobs[:pageSize]
 		list.Older = jobs[pageSize-1].ID
@@ -35,5 +35,5 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 	for _, j := range jobs {
 		list.Jobs = append(list.Jobs, present.Summary(j))
 	}
-	return v.Render(w, http.StatusOK, view.List(list))
+	return r.Render(w, http.StatusOK, view.List(list))
 }

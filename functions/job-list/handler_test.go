@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
@@ -14,7 +15,7 @@ import (
 func TestEachPersonSeesWhatConcernsThem(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
-	jobs := jobstore.New(s.Env.DB)
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	for _, asked := range []struct {
 		owner, by account.User
 	}{{anna, anna}, {anna, root}, {bert, bert}} {
@@ -34,7 +35,7 @@ func TestEachPersonSeesWhatConcernsThem(t *testing.T) {
 func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 	s := fntest.New(t)
 	root := s.Person("root", true)
-	jobs := jobstore.New(s.Env.DB)
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	for id := range int64(pageSize + 10) {
 		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, id+1, 0); err != nil {
 			t.Fatal(err)

@@ -3,13 +3,12 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/jobstore"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.JobList, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{jobs: jobstore.New(env.DB)}.serve
+	return handler{jobs: env.Jobs}.serve
 }

@@ -9,8 +9,8 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/present"
-	"left4me/shared/web"
 	view "left4me/templates/job"
+	"left4me/templates/web"
 )
 
 const (
@@ -24,43 +24,43 @@ type handler struct {
 	jobs *jobstore.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	j, err := present.VisibleJob(v, h.jobs)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	j, err := present.VisibleJob(r, h.jobs)
 	if err != nil {
 		return err
 	}
 	show := view.ShowView{
-		Frame:     v.Frame(w),
+		Frame:     r.Frame(w),
 		Job:       present.Summary(j),
 		Progress:  present.Progress(j),
 		CanCancel: true, // who may see a job may cancel it
 		Result:    j.Error,
 	}
-	query := v.URL.Query()
-	if v.Fragment() && query.Has(view.AfterParam) {
+	query := r.URL.Query()
+	if r.Fragment() && query.Has(view.AfterParam) {
 		show.Seen = query.Get(view.StateParam)
-		err := h.news(v, &show, number(query, view.AfterParam))
+		err := h.news(r, &show, number(query, view.AfterParam))
 		if err == nil && show.Seen != show.Job.State {
-			err = h.ending(v, &show)
+			err = h.ending(r, &show)
 		}
 		if err != nil {
 			return err
 		}
-		return v.Render(w, http.StatusOK, view.Fragment(show))
+		return r.Render(w, http.StatusOK, view.Fragment(show))
 	}
-	err = h.log(v, &show, number(query, view.BeforeParam))
+	err = h.log(r, &show, number(query, view.BeforeParam))
 	if err == nil {
-		err = h.ending(v, &show)
+		err = h.ending(r, &show)
 	}
 	if err != nil {
 		return err
 	}
-	return v.Render(w, http.StatusOK, view.Show(show))
+	return r.Render(w, http.StatusOK, view.Show(show))
 }
 
 // news adds the lines after the last that the page has.
-func (h handler) news(v *web.Visit, show *view.ShowView, after int64) error {
-	lines, err := h.jobs.Logs(v.Context(), show.Job.ID, after, logPage+1)
+func (h handler) news(r *web.Request, show *view.ShowView, after int64) error {
+	lines, err := h.jobs.Logs(r.Context(), show.Job.ID, after, logPage+1)
 	if err != nil {
 		return err
 	}
@@ -75,11 +75,11 @@ func (h handler) news(v *web.Visit, show *view.ShowView, after int64) error {
 }
 
 // ending adds what the last lines say of a job that has ended: what it did, or what went wrong.
-func (h handler) ending(v *web.Visit, show *view.ShowView) error {
+func (h handler) ending(r *web.Request, show *view.ShowView) error {
 	if !show.Job.Ended() {
 		return nil
 	}
-	newest, err := h.jobs.LogsBefore(v.Context(), show.Job.ID, math.MaxInt64, logPage)
+	newest, err := h.jobs.LogsBefore(r.Context(), show.Job.ID, math.MaxInt64, logPage)
 	if err != nil {
 		return err
 	}
@@ -97,12 +97,12 @@ func (h handler) ending(v *web.Visit, show *view.ShowView) error {
 }
 
 // log adds the newest lines, or those before a line.
-func (h handler) log(v *web.Visit, show *view.ShowView, before int64) error {
+func (h handler) log(r *web.Request, show *view.ShowView, before int64) error {
 	show.Later = before > 0
 	if before <= 0 {
 		before = math.MaxInt64
 	}
-	lines, err := h.jobs.LogsBefore(v.Context(), show.Job.ID, before, logPage+1)
+	lines, err := h.jobs.LogsBefore(r.Context(), show.Job.ID, before, logPage+1)
 	if err != nil {
 		return err
 	}

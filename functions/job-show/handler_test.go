@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
@@ -21,7 +22,7 @@ func running(t *testing.T) (*fntest.Site, account.User, *jobstore.Recorder) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
-	jobs := jobstore.New(s.Env.DB)
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, anna.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -6,17 +6,17 @@ import (
 
 	"left4me/shared/fn"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	view "left4me/templates/account"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.LoginForm, build) }
 
 func build(*fn.Env) web.Handler { return serve }
 
-func serve(w http.ResponseWriter, v *web.Visit) error {
-	next := web.SafeNext(v.URL.Query().Get("next"))
-	u, err := v.SignedIn()
+func serve(w http.ResponseWriter, r *web.Request) error {
+	next := web.SafeNext(r.URL.Query().Get("next"))
+	u, err := r.SignedIn()
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func serve(w http.ResponseWriter, v *web.Visit) error {
 		if next == "" {
 			next = route.OverlayList.URL()
 		}
-		return v.Redirect(w, next, "")
+		return r.Redirect(w, next, "")
 	}
-	return v.Render(w, http.StatusOK, view.Login(view.LoginView{Frame: v.Frame(w), Next: next}))
+	return r.Render(w, http.StatusOK, view.Login(view.LoginView{Frame: r.Frame(w), Next: next}))
 }

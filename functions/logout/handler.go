@@ -5,16 +5,16 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 type handler struct {
 	accounts *account.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	if err := h.accounts.SignOut(v.Context(), v.EndSession(w)); err != nil {
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	if err := h.accounts.SignOut(r.Context(), r.EndSession(w)); err != nil {
 		return err
 	}
-	return v.Redirect(w, route.LoginForm.URL(), "You have signed out.")
+	return r.Redirect(w, route.LoginForm.URL(), "You have signed out.")
 }

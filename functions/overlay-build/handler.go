@@ -8,29 +8,27 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 type handler struct {
 	db       *db.DB
 	overlays *overlay.Store
 	jobs     *jobstore.Store
-	ring     func(context.Context)
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	o, err := web.ByID(v, "id", h.overlays.Editable)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	o, err := web.ByID(r, "id", h.overlays.Editable)
 	if err != nil {
 		return err
 	}
 	var build jobstore.Enqueued
-	err = h.db.InTx(v.Context(), func(ctx context.Context, q db.Querier) error {
-		build, err = h.jobs.EnqueueBuild(ctx, q, o.ID, v.User.ID)
+	err = h.db.InTx(r.Context(), func(ctx context.Context, q db.Querier) error {
+		build, err = h.jobs.EnqueueBuild(ctx, q, o.ID, r.User.ID)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	h.ring(v.Context())
-	return v.Redirect(w, route.JobShow.URL(build.ID), "")
+	return r.Redirect(w, route.JobShow.URL(build.ID), "")
 }

@@ -3,11 +3,9 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/fn/ring"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.OverlayBuild, build) }
@@ -16,7 +14,6 @@ func build(env *fn.Env) web.Handler {
 	return handler{
 		db:       env.DB,
 		overlays: overlay.NewStore(env.DB, env.Now),
-		jobs:     jobstore.New(env.DB),
-		ring:     ring.New(env),
+		jobs:     env.Jobs,
 	}.serve
 }

@@ -3,24 +3,21 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/fn/ring"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.OverlayCreate, build) }
 
 func build(env *fn.Env) web.Handler {
 	overlays := overlay.NewStore(env.DB, env.Now)
-	jobs := jobstore.New(env.DB)
+	jobs := env.Jobs
 	return handler{
 		db:       env.DB,
 		overlays: overlays,
 		jobs:     jobs,
-		ring:     ring.New(env),
 		page:     present.OverlayList{Overlays: overlays, Jobs: jobs},
 	}.serve
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
@@ -48,7 +49,7 @@ func TestSuccessHidesItFreesItsNameAndEnqueuesTheRemoval(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop)
-	if _, err := jobstore.New(s.Env.DB).EnqueueBuild(t.Context(), s.Env.DB, 1, anna.ID); err != nil {
+	if _, err := jobstore.NewStore(s.Env.DB, time.Now).EnqueueBuild(t.Context(), s.Env.DB, 1, anna.ID); err != nil {
 		t.Fatal(err)
 	}
 	got := s.Visitor(anna, route.OverlayDelete, build).Post("/overlays/1/delete", "confirm", "yes")

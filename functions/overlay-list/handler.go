@@ -4,18 +4,18 @@ import (
 	"net/http"
 
 	"left4me/shared/present"
-	"left4me/shared/web"
 	view "left4me/templates/overlay"
+	"left4me/templates/web"
 )
 
 type handler struct {
 	page present.OverlayList
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	list, err := h.page.View(w, v)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	list, err := h.page.View(w, r)
 	if err != nil {
 		return err
 	}
-	return v.Render(w, http.StatusOK, view.List(list))
+	return r.Render(w, http.StatusOK, view.List(list))
 }

@@ -3,15 +3,14 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.OverlayList, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{page: present.OverlayList{Overlays: overlay.NewStore(env.DB, env.Now), Jobs: jobstore.New(env.DB)}}.serve
+	return handler{page: present.OverlayList{Overlays: overlay.NewStore(env.DB, env.Now), Jobs: env.Jobs}}.serve
 }

@@ -11,9 +11,9 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
-	"left4me/shared/web"
 	"left4me/shared/workshop"
 	"left4me/templates/page"
+	"left4me/templates/web"
 )
 
 // steamTime leaves the rest of the route's 30 s for the database and the answer.
@@ -22,26 +22,24 @@ const steamTime = 25 * time.Second
 type handler struct {
 	overlays *overlay.Store
 	refresh  *workshop.Refresh
-	ring     func(context.Context)
 	log      *slog.Logger
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	o, err := web.ByID(v, "id", h.overlays.Editable)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	o, err := web.ByID(r, "id", h.overlays.Editable)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(v.Context(), steamTime)
+	ctx, stop := context.WithTimeout(r.Context(), steamTime)
 	defer stop()
-	found, err := h.refresh.Overlay(ctx, v.User, o)
+	found, err := h.refresh.Overlay(ctx, r.User, o)
 	if err != nil {
 		return err
 	}
 	for _, i := range found.Foreign {
-		h.log.WarnContext(v.Context(), "item skipped: it is for another game", "overlay", o.ID, "item", i.ID, "app", i.ConsumerAppID)
+		h.log.WarnContext(r.Context(), "item skipped: it is for another game", "overlay", o.ID, "item", i.ID, "app", i.ConsumerAppID)
 	}
-	h.ring(v.Context())
-	return v.Redirect(w, route.JobShow.URL(found.Builds[0].ID), notice(found))
+	return r.Redirect(w, route.JobShow.URL(found.Builds[0].ID), notice(found))
 }
 
 // notice says what a refresh has found.

@@ -7,8 +7,8 @@ import (
 	"left4me/shared/present"
 	"left4me/shared/problem"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	view "left4me/templates/overlay"
+	"left4me/templates/web"
 )
 
 type handler struct {
@@ -16,27 +16,27 @@ type handler struct {
 	page     present.OverlayPage
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	o, err := web.ByID(v, "id", h.overlays.Editable)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	o, err := web.ByID(r, "id", h.overlays.Editable)
 	if err != nil {
 		return err
 	}
-	form, err := v.Form()
+	form, err := r.Form()
 	if err != nil {
 		return err
 	}
 	name := form.Get("name")
-	err = h.overlays.Rename(v.Context(), v.User, o, name)
+	err = h.overlays.Rename(r.Context(), r.User, o, name)
 	if p, ok := problem.As(err); ok && p.Status != http.StatusNotFound {
-		show, err := h.page.View(w, v, o, 0)
+		show, err := h.page.View(w, r, o, 0)
 		if err != nil {
 			return err
 		}
 		show.NewName, show.RenameError = name, p.Sentence
-		return v.Render(w, p.Status, view.Show(show))
+		return r.Render(w, p.Status, view.Show(show))
 	}
 	if err != nil {
 		return err
 	}
-	return v.Redirect(w, route.OverlayShow.URL(o.ID), "This overlay has a new name.")
+	return r.Redirect(w, route.OverlayShow.URL(o.ID), "This overlay has a new name.")
 }

@@ -6,8 +6,8 @@ import (
 
 	"left4me/shared/overlay"
 	"left4me/shared/present"
-	"left4me/shared/web"
 	view "left4me/templates/overlay"
+	"left4me/templates/web"
 )
 
 type handler struct {
@@ -15,20 +15,20 @@ type handler struct {
 	page     present.OverlayPage
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	o, err := web.ByID(v, "id", h.overlays.Visible)
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	o, err := web.ByID(r, "id", h.overlays.Visible)
 	if err != nil {
 		return err
 	}
-	query := v.URL.Query()
+	query := r.URL.Query()
 	seen, _ := strconv.ParseInt(query.Get(view.JobParam), 10, 64)
-	show, err := h.page.View(w, v, o, seen)
+	show, err := h.page.View(w, r, o, seen)
 	if err != nil {
 		return err
 	}
-	if v.Fragment() && query.Has(view.JobParam) {
+	if r.Fragment() && query.Has(view.JobParam) {
 		show.Live.SeenJob, show.Live.SeenState = seen, query.Get(view.StateParam)
-		return v.Render(w, http.StatusOK, view.News(show))
+		return r.Render(w, http.StatusOK, view.News(show))
 	}
-	return v.Render(w, http.StatusOK, view.Show(show))
+	return r.Render(w, http.StatusOK, view.Show(show))
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
@@ -77,7 +78,7 @@ func TestNewsOfTheRunningJob(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
-	jobs := jobstore.New(s.Env.DB)
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	queued, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, anna.ID)
 	if err != nil {
 		t.Fatal(err)

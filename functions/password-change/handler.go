@@ -9,8 +9,8 @@ import (
 	"left4me/shared/present"
 	"left4me/shared/problem"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	view "left4me/templates/account"
+	"left4me/templates/web"
 )
 
 type handler struct {
@@ -18,13 +18,13 @@ type handler struct {
 	page     present.AccountPage
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	form, err := v.Form()
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	form, err := r.Form()
 	if err != nil {
 		return err
 	}
 	if form.Get("new") == form.Get("again") {
-		err = h.accounts.ChangePassword(v.Context(), v.User, v.SessionToken(), form.Get("current"), form.Get("new"), v.Client())
+		err = h.accounts.ChangePassword(r.Context(), r.User, r.SessionToken(), form.Get("current"), form.Get("new"), r.Client())
 	} else {
 		err = problem.Invalid("The new passwords differ. Please type the same twice; nothing was changed.")
 	}
@@ -32,15 +32,15 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 		if p.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(p.RetryAfter/time.Second)))
 		}
-		show, err := h.page.View(w, v)
+		show, err := h.page.View(w, r)
 		if err != nil {
 			return err
 		}
 		show.Error = p.Sentence
-		return v.Render(w, p.Status, view.Show(show))
+		return r.Render(w, p.Status, view.Show(show))
 	}
 	if err != nil {
 		return err
 	}
-	return v.Redirect(w, route.Account.URL(), "Your password is changed, and your other sessions have ended.")
+	return r.Redirect(w, route.Account.URL(), "Your password is changed, and your other sessions have ended.")
 }

@@ -7,9 +7,7 @@ import (
 
 	"left4me/shared/builder"
 	"left4me/shared/fn"
-	"left4me/shared/fn/ring"
 	"left4me/shared/job"
-	"left4me/shared/jobstore"
 	"left4me/shared/steam"
 	"left4me/shared/traffic"
 	"left4me/shared/vpkcache"
@@ -23,7 +21,7 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 		refresh: &workshop.Refresh{
 			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL, Failed: traffic.APIFailed(env.Log)}),
 			Items: workshop.NewStore(env.DB, env.Now),
-			Jobs:  jobstore.New(env.DB),
+			Jobs:  env.Jobs,
 			DB:    env.DB,
 		},
 		fetcher: builder.Fetcher{
@@ -36,10 +34,5 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 		},
 		root: env.Settings.Root,
 	}
-	wake := ring.New(env)
-	return func(ctx context.Context, run *fn.Run) error {
-		// The builds that it enqueues wait for this job's own locks.
-		run.Afterwards(wake)
-		return r.run(ctx, run)
-	}
+	return func(ctx context.Context, run *fn.Run) error { return r.run(ctx, run) }
 }

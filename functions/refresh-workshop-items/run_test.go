@@ -70,7 +70,7 @@ func setUp(t testing.TB, text string, ids ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items, jobs, client := workshop.NewStore(d, time.Now), jobstore.New(d), steam.NewClient(steam.Config{URL: stand.URL})
+	items, jobs, client := workshop.NewStore(d, time.Now), jobstore.NewStore(d, time.Now), steam.NewClient(steam.Config{URL: stand.URL})
 	root := t.TempDir()
 	w := &world{db: d, steam: stand, runner: runner{
 		refresh: &workshop.Refresh{Steam: client, Items: items, Jobs: jobs, DB: d},

@@ -8,8 +8,8 @@ import (
 	"left4me/shared/present"
 	"left4me/shared/problem"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	view "left4me/templates/admin"
+	"left4me/templates/web"
 )
 
 type handler struct {
@@ -17,41 +17,41 @@ type handler struct {
 	page     present.PeoplePage
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	id, err := v.ID("id")
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	id, err := r.ID("id")
 	if err != nil {
 		return err
 	}
-	form, err := v.Form()
+	form, err := r.Form()
 	if err != nil {
 		return err
 	}
-	p, fresh, done, err := h.change(v.Context(), id, form.Get(view.ActionField))
+	p, fresh, done, err := h.change(r.Context(), id, form.Get(view.ActionField))
 	refused, isProblem := problem.As(err)
 	switch {
 	case isProblem && refused.Status == http.StatusConflict:
-		people, err := h.page.View(w, v)
+		people, err := h.page.View(w, r)
 		if err != nil {
 			return err
 		}
 		people.Trouble = refused.Sentence
-		return v.Render(w, refused.Status, view.People(people))
+		return r.Render(w, refused.Status, view.People(people))
 	case err != nil:
 		return err
 	case fresh != "":
-		people, err := h.page.View(w, v)
+		people, err := h.page.View(w, r)
 		if err != nil {
 			return err
 		}
 		// Not after a redirect: a password that is shown once is kept nowhere in between.
 		people.Fresh = view.Fresh{Name: p.Name, Password: fresh}
-		return v.Render(w, http.StatusOK, view.People(people))
+		return r.Render(w, http.StatusOK, view.People(people))
 	}
 	next := route.AdminUsers.URL()
-	if p.ID == v.User.ID && (!p.Admin || p.Disabled) {
+	if p.ID == r.User.ID && (!p.Admin || p.Disabled) {
 		next = route.Home.URL() // the list of people is no longer theirs
 	}
-	return v.Redirect(w, next, p.Name+done)
+	return r.Redirect(w, next, p.Name+done)
 }
 
 // change does what the button says. It returns whom it was done to, a password that was made, and what to say of it after

@@ -8,8 +8,8 @@ import (
 	"left4me/shared/present"
 	"left4me/shared/problem"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	view "left4me/templates/admin"
+	"left4me/templates/web"
 )
 
 type handler struct {
@@ -17,8 +17,8 @@ type handler struct {
 	page     present.PeoplePage
 }
 
-func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
-	form, err := v.Form()
+func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+	form, err := r.Form()
 	if err != nil {
 		return err
 	}
@@ -27,23 +27,23 @@ func (h handler) serve(w http.ResponseWriter, v *web.Visit) error {
 	if random {
 		password = account.RandomPassword()
 	}
-	u, err := h.accounts.Create(v.Context(), name, password, admin)
+	u, err := h.accounts.Create(r.Context(), name, password, admin)
 	refused, isProblem := problem.As(err)
 	if err != nil && !isProblem {
 		return err
 	}
 	if err == nil && !random {
-		return v.Redirect(w, route.AdminUsers.URL(), u.Name+" can sign in now.")
+		return r.Redirect(w, route.AdminUsers.URL(), u.Name+" can sign in now.")
 	}
-	people, err := h.page.View(w, v)
+	people, err := h.page.View(w, r)
 	if err != nil {
 		return err
 	}
 	if isProblem {
 		people.Create = view.CreateForm{Name: name, Administrator: admin, Error: refused.Sentence}
-		return v.Render(w, refused.Status, view.People(people))
+		return r.Render(w, refused.Status, view.People(people))
 	}
 	// Not after a redirect: a password that is shown once is kept nowhere in between.
 	people.Fresh = view.Fresh{Name: u.Name, Password: password}
-	return v.Render(w, http.StatusOK, view.People(people))
+	return r.Render(w, http.StatusOK, view.People(people))
 }

@@ -6,7 +6,7 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/present"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.UserCreate, build) }

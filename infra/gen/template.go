@@ -81,7 +81,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 		slowest = max(slowest, r.TimeLimit)
 		s.page(r)
 	}
-	s.doorbell()
+	s.wakeQueue()
 	jobs := map[string]job.Operation{}
 	for _, o := range operations {
 		if o.Function != "" && o.Diskless {
@@ -115,7 +115,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 		"Resources": s.resources,
 		"Outputs": object{
 			"Url":           object{"Description": "Where browsers find left4me.", "Value": sub("https://${Distribution.DomainName}")},
-			"QueueUrl":      object{"Description": "JOB_QUEUE_URL of the host agent.", "Value": ref("Doorbell")},
+			"QueueUrl":      object{"Description": "JOB_QUEUE_URL of the host agent.", "Value": ref("WakeQueue")},
 			"AgentPolicy":   object{"Description": "The IAM policy for the host agent's user.", "Value": ref("AgentPolicy")},
 			"DeadLetterUrl": object{"Description": "Where messages end up that nobody could handle.", "Value": ref("DeadLetters")},
 		},
@@ -153,7 +153,6 @@ func parameters() object {
 type function struct {
 	name    string
 	limit   time.Duration
-	rings   bool
 	permits list // further statements of its role
 }
 
@@ -174,6 +173,7 @@ func (s *stack) function(f function) string {
 	environment := object{
 		"DATABASE_URL":    ref("DatabaseUrl"),
 		"PUBLIC_URL":      either("HasDomain", sub("https://${DomainName}"), ref("PublicUrl")),
+		"JOB_QUEUE_URL":   ref("WakeQueue"),
 		"SECRETS_ARN":     ref("SecretArn"),
 		"SECRETS_VERSION": ref("SecretVersion"),
 		"STEAM_CDN_HOSTS": either("HasSteamCdnHosts", ref("SteamCdnHosts"), nothing),
@@ -181,10 +181,8 @@ func (s *stack) function(f function) string {
 	permits := list{
 		object{"Effect": "Allow", "Action": list{"logs:CreateLogStream", "logs:PutLogEvents"}, "Resource": attribute(id+"Log", "Arn")},
 		object{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": ref("SecretArn")},
-	}
-	if f.rings {
-		environment["JOB_QUEUE_URL"] = ref("Doorbell")
-		permits = append(permits, object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": attribute("Doorbell", "Arn")})
+		// Every function may enqueue jobs, and wakes the host agent when it has.
+		object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": attribute("WakeQueue", "Arn")},
 	}
 	s.role(id+"Role", "lambda.amazonaws.com", nil, append(permits, f.permits...))
 	s.add(id, "AWS::Lambda::Function", object{
@@ -220,7 +218,7 @@ func policy(statements ...any) object {
 // page adds the function of a route with its URL. Everybody may call the URL, because CloudFront cannot sign forms; the
 // function itself answers nobody who does not know ORIGIN_SECRET.
 func (s *stack) page(r route.Route) {
-	id := s.function(function{name: r.Name, limit: r.TimeLimit, rings: r.Rings})
+	id := s.function(function{name: r.Name, limit: r.TimeLimit})
 	s.add(id+"Url", "AWS::Lambda::Url", object{"TargetFunctionArn": attribute(id, "Arn"), "AuthType": "NONE", "InvokeMode": "BUFFERED"})
 	s.add(id+"UrlPermission", "AWS::Lambda::Permission", object{
 		"FunctionName": ref(id), "Principal": "*", "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE",
@@ -260,7 +258,7 @@ func (s *stack) schedule(x job.Schedule, jobs map[string]job.Operation) {
 		destinations["OnSuccess"] = object{"Destination": runner}
 		permits = append(permits, object{"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": runner})
 	}
-	id := s.function(function{name: x.Function, limit: time.Minute, rings: true, permits: permits})
+	id := s.function(function{name: x.Function, limit: time.Minute, permits: permits})
 	s.add(id+"Invocations", "AWS::Lambda::EventInvokeConfig", object{
 		"FunctionName": ref(id), "Qualifier": "$LATEST", "DestinationConfig": destinations,
 	})
@@ -298,25 +296,25 @@ func (s *stack) schedule(x job.Schedule, jobs map[string]job.Operation) {
 	})
 }
 
-// doorbell adds the queue that wakes the host agent, and what the agent needs to hear it. A ring that is older than the
-// agent's own look at the jobs is worth nothing.
-func (s *stack) doorbell() {
+// wakeQueue adds the queue that wakes the host agent and the agent's permissions. Messages are kept only for a few minutes: the
+// agent looks for jobs regularly, too.
+func (s *stack) wakeQueue() {
 	s.add("DeadLetters", "AWS::SQS::Queue", object{"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": true})
-	s.add("Doorbell", "AWS::SQS::Queue", object{
+	s.add("WakeQueue", "AWS::SQS::Queue", object{
 		"MessageRetentionPeriod": 300, "ReceiveMessageWaitTimeSeconds": 20, "VisibilityTimeout": 30, "SqsManagedSseEnabled": true,
 		"RedrivePolicy": object{"deadLetterTargetArn": attribute("DeadLetters", "Arn"), "maxReceiveCount": 5},
 	})
 	s.add("QueuesOverTls", "AWS::SQS::QueuePolicy", object{
-		"Queues": list{ref("Doorbell"), ref("DeadLetters")},
+		"Queues": list{ref("WakeQueue"), ref("DeadLetters")},
 		"PolicyDocument": policy(object{
-			"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": list{attribute("Doorbell", "Arn"), attribute("DeadLetters", "Arn")},
+			"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": list{attribute("WakeQueue", "Arn"), attribute("DeadLetters", "Arn")},
 			"Condition": object{"Bool": object{"aws:SecureTransport": "false"}},
 		}),
 	})
 	s.add("AgentPolicy", "AWS::IAM::ManagedPolicy", object{
-		"Description": "For the user of the host agent: to hear the doorbell, and to ring it.",
+		"Description": "For the user of the host agent: receive and send wake-ups.",
 		"PolicyDocument": policy(object{
-			"Effect": "Allow", "Action": list{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMessage"}, "Resource": attribute("Doorbell", "Arn"),
+			"Effect": "Allow", "Action": list{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMessage"}, "Resource": attribute("WakeQueue", "Arn"),
 		}),
 	})
 }
@@ -336,7 +334,7 @@ func (s *stack) alarms() {
 		"Namespace":        "AWS/Lambda", "MetricName": "Throttles",
 	})
 	s.alarm("DeadLettersWait", soon, object{
-		"AlarmDescription": "A ring, a timer or a job could not be handled: see the dead-letter queue.",
+		"AlarmDescription": "A wake-up, a timer or a job could not be handled: see the dead-letter queue.",
 		"Namespace":        "AWS/SQS", "MetricName": "ApproximateNumberOfMessagesVisible", "Statistic": "Maximum",
 		"Dimensions": list{object{"Name": "QueueName", "Value": attribute("DeadLetters", "QueueName")}},
 	})

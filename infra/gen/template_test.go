@@ -204,19 +204,16 @@ func TestAFunctionMayDoWhatItMustAndNoMore(t *testing.T) {
 	tree := parsed(t, ours(t))
 	const (
 		readsSecret = `secretsmanager:GetSecretValue {"Ref":"SecretArn"}`
-		rings       = `sqs:SendMessage {"Fn::GetAtt":["Doorbell","Arn"]}`
+		wakes       = `sqs:SendMessage {"Fn::GetAtt":["WakeQueue","Arn"]}`
 		reports     = `sqs:SendMessage {"Fn::GetAtt":["DeadLetters","Arn"]}`
 		refreshes   = `lambda:InvokeFunction {"Fn::GetAtt":["RefreshWorkshopItems","Arn"]}`
 	)
 	want := map[string][]string{}
 	for _, r := range route.All() {
-		want[r.Name] = []string{readsSecret}
-		if r.Rings {
-			want[r.Name] = append(want[r.Name], rings)
-		}
+		want[r.Name] = []string{readsSecret, wakes}
 	}
-	want["refresh-workshop-items"] = []string{readsSecret, reports}
-	want["schedule-refresh"] = []string{readsSecret, rings, reports, refreshes}
+	want["refresh-workshop-items"] = []string{readsSecret, wakes, reports}
+	want["schedule-refresh"] = []string{readsSecret, wakes, reports, refreshes}
 	for name, may := range want {
 		id := logicalID(name)
 		may = append([]string{
@@ -226,9 +223,8 @@ func TestAFunctionMayDoWhatItMustAndNoMore(t *testing.T) {
 		if got := statements(t, tree, id+"Role"); !slices.Equal(got, may) {
 			t.Errorf("%s may %q, want %q", name, got, may)
 		}
-		_, hasQueue := at(t, tree, "Resources", id, "Properties", "Environment", "Variables").(object)["JOB_QUEUE_URL"]
-		if hasQueue != slices.Contains(may, rings) {
-			t.Errorf("%s knows the queue: %t", name, hasQueue)
+		if at(t, tree, "Resources", id, "Properties", "Environment", "Variables").(object)["JOB_QUEUE_URL"] == nil {
+			t.Errorf("%s does not know the queue that wakes the host agent", name)
 		}
 	}
 	for name, r := range tree["Resources"].(object) {

@@ -106,7 +106,7 @@ func fill(ctx context.Context, d *db.DB) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = jobstore.New(d).EnqueueBuild(ctx, d, id, u.ID)
+	_, err = jobstore.NewStore(d, time.Now).EnqueueBuild(ctx, d, id, u.ID)
 	return token, err
 }
 

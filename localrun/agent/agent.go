@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"left4me/localrun/lambdahost"
-	"left4me/shared/doorbell"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/wake"
 )
 
 // Invoker runs functions; it is a *lambdahost.Host.
@@ -51,14 +51,15 @@ func Results() []Result {
 type Agent struct {
 	Jobs *jobstore.Store
 	Host Invoker
-	Bell doorbell.Waiter
+	// Wake says when to look for jobs.
+	Wake wake.Waiter
 	// Operations are those that this host has a function for.
 	Operations []job.Operation
 	// Parallel is how many jobs run at once.
 	Parallel int
 	// Worker is the name under which the agent claims, for people to read.
 	Worker string
-	// Look is how often the agent looks for jobs when nobody rings.
+	// Look is how often the agent looks for jobs when it is not woken.
 	Look time.Duration
 	// Looked, unless it is nil, is told of each look for jobs, of one that failed too.
 	Looked func()
@@ -74,11 +75,11 @@ const retryPause = time.Second
 // returns when none is left.
 func (a *Agent) Run(ctx context.Context) {
 	slots := make(chan struct{}, a.Parallel)
-	wake := make(chan struct{}, 1)
+	look := wake.NewSignal()
 	var running sync.WaitGroup
 	defer running.Wait()
-	// A bell and a job that has ended are both reasons to look; one goroutine listens to the bell for all of the time.
-	running.Go(func() { a.listen(ctx, wake) })
+	// The agent looks when it is woken, and when a job has ended.
+	running.Go(func() { a.listen(ctx, look) })
 	said := "" // what is wrong, once it has been said; a database may be away for a night
 	for ctx.Err() == nil {
 		claimed, err := a.next(ctx, slots, func(c jobstore.Claim) {
@@ -90,7 +91,7 @@ func (a *Agent) Run(ctx context.Context) {
 					pause(ctx, retryPause) // the job can be claimed again at once, and what was wrong may need a moment to pass
 				}
 				<-slots
-				notify(wake) // it may have held what another one waits for
+				look.Set() // it may have held what another one waits for
 				if a.Worked != nil {
 					a.Worked(ended)
 				}
@@ -112,24 +113,24 @@ func (a *Agent) Run(ctx context.Context) {
 			pause(ctx, retryPause)
 		case !claimed:
 			select {
-			case <-wake:
+			case <-look:
 			case <-ctx.Done():
 			}
 		}
 	}
 }
 
-// listen wakes the agent for each ring, and regularly. Without its bell it goes on by the clock.
-func (a *Agent) listen(ctx context.Context, wake chan<- struct{}) {
+// listen sets look when the agent is woken, and regularly. When it cannot be woken any more, only regularly.
+func (a *Agent) listen(ctx context.Context, look wake.Signal) {
 	broken := false
 	for ctx.Err() == nil {
 		if broken {
 			pause(ctx, a.Look)
-		} else if _, err := a.Bell.Wait(ctx, a.Look); err != nil && ctx.Err() == nil {
+		} else if _, err := a.Wake.Wait(ctx, a.Look); err != nil && ctx.Err() == nil {
 			broken = true
-			a.Log.Error("the bell is broken; looking for jobs regularly", "error", err.Error(), "every", a.Look)
+			a.Log.Error("cannot be woken any more; looking for jobs regularly", "error", err.Error(), "every", a.Look)
 		}
-		notify(wake)
+		look.Set()
 	}
 }
 
@@ -214,13 +215,6 @@ func how(err error) string {
 func isBusy(err error) bool {
 	_, busy := errors.AsType[*lambdahost.BusyError](err)
 	return busy
-}
-
-func notify(wake chan<- struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
 }
 
 func pause(ctx context.Context, d time.Duration) {

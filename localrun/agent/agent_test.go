@@ -16,12 +16,12 @@ import (
 	"left4me/localrun/lambdahost"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
-	"left4me/shared/doorbell"
-	"left4me/shared/doorbell/queue"
-	"left4me/shared/doorbell/queue/poll"
-	"left4me/shared/doorbell/queue/queuetest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/wake"
+	"left4me/shared/wake/queue"
+	"left4me/shared/wake/queue/poll"
+	"left4me/shared/wake/queue/queuetest"
 )
 
 // functions stands for the processes: do is what one does with a job.
@@ -50,30 +50,30 @@ func (f *functions) Invoke(ctx context.Context, function, requestID string, payl
 }
 
 type world struct {
-	db   *db.DB
-	jobs *jobstore.Store
-	bell doorbell.Ringer
+	db    *db.DB
+	jobs  *jobstore.Store
+	agent wake.Notifier
 }
 
-// start runs an agent with a socket for a bell: see startWith.
+// start runs an agent with a socket for a waiter: see startWith.
 func start(t *testing.T, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "bell")
-	bell, err := doorbell.Listen(path)
+	path := filepath.Join(t.TempDir(), "waiter")
+	waiter, err := wake.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startWith(t, doorbell.Socket(path), bell, parallel, do)
+	return startWith(t, wake.Socket(path), waiter, parallel, do)
 }
 
-// startWith runs an agent that looks on its own only once an hour: what happens before is the bell's doing.
-func startWith(t *testing.T, ringer doorbell.Ringer, bell doorbell.Waiter, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
+// startWith runs an agent that looks on its own only once an hour: what happens before is the waiter's doing.
+func startWith(t *testing.T, notifier wake.Notifier, waiter wake.Waiter, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
 	t.Helper()
 	d := dbtest.New(t)
-	w = world{db: d, jobs: jobstore.New(d), bell: ringer}
+	w = world{db: d, jobs: jobstore.NewStore(d, time.Now), agent: notifier}
 	f = &functions{do: func(ctx context.Context, e job.Event) error { return do(ctx, w, e) }}
 	a := &agent.Agent{
-		Jobs: w.jobs, Host: f, Bell: bell, Operations: job.Runnable(), Parallel: parallel, Worker: "test",
+		Jobs: w.jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: parallel, Worker: "test",
 		Look: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -88,7 +88,7 @@ func startWith(t *testing.T, ringer doorbell.Ringer, bell doorbell.Waiter, paral
 	}
 	t.Cleanup(func() {
 		stop()
-		bell.Close()
+		waiter.Close()
 	})
 	return w, f, stop
 }
@@ -100,7 +100,7 @@ func (w world) enqueue(t *testing.T, overlays ...int64) {
 			t.Fatal(err)
 		}
 	}
-	if err := w.bell.Ring(t.Context()); err != nil {
+	if err := w.agent.Notify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -145,7 +145,7 @@ func TestARingIsEnoughAndTheBoundIsKept(t *testing.T) {
 	}
 }
 
-// Of jobs that come one after another, an agent without a bell finds those that come just when another one ends, but hardly
+// Of jobs that come one after another, an agent without a waiter finds those that come just when another one ends, but hardly
 // all of them.
 func TestEveryRingStartsItsJob(t *testing.T) {
 	finish := func(ctx context.Context, w world, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }
@@ -161,8 +161,8 @@ func TestEveryRingStartsItsJob(t *testing.T) {
 	})
 	t.Run("by the queue", func(t *testing.T) {
 		s := queuetest.Start(t)
-		bell := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
-		w, _, _ := startWith(t, queue.New(s.Getenv, s.QueueURL), bell, 1, finish)
+		waiter := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		w, _, _ := startWith(t, queue.New(s.Getenv, s.QueueURL), waiter, 1, finish)
 		rings(t, w)
 	})
 }
@@ -240,15 +240,15 @@ func TestStoppingGivesRunningJobsBack(t *testing.T) {
 
 func TestABrokenBellCostsOnlyTime(t *testing.T) {
 	d := dbtest.New(t)
-	jobs := jobstore.New(d)
-	bell, err := doorbell.Listen(filepath.Join(t.TempDir(), "bell"))
+	jobs := jobstore.NewStore(d, time.Now)
+	waiter, err := wake.Listen(filepath.Join(t.TempDir(), "waiter"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	bell.Close()
+	waiter.Close()
 	w := world{db: d, jobs: jobs}
 	f := &functions{do: func(ctx context.Context, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }}
-	a := &agent.Agent{Jobs: jobs, Host: f, Bell: bell, Operations: job.Runnable(), Parallel: 1, Worker: "test",
+	a := &agent.Agent{Jobs: jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: 1, Worker: "test",
 		Look: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -290,20 +290,20 @@ func TestHowRunsEndIsTold(t *testing.T) {
 	}
 	want := map[agent.Result]bool{"succeeded": true, "failed": true, "cancelled": true, agent.HandedBack: true, agent.Lost: true}
 	d := dbtest.New(t)
-	jobs := jobstore.New(d)
+	jobs := jobstore.NewStore(d, time.Now)
 	for overlay := range functions {
 		if _, err := jobs.EnqueueBuild(t.Context(), d, overlay, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	bell, err := doorbell.Listen(filepath.Join(t.TempDir(), "bell"))
+	waiter, err := wake.Listen(filepath.Join(t.TempDir(), "waiter"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer bell.Close()
+	defer waiter.Close()
 	told := make(chan agent.Run)
 	ctx, cancel := context.WithCancel(t.Context())
-	a := &agent.Agent{Jobs: jobs, Host: functions, Bell: bell, Operations: job.Runnable(), Parallel: len(functions), Worker: "test", Look: time.Hour,
+	a := &agent.Agent{Jobs: jobs, Host: functions, Wake: waiter, Operations: job.Runnable(), Parallel: len(functions), Worker: "test", Look: time.Hour,
 		Worked: func(r agent.Run) {
 			select {
 			case told <- r:
@@ -356,14 +356,14 @@ func TestADatabaseThatIsAwayIsSaidOnce(t *testing.T) {
 		}
 	}
 	rename("jobs", "away")
-	bell, err := doorbell.Listen(filepath.Join(t.TempDir(), "bell"))
+	waiter, err := wake.Listen(filepath.Join(t.TempDir(), "waiter"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer bell.Close()
+	defer waiter.Close()
 	said, looked := make(lines, 10), make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
-	a := &agent.Agent{Jobs: jobstore.New(d), Bell: bell, Operations: job.Runnable(), Parallel: 1, Worker: "test", Look: time.Hour,
+	a := &agent.Agent{Jobs: jobstore.NewStore(d, time.Now), Wake: waiter, Operations: job.Runnable(), Parallel: 1, Worker: "test", Look: time.Hour,
 		Looked: func() {
 			select {
 			case looked <- struct{}{}:

@@ -159,7 +159,7 @@ func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
 	if h.TimerEnabled(ctx) {
 		return Finding{"refresh", OK, timer + " starts it every day", ""}, nil
 	}
-	last, err := jobstore.New(d).LastRefresh(ctx)
+	last, err := jobstore.NewStore(d, time.Now).LastRefresh(ctx)
 	switch {
 	case errors.Is(err, jobstore.ErrNotFound):
 	case err != nil:

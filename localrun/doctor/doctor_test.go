@@ -222,7 +222,7 @@ func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
 		"localrun up": func(t *testing.T, w *world) { w.report(t, w.open(t), "up", time.Now()) },
 		"something else": func(t *testing.T, w *world) {
 			d := w.open(t)
-			if _, err := jobstore.New(d).EnqueueRefresh(t.Context(), d, 0); err != nil {
+			if _, err := jobstore.NewStore(d, time.Now).EnqueueRefresh(t.Context(), d, 0); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -238,7 +238,7 @@ func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
 	w := setUp(t)
 	w.TimerEnabled = func(context.Context) bool { return false }
 	d := w.open(t)
-	if _, err := jobstore.New(d).EnqueueRefresh(t.Context(), d, 1); err != nil {
+	if _, err := jobstore.NewStore(d, time.Now).EnqueueRefresh(t.Context(), d, 1); err != nil {
 		t.Fatal(err)
 	}
 	if lines := bad(w.Examine(t.Context())); len(lines) != 1 {

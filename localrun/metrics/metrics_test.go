@@ -36,7 +36,7 @@ func setUp(t *testing.T, d *db.DB) (m *Metrics, pass func(time.Duration)) {
 	t.Helper()
 	now := time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	jobs := jobstore.New(d)
+	jobs := jobstore.NewStore(d, time.Now)
 	jobs.Now = clock
 	m = New("1.2.3", jobs, hostinfo.NewStore(d, clock), quiet())
 	m.database.now = clock

@@ -1,6 +1,6 @@
 // Package account owns people and their sessions: who they are, how they sign in and out (product.md P40, P42).
 //
-// It knows nothing of cookies and forms, which are shared/web's.
+// It knows nothing of cookies and forms, which are templates/web's.
 package account
 
 import (

@@ -84,7 +84,7 @@ func setUp(t *testing.T, text string, ids ...string) *world {
 			Log:        slog.New(slog.DiscardHandler),
 		},
 	}
-	w.add = &workshop.Import{Steam: steam.NewClient(steam.Config{URL: stand.URL}), Items: w.host.Items, Jobs: jobstore.New(d), DB: d}
+	w.add = &workshop.Import{Steam: steam.NewClient(steam.Config{URL: stand.URL}), Items: w.host.Items, Jobs: jobstore.NewStore(d, time.Now), DB: d}
 	if w.admin, err = account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true); err != nil {
 		t.Fatal(err)
 	}

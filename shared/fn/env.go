@@ -12,8 +12,11 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/jobstore"
 	"left4me/shared/secret"
 	"left4me/shared/settings"
+	"left4me/shared/wake"
+	"left4me/shared/wake/queue"
 )
 
 // Version is left4me's version; the Makefile sets it when it links.
@@ -23,8 +26,10 @@ var Version = "development"
 type Env struct {
 	Settings settings.Settings
 	DB       *db.DB
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Jobs is the only job store of the process: what it enqueues wakes the host agent.
+	Jobs *jobstore.Store
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // Open reads the settings with getenv, such as os.Getenv, and prepares what they name. The error joins a sentence for
@@ -38,7 +43,22 @@ func Open(getenv func(string) string, log *slog.Logger) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", settings.DatabaseURL, err)
 	}
-	return &Env{Settings: s, DB: d, Log: log, Now: time.Now}, nil
+	return &Env{Settings: s, DB: d, Jobs: jobstore.NewStore(d, time.Now), Log: log, Now: time.Now}, nil
+}
+
+// wakeAgent notifies the host agent if jobs have been enqueued since the last call. A failure is only logged: the agent looks
+// for jobs regularly, too.
+func (e *Env) wakeAgent(ctx context.Context) {
+	if !e.Jobs.TakeEnqueued() {
+		return
+	}
+	var agent wake.Notifier = wake.Socket(e.Settings.WakeSocket())
+	if url := e.Settings.JobQueueURL; url != "" {
+		agent = queue.New(os.Getenv, url)
+	}
+	if err := agent.Notify(ctx); err != nil {
+		e.Log.WarnContext(ctx, "cannot wake the host agent", "error", err.Error())
+	}
 }
 
 // start opens the environment of this process or ends it with a sentence: both a person's terminal and Lambda's log show

@@ -30,7 +30,7 @@ const handedOn = `{
 
 func TestAJobThatAScheduleHandsOnIsRunByWhoIsFirst(t *testing.T) {
 	d := dbtest.New(t)
-	jobs := jobstore.New(d)
+	jobs := jobstore.NewStore(d, time.Now)
 	if _, err := jobs.EnqueueRefresh(t.Context(), d, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +38,9 @@ func TestAJobThatAScheduleHandsOnIsRunByWhoIsFirst(t *testing.T) {
 	if err := json.Unmarshal([]byte(handedOn), &event); err != nil {
 		t.Fatal(err)
 	}
-	env := &Env{DB: d, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now}
+	env := &Env{DB: d, Jobs: jobs, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now}
 	runs := 0
-	h := &jobHandler{env: env, jobs: jobs, operation: job.RefreshWorkshopItems, run: func(context.Context, *Run) error {
+	h := &jobHandler{env: env, operation: job.RefreshWorkshopItems, run: func(context.Context, *Run) error {
 		runs++
 		return nil
 	}}

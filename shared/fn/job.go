@@ -27,7 +27,6 @@ type Run struct {
 
 	recorder *jobstore.Recorder
 	success  func(ctx context.Context, q db.Querier) error
-	after    func(ctx context.Context)
 }
 
 // Infof writes a line to the job's stdout.
@@ -45,9 +44,6 @@ func (r *Run) Progress(p jobstore.Progress) { r.recorder.Progress(p) }
 
 // OnSuccess sets what is written in the transaction that ends the job, if it succeeds and is still this process's.
 func (r *Run) OnSuccess(write func(ctx context.Context, q db.Querier) error) { r.success = write }
-
-// Afterwards sets what is done when the run has ended, however it did, and holds its locks no more.
-func (r *Run) Afterwards(do func(ctx context.Context)) { r.after = do }
 
 // The causes of a run's end that are nobody's fault: the job is handed back, and goes on in another run.
 var (
@@ -78,7 +74,7 @@ func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) e
 	env := start(operation.Function)
 	// When the host agent is killed, its pipes break; the run goes on, for it owns the job.
 	signal.Ignore(syscall.SIGPIPE)
-	h := &jobHandler{env: env, jobs: jobstore.New(env.DB), operation: operation, run: build(env)}
+	h := &jobHandler{env: env, operation: operation, run: build(env)}
 	ctx, stop := context.WithCancelCause(context.Background())
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGTERM)
@@ -101,7 +97,6 @@ func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) e
 
 type jobHandler struct {
 	env       *Env
-	jobs      *jobstore.Store
 	operation job.Operation
 	run       func(context.Context, *Run) error
 	busy      atomic.Int32
@@ -129,7 +124,7 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 	log.Info("job started")
 	ctx, stop := withReserve(ctx, h.env.Now())
 	defer stop()
-	recorder := h.jobs.Record(ctx, claim)
+	recorder := h.env.Jobs.Record(ctx, claim)
 	defer recorder.Close()
 	run := &Run{JobID: claim.JobID, OverlayID: claim.OverlayID, recorder: recorder}
 	end, err := h.end(recorder, run, h.guarded(recorder.Context(), run))
@@ -145,19 +140,17 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 	default:
 		log.Info("job ended", "state", end.State)
 	}
-	if run.after != nil {
-		run.after(context.WithoutCancel(ctx))
-	}
+	h.env.wakeAgent(context.WithoutCancel(ctx)) // now that this job's locks are free
 	end.JobID = claim.JobID
 	return end, nil
 }
 
 func (h *jobHandler) claim(ctx context.Context, event job.Event) (jobstore.Claim, error) {
 	if event.Attempt != 0 {
-		return h.jobs.Resume(ctx, event.JobID, event.Attempt, h.operation)
+		return h.env.Jobs.Resume(ctx, event.JobID, event.Attempt, h.operation)
 	}
 	host, _ := os.Hostname()
-	return h.jobs.ClaimJob(ctx, fmt.Sprintf("%s on %s, process %d", h.operation.Function, host, os.Getpid()), event.JobID, h.operation)
+	return h.env.Jobs.ClaimJob(ctx, fmt.Sprintf("%s on %s, process %d", h.operation.Function, host, os.Getpid()), event.JobID, h.operation)
 }
 
 // guarded makes a panic of the run an error: the job fails now instead of being run again as if its machine had died.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"left4me/shared/db"
 	"left4me/shared/job"
@@ -26,7 +27,7 @@ func BenchmarkClaims(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				d, databaseURL := openFile(b)
-				w := &world{Store: New(d), url: databaseURL}
+				w := &world{Store: NewStore(d, time.Now), url: databaseURL}
 				w.fill(b, benchJobs)
 				var workers []*exec.Cmd
 				var starts []*os.File
@@ -151,7 +152,7 @@ func benchWorker(s *Store, mode string) error {
 func BenchmarkAmongFinished(b *testing.B) {
 	for _, finished := range []int{0, 1_000_000} {
 		d, databaseURL := openFile(b)
-		w := &world{Store: New(d), url: databaseURL}
+		w := &world{Store: NewStore(d, time.Now), url: databaseURL}
 		w.fill(b, 100)
 		ctx := context.Background()
 		if _, err := w.DB.ExecContext(ctx, `

@@ -167,6 +167,7 @@ func (s *Store) insert(ctx context.Context, q db.Querier, op job.Operation, subj
 	if op.Patience > 0 {
 		impatient = sql.NullInt64{Int64: now + op.Patience.Milliseconds(), Valid: true}
 	}
+	s.enqueued.Store(true)
 	return byOverlay(q.QueryContext(ctx, insertSQL,
 		sql.Named("operation", op.Name),
 		sql.Named("user", null(userID)),

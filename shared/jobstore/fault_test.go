@@ -74,9 +74,7 @@ func newFaulty(t *testing.T, seed uint64) *faulty {
 		t.Fatal(err)
 	}
 	store := func() *Store {
-		s := New(f.server.Open(t))
-		s.Now = func() time.Time { return f.at }
-		return s
+		return NewStore(f.server.Open(t), func() time.Time { return f.at })
 	}
 	f.asker = store()
 	for n := range 4 {

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"left4me/shared/db"
@@ -43,14 +44,18 @@ type Store struct {
 	// Now is the clock, for what is stored and for leases.
 	Now func() time.Time
 
+	enqueued atomic.Bool // a new job, since TakeEnqueued
 	mu       sync.Mutex
 	prepared map[string]*sql.Stmt // by their text; they end with DB
 }
 
-// New returns the store of d, on the machine's clock.
-func New(d *db.DB) *Store {
-	return &Store{DB: d, Now: time.Now}
+// NewStore returns the store of d that takes the time from now.
+func NewStore(d *db.DB, now func() time.Time) *Store {
+	return &Store{DB: d, Now: now}
 }
+
+// TakeEnqueued reports whether the store has added a job since the last call, whether or not its transaction was committed.
+func (s *Store) TakeEnqueued() bool { return s.enqueued.Swap(false) }
 
 func (s *Store) now() int64 { return db.Millis(s.Now()) }
 

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	}
 	d, err := db.Open(os.Getenv(workerURL), "")
 	if err == nil {
-		switch s := New(d); mode {
+		switch s := NewStore(d, time.Now); mode {
 		case "compete":
 			err = compete(s, os.Getenv(workerDir))
 		case "hold":

@@ -107,7 +107,7 @@ var start = time.UnixMilli(1_700_000_000_000)
 
 func newWorld(t *testing.T, open opener) *world {
 	d, databaseURL := open(t)
-	w := &world{Store: New(d), url: databaseURL, at: start}
+	w := &world{Store: NewStore(d, time.Now), url: databaseURL, at: start}
 	w.Now = func() time.Time {
 		w.mu.Lock()
 		defer w.mu.Unlock()

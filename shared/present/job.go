@@ -8,8 +8,8 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/problem"
-	"left4me/shared/web"
 	view "left4me/templates/job"
+	"left4me/templates/web"
 )
 
 // Summary is a job as lists and strips show it.
@@ -49,18 +49,18 @@ func Lines(lines []jobstore.Line) []view.Line {
 
 // VisibleJob returns the job that the path's {id} names if the visitor may see it (P38), which is also who may cancel it;
 // the error is a problem: 404, or 403.
-func VisibleJob(v *web.Visit, jobs *jobstore.Store) (jobstore.Job, error) {
-	id, err := v.ID("id")
+func VisibleJob(r *web.Request, jobs *jobstore.Store) (jobstore.Job, error) {
+	id, err := r.ID("id")
 	if err != nil {
 		return jobstore.Job{}, err
 	}
-	j, err := jobs.Get(v.Context(), id)
+	j, err := jobs.Get(r.Context(), id)
 	switch {
 	case errors.Is(err, jobstore.ErrNotFound):
 		return jobstore.Job{}, problem.NotFound("There is no job %d.", id)
 	case err != nil:
 		return jobstore.Job{}, err
-	case !v.User.Admin && !j.Concerns(v.User.ID):
+	case !r.User.Admin && !j.Concerns(r.User.ID):
 		return jobstore.Job{}, problem.Forbidden("This job belongs to somebody else. Ask them or an administrator.")
 	}
 	return j, nil

@@ -9,9 +9,9 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
-	"left4me/shared/web"
 	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
+	"left4me/templates/web"
 )
 
 // OverlayList fills the list of overlays.
@@ -24,8 +24,8 @@ type OverlayList struct {
 const maxLive = 1000
 
 // View is the list for a visitor, with an empty form.
-func (p OverlayList) View(w http.ResponseWriter, v *web.Visit) (view.ListView, error) {
-	live, err := p.Jobs.ListLive(v.Context(), maxLive)
+func (p OverlayList) View(w http.ResponseWriter, r *web.Request) (view.ListView, error) {
+	live, err := p.Jobs.ListLive(r.Context(), maxLive)
 	if err != nil {
 		return view.ListView{}, err
 	}
@@ -35,17 +35,17 @@ func (p OverlayList) View(w http.ResponseWriter, v *web.Visit) (view.ListView, e
 			active[j.OverlayID] = string(j.State)
 		}
 	}
-	all, err := p.Overlays.List(v.Context(), v.User)
+	all, err := p.Overlays.List(r.Context(), r.User)
 	if err != nil {
 		return view.ListView{}, err
 	}
-	list := view.ListView{Frame: v.Frame(w)}
+	list := view.ListView{Frame: r.Frame(w)}
 	for _, o := range all {
 		row := view.Row{ID: o.ID, Name: o.Name, Type: string(o.Type), Owner: o.OwnerName, Build: build(o)}
 		row.Build.Active = active[o.ID]
 		list.Overlays = append(list.Overlays, row)
 	}
-	for _, t := range overlay.Types(v.User) {
+	for _, t := range overlay.Types(r.User) {
 		list.Create.Types = append(list.Create.Types, string(t))
 	}
 	return list, nil
@@ -65,7 +65,7 @@ type OverlayPage struct {
 
 // NewOverlayPage returns the page on d. Examples are texts to paste, for an overlay that is empty.
 func NewOverlayPage(d *db.DB, now func() time.Time, examples []string) OverlayPage {
-	return OverlayPage{overlays: overlay.NewStore(d, now), items: workshop.NewStore(d, now), jobs: jobstore.New(d), examples: examples}
+	return OverlayPage{overlays: overlay.NewStore(d, now), items: workshop.NewStore(d, now), jobs: jobstore.NewStore(d, now), examples: examples}
 }
 
 // View is the page for a visitor who may see o. Of the overlay's jobs it shows one that is at work or waits, else the one
@@ -73,20 +73,20 @@ func NewOverlayPage(d *db.DB, now func() time.Time, examples []string) OverlayPa
 //
 // The jobs are read first, and o again after them: a page without a job at work asks no more, so that it must show what
 // the last one left.
-func (p OverlayPage) View(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, seen int64) (view.ShowView, error) {
-	live, err := p.live(v, o, seen)
+func (p OverlayPage) View(w http.ResponseWriter, r *web.Request, o overlay.Overlay, seen int64) (view.ShowView, error) {
+	live, err := p.live(r, o, seen)
 	if err != nil {
 		return view.ShowView{}, err
 	}
-	if o, err = p.overlays.Get(v.Context(), o.ID); err != nil {
+	if o, err = p.overlays.Get(r.Context(), o.ID); err != nil {
 		return view.ShowView{}, err
 	}
-	items, err := p.items.OfOverlay(v.Context(), o.ID)
+	items, err := p.items.OfOverlay(r.Context(), o.ID)
 	if err != nil {
 		return view.ShowView{}, err
 	}
 	show := view.ShowView{
-		Frame:    v.Frame(w),
+		Frame:    r.Frame(w),
 		ID:       o.ID,
 		Name:     o.Name,
 		Type:     string(o.Type),
@@ -94,8 +94,8 @@ func (p OverlayPage) View(w http.ResponseWriter, v *web.Visit, o overlay.Overlay
 		Path:     "overlays/" + o.Path(),
 		Build:    build(o),
 		Live:     live,
-		CanEdit:  o.EditableBy(v.User) && o.Type == overlay.Workshop,
-		CanBuild: o.EditableBy(v.User),
+		CanEdit:  o.EditableBy(r.User) && o.Type == overlay.Workshop,
+		CanBuild: o.EditableBy(r.User),
 		Examples: p.examples,
 	}
 	if live.Job.ID != 0 && !live.Job.Ended() {
@@ -124,8 +124,8 @@ func item(i workshop.Item) view.Item {
 }
 
 // live is the job that the page tells about: the one at work rather than one that waits behind it.
-func (p OverlayPage) live(v *web.Visit, o overlay.Overlay, seen int64) (view.Live, error) {
-	jobs, err := p.jobs.LiveOfOverlay(v.Context(), o.ID)
+func (p OverlayPage) live(r *web.Request, o overlay.Overlay, seen int64) (view.Live, error) {
+	jobs, err := p.jobs.LiveOfOverlay(r.Context(), o.ID)
 	switch {
 	case err != nil:
 		return view.Live{}, err
@@ -133,7 +133,7 @@ func (p OverlayPage) live(v *web.Visit, o overlay.Overlay, seen int64) (view.Liv
 		j := jobs[len(jobs)-1]
 		return view.Live{Job: Summary(j), Progress: Progress(j)}, nil
 	case seen != 0:
-		j, err := p.jobs.Get(v.Context(), seen)
+		j, err := p.jobs.Get(r.Context(), seen)
 		if err != nil || j.OverlayID != o.ID {
 			return view.Live{}, nil // a number that somebody made up
 		}
@@ -143,20 +143,20 @@ func (p OverlayPage) live(v *web.Visit, o overlay.Overlay, seen int64) (view.Liv
 }
 
 // Changed answers a form that changed what o holds: a new table for htmx, a redirect to the page otherwise (P16).
-func (p OverlayPage) Changed(w http.ResponseWriter, v *web.Visit, o overlay.Overlay, done view.Outcome) error {
-	if !v.Fragment() {
+func (p OverlayPage) Changed(w http.ResponseWriter, r *web.Request, o overlay.Overlay, done view.Outcome) error {
+	if !r.Fragment() {
 		notice := done.Sentence()
 		if notice != "" {
 			notice += "."
 		}
-		return v.Redirect(w, route.OverlayShow.URL(o.ID), notice)
+		return r.Redirect(w, route.OverlayShow.URL(o.ID), notice)
 	}
-	show, err := p.View(w, v, o, 0)
+	show, err := p.View(w, r, o, 0)
 	if err != nil {
 		return err
 	}
 	show.Outcome = done
-	return v.Render(w, http.StatusOK, view.Changed(show))
+	return r.Render(w, http.StatusOK, view.Changed(show))
 }
 
 // Removed is the outcome of taking an item out.

@@ -1,7 +1,7 @@
 // Package problem is the kind of error whose sentence a person may read: what went wrong with a request and what to do
 // about it (product.md P43). Any other error is a fault of ours, whose text stays in the log.
 //
-// It knows nothing of pages; shared/web turns a problem into one.
+// It knows nothing of pages; templates/web turns a problem into one.
 package problem
 
 import (

@@ -55,8 +55,6 @@ type Route struct {
 	TimeLimit time.Duration
 	// MaxProcesses is how many processes of this function may run at once on one host.
 	MaxProcesses int
-	// Rings says that it enqueues jobs and then wakes the host agent.
-	Rings bool
 }
 
 const (
@@ -79,41 +77,36 @@ func (r Route) withBody(n int64) Route {
 	return r
 }
 
-func (r Route) rings() Route {
-	r.Rings = true
-	return r
-}
-
 // The routes of product.md P39.
 var (
-	Home            = page("home", "/{$}", Anyone)
-	Asset           = page("asset", "/assets/{file}", Anyone)
-	Health          = page("healthz", "/healthz", Anyone)
-	LoginForm       = page("login-form", "/login", Anyone)
-	Login           = form("login", "/login", Anyone)
-	Logout          = form("logout", "/logout", SignedIn)
-	OverlayList     = page("overlay-list", "/overlays", SignedIn)
-	OverlayCreate   = form("overlay-create", "/overlays", SignedIn).rings()
-	OverlayShow     = page("overlay-show", "/overlays/{id}", SignedIn)
-	OverlayRename   = form("overlay-rename", "/overlays/{id}", SignedIn)
-	OverlayDelete   = form("overlay-delete", "/overlays/{id}/delete", SignedIn).rings()
-	OverlayBuild    = form("overlay-build", "/overlays/{id}/build", SignedIn).rings()
-	OverlayRefresh  = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn).rings()
-	ItemAdd         = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm).rings()
-	ItemRemove      = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn).rings()
-	JobList         = page("job-list", "/jobs", SignedIn)
-	JobShow         = page("job-show", "/jobs/{id}", SignedIn)
-	JobCancel       = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
-	Account         = page("account", "/account", SignedIn)
-	PasswordChange  = form("password-change", "/account/password", SignedIn)
-	SessionEnd      = form("session-end", "/account/sessions", SignedIn)
-	AdminHome       = page("admin-home", "/admin", Administrator)
-	AdminJobs       = page("admin-jobs", "/admin/jobs", Administrator)
-	WorkshopRefresh = form("workshop-refresh", "/admin/workshop/refresh", Administrator).rings()
-	GarbageCollect  = form("garbage-collect", "/admin/gc", Administrator).rings()
-	AdminUsers      = page("admin-users", "/admin/users", Administrator)
-	UserCreate      = form("user-create", "/admin/users", Administrator)
-	UserChange      = form("user-change", "/admin/users/{id}", Administrator)
+	Home           = page("home", "/{$}", Anyone)
+	Asset          = page("asset", "/assets/{file}", Anyone)
+	Health         = page("healthz", "/healthz", Anyone)
+	LoginForm      = page("login-form", "/login", Anyone)
+	Login          = form("login", "/login", Anyone)
+	Logout         = form("logout", "/logout", SignedIn)
+	OverlayList    = page("overlay-list", "/overlays", SignedIn)
+	OverlayCreate  = form("overlay-create", "/overlays", SignedIn)
+	OverlayShow    = page("overlay-show", "/overlays/{id}", SignedIn)
+	OverlayRename  = form("overlay-rename", "/overlays/{id}", SignedIn)
+	OverlayDelete  = form("overlay-delete", "/overlays/{id}/delete", SignedIn)
+	OverlayBuild   = form("overlay-build", "/overlays/{id}/build", SignedIn)
+	OverlayRefresh = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn)
+	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm)
+	ItemRemove     = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
+	JobList        = page("job-list", "/jobs", SignedIn)
+	JobShow        = page("job-show", "/jobs/{id}", SignedIn)
+	JobCancel      = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
+	Account        = page("account", "/account", SignedIn)
+	PasswordChange = form("password-change", "/account/password", SignedIn)
+	SessionEnd     = form("session-end", "/account/sessions", SignedIn)
+	AdminHome      = page("admin-home", "/admin", Administrator)
+	AdminJobs      = page("admin-jobs", "/admin/jobs", Administrator)
+	AdminRefresh   = form("admin-refresh", "/admin/workshop/refresh", Administrator)
+	AdminGC        = form("admin-gc", "/admin/gc", Administrator)
+	AdminUsers     = page("admin-users", "/admin/users", Administrator)
+	UserCreate     = form("user-create", "/admin/users", Administrator)
+	UserChange     = form("user-change", "/admin/users/{id}", Administrator)
 )
 
 // All returns every route, in the order in which people should read them. The slice is the caller's.
@@ -125,7 +118,7 @@ func All() []Route {
 		ItemAdd, ItemRemove,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
-		AdminHome, AdminJobs, WorkshopRefresh, GarbageCollect, AdminUsers, UserCreate, UserChange,
+		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminUsers, UserCreate, UserChange,
 	}
 }
 

@@ -214,5 +214,5 @@ func (s Settings) CacheDir() string { return filepath.Join(s.Root, "workshop_cac
 // OverlaysDir is where the overlays' directories are.
 func (s Settings) OverlaysDir() string { return filepath.Join(s.Root, "overlays") }
 
-// BellPath is the socket on which the host agent is woken.
-func (s Settings) BellPath() string { return filepath.Join(s.Root, "agent.sock") }
+// WakeSocket is the socket on which the host agent is woken.
+func (s Settings) WakeSocket() string { return filepath.Join(s.Root, "agent.sock") }

@@ -35,7 +35,7 @@ func setUp(t *testing.T, open dbtest.Backend, text string) world {
 		Import: &workshop.Import{
 			Steam: steam.NewClient(steam.Config{URL: stand.URL}),
 			Items: workshop.NewStore(d, time.Now),
-			Jobs:  jobstore.New(d),
+			Jobs:  jobstore.NewStore(d, time.Now),
 			DB:    d,
 		},
 		steam:    stand,

@@ -357,7 +357,7 @@ func refresh(v HomeView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var18 templ.SafeURL
-		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinURLErrs(route.WorkshopRefresh.URL())
+		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinURLErrs(route.AdminRefresh.URL())
 		if templ_7745c5c3_Err != nil {
 			return templ.Error{Err: templ_7745c5c3_Err, FileName: `admin/admin.templ`, Line: 76, Col: 59}
 		}
@@ -513,7 +513,7 @@ func garbage(v HomeView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var25 templ.SafeURL
-			templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinURLErrs(route.GarbageCollect.URL())
+			templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinURLErrs(route.AdminGC.URL())
 			if templ_7745c5c3_Err != nil {
 				return templ.Error{Err: templ_7745c5c3_Err, FileName: `admin/admin.templ`, Line: 109, Col: 59}
 			}

@@ -22,7 +22,7 @@ import (
 	"left4me/templates/page"
 )
 
-// policy is as strict as the one that shared/web sends.
+// policy is as strict as the one that templates/web sends.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; " +
 	"frame-ancestors 'none'; img-src 'self' https://*.steamusercontent.com"
 

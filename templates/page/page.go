@@ -1,7 +1,7 @@
 // Package page owns what all pages share: the frame around them, the error page, the places where htmx puts fragments,
 // and how sizes and times read.
 //
-// It decides nothing: statuses, sentences and rights come from the functions, security headers from shared/web. Pages
+// It decides nothing: statuses, sentences and rights come from the functions, security headers from templates/web. Pages
 // work without any script; with htmx, some of their parts are replaced by fragments (see Fragments below).
 //
 // # Fragments

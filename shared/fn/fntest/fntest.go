@@ -22,7 +22,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/settings"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 // Site is a left4me with an empty database of its own.
@@ -115,7 +115,7 @@ func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Ha
 		v.cookies["left4me_session"] = token
 	}
 	// A page for anyone shows the token that belongs to the visitor's cookies.
-	form := fn.Handler(s.Env, route.LoginForm, func(w http.ResponseWriter, visit *web.Visit) error {
+	form := fn.Handler(s.Env, route.LoginForm, func(w http.ResponseWriter, visit *web.Request) error {
 		v.csrf = visit.Frame(w).CSRF
 		return nil
 	})

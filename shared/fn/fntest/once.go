@@ -9,7 +9,7 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/job"
 	"left4me/shared/route"
-	"left4me/shared/web"
+	"left4me/templates/web"
 )
 
 // TestAsksOnce tests the function of a route whose form asks for a job that only administrators may ask for, and of which

@@ -1,0 +1,13 @@
+// Command admin-gc enqueues the job that removes files of the cache that no overlay needs, for an administrator.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/job"
+	"left4me/shared/route"
+	"left4me/templates/web"
+)
+
+func main() { fn.HTTP(route.AdminGC, build) }
+
+func build(env *fn.Env) web.Handler { return fn.Enqueue(env, job.CollectGarbage) }

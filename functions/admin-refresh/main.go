@@ -1,0 +1,13 @@
+// Command admin-refresh enqueues the job that refreshes all workshop items, for an administrator.
+package main
+
+import (
+	"left4me/shared/fn"
+	"left4me/shared/job"
+	"left4me/shared/route"
+	"left4me/templates/web"
+)
+
+func main() { fn.HTTP(route.AdminRefresh, build) }
+
+func build(env *fn.Env) web.Handler { return fn.Enqueue(env, job.RefreshWorkshopItems) }

@@ -1,0 +1,287 @@
+package layout
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"left4me/shared/job"
+	"left4me/shared/route"
+)
+
+const root = "../.."
+
+// mayImport says which packages of ours each package may import. A pattern that ends in … stands for all below it. What a
+// package's tests import is not limited. A package without a row fails: a new one is a decision.
+var mayImport = map[string]string{
+	"functions/…":                    "shared/… templates/…",
+	"infra/gen":                      "shared/job shared/route",
+	"infra/contract":                 "",
+	"infra/layout":                   "",
+	"infra/measures":                 "",
+	"infra/starts":                   "shared/account shared/db shared/db/dbtest shared/db/migrations shared/job shared/jobstore shared/overlay shared/route",
+	"infra/starts/minimal":           "",
+	"localrun":                       "localrun/… shared/… templates/page",
+	"localrun/agent":                 "localrun/lambdahost shared/job shared/jobstore shared/wake",
+	"localrun/backup":                "shared/account shared/builder shared/db shared/db/dbfile shared/db/migrations shared/jobstore shared/overlay",
+	"localrun/doctor":                "localrun/heartbeat shared/account shared/db shared/db/migrations shared/hostinfo shared/jobstore shared/route shared/settings",
+	"localrun/gateway":               "localrun/lambdahost shared/route",
+	"localrun/heartbeat":             "shared/garbage shared/hostinfo shared/settings shared/vpkcache shared/workshop",
+	"localrun/lambdahost":            "",
+	"localrun/lambdahost/testdata/…": "",
+	"localrun/metrics":               "localrun/agent localrun/lambdahost shared/hostinfo shared/job shared/jobstore shared/traffic",
+	"localrun/schedule":              "shared/job",
+	"localrun/sdnotify":              "",
+	"shared/account":                 "shared/db shared/problem",
+	"shared/awsapi":                  "",
+	"shared/builder":                 "shared/jobstore shared/linkfarm shared/overlay shared/steam shared/traffic shared/vpkcache shared/workshop",
+	"shared/db":                      "",
+	"shared/db/dbfile":               "shared/db",
+	"shared/db/dbtest":               "shared/db shared/db/migrations",
+	"shared/db/dbtest/libsqld":       "shared/db/dbtest",
+	"shared/db/migrations":           "shared/db",
+	"shared/wake":                    "",
+	"shared/wake/queue":              "shared/awsapi",
+	"shared/wake/queue/poll":         "shared/wake shared/wake/queue",
+	"shared/wake/queue/queuetest":    "shared/wake/queue",
+	"shared/fn":                      "shared/db shared/fn/lambdahttp shared/job shared/jobstore shared/account shared/route shared/secret shared/settings shared/wake shared/wake/queue templates/web",
+	"shared/fn/fntest":               "shared/… templates/…",
+	"shared/fn/lambdahttp":           "",
+	"shared/garbage":                 "shared/builder shared/jobstore shared/linkfarm shared/vpkcache shared/workshop",
+	"shared/hostinfo":                "shared/db",
+	"shared/job":                     "",
+	"shared/jobstore":                "shared/db shared/job",
+	"shared/linkfarm":                "",
+	"shared/overlay":                 "shared/account shared/db shared/problem",
+	"shared/present":                 "shared/account shared/db shared/job shared/jobstore shared/overlay shared/problem shared/route templates/web shared/workshop templates/…",
+	"shared/problem":                 "",
+	"shared/route":                   "",
+	"shared/secret":                  "shared/awsapi",
+	"shared/settings":                "shared/db shared/steam",
+	"shared/steam":                   "",
+	"shared/steam/steamtest":         "",
+	"shared/steam/steamtest/steamd":  "shared/steam/steamtest",
+	"shared/traffic":                 "shared/steam",
+	"shared/vpkcache":                "shared/steam",
+	"templates/web":                  "shared/account shared/problem shared/route templates/page",
+	"shared/workshop":                "shared/account shared/db shared/jobstore shared/overlay shared/problem shared/steam",
+	"templates/account":              "shared/route templates/page",
+	"templates/admin":                "shared/route templates/job templates/page",
+	"templates/assets":               "shared/route",
+	"templates/browsertest":          "templates/assets",
+	"templates/job":                  "shared/route templates/page",
+	"templates/overlay":              "shared/route templates/job templates/page",
+	"templates/page":                 "shared/route templates/assets",
+	"templates/pagetest":             "shared/route",
+}
+
+func matches(patterns, pkg string) bool {
+	for pattern := range strings.FieldsSeq(patterns) {
+		prefix, below := strings.CutSuffix(pattern, "…")
+		if pkg == pattern || below && strings.HasPrefix(pkg, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], "left4me/")
+		row := ""
+		for pattern := range mayImport {
+			if matches(pattern, pkg) && len(pattern) > len(row) {
+				row = pattern
+			}
+		}
+		if row == "" {
+			t.Errorf("package %s has no row in mayImport: decide what it may import", pkg)
+			continue
+		}
+		used[row] = true
+		for _, imported := range fields[1:] {
+			ours, ok := strings.CutPrefix(imported, "left4me/")
+			if ok && !matches(mayImport[row], ours) {
+				t.Errorf("package %s imports %s, which its row in mayImport does not allow", pkg, ours)
+			}
+		}
+	}
+	for row := range mayImport {
+		if !used[row] && !strings.Contains(row, "testdata") {
+			t.Errorf("mayImport has a row for %s, which no package is", row)
+		}
+	}
+}
+
+// A function's folder is its name in a table, and its main hands that row to the process.
+func TestFoldersAndTablesAgree(t *testing.T) {
+	want := map[string]string{} // folder to the call in its main
+	routes := variables(t, "shared/route/route.go")
+	for _, r := range route.All() {
+		want[r.Name] = "HTTP(route." + routes[r.Name] + ", build)"
+	}
+	operations := variables(t, "shared/job/job.go")
+	for _, o := range job.Runnable() {
+		want[o.Function] = "Job(job." + operations[o.Name] + ", build)"
+	}
+	schedules := variables(t, "shared/job/schedule.go")
+	for _, s := range job.Schedules() {
+		want[s.Function] = "Schedule(job." + schedules[s.Name] + ")"
+	}
+	folders, err := os.ReadDir(filepath.Join(root, "functions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		call, known := want[f.Name()]
+		if !known {
+			t.Errorf("functions/%s is in no table", f.Name())
+			continue
+		}
+		delete(want, f.Name())
+		text, err := os.ReadFile(filepath.Join(root, "functions", f.Name(), "main.go"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if line := fmt.Sprintf("\nfunc main() { fn.%s }\n", call); !strings.Contains(string(text), line) {
+			t.Errorf("functions/%s/main.go has no line %q", f.Name(), strings.TrimSpace(line))
+		}
+	}
+	for name := range want {
+		t.Errorf("a table names function %s, and there is no folder functions/%s", name, name)
+	}
+}
+
+// What a function enqueues wakes the host agent because it goes through the process's one job store.
+func TestFunctionsUseTheJobStoreOfTheirProcess(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "functions", "*", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(file, "_test.go") && strings.Contains(string(text), "jobstore.NewStore(") {
+			t.Errorf("%s makes a job store of its own: use fn.Env's", file)
+		}
+	}
+}
+
+// variables maps the name of each row of a table to the Go variable that holds it.
+func variables(t *testing.T, file string) map[string]string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, file), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		ast.Inspect(spec.Values[0], func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				name, err := strconv.Unquote(lit.Value)
+				if err == nil && found[name] == "" {
+					found[name] = spec.Names[0].Name
+				}
+				return false
+			}
+			return true
+		})
+		return true
+	})
+	return found
+}
+
+func TestNoTwoRoutesClash(t *testing.T) {
+	mux := http.NewServeMux()
+	for _, r := range route.All() {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("route %s: %v", r.Name, p)
+				}
+			}()
+			mux.Handle(r.Method+" "+r.Pattern, http.NotFoundHandler())
+		}()
+	}
+}
+
+// A link of a page to a file, or to a heading of one, leads there.
+func TestLinksOfPagesLead(t *testing.T) {
+	pages := exec.Command("git", "ls-files", "*.md")
+	pages.Dir = root
+	out, err := pages.Output()
+	if err != nil {
+		t.Skip("not a git checkout: ", err)
+	}
+	var (
+		link    = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+		heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+		anchor  = strings.NewReplacer(" ", "-", ",", "", "`", "", ".", "", ":", "")
+	)
+	for name := range strings.FieldsSeq(string(out)) {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
+			path, fragment, _ := strings.Cut(l[1], "#")
+			if strings.Contains(path, ":") {
+				continue // elsewhere
+			}
+			to := name
+			if path != "" {
+				to = filepath.Join(filepath.Dir(name), path)
+			}
+			there, err := os.ReadFile(filepath.Join(root, to))
+			if err != nil {
+				t.Errorf("%s: %s: %v", name, l[1], err)
+			}
+			if fragment != "" && !slices.ContainsFunc(heading.FindAllStringSubmatch(string(there), -1), func(h []string) bool {
+				return anchor.Replace(strings.ToLower(h[1])) == fragment
+			}) {
+				t.Errorf("%s: %s has no heading #%s", name, to, fragment)
+			}
+		}
+	}
+}
+
+func TestTopLevelHoldsOnlyItsFloors(t *testing.T) {
+	tracked := exec.Command("git", "ls-files")
+	tracked.Dir = root
+	out, err := tracked.Output()
+	if err != nil {
+		t.Skip("not a git checkout: ", err)
+	}
+	floors := []string{".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "functions", "go.mod", "go.sum", "infra", "localrun", "shared", "templates"}
+	for line := range strings.Lines(string(out)) {
+		top, _, _ := strings.Cut(strings.TrimSpace(line), "/")
+		if !slices.Contains(floors, top) {
+			t.Errorf("%s is on no floor of the house", strings.TrimSpace(line))
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package sdnotify
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+)
+
+// Listen listens on the TCP address, a host:port: with the socket that systemd has kept for that address since the last run,
+// else with a new one, which it asks systemd to keep (FileDescriptorStoreMax=). Those kept for other addresses are closed.
+func Listen(address string) (net.Listener, error) {
+	// A name in systemd's store must not have a colon.
+	name := strings.ReplaceAll(address, ":", "_")
+	l, err := kept(name)
+	if l != nil || err != nil {
+		return l, err
+	}
+	if l, err = net.Listen("tcp", address); err != nil {
+		return nil, err
+	}
+	if err := keep(l.(*net.TCPListener), name); err != nil {
+		return nil, errors.Join(fmt.Errorf("have systemd keep the listening socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// kept is the socket of that name in systemd's store, or nil. The others are taken out of it.
+func kept(name string) (found net.Listener, err error) {
+	for _, file := range activation.Files(true) {
+		if file.Name() == name && found == nil {
+			found, err = net.FileListener(file) // has a descriptor of its own
+		} else if _, nerr := daemon.SdNotify(false, "FDSTOREREMOVE=1\nFDNAME="+file.Name()); nerr != nil {
+			err = errors.Join(err, fmt.Errorf("have systemd forget a socket: %w", nerr))
+		}
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil && found != nil {
+		err = errors.Join(err, found.Close())
+	}
+	return found, err
+}
+
+// keep sends l's descriptor to systemd.
+func keep(l *net.TCPListener, name string) error {
+	address := os.Getenv("NOTIFY_SOCKET")
+	if address == "" {
+		return nil
+	}
+	// Package net sends no descriptors over a connected datagram socket.
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return errors.Join(err, unix.Close(socket))
+	}
+	var sent error
+	err = raw.Control(func(fd uintptr) {
+		sent = unix.Sendmsg(socket, []byte("FDSTORE=1\nFDNAME="+name), unix.UnixRights(int(fd)), &unix.SockaddrUnix{Name: address}, 0)
+	})
+	return errors.Join(err, sent, unix.Close(socket))
+}

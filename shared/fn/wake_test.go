@@ -1,0 +1,111 @@
+package fn
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/db/migrations"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/settings"
+	"left4me/shared/wake"
+	"left4me/templates/web"
+)
+
+// testEnv is an environment with an empty database, and what an agent beside it is woken by.
+func testEnv(t *testing.T) (*Env, wake.Waiter) {
+	t.Helper()
+	root := t.TempDir()
+	values := map[string]string{settings.Root: root, settings.DatabaseURL: db.FileURL(filepath.Join(root, "left4me.db"))}
+	env, err := Open(func(name string) string { return values[name] }, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { env.DB.Close() })
+	if _, err := migrations.Up(t.Context(), env.DB); err != nil {
+		t.Fatal(err)
+	}
+	agent, err := wake.Listen(env.Settings.WakeSocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { agent.Close() })
+	return env, agent
+}
+
+// woken reports whether the agent has been woken since the last call. Notify has returned before, so there is nothing to wait
+// for but the listener's goroutine.
+func woken(t *testing.T, env *Env, agent wake.Waiter, want bool) {
+	t.Helper()
+	if !want {
+		// A notification of our own is the only one.
+		if err := wake.Socket(env.Settings.WakeSocket()).Notify(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := agent.Wait(t.Context(), time.Minute); err != nil || !got {
+		t.Errorf("the agent was not woken: %v", err)
+	}
+}
+
+func TestWhatEnqueuesAJobWakesTheAgent(t *testing.T) {
+	refresh := jobstore.Request{Operation: job.RefreshWorkshopItems}
+	t.Run("a form", func(t *testing.T) {
+		env, agent := testEnv(t)
+		anyone := route.Route{Name: "any", Method: "GET", Pattern: "/", Who: route.Anyone}
+		Handler(env, anyone, func(_ http.ResponseWriter, r *web.Request) error {
+			_, err := env.Jobs.Enqueue(r.Context(), env.DB, refresh)
+			return err
+		}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
+		woken(t, env, agent, true)
+	})
+	t.Run("a job, when its locks are free", func(t *testing.T) {
+		env, agent := testEnv(t)
+		e, err := env.Jobs.Enqueue(t.Context(), env.DB, refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env.Jobs.TakeEnqueued()
+		h := &jobHandler{env: env, operation: job.RefreshWorkshopItems, run: func(ctx context.Context, _ *Run) error {
+			_, err := env.Jobs.EnqueueBuild(ctx, env.DB, 1, 0)
+			return err
+		}}
+		if _, err := h.handle(t.Context(), job.Event{JobID: e.ID}); err != nil {
+			t.Fatal(err)
+		}
+		woken(t, env, agent, true)
+		if j, err := env.Jobs.Get(t.Context(), e.ID); err != nil || j.State != job.Succeeded {
+			t.Errorf("the job is %s, %v", j.State, err)
+		}
+	})
+	t.Run("a schedule", func(t *testing.T) {
+		env, agent := testEnv(t)
+		event := job.DailyRefresh.Event(time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC))
+		for _, want := range []job.Fired{
+			{JobID: 1, New: true, Said: "enqueued refresh_workshop_items job 1"},
+			{JobID: 1, Said: "refresh_workshop_items job 1 already queued"},
+		} {
+			got, err := fire(t.Context(), env, job.DailyRefresh, event)
+			if err != nil || got != want {
+				t.Errorf("%+v, %v, want %+v", got, err, want)
+			}
+			woken(t, env, agent, want.New)
+			event.Slot = "" // now
+		}
+	})
+}
+
+func TestAScheduleSaysThatTheDatabaseFails(t *testing.T) {
+	env, _ := testEnv(t)
+	env.DB.Close()
+	if _, err := fire(t.Context(), env, job.DailyRefresh, job.ScheduleEvent{}); err == nil {
+		t.Error("the timer was told that all is well")
+	}
+}

@@ -1,0 +1,99 @@
+// Package queuetest gives tests a stand-in for SQS: npm's fauxqs, in a process of its own on a loopback port.
+package queuetest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"left4me/shared/wake/queue"
+)
+
+// Stand is a running stand-in with one queue.
+type Stand struct {
+	// QueueURL is the value of JOB_QUEUE_URL.
+	QueueURL string
+	// Environ is what else a process needs in its environment to reach it.
+	Environ []string
+	// Config reaches it with AWS's SDK, and Client does so, for looking at the queue.
+	Config aws.Config
+	Client *sqs.Client
+
+	node *exec.Cmd
+}
+
+// Start starts a stand-in that goes with the test. Where it is not installed (`make` does that), the test is skipped, and
+// fails under CI=true.
+func Start(t testing.TB) *Stand {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	dir := filepath.Join(filepath.Dir(file), "..", "..", "..", "..", "infra", "aws")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", "fauxqs")); err != nil {
+		const why = "SQS IS NOT TESTED: fauxqs is not installed; `make test` does that"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(why)
+		}
+		fmt.Fprintln(os.Stderr, why)
+		t.Skip(why)
+	}
+	s := &Stand{node: exec.Command("node", "sqs.mjs")}
+	s.node.Dir = dir
+	s.node.Stderr = os.Stderr
+	out, err := s.node.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal("fauxqs did not start: ", err)
+	}
+	address = strings.TrimSpace(address)
+	values := map[string]string{
+		queue.Endpoint: address, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+	}
+	for name, value := range values {
+		s.Environ = append(s.Environ, name+"="+value)
+	}
+	s.Config = aws.Config{
+		BaseEndpoint: aws.String(address), Region: values["AWS_REGION"],
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: values["AWS_ACCESS_KEY_ID"], SecretAccessKey: values["AWS_SECRET_ACCESS_KEY"]}, nil
+		}),
+	}
+	s.Client = sqs.NewFromConfig(s.Config)
+	made, err := s.Client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("left4me-jobs")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.QueueURL = aws.ToString(made.QueueUrl)
+	return s
+}
+
+// Stop ends the stand-in, as if SQS were out of reach.
+func (s *Stand) Stop() {
+	_ = s.node.Process.Kill() // it may be gone already
+	_ = s.node.Wait()
+}
+
+// Getenv looks a name up in Environ.
+func (s *Stand) Getenv(name string) string {
+	for _, e := range s.Environ {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}

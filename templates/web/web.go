@@ -1,0 +1,333 @@
+// Package web stands between HTTP and the handlers: sessions, cross-site request forgery, limits, security headers, and errors as
+// pages (product.md P40, P41, P43). A handler gets a Request that has passed the checks of its route, and returns an error
+// instead of writing it.
+//
+// The only noun that it knows is the account.
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"left4me/shared/account"
+	"left4me/shared/problem"
+	"left4me/shared/route"
+	"left4me/templates/page"
+)
+
+const (
+	sessionCookie = "left4me_session"
+	// anonymousCookie holds the secret from which the csrf_token of a visitor without a session is derived.
+	anonymousCookie = "left4me_visit"
+	noticeCookie    = "left4me_notice"
+	csrfField       = "csrf_token"
+	csrfHeader      = "X-CSRF-Token"
+)
+
+// App is what all requests of one process share.
+type App struct {
+	Accounts *account.Store
+	// PublicURL is the origin that browsers see.
+	PublicURL *url.URL
+	// OriginSecret must come with every request where CloudFront is in front; empty elsewhere.
+	OriginSecret string
+	// PictureHosts are the Content-Security-Policy sources of preview pictures.
+	PictureHosts []string
+	Version      string
+	Now          func() time.Time
+	Log          *slog.Logger
+	// RequestID returns the request's id, which is also in the log.
+	RequestID func(context.Context) string
+}
+
+// Request is a request with who sent it.
+type Request struct {
+	*http.Request
+	// User is the person signed in. It is the zero User on routes for anyone.
+	User account.User
+
+	app    *App
+	secret string // csrf_token is derived from it; empty until the visitor has a cookie
+}
+
+// request wraps r, without a User yet. Its secret is the session's token; without a session it is the cookie that an earlier
+// page has set, because that page's form may still be open in another tab.
+func (a *App) request(r *http.Request) *Request {
+	req := &Request{Request: r, app: a}
+	if req.secret = req.SessionToken(); req.secret == "" {
+		req.secret = req.cookie(anonymousCookie)
+	}
+	return req
+}
+
+// Handler answers a request, or returns an error: a problem, whose sentence the person sees, or a fault of ours.
+type Handler func(w http.ResponseWriter, r *Request) error
+
+// Serve returns the http.Handler of a route: h behind all the checks that the route asks for.
+func (a *App) Serve(to route.Route, h Handler) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	originErr := origin.AddTrustedOrigin(a.PublicURL.String())
+	mux := http.NewServeMux()
+	mux.HandleFunc(to.Method+" "+to.Pattern, func(w http.ResponseWriter, plain *http.Request) {
+		r := a.request(plain)
+		err := originErr
+		if err == nil {
+			err = r.admit(w, to, origin)
+		}
+		if errors.Is(err, errAnswered) {
+			return
+		}
+		if err == nil {
+			err = h(w, r)
+		}
+		if err != nil {
+			r.fail(w, err)
+		}
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.setHeaders(w.Header())
+		if !a.fromCloudFront(r) {
+			http.Error(w, "Forbidden", http.StatusForbidden) // somebody calls the function's own URL
+			return
+		}
+		if _, pattern := mux.Handler(r); pattern == "" {
+			a.request(r).fail(w, problem.NotFound("There is no such page."))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// fromCloudFront reports whether a request came through CloudFront, and sets r.RemoteAddr to the address that CloudFront names.
+// Without an OriginSecret there is no CloudFront, and every request may pass.
+func (a *App) fromCloudFront(r *http.Request) bool {
+	if a.OriginSecret == "" {
+		return true
+	}
+	// Hashes have equal lengths; comparing the values would take longer for longer ones.
+	got, want := sha256.Sum256([]byte(r.Header.Get(route.OriginSecretHeader))), sha256.Sum256([]byte(a.OriginSecret))
+	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return false
+	}
+	// The port follows the last colon. An IPv6 address before it may have brackets or not.
+	viewer := r.Header.Get(route.ViewerAddressHeader)
+	if i := strings.LastIndexByte(viewer, ':'); i > 0 {
+		r.RemoteAddr = net.JoinHostPort(strings.Trim(viewer[:i], "[]"), viewer[i+1:])
+	}
+	return true
+}
+
+// errAnswered says that admit has written the answer.
+var errAnswered = errors.New("answered")
+
+// admit checks session, role, origin and CSRF token, as the route asks for. The error is a problem or errAnswered.
+func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.CrossOriginProtection) error {
+	r.Body = http.MaxBytesReader(w, r.Body, to.MaxBody)
+	if to.Who != route.Anyone {
+		if err := r.signIn(); err != nil {
+			return err
+		}
+		if r.User.ID == 0 {
+			return r.leadToLogin(w)
+		}
+		if to.Who == route.Administrator && !r.User.Admin {
+			return problem.Forbidden("Only administrators may do that.")
+		}
+	}
+	if to.Method == http.MethodPost {
+		if err := origin.Check(r.Request); err != nil {
+			return &problem.Problem{Status: http.StatusForbidden, Sentence: "This request came from another site. Please open left4me at " + r.app.PublicURL.String() + " and try again.", Cause: err}
+		}
+		return r.checkCSRF()
+	}
+	return nil
+}
+
+func (r *Request) signIn() (err error) {
+	if token := r.SessionToken(); token != "" {
+		r.User, err = r.app.Accounts.BySession(r.Context(), token)
+	}
+	return err
+}
+
+// SignedIn returns who is signed in, for a route that anyone may use; the zero User when nobody is.
+func (r *Request) SignedIn() (account.User, error) {
+	err := r.signIn()
+	return r.User, err
+}
+
+// leadToLogin redirects a request for a page to the sign-in form, which leads back. Other requests get 401.
+func (r *Request) leadToLogin(w http.ResponseWriter) error {
+	back := r.URL.RequestURI()
+	if r.Fragment() {
+		// Lead back to the page that asked for the fragment.
+		back = ""
+		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil {
+			back = u.RequestURI()
+		}
+	}
+	login := route.LoginForm.URL()
+	if next := SafeNext(back); next != "" {
+		login += "?" + url.Values{"next": {next}}.Encode()
+	}
+	switch {
+	case r.Fragment():
+		w.Header().Set("HX-Redirect", login)
+	case r.Method != http.MethodPost:
+		http.Redirect(w, r.Request, login, http.StatusSeeOther)
+		return errAnswered
+	}
+	return &problem.Problem{Status: http.StatusUnauthorized, Sentence: "Your session has ended. Please sign in again; nothing was changed."}
+}
+
+// SafeNext returns next if it is a path of this site, where a browser may be sent after signing in; else "".
+func SafeNext(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return ""
+	}
+	return next
+}
+
+// Fragment reports whether htmx asks for a part of a page.
+func (r *Request) Fragment() bool {
+	return r.Header.Get("HX-Request") == "true"
+}
+
+// Client returns the sender's address and browser.
+func (r *Request) Client() account.Client {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	return account.Client{Address: host, UserAgent: r.UserAgent()}
+}
+
+// ID reads a wildcard of the path as the id of a row. The error is a problem (404).
+func (r *Request) ID(wildcard string) (int64, error) {
+	id, err := strconv.ParseInt(r.PathValue(wildcard), 10, 64)
+	if err != nil || id <= 0 {
+		return 0, problem.NotFound("There is no such page.")
+	}
+	return id, nil
+}
+
+// ByID calls find with the id in a wildcard of the path, for the person signed in. The error is find's, or a problem (404) when
+// the wildcard is not an id.
+func ByID[T any](r *Request, wildcard string, find func(context.Context, account.User, int64) (T, error)) (T, error) {
+	id, err := r.ID(wildcard)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return find(r.Context(), r.User, id)
+}
+
+// Frame returns what the page around an answer needs. It shows and clears the notice that Redirect has left.
+func (r *Request) Frame(w http.ResponseWriter) page.Frame {
+	f := page.Frame{
+		Person:  page.Person{Name: r.User.Name, Administrator: r.User.Admin},
+		CSRF:    r.csrfToken(w),
+		Version: r.app.Version,
+		Now:     r.app.Now(),
+	}
+	if c := r.cookie(noticeCookie); c != "" && !r.Fragment() {
+		if text, err := base64.RawURLEncoding.DecodeString(c); err == nil {
+			f.Notice = string(text)
+		}
+		r.setCookie(w, noticeCookie, "", -1)
+	}
+	return f
+}
+
+// Render answers with a view as HTML.
+func (r *Request) Render(w http.ResponseWriter, status int, view templ.Component) error {
+	var b strings.Builder
+	if err := view.Render(r.Context(), &b); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, err := w.Write([]byte(b.String()))
+	return err
+}
+
+// Redirect answers with 303 to a path of this site. The page there shows notice, unless it is empty.
+func (r *Request) Redirect(w http.ResponseWriter, path, notice string) error {
+	if notice != "" {
+		r.setCookie(w, noticeCookie, base64.RawURLEncoding.EncodeToString([]byte(notice)), int(time.Minute/time.Second))
+	}
+	http.Redirect(w, r.Request, path, http.StatusSeeOther)
+	return nil
+}
+
+// StartSession sets the cookie with the token that account.Store.SignIn has returned.
+func (r *Request) StartSession(w http.ResponseWriter, token string) {
+	r.setCookie(w, sessionCookie, token, int(account.SessionLife/time.Second))
+	r.setCookie(w, anonymousCookie, "", -1)
+}
+
+// EndSession removes the session's cookie and returns its token.
+func (r *Request) EndSession(w http.ResponseWriter) string {
+	r.setCookie(w, sessionCookie, "", -1)
+	return r.SessionToken()
+}
+
+// SessionToken returns the token in the session's cookie; empty without one.
+func (r *Request) SessionToken() string { return r.cookie(sessionCookie) }
+
+func (r *Request) cookie(name string) string {
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+func (r *Request) setCookie(w http.ResponseWriter, name, value string, seconds int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: seconds,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.app.PublicURL.Scheme == "https",
+	})
+}
+
+// csrfToken returns the token for forms. A visitor without a secret gets one, as a cookie.
+func (r *Request) csrfToken(w http.ResponseWriter) string {
+	if r.secret == "" {
+		r.secret = rand.Text()
+		r.setCookie(w, anonymousCookie, r.secret, int(12*time.Hour/time.Second))
+	}
+	return csrfToken(r.secret)
+}
+
+func csrfToken(secret string) string {
+	sum := sha256.Sum256([]byte("left4me csrf " + secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Form reads the form of a POST. The error is a problem: 400, or 413.
+func (r *Request) Form() (url.Values, error) {
+	if r.Request.PostForm == nil {
+		if err := r.ParseForm(); err != nil {
+			var tooLarge *http.MaxBytesError
+			if errors.As(err, &tooLarge) {
+				return nil, &problem.Problem{Status: http.StatusRequestEntityTooLarge, Sentence: "That is more than left4me takes at once. Please send less.", Cause: err}
+			}
+			return nil, &problem.Problem{Status: http.StatusBadRequest, Sentence: "The form could not be read. Please go back and try again.", Cause: err}
+		}
+	}
+	return r.PostForm, nil
+}

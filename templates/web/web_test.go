@@ -1,0 +1,288 @@
+package web_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"left4me/shared/account"
+	"left4me/shared/fn"
+	"left4me/shared/fn/fntest"
+	"left4me/shared/problem"
+	"left4me/shared/route"
+	"left4me/templates/web"
+)
+
+// answer builds a handler that says that it was reached.
+func answer(*fn.Env) web.Handler {
+	return func(w http.ResponseWriter, v *web.Request) error {
+		_, err := w.Write([]byte("reached by " + v.User.Name))
+		return err
+	}
+}
+
+func failing(err error) func(*fn.Env) web.Handler {
+	return func(*fn.Env) web.Handler {
+		return func(http.ResponseWriter, *web.Request) error { return err }
+	}
+}
+
+var (
+	page      = route.Route{Name: "page", Method: "GET", Pattern: "/things/{id}", Who: route.SignedIn}
+	form      = route.Route{Name: "form", Method: "POST", Pattern: "/things/{id}", Who: route.SignedIn, MaxBody: 1000}
+	adminPage = route.Route{Name: "admin", Method: "GET", Pattern: "/things/{id}", Who: route.Administrator}
+	anyForm   = route.Route{Name: "any", Method: "POST", Pattern: "/things/{id}", Who: route.Anyone, MaxBody: 1000}
+)
+
+var nobody account.User
+
+func TestWhoIsLetIn(t *testing.T) {
+	s := fntest.New(t)
+	anna, root := s.Person("anna", false), s.Person("root", true)
+	for name, c := range map[string]struct {
+		user   account.User
+		route  route.Route
+		status int
+	}{
+		"nobody, a page":                {nobody, page, http.StatusSeeOther},
+		"nobody, a form":                {nobody, form, http.StatusUnauthorized},
+		"nobody, what is for anyone":    {nobody, anyForm, http.StatusOK},
+		"nobody, an administrator's":    {nobody, adminPage, http.StatusSeeOther},
+		"somebody, a page":              {anna, page, http.StatusOK},
+		"somebody, a form":              {anna, form, http.StatusOK},
+		"somebody, an administrator's":  {anna, adminPage, http.StatusForbidden},
+		"an administrator, their pages": {root, adminPage, http.StatusOK},
+	} {
+		v := s.Visitor(c.user, c.route, answer)
+		ask := v.Get
+		if c.route.Method == "POST" {
+			ask = func(path string) fntest.Answer { return v.Post(path) }
+		}
+		if got := ask("/things/7"); got.StatusCode != c.status || (c.status == http.StatusOK) != strings.HasPrefix(got.Body, "reached") {
+			t.Errorf("%s: %d, want %d", name, got.StatusCode, c.status)
+		}
+	}
+}
+
+func TestAPageLeadsToTheSignInFormAndBack(t *testing.T) {
+	s := fntest.New(t)
+	got := s.Visitor(nobody, page, answer).Get("/things/7?tab=a%26b")
+	if want := "/login?next=%2Fthings%2F7%3Ftab%3Da%2526b"; got.Header.Get("Location") != want {
+		t.Errorf("to %q, want %q", got.Header.Get("Location"), want)
+	}
+	fragment := s.Visitor(nobody, page, answer).Htmx().Get("/things/7")
+	if fragment.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(fragment.Header.Get("HX-Redirect"), "/login") {
+		t.Errorf("a fragment: %d, HX-Redirect %q", fragment.StatusCode, fragment.Header.Get("HX-Redirect"))
+	}
+}
+
+func TestSafeNextStaysHere(t *testing.T) {
+	for next, want := range map[string]string{
+		"/overlays/7?x=1": "/overlays/7?x=1",
+		"":                "",
+		"overlays":        "",
+		"//evil.example":  "",
+		"/\\evil.example": "",
+		"https://evil":    "",
+		"/\nx":            "",
+		"javascript:x":    "",
+	} {
+		if got := web.SafeNext(next); got != want {
+			t.Errorf("SafeNext(%q) = %q, want %q", next, got, want)
+		}
+	}
+}
+
+func TestFormsNeedTheirToken(t *testing.T) {
+	s := fntest.New(t)
+	anna, bert := s.Person("anna", false), s.Person("bert", false)
+	v := s.Visitor(anna, form, answer)
+	berts := s.Visitor(bert, form, answer)
+	own := v.Token()
+	for name, c := range map[string]struct {
+		header http.Header
+		fields []string
+		status int
+	}{
+		"none":                  {nil, nil, http.StatusForbidden},
+		"an empty one":          {nil, []string{"csrf_token", ""}, http.StatusForbidden},
+		"somebody else's":       {nil, []string{"csrf_token", berts.Token()}, http.StatusForbidden},
+		"as a field":            {nil, []string{"csrf_token", own}, http.StatusOK},
+		"as a header":           {http.Header{"X-Csrf-Token": {own}}, nil, http.StatusOK},
+		"from another origin":   {http.Header{"Origin": {"https://evil.example"}}, []string{"csrf_token", own}, http.StatusForbidden},
+		"from another site":     {http.Header{"Sec-Fetch-Site": {"cross-site"}}, []string{"csrf_token", own}, http.StatusForbidden},
+		"from our own":          {http.Header{"Sec-Fetch-Site": {"same-origin"}}, []string{"csrf_token", own}, http.StatusOK},
+		"from our own, by name": {http.Header{"Origin": {"http://127.0.0.1:8080"}}, []string{"csrf_token", own}, http.StatusOK},
+	} {
+		if got := v.PostWith(c.header, "/things/7", c.fields...); got.StatusCode != c.status {
+			t.Errorf("token: %s: %d, want %d", name, got.StatusCode, c.status)
+		}
+	}
+	// Nobody's session is somebody's cookie all the same.
+	if got := s.Visitor(nobody, anyForm, answer).PostWith(nil, "/things/7"); got.StatusCode != http.StatusForbidden {
+		t.Errorf("a form for anyone without a token: %d", got.StatusCode)
+	}
+}
+
+func TestAnErrorPageKeepsTheVisitorsSecret(t *testing.T) {
+	s := fntest.New(t)
+	for who, v := range map[string]*fntest.Visitor{
+		"somebody": s.Visitor(s.Person("anna", false), form, answer),
+		"nobody":   s.Visitor(nobody, anyForm, answer), // who has got one with an earlier page
+	} {
+		for _, path := range []string{"/elsewhere", "/things/7"} {
+			if got := v.PostWith(nil, path); got.StatusCode < http.StatusBadRequest || len(got.Cookies()) != 0 {
+				t.Errorf("%s: %s: %d, with %v", who, path, got.StatusCode, got.Cookies())
+			}
+		}
+		if got := v.Post("/things/7"); got.StatusCode != http.StatusOK {
+			t.Errorf("%s: a form of before the errors: %d", who, got.StatusCode)
+		}
+	}
+}
+
+func TestErrorsBecomePages(t *testing.T) {
+	secret := errors.New("SELECT secret FROM users: no such table")
+	for name, c := range map[string]struct {
+		err    error
+		status int
+		says   string
+	}{
+		"a problem":        {problem.Conflict("That name is taken."), http.StatusConflict, "That name is taken."},
+		"one with a cause": {problem.Upstream(secret, "Steam is away."), http.StatusBadGateway, "Steam is away."},
+		"one to wait for":  {problem.TooMany(1500e6, "Please wait."), http.StatusTooManyRequests, "Please wait."},
+		"a fault of ours":  {secret, http.StatusInternalServerError, "fault of left4me"},
+	} {
+		s := fntest.New(t)
+		anna := s.Person("anna", false)
+		whole := s.Visitor(anna, page, failing(c.err)).Get("/things/7")
+		part := s.Visitor(anna, page, failing(c.err)).Htmx().Get("/things/7")
+		for kind, got := range map[string]fntest.Answer{"page": whole, "fragment": part} {
+			if got.StatusCode != c.status || !strings.Contains(got.Body, c.says) || strings.Contains(got.Body, "SELECT") {
+				t.Errorf("%s as a %s: %d %s", name, kind, got.StatusCode, got.Body)
+			}
+		}
+		if strings.Contains(part.Body, "<html") || !strings.Contains(whole.Body, "<html") {
+			t.Errorf("%s: page and fragment are mixed up", name)
+		}
+		if c.status == http.StatusTooManyRequests && whole.Header.Get("Retry-After") != "2" {
+			t.Errorf("Retry-After %q", whole.Header.Get("Retry-After"))
+		}
+	}
+}
+
+func TestLimitsAndOddPathsGetPages(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	if got := s.Visitor(anna, form, answer).Post("/things/7", "text", strings.Repeat("x", 1001)); got.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("too large a form: %d", got.StatusCode)
+	}
+	if got := s.Visitor(anna, page, answer).Get("/elsewhere"); got.StatusCode != http.StatusNotFound || !strings.Contains(got.Body, "<html") {
+		t.Errorf("a path of another route: %d", got.StatusCode)
+	}
+	byID := func(*fn.Env) web.Handler {
+		return func(_ http.ResponseWriter, v *web.Request) error {
+			_, err := v.ID("id")
+			return err
+		}
+	}
+	for path, want := range map[string]int{"/things/7": 200, "/things/x": 404, "/things/-1": 404, "/things/0": 404, "/things/99999999999999999999": 404} {
+		if got := s.Visitor(anna, page, byID).Get(path); got.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, got.StatusCode, want)
+		}
+	}
+}
+
+func TestEveryAnswerHasItsHeaders(t *testing.T) {
+	s := fntest.New(t, "STEAM_CDN_HOSTS", "127.0.0.1:99")
+	for kind, got := range map[string]fntest.Answer{
+		"a page":   s.Visitor(s.Person("anna", false), page, answer).Get("/things/7"),
+		"an error": s.Visitor(nobody, page, answer).Get("/elsewhere"),
+	} {
+		csp := got.Header.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "http://127.0.0.1:99"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: the policy lacks %s: %s", kind, want, csp)
+			}
+		}
+		if strings.Contains(csp, "unsafe") || got.Header.Get("X-Content-Type-Options") != "nosniff" || got.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: headers %v", kind, got.Header)
+		}
+	}
+}
+
+func TestCookies(t *testing.T) {
+	for public, secure := range map[string]bool{"http://127.0.0.1:8080": false, "https://left4me.example.org": true} {
+		s := fntest.New(t, "PUBLIC_URL", public)
+		leave := func(*fn.Env) web.Handler {
+			return func(w http.ResponseWriter, v *web.Request) error {
+				v.StartSession(w, "token")
+				return v.Redirect(w, "/overlays", "Saved “it”; done.")
+			}
+		}
+		got := s.Visitor(s.Person("anna", false), page, leave).Get("/things/7")
+		for _, c := range got.Cookies() {
+			if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure != secure {
+				t.Errorf("%s: cookie %s", public, c)
+			}
+		}
+		if len(got.Cookies()) < 2 || got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/overlays" {
+			t.Errorf("%s: %d to %q with %v", public, got.StatusCode, got.Header.Get("Location"), got.Cookies())
+		}
+	}
+}
+
+func TestANoticeIsShownOnce(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	r := route.Route{Name: "both", Method: "GET", Pattern: "/things/{id}", Who: route.SignedIn}
+	v := s.Visitor(anna, r, func(*fn.Env) web.Handler {
+		return func(w http.ResponseWriter, v *web.Request) error {
+			if v.PathValue("id") == "1" {
+				return v.Redirect(w, "/things/2", "Saved “it”; done.")
+			}
+			_, err := w.Write([]byte(v.Frame(w).Notice))
+			return err
+		}
+	})
+	v.Get("/things/1")
+	if got := v.Get("/things/2"); got.Body != "Saved “it”; done." {
+		t.Errorf("the next page says %q", got.Body)
+	}
+	if got := v.Get("/things/2"); got.Body != "" {
+		t.Errorf("the page after it still says %q", got.Body)
+	}
+}
+
+func TestOnlyCloudFrontMayAskWhereThereIsASecret(t *testing.T) {
+	const secret = "a secret of the origin"
+	address := func(*fn.Env) web.Handler {
+		return func(w http.ResponseWriter, v *web.Request) error {
+			_, err := w.Write([]byte(v.Client().Address))
+			return err
+		}
+	}
+	anyPage := route.Route{Name: "any", Method: "GET", Pattern: "/things/{id}", Who: route.Anyone}
+	behind := fntest.New(t, "ORIGIN_SECRET", secret).Visitor(nobody, anyPage, address)
+	alone := fntest.New(t).Visitor(nobody, anyPage, address)
+	for name, c := range map[string]struct {
+		visitor        *fntest.Visitor
+		secret, viewer string
+		status         int
+		address        string
+	}{
+		"without it":             {behind, "", "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
+		"with another":           {behind, secret + "x", "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
+		"with it":                {behind, secret, "198.51.100.7:443", http.StatusOK, "198.51.100.7"},
+		"over IPv6":              {behind, secret, "2001:db8::7:443", http.StatusOK, "2001:db8::7"},
+		"over bracketed IPv6":    {behind, secret, "[2001:db8::7]:443", http.StatusOK, "2001:db8::7"},
+		"nothing of the visitor": {behind, secret, "", http.StatusOK, "192.0.2.1"},
+		"on a host alone":        {alone, "", "198.51.100.7:443", http.StatusOK, "192.0.2.1"},
+	} {
+		got := c.visitor.GetWith(http.Header{route.OriginSecretHeader: {c.secret}, http.CanonicalHeaderKey(route.ViewerAddressHeader): {c.viewer}}, "/things/7")
+		if got.StatusCode != c.status || got.Body != c.address {
+			t.Errorf("%s: %d %q, want %d %q", name, got.StatusCode, got.Body, c.status, c.address)
+		}
+	}
+}
