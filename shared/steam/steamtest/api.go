@@ -20,7 +20,8 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, kind, countNam
 		fmt.Fprintf(w, "<html><head><title>Bad Request</title></head><body><h1>Bad Request</h1>%s</body></html>", err)
 		return
 	}
-	fault, leave := s.begin(Request{Kind: kind, IDs: ids})
+	request := Request{Kind: kind, IDs: ids}
+	fault, leave := s.begin(request)
 	defer leave()
 	if misbehave(w, r, fault) {
 		return
@@ -61,7 +62,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, kind, countNam
 	}
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	newAnswering(w, r, fault, leave).Write(answer)
+	s.newAnswering(r.Context(), w, request, fault, leave).Write(answer)
 }
 
 // asked reads the form of either method.

@@ -32,7 +32,8 @@ func (s *Server) serveContent(w http.ResponseWriter, r *http.Request) {
 			found = nil
 		}
 	}
-	fault, leave := s.begin(Request{Kind: kind, IDs: []string{id}, Range: r.Header.Get("Range")})
+	request := Request{Kind: kind, IDs: []string{id}, Range: r.Header.Get("Range")}
+	fault, leave := s.begin(request)
 	defer leave()
 	switch {
 	case misbehave(w, r, fault):
@@ -67,7 +68,7 @@ func (s *Server) serveContent(w http.ResponseWriter, r *http.Request) {
 	if fault.NoRanges {
 		r.Header.Del("Range")
 	}
-	http.ServeContent(newAnswering(w, r, fault, leave), r, "", time.Unix(found.Updated, 0), io.NewSectionReader(content, 0, size))
+	http.ServeContent(s.newAnswering(r.Context(), w, request, fault, leave), r, "", time.Unix(found.Updated, 0), io.NewSectionReader(content, 0, size))
 }
 
 // corrupt inverts the bytes from a position on.

@@ -34,6 +34,9 @@ type Fault struct {
 	Cut int64
 	// Stall delivers nothing more after so many bytes of the answer; 0 does not.
 	Stall int64
+	// Hold delivers so many bytes of the answer and then, for as long as no newer fault with a larger Hold fits the request
+	// and Reset is not called, one byte a second, so that the client goes on waiting; 0 delivers all.
+	Hold int64
 
 	// Reverse answers in the other order than asked, Twice has each entry twice, Omit leaves these ids out.
 	Reverse, Twice bool
@@ -81,6 +84,8 @@ func (f *Fault) set(words []word) error {
 			f.Cut, err = w.bytes()
 		case "stall":
 			f.Stall, err = w.bytes()
+		case "hold":
+			f.Hold, err = w.bytes()
 		case "reverse":
 			f.Reverse, err = w.bool()
 		case "twice":
@@ -127,7 +132,7 @@ func (f Fault) check() error {
 		return fmt.Errorf("status %s is not an HTTP status", strconv.Itoa(f.Status))
 	case f.Numbers != "" && f.Numbers != "strings" && f.Numbers != "numbers":
 		return fmt.Errorf("numbers are strings or numbers")
-	case f.Rate < 0 || f.TotalRate < 0 || f.Cut < 0 || f.Stall < 0 || f.Times < 0:
+	case f.Rate < 0 || f.TotalRate < 0 || f.Cut < 0 || f.Stall < 0 || f.Hold < 0 || f.Times < 0:
 		return fmt.Errorf("only grow may be negative")
 	}
 	return nil

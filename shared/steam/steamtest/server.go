@@ -6,6 +6,7 @@
 package steamtest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Server is the stand-in, an http.Handler. All of it is served by one host:
@@ -38,6 +40,7 @@ type Server struct {
 	items       map[string]*item
 	collections map[string]Collection
 	faults      []*activeFault
+	changed     chan struct{} // closed and replaced when faults change
 	requests    []Request
 	active      map[string]int
 	peak        map[string]int
@@ -64,6 +67,7 @@ func New() *Server {
 		mux:         http.NewServeMux(),
 		items:       map[string]*item{},
 		collections: map[string]Collection{},
+		changed:     make(chan struct{}),
 		active:      map[string]int{},
 		peak:        map[string]int{},
 	}
@@ -210,15 +214,34 @@ func (s *Server) AddFault(f Fault) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = append(s.faults, &activeFault{Fault: f, total: newPace(f.TotalRate)})
+	s.setFaults(append(s.faults, &activeFault{Fault: f, total: newPace(f.TotalRate)}))
 	return nil
 }
 
-// Reset ends all faults.
+// Reset ends all faults. Answers that are held go on; what else a fault has begun to do to an answer, it does to its end.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = nil
+	s.setFaults(nil)
+}
+
+func (s *Server) setFaults(faults []*activeFault) {
+	s.faults = faults
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// hold returns how many bytes of the answer to r may be delivered, 0 for all of them, and a channel that is closed when
+// that may have changed.
+func (s *Server) hold(r Request) (limit int64, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		if f.Hold > 0 && f.fits(r.Kind, r.IDs) {
+			limit = f.Hold
+		}
+	}
+	return limit, s.changed
 }
 
 // Requests returns the record.
@@ -308,15 +331,17 @@ func misbehave(w http.ResponseWriter, r *http.Request, f *activeFault) bool {
 // answering is a ResponseWriter that delivers a body as badly as a fault wants.
 type answering struct {
 	http.ResponseWriter
-	r     *http.Request
-	fault *activeFault
-	own   *pace
-	leave func()
-	sent  int64
+	server  *Server
+	request Request
+	ctx     context.Context
+	fault   *activeFault
+	own     *pace
+	leave   func()
+	sent    int64
 }
 
-func newAnswering(w http.ResponseWriter, r *http.Request, f *activeFault, leave func()) *answering {
-	return &answering{ResponseWriter: w, r: r, fault: f, own: newPace(f.Rate), leave: leave}
+func (s *Server) newAnswering(ctx context.Context, w http.ResponseWriter, r Request, f *activeFault, leave func()) *answering {
+	return &answering{ResponseWriter: w, server: s, request: r, ctx: ctx, fault: f, own: newPace(f.Rate), leave: leave}
 }
 
 func (a *answering) WriteHeader(code int) {
@@ -349,12 +374,19 @@ func (a *answering) Write(p []byte) (int, error) {
 		if n == 0 {
 			http.NewResponseController(a.ResponseWriter).Flush()
 			if a.fault.Stall > 0 {
-				<-a.r.Context().Done()
+				<-a.ctx.Done()
 			}
 			panic(http.ErrAbortHandler)
 		}
+		if a.fault.Hold > 0 {
+			allowed, err := a.mayPass(n)
+			if err != nil {
+				return written, err
+			}
+			n = allowed
+		}
 		for _, pace := range []*pace{a.own, a.fault.total} {
-			if err := pace.wait(a.r.Context(), n); err != nil {
+			if err := pace.wait(a.ctx, n); err != nil {
 				return written, err
 			}
 		}
@@ -368,6 +400,29 @@ func (a *answering) Write(p []byte) (int, error) {
 		}
 	}
 	return written, nil
+}
+
+// mayPass returns how many of the next n bytes may be delivered now. While the answer is held, that is one in a second.
+func (a *answering) mayPass(n int) (int, error) {
+	second := time.NewTimer(time.Second)
+	defer second.Stop()
+	for {
+		limit, changed := a.server.hold(a.request)
+		if limit == 0 {
+			return n, nil
+		}
+		if a.sent < limit {
+			return int(min(int64(n), limit-a.sent)), nil
+		}
+		http.NewResponseController(a.ResponseWriter).Flush()
+		select {
+		case <-changed:
+		case <-second.C:
+			return 1, nil
+		case <-a.ctx.Done():
+			return 0, a.ctx.Err()
+		}
+	}
 }
 
 // absolute makes a path of this server a link to the host that the client asked.

@@ -278,6 +278,38 @@ func TestStalledAnswersDeliverWhatTheyHave(t *testing.T) {
 	resp.Body.Close()
 }
 
+// A held answer waits at its byte, goes on to that of a newer hold, and to its end after a reset.
+func TestHeldAnswersGoOnWhenTheTestLetsThem(t *testing.T) {
+	s := Start(t, "item 101 size=100000\nitem 102\ncontent/101 hold=1000")
+	resp, err := http.Get(s.FileURL("101"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	read := func(n int) {
+		t.Helper()
+		if _, err := io.ReadFull(resp.Body, make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(1001) // one more, since it never stops altogether
+	s.mu.Lock()
+	held := s.active["content"]
+	s.mu.Unlock()
+	if held != 1 {
+		t.Error("the answer is not held")
+	}
+	if _, content, err := fetch(t, s.FileURL("102"), ""); err != nil || len(content) != 64<<10 {
+		t.Errorf("an item that is not held: %d bytes, %v", len(content), err)
+	}
+	s.Tell(t, "content hold=70000")
+	read(69000)
+	s.Reset()
+	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) != 29999 {
+		t.Errorf("after the reset: %d bytes, %v", len(rest), err)
+	}
+}
+
 func TestTheWorldChanges(t *testing.T) {
 	s := Start(t, "item 101")
 	before, _ := s.Item("101")
@@ -390,6 +422,7 @@ func TestMistakesInWorldsAreNamed(t *testing.T) {
 		"itme":                         `line 1: "itme" is neither a command nor a place for a fault`,
 		"content status=5":             "line 1: status 5 is not an HTTP status",
 		"content delay=soon":           `line 1: delay=soon: time: invalid duration "soon"`,
+		"content hold=-5":              "line 1: only grow may be negative",
 		"content cut=-5":               "line 1: only grow may be negative",
 		"api numbers=roman":            "line 1: numbers are strings or numbers",
 		"reset everything":             `line 1: "everything" is too much`,
