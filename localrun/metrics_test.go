@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,19 +18,13 @@ import (
 
 var saysMetricsAt = regexp.MustCompile(`"msg":"serving metrics","address":"([^"]+)"`)
 
-// metricsURL is where a program says its metrics.
+// metricsURL waits until a program has said where its metrics are.
 func (w *world) metricsURL(ts *testscript.TestScript, name string) string {
 	p := w.processes[name]
 	if p == nil {
 		ts.Fatalf("there is no program %s", name)
 	}
-	said, err := os.ReadFile(p.output)
-	ts.Check(err)
-	m := saysMetricsAt.FindSubmatch(said)
-	if m == nil {
-		ts.Fatalf("%s says no metrics: %s", name, said)
-	}
-	return "http://" + string(m[1])
+	return "http://" + p.wait(ts, saysMetricsAt)[1]
 }
 
 func fetch(ts *testscript.TestScript, method, url string) (status int, body []byte) {
@@ -46,7 +39,8 @@ func fetch(ts *testscript.TestScript, method, url string) (status int, body []by
 }
 
 // metric NAME SERIES PATTERN waits until a metric of a program has a value, such as `left4me_downloads_total{result="failed"}`
-// with its labels in alphabetical order; with ! it must not be there. Of a histogram SERIES is the number of observations.
+// with its labels in alphabetical order; with ! it must
+// not be there yet, which says something only after an event that it would have come before. Of a histogram SERIES is the number of observations.
 func (w *world) metric(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 && !(neg && len(args) == 2) {
 		ts.Fatalf("usage: metric NAME SERIES PATTERN, or ! metric NAME SERIES")

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -20,40 +21,57 @@ import (
 
 // These commands look at the host from beside left4me: at its rows, and at its functions' processes.
 
-// database opens the embedded database of the script.
-func database(ts *testscript.TestScript) *db.DB {
-	d, err := db.Open(db.FileURL(filepath.Join(ts.Getenv("LEFT4ME_ROOT"), "left4me.db")), "")
+// database opens the embedded database of the script, or the file that args name with -db FILE, and returns the other args.
+func database(ts *testscript.TestScript, args []string) (*db.DB, []string) {
+	file := filepath.Join(ts.Getenv("LEFT4ME_ROOT"), "left4me.db")
+	if len(args) > 1 && args[0] == "-db" {
+		file, args = ts.MkAbs(args[1]), args[2:]
+	}
+	d, err := db.Open(db.FileURL(file), "")
 	ts.Check(err)
-	return d
+	return d, args
 }
 
-// sql STATEMENT changes rows, to bring about what would take too long, or a fault.
+// sql [-db FILE] STATEMENT changes rows, to bring about what would take too long, or a fault.
 func (w *world) sql(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: [!] sql STATEMENT")
-	}
-	d := database(ts)
+	d, args := database(ts, args)
 	defer d.Close()
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] sql [-db FILE] STATEMENT")
+	}
 	if _, err := d.ExecContext(context.Background(), args[0]); (err != nil) != neg {
 		ts.Fatalf("%s: %v", args[0], err)
 	}
 }
 
-// rows QUERY [ROW…] checks what a query gives: each row is its columns joined by spaces.
+// rows [-db FILE] [-wait] QUERY [ROW…] checks what a query gives, or waits until it does: each row is its columns joined by
+// spaces.
 func (w *world) rows(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) < 1 {
-		ts.Fatalf("usage: [!] rows QUERY [ROW…]")
-	}
-	d := database(ts)
+	d, args := database(ts, args)
 	defer d.Close()
-	found, err := query(ts, d, args[0])
+	wait := len(args) > 0 && args[0] == "-wait"
+	if wait {
+		args = args[1:]
+	}
+	if len(args) < 1 || wait && neg {
+		ts.Fatalf("usage: [!] rows [-db FILE] [-wait] QUERY [ROW…]")
+	}
+	if wait {
+		until(ts, args[0]+" gives "+strings.Join(args[1:], ", "), func() bool {
+			found, err := query(d, args[0])
+			ts.Check(err)
+			return slices.Equal(found, args[1:])
+		})
+		return
+	}
+	found, err := query(d, args[0])
 	ts.Check(err)
 	if slices.Equal(found, args[1:]) == neg {
 		ts.Fatalf("%s gives %q", args[0], found)
 	}
 }
 
-func query(ts *testscript.TestScript, d *db.DB, text string) ([]string, error) {
+func query(d *db.DB, text string) ([]string, error) {
 	rows, err := d.QueryContext(context.Background(), text)
 	if err != nil {
 		return nil, err
@@ -122,27 +140,44 @@ func (w *world) appears(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // signal FUNCTION NAME sends a signal (KILL, STOP, CONT) to the processes of a function that work for this script's
-// LEFT4ME_ROOT, whoever has started them, as soon as there is one. After KILL they are gone.
+// LEFT4ME_ROOT, whoever has started them, as soon as there is one. After KILL they are gone. After STOP none of them holds
+// up others who want to write to the database.
 func (w *world) signal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}
 	if neg || len(args) != 2 || signals[args[1]] == 0 {
 		ts.Fatalf("usage: signal FUNCTION KILL|STOP|CONT")
 	}
 	var found []int
-	until(ts, "function "+args[0]+" runs", func() bool {
-		found = functionProcesses(ts, args[0])
-		return len(found) > 0
-	})
-	for _, pid := range found {
-		if err := syscall.Kill(pid, signals[args[1]]); err != nil && !errors.Is(err, syscall.ESRCH) {
-			ts.Check(err)
+	send := func(s syscall.Signal) {
+		for _, pid := range found {
+			if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+				ts.Check(err)
+			}
 		}
 	}
+	until(ts, "function "+args[0]+" runs", func() bool {
+		found = functionProcesses(ts, args[0])
+		send(signals[args[1]])
+		if args[1] == "STOP" && !writable(ts) {
+			send(syscall.SIGCONT)
+			return false
+		}
+		return len(found) > 0
+	})
 	if args[1] == "KILL" {
 		until(ts, "function "+args[0]+" is gone", func() bool {
 			return !slices.ContainsFunc(functionProcesses(ts, args[0]), func(pid int) bool { return slices.Contains(found, pid) })
 		})
 	}
+}
+
+// writable reports whether nobody holds the database's lock for writing for long.
+func writable(ts *testscript.TestScript) bool {
+	d, _ := database(ts, nil)
+	defer d.Close()
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	return d.InTx(ctx, func(context.Context, db.Querier) error { return nil }) == nil
 }
 
 func functionProcesses(ts *testscript.TestScript, function string) []int {

@@ -154,6 +154,7 @@ type browser struct {
 }
 
 type process struct {
+	name   string
 	cmd    *exec.Cmd
 	output string // a file
 	ended  chan struct{}
@@ -165,7 +166,8 @@ func with(do func(*world, *testscript.TestScript, bool, []string)) func(*testscr
 	}
 }
 
-const patience = time.Minute
+// patience is how long a test waits for what other processes do. Only one that hangs takes so long.
+const patience = 3 * time.Minute
 
 // until asks again and again, for what other processes do, and fails the script when it never becomes true.
 func until(ts *testscript.TestScript, what string, done func() bool) {
@@ -183,7 +185,7 @@ func (w *world) start(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: start NAME PROGRAM ARGS…")
 	}
 	name := args[0]
-	p := &process{output: ts.MkAbs(name + ".log"), ended: make(chan struct{})}
+	p := &process{name: name, output: ts.MkAbs(name + ".log"), ended: make(chan struct{})}
 	out, err := os.OpenFile(p.output, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	ts.Check(err)
 	defer out.Close()
@@ -204,14 +206,10 @@ func (w *world) start(ts *testscript.TestScript, neg bool, args []string) {
 	w.processes[name] = p
 	ts.Defer(func() { w.kill(p, syscall.SIGKILL) })
 	until(ts, name+" is ready", func() bool {
-		said, err := os.ReadFile(p.output)
-		ts.Check(err)
-		select {
-		case <-p.ended:
-			ts.Fatalf("%s ended: %s", name, said)
-		default:
+		if p.hasEnded() {
+			ts.Fatalf("%s ended: %s", name, p.said(ts))
 		}
-		return w.ready(ts, string(said))
+		return w.ready(ts, p.said(ts))
 	})
 }
 
@@ -261,8 +259,7 @@ func (w *world) end(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not end", args[0])
 	}
 	if signal == syscall.SIGTERM && !p.cmd.ProcessState.Success() {
-		said, _ := os.ReadFile(p.output)
-		ts.Fatalf("%s ended with %v:\n%s", args[0], p.cmd.ProcessState, said)
+		ts.Fatalf("%s ended with %v:\n%s", args[0], p.cmd.ProcessState, p.said(ts))
 	}
 }
 
@@ -502,19 +499,50 @@ func (w *world) links(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// log NAME PATTERN checks what a program has logged; each line of localrun's must be a JSON object or part of its welcome.
+// log NAME PATTERN waits until a program has logged that; with ! it must not have done so yet, which says something only
+// after an event that it would have come before. Each line of localrun's must be a JSON object or part of its welcome.
 func (w *world) log(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 || w.processes[args[0]] == nil {
 		ts.Fatalf("usage: [!] log NAME PATTERN")
 	}
-	said, err := os.ReadFile(w.processes[args[0]].output)
-	ts.Check(err)
-	for line := range strings.Lines(string(said)) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "{") && !json.Valid([]byte(line)) {
+	p := w.processes[args[0]]
+	if pattern := regexp.MustCompile(args[1]); !neg {
+		p.wait(ts, pattern)
+	} else if said := p.said(ts); pattern.MatchString(said) {
+		ts.Fatalf("%s has logged:\n%s", p.name, said)
+	}
+	for line := range strings.Lines(p.said(ts)) {
+		if whole := strings.HasSuffix(line, "\n"); whole && strings.HasPrefix(line, "{") && !json.Valid([]byte(line)) {
 			ts.Fatalf("not JSON: %s", line)
 		}
 	}
-	if regexp.MustCompile(args[1]).Match(said) == neg {
-		ts.Fatalf("%s has logged:\n%s", args[0], said)
+}
+
+// said is what the program has printed so far.
+func (p *process) said(ts *testscript.TestScript) string {
+	text, err := os.ReadFile(p.output)
+	ts.Check(err)
+	return string(text)
+}
+
+// wait returns the first match of pattern in what the program prints, as soon as it is there.
+func (p *process) wait(ts *testscript.TestScript, pattern *regexp.Regexp) (found []string) {
+	until(ts, fmt.Sprintf("%s prints %s", p.name, pattern), func() bool {
+		ended := p.hasEnded()
+		found = pattern.FindStringSubmatch(p.said(ts))
+		if ended && found == nil {
+			ts.Fatalf("%s has ended and printed:\n%s", p.name, p.said(ts))
+		}
+		return found != nil
+	})
+	return found
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
 	}
 }
