@@ -27,7 +27,7 @@ import (
 )
 
 // stuck is how long a browser may take to start, and how long a tab may be in use. It only ends a test whose browser hangs.
-const stuck = 2 * time.Minute
+const stuck = 5 * time.Minute
 
 // Browser is one running Chromium with a profile of its own.
 type Browser struct {
