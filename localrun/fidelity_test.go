@@ -179,7 +179,6 @@ func TestAnEventOfSixMiB(t *testing.T) {
 // process.
 func TestAProcessThatEndsOrHangsHarmsNobody(t *testing.T) {
 	t.Parallel()
-	stand := steamtest.Start(t, "item 1\n")
 	root := t.TempDir()
 	d := migrated(t, root)
 	accounts := account.NewStore(d, time.Now)
@@ -198,9 +197,7 @@ func TestAProcessThatEndsOrHangsHarmsNobody(t *testing.T) {
 	path := route.ItemAdd.URL(id)
 	event := fmt.Appendf(nil, `{"rawPath":%q,"requestContext":{"http":{"method":"POST","path":%q,"sourceIp":"198.51.100.7"}},"cookies":["left4me_session=%s"],
 		"headers":{"content-type":"application/x-www-form-urlencoded"},"body":"input=1&csrf_token=%s"}`, path, path, session, tokenOf(session))
-	env := []string{"LEFT4ME_ROOT=" + root, "STEAM_API_URL=" + stand.URL}
-
-	const limit = time.Second
+	const limit = 10 * time.Second
 	for name, c := range map[string]struct {
 		signal syscall.Signal // 0 sends none
 		fails  func(error) bool
@@ -209,33 +206,36 @@ func TestAProcessThatEndsOrHangsHarmsNobody(t *testing.T) {
 		"halted":  {syscall.SIGSTOP, is[*lambdahost.TimeoutError]},
 		"killed":  {syscall.SIGKILL, is[*lambdahost.ExitError]},
 	} {
-		stand.Tell(t, "collections delay=1m\n")
-		stand.Forget()
-		said := &lines{changed: make(chan struct{}, 1)}
-		h := hosted(t, slog.New(slog.NewJSONHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})), limit, env...)
-		go func() {
-			for stand.Count("api") == 0 && t.Context().Err() == nil {
-				time.Sleep(5 * time.Millisecond)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			steam := steamtest.Start(t, "item 1\ncollections delay=1h\n")
+			said := &lines{changed: make(chan struct{}, 1)}
+			h := hosted(t, slog.New(slog.NewJSONHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})), limit, "LEFT4ME_ROOT="+root, "STEAM_API_URL="+steam.URL)
+			go func() {
+				err := steam.Await(t.Context(), "api", 1)
+				var pid int
+				if err == nil {
+					pid, err = strconv.Atoi(startedAs.FindStringSubmatch(said.String())[1])
+				}
+				if err == nil {
+					err = syscall.Kill(pid, c.signal)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}()
+			if c.fails == nil {
+				if got := invoke(t, h, "item-add", event); got.StatusCode != http.StatusGatewayTimeout || !strings.Contains(got.Body, "took too long") {
+					t.Errorf("%d %s", got.StatusCode, got.Body)
+				}
+			} else if _, err := h.Invoke(t.Context(), "item-add", "r", event); !c.fails(err) {
+				t.Error(err)
 			}
-			pid, err := strconv.Atoi(startedAs.FindStringSubmatch(said.String())[1])
-			if err == nil {
-				err = syscall.Kill(pid, c.signal)
+			steam.Reset()
+			if got := invoke(t, h, "item-add", event); got.StatusCode != http.StatusSeeOther {
+				t.Errorf("the next one: %d %s", got.StatusCode, got.Body)
 			}
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		}()
-		if c.fails == nil {
-			if got := invoke(t, h, "item-add", event); got.StatusCode != http.StatusGatewayTimeout || !strings.Contains(got.Body, "took too long") {
-				t.Errorf("%s: %d %s", name, got.StatusCode, got.Body)
-			}
-		} else if _, err := h.Invoke(t.Context(), "item-add", "r", event); !c.fails(err) {
-			t.Errorf("%s: %v", name, err)
-		}
-		stand.Reset()
-		if got := invoke(t, h, "item-add", event); got.StatusCode != http.StatusSeeOther {
-			t.Errorf("after one that was %s: %d %s", name, got.StatusCode, got.Body)
-		}
+		})
 	}
 }
 

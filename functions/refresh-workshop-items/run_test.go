@@ -320,7 +320,7 @@ func TestACancelStopsAtEveryStepAndLeavesCompleteRows(t *testing.T) {
 		t.Run(at, func(t *testing.T) {
 			w := setUp(t, "item 1\nitem 2\nitem 3\nitem 4\n", "1", "2", "3", "4")
 			w.fetcher.FirstPause = time.Hour // a pause must not hold up a cancel
-			w.steam.Tell(t, "update 1 size=2MiB\nupdate 3 size=200KiB\ncontent/1 rate=100KiB\ncontent/3 cut=50000 times=1\n")
+			w.steam.Tell(t, "update 1 size=2MiB\nupdate 3 size=200KiB\ncontent/1 hold=100KiB\ncontent/3 cut=50000 times=1\n")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			r := &report{on: func(line string) {

@@ -116,7 +116,7 @@ func (w world) finish(ctx context.Context, e job.Event, state job.State) error {
 // wait asks until every job is in a state.
 func (w world) wait(t *testing.T, jobs int, state job.State) []jobstore.Job {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		all, err := w.jobs.List(t.Context(), jobstore.Everyone, 0, 100)
 		if err != nil {
 			t.Fatal(err)
@@ -323,7 +323,7 @@ func TestHowRunsEndIsTold(t *testing.T) {
 				t.Errorf("told of %+v", r)
 			}
 			got[r.Result] = true
-		case <-time.After(time.Minute):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("told only of %v", got)
 		}
 	}

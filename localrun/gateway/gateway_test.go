@@ -382,7 +382,7 @@ func serve(t testing.TB, singleShot bool) (url string, g *log) {
 	server := httptest.NewServer(gw)
 	t.Cleanup(func() {
 		server.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := host.Shutdown(ctx); err != nil {
 			t.Error(err)

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for something that should happen at once.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // eventually waits for a state that the host reports but does not announce.
 func eventually(t *testing.T, what string, is func() bool) {

@@ -110,7 +110,7 @@ func TestWhatAFunctionSeesIsWhatLambdaShows(t *testing.T) {
 
 func TestABadFunctionFailsAloneAndIsReplaced(t *testing.T) {
 	short := fn("f")
-	short.TimeLimit = 2 * time.Second
+	short.TimeLimit = 5 * time.Second
 	for name, c := range map[string]struct {
 		order  map[string]any
 		check  func(*testing.T, error) bool
@@ -245,18 +245,19 @@ func TestAProcessThatCannotStart(t *testing.T) {
 	missing.Path = filepath.Join(t.TempDir(), "missing")
 	for name, c := range map[string]struct {
 		f     Function
+		limit time.Duration
 		check func(*ExitError) bool
 	}{
-		"exits": {fn("f", "TEST_AT_START=exit"), func(e *ExitError) bool {
+		"exits": {fn("f", "TEST_AT_START=exit"), patience, func(e *ExitError) bool {
 			return e.Reason == "exit status 3" && slices.Equal(e.Lines, []string{"no such database"})
 		}},
-		"hangs": {fn("f", "TEST_AT_START=hang"), func(e *ExitError) bool {
+		"hangs": {fn("f", "TEST_AT_START=hang"), 300 * time.Millisecond, func(e *ExitError) bool {
 			return e.Reason == "signal: killed (it did not ask for a request within 300ms)"
 		}},
-		"is not there": {missing, func(e *ExitError) bool { return strings.Contains(e.Reason, "no such file") }},
+		"is not there": {missing, patience, func(e *ExitError) bool { return strings.Contains(e.Reason, "no such file") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, _ := start(t, Config{Functions: []Function{c.f}, StartLimit: 300 * time.Millisecond})
+			h, _ := start(t, Config{Functions: []Function{c.f}, StartLimit: c.limit})
 			r := do(t, h, "f", map[string]any{"do": "echo"})
 			if e := (*ExitError)(nil); !errors.As(r.err, &e) || !c.check(e) {
 				t.Errorf("got %v (%T)", r.err, r.err)
@@ -574,7 +575,7 @@ func TestShutdownThatTakesTooLong(t *testing.T) {
 	stubborn.MaxProcesses = 1
 	h, _ := start(t, Config{
 		Functions: []Function{stubborn, fn("polite", "TEST_HANDLE_SIGTERM=1"), fn("starting", "TEST_AT_START=hang")},
-		QueueWait: patience, StartLimit: patience, Grace: 200 * time.Millisecond,
+		QueueWait: patience, StartLimit: patience, Grace: 5 * time.Second,
 	})
 	g := newGate(t)
 	killed := g.hold(t.Context(), h, "stubborn")
@@ -607,16 +608,17 @@ func TestShutdownThatTakesTooLong(t *testing.T) {
 func TestStoppingARunningInvocation(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		env  string
-		want string
+		env   string
+		grace time.Duration
+		want  string
 	}{
-		"that stops when asked":    {"TEST_HANDLE_SIGTERM=1", `"stopped"`},
-		"that dies when asked":     {"X=1", ""},
-		"that does not care":       {"TEST_IGNORE_SIGTERM=1", ""},
-		"that uses the extensions": {"TEST_EXTENSION=1", ""},
+		"that stops when asked":    {"TEST_HANDLE_SIGTERM=1", 5 * time.Second, `"stopped"`},
+		"that dies when asked":     {"X=1", patience, ""},
+		"that does not care":       {"TEST_IGNORE_SIGTERM=1", 200 * time.Millisecond, ""},
+		"that uses the extensions": {"TEST_EXTENSION=1", 200 * time.Millisecond, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, j := start(t, Config{Functions: []Function{fn("f", c.env)}, Grace: 200 * time.Millisecond})
+			h, j := start(t, Config{Functions: []Function{fn("f", c.env)}, Grace: c.grace})
 			g := newGate(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			r := g.hold(ctx, h, "f")
@@ -949,7 +951,7 @@ func TestRuntimeAPIOutcomes(t *testing.T) {
 func TestAProcessThatDoesNotComeBackIsKilled(t *testing.T) {
 	t.Parallel()
 	f := fn("f")
-	f.MaxProcesses, f.TimeLimit = 1, 2*time.Second
+	f.MaxProcesses, f.TimeLimit = 1, 5*time.Second
 	h, _ := start(t, Config{Functions: []Function{f}})
 	a, _ := ask(t, h, "f")
 	eventually(t, "it is idle", func() bool { return h.Stats().Functions["f"].Idle == 1 })

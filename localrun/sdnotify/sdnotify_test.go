@@ -64,7 +64,7 @@ func systemd(t *testing.T) *net.UnixConn {
 func hear(t *testing.T, c *net.UnixConn) (string, *os.File) {
 	t.Helper()
 	text, rights := make([]byte, 1024), make([]byte, 1024)
-	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	n, rn, _, _, err := c.ReadMsgUnix(text, rights)

@@ -200,7 +200,7 @@ func whole(chunked bool) func(http.ResponseWriter, *http.Request, []byte) bool {
 
 // deadline bounds a test that would otherwise hang when what it prevents is there.
 func deadline(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

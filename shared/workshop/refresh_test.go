@@ -305,7 +305,7 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 	}{
 		"to the end":               {"", false, ""},
 		"Steam fails for good":     {"details/1 status=503\n", false, "steam api error: steam answered 403"},
-		"it is cancelled":          {"details/1 delay=1m\n", true, "context canceled"},
+		"it is cancelled":          {"details/1 delay=1h\n", true, "context canceled"},
 		"the database has no room": {"", false, "save what steam says of 100 items: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -388,8 +388,14 @@ func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
 }
 
 func testEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T, open dbtest.Backend) {
-	w := setUp(t, open, worldOf(10)+"details delay=20ms\n")
+	w := setUp(t, open, worldOf(10)+"details hold=1\n")
 	r := &workshop.Refresh{Steam: w.Steam, Items: w.Items, Jobs: w.Jobs, DB: w.db}
+	go func() {
+		if err := w.steam.Await(t.Context(), "details", 4); err != nil {
+			t.Error(err)
+		}
+		w.steam.Reset()
+	}()
 	if err := r.Each(t.Context(), numbers(2000), func(workshop.Refreshed) {}); err != nil {
 		t.Fatal(err)
 	}

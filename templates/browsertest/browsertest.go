@@ -246,7 +246,7 @@ func (p *Page) Open(url string) {
 // WaitFor waits until a JavaScript expression is true, looking once a frame. The page must not navigate meanwhile.
 func (p *Page) WaitFor(expression string) {
 	p.t.Helper()
-	Get(p, chromedp.Poll[chromedp.Void](expression))
+	Get(p, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(stuck)))
 }
 
 // ScrollsSideways reports whether the page is wider than the window.

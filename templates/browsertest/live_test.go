@@ -53,6 +53,7 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var asked []string
+	allowed := 1 // how many steps the test lets happen
 	url := serve(t, func(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+route.JobShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("HX-Request") == "" {
@@ -67,6 +68,10 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 				http.Error(w, "the page asks on", http.StatusTeapot)
 				return
 			}
+			if len(asked) == allowed {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
 			step := steps[len(asked)]
 			asked = append(asked, r.URL.RawQuery)
 			v := view(step.state)
@@ -75,6 +80,12 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 			answer(w, r, job.Fragment(v))
 		})
 	})
+
+	allow := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		allowed = n
+	}
 
 	tab := browser.Page(t)
 	tab.Look(1280, 800, browsertest.Light)
@@ -86,10 +97,12 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 	}
 	// From running to running nothing may be replaced that a finger could be on.
 	browsertest.Eval[chromedp.Void](tab, `window.button = document.querySelector("#job-state button")`)
-	tab.WaitFor(`performance.getEntriesByType("resource").filter(e => e.name.includes("after=3")).length === 1`)
+	allow(2)
+	tab.WaitFor(`performance.getEntriesByType("resource").filter(e => e.name.includes("after=3") && e.responseStatus === 200).length === 1`)
 	if !browsertest.Eval[bool](tab, `window.button.isConnected`) {
 		t.Error("the cancel button was replaced though nothing about it changed")
 	}
+	allow(len(steps))
 	tab.WaitFor(`document.querySelectorAll("#job-log li").length === 5`)
 	tab.WaitFor(`!document.querySelector(".htmx-request, .htmx-settling, .htmx-swapping")`)
 
@@ -157,6 +170,7 @@ type shelf struct {
 	mu     sync.Mutex
 	items  []overlay.Item
 	broken bool
+	done   bool // a build ends as soon as the page has asked once while it runs
 	job    job.Summary
 }
 
@@ -173,14 +187,13 @@ func (s *shelf) routes(mux *http.ServeMux) {
 			answer(w, r, overlay.Show(v))
 			return
 		}
-		// The build ends as soon as the page has asked once.
-		if s.job.State == "running" {
+		if s.job.State != "running" {
+			s.job = summary(7, "running")
+		} else if s.done {
 			s.job = summary(7, "succeeded")
 			for i := range s.items {
 				s.items[i].State = "ready"
 			}
-		} else {
-			s.job = summary(7, "running")
 		}
 		v = s.view()
 		_, _ = fmt.Sscan(r.URL.Query().Get(overlay.JobParam), &v.Live.SeenJob)
@@ -278,6 +291,9 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 
 	// The strip is there without a reload, follows the job, and brings the items' states when it ends.
 	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "running"`)
+	s.mu.Lock()
+	s.done = true
+	s.mu.Unlock()
 	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "succeeded"`)
 	tab.WaitFor(`document.querySelector("#items tbody .state").textContent === "ready"`)
 	if got := text("#items .notice"); got != "1 added. Job 7 fetches what is missing." {

@@ -40,7 +40,7 @@ type Server struct {
 	items       map[string]*item
 	collections map[string]Collection
 	faults      []*activeFault
-	changed     chan struct{} // closed and replaced when faults change
+	changed     chan struct{} // closed and replaced when faults or the record change
 	requests    []Request
 	active      map[string]int
 	peak        map[string]int
@@ -227,6 +227,11 @@ func (s *Server) Reset() {
 
 func (s *Server) setFaults(faults []*activeFault) {
 	s.faults = faults
+	s.tell()
+}
+
+// tell wakes whoever waits for a change.
+func (s *Server) tell() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -262,6 +267,23 @@ func (s *Server) Count(kind string) int {
 	return n
 }
 
+// Await returns once n requests of a kind, or of `api`, are recorded, or with ctx's error.
+func (s *Server) Await(ctx context.Context, kind string, n int) error {
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		s.mu.Unlock()
+		if s.Count(kind) >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // Peak is how many requests of a kind, or of `api`, were under way at once at most.
 func (s *Server) Peak(kind string) int {
 	s.mu.Lock()
@@ -283,6 +305,7 @@ func (s *Server) begin(r Request) (fault *activeFault, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, r)
+	s.tell()
 	kinds := []string{r.Kind}
 	if isAPI(r.Kind) {
 		kinds = append(kinds, "api")

@@ -23,7 +23,7 @@ var (
 	_ wake.Waiter   = (*poll.Listener)(nil)
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func open(s *queuetest.Stand) *queue.Queue { return queue.New(s.Getenv, s.QueueURL) }
 
