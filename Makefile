@@ -82,10 +82,13 @@ deb: $(HTMX) ## build the Debian packages into bin/deb/
 			$(NFPM) package --config infra/packaging/nfpm.yaml --packager deb --target $(DEB_DIR)/; \
 	done
 
+# Go's race detector needs a C compiler. The programs of ./localrun mostly wait for each other.
 test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, handlers, whole programs, browser
-	go test $$(go list ./... | grep -vxFf <(go list $(RACE) ./localrun))
-	go test -race $(RACE)
-	go test -parallel 8 ./localrun # whole programs, which mostly wait for each other
+	@race=-race leftout=(); command -v "$$(go env CC)" >/dev/null || { race= leftout=('the race detector: there is no C compiler'); }; { \
+		go test -json $$(go list ./... | grep -vxFf <(go list $(RACE) ./localrun)); \
+		go test -json $$race $(RACE); \
+		go test -json -parallel 8 -skip TestDebian ./localrun; \
+	} | go run ./infra/testreport "$${leftout[@]}"
 
 # The older package is of the same programs, but they know only the database's first migration.
 test-debian: bin/debian/base/etc/debian_version $(HTMX) ## boot a Debian and try the packages there; wants root, debootstrap and systemd-container

@@ -29,6 +29,7 @@ var mayImport = map[string]string{
 	"infra/contract":                 "",
 	"infra/layout":                   "",
 	"infra/measures":                 "",
+	"infra/testreport":               "",
 	"infra/starts":                   "shared/account shared/db shared/db/dbtest shared/db/migrations shared/job shared/jobstore shared/overlay shared/route",
 	"infra/starts/minimal":           "",
 	"localrun":                       "localrun/… shared/… templates/page",
