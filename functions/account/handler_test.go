@@ -19,7 +19,7 @@ func TestOneSeesOnesOwn(t *testing.T) {
 	s.Visitor(s.Person("bert", false), route.Account, build)
 	s.Visitor(anna, route.Account, build)
 	got := s.Visitor(anna, route.Account, build).Get("/account")
-	page := got.Page(t)
+	page := got.Page()
 	rows := page.Find("table.sessions tbody tr")
 	if got.StatusCode != http.StatusOK || rows.Length() != 2 {
 		t.Fatalf("%d with %d sessions, want anna's 2", got.StatusCode, rows.Length())

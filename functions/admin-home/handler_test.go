@@ -32,7 +32,7 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	v := s.Visitor(root, route.AdminHome, build)
 	says := func(selector, pattern string) {
 		t.Helper()
-		part := v.Get("/admin").Page(t).Find(selector)
+		part := v.Get("/admin").Page().Find(selector)
 		part.Find("*").BeforeHtml(" ") // each part is a word of its own to a reader
 		said := strings.Join(strings.Fields(part.Text()), " ")
 		if !regexp.MustCompile(pattern).MatchString(said) {
@@ -82,7 +82,7 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	}
 	says("table.hosts tbody", `^cellar localrun up, 1.2 here just now unknown unknown unknown never `+
 		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, links left out 1.0 GiB of 100 GiB 3 hours ago$`)
-	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page(t).Find(".bad").Length() != 2 {
+	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page().Find(".bad").Length() != 2 {
 		t.Error("an agent that is silent and a disk that is nearly full do not stand out")
 	}
 

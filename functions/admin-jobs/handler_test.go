@@ -26,7 +26,7 @@ func TestOnlyAdministratorsSeeAllJobs(t *testing.T) {
 		if got.StatusCode != want {
 			t.Errorf("%q: %d, want %d", user.Name, got.StatusCode, want)
 		}
-		if rows := got.Page(t).Find("table.jobs tbody tr").Length(); (rows == 1) != (want == http.StatusOK) {
+		if rows := got.Page().Find("table.jobs tbody tr").Length(); (rows == 1) != (want == http.StatusOK) {
 			t.Errorf("%q sees %d jobs", user.Name, rows)
 		}
 	}
@@ -67,7 +67,7 @@ func TestWhatHasNotEndedComesFirst(t *testing.T) {
 		"/admin/jobs?state=cancelled": "queued queued",
 		"/admin/jobs?before=3":        "failed succeeded",
 	} {
-		if got := strings.Join(states(v.Get(path).Page(t)), " "); got != want {
+		if got := strings.Join(states(v.Get(path).Page()), " "); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
@@ -85,7 +85,7 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 	var seen []string
 	path := "/admin/jobs?state=failed"
 	for pages := 0; path != ""; pages++ {
-		page := v.Get(path).Page(t)
+		page := v.Get(path).Page()
 		if pages == 0 && !strings.Contains(page.Find("main").Text(), "3 further jobs after these") {
 			t.Error("the page does not say that more jobs wait")
 		}

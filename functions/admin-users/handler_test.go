@@ -31,7 +31,7 @@ func TestButtonsDoWhatMakesSense(t *testing.T) {
 	root := s.Person("root", true)
 	v := s.Visitor(root, route.AdminUsers, build)
 	buttons := func() map[string]string {
-		page, said := v.Get("/admin/users").Page(t), map[string]string{}
+		page, said := v.Get("/admin/users").Page(), map[string]string{}
 		for _, name := range []string{"anna", "bert", "root"} {
 			row := page.Find("table.people tbody tr").FilterFunction(func(_ int, s *goquery.Selection) bool { return s.Find("th bdi").Text() == name })
 			var all []string

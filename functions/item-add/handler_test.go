@@ -10,11 +10,12 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam/steamtest"
+	"left4me/templates/webtest"
 )
 
 const items = "/overlays/1/items"
 
-func setUp(t *testing.T, world string) (*fntest.Site, account.User, *fntest.Visitor, *steamtest.Server) {
+func setUp(t *testing.T, world string) (*fntest.Site, account.User, *webtest.Visitor, *steamtest.Server) {
 	t.Helper()
 	stand := steamtest.Start(t, world)
 	s := fntest.New(t, "STEAM_API_URL", stand.URL, "STEAM_CDN_HOSTS", stand.Host())
@@ -28,7 +29,7 @@ func TestWhoMayNot(t *testing.T) {
 	root := s.Person("root", true)
 	s.Overlay(root, "shared", overlay.External) // 2
 	got := s.Visitor(root, route.ItemAdd, build).Post("/overlays/2/items", "input", "1")
-	if said := got.Page(t).Find("#error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(said, "Only workshop overlays") {
+	if said := got.Page().Find("#error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(said, "Only workshop overlays") {
 		t.Errorf("an administrator, to an external overlay: %d, %q", got.StatusCode, said)
 	}
 	for _, c := range []struct {
@@ -57,7 +58,7 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 		t.Errorf("a plain form: %d to %q", plain.StatusCode, plain.Header.Get("Location"))
 	}
 	got := v.Htmx().Post(items, "input", "https://steamcommunity.com/sharedfiles/filedetails/?id=2 1")
-	page := got.Page(t)
+	page := got.Page()
 	if got.StatusCode != http.StatusOK || strings.Contains(got.Body, "<html") {
 		t.Errorf("htmx: %d", got.StatusCode)
 	}
@@ -71,7 +72,7 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 		t.Errorf("%d builds are queued, want one", n)
 	}
 	if again := v.Post(items, "input", "1"); !strings.Contains(again.Body, "already in overlay") || again.StatusCode != http.StatusOK {
-		t.Errorf("what is there already: %d %s", again.StatusCode, again.Page(t).Find(".notice").Text())
+		t.Errorf("what is there already: %d %s", again.StatusCode, again.Page().Find(".notice").Text())
 	}
 }
 
@@ -90,7 +91,7 @@ func TestRefusedInputStaysInTheBox(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, _, v, _ := setUp(t, c.world)
 			plain := v.Post(items, "input", c.input)
-			page := plain.Page(t)
+			page := plain.Page()
 			if plain.StatusCode != c.status || !strings.Contains(page.Find("#add-error").Text(), c.says) || page.Find("#input").Text() != c.input {
 				t.Errorf("as a page: %d, %q, the box holds %q", plain.StatusCode, page.Find("#add-error").Text(), page.Find("#input").Text())
 			}

@@ -26,7 +26,7 @@ func TestEachPersonSeesWhatConcernsThem(t *testing.T) {
 	}
 	for user, want := range map[account.User]int{anna: 2, bert: 1, root: 3} {
 		got := s.Visitor(user, route.JobList, build).Get("/jobs")
-		if rows := got.Page(t).Find("table.jobs tbody tr").Length(); got.StatusCode != http.StatusOK || rows != want {
+		if rows := got.Page().Find("table.jobs tbody tr").Length(); got.StatusCode != http.StatusOK || rows != want {
 			t.Errorf("%s: %d with %d jobs, want %d", user.Name, got.StatusCode, rows, want)
 		}
 	}
@@ -44,7 +44,7 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 	v := s.Visitor(root, route.JobList, build)
 	seen := 0
 	for path, pages := "/jobs", 0; path != ""; pages++ {
-		page := v.Get(path).Page(t)
+		page := v.Get(path).Page()
 		seen += page.Find("table.jobs tbody tr").Length()
 		path = page.Find(`a[href*="before="]`).AttrOr("href", "")
 		if pages > 2 {

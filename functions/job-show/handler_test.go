@@ -67,10 +67,10 @@ func TestNewsCompleteTheLog(t *testing.T) {
 	}
 	say(1, 3)
 	page := v.Get("/jobs/1")
-	if !strings.Contains(page.Body, "line 3.") || page.Page(t).Find("#job-progress[hx-get]").Length() != 1 {
+	if !strings.Contains(page.Body, "line 3.") || page.Page().Find("#job-progress[hx-get]").Length() != 1 {
 		t.Fatalf("%s", page.Body)
 	}
-	next := page.Page(t).Find("#job-progress").AttrOr("hx-get", "")
+	next := page.Page().Find("#job-progress").AttrOr("hx-get", "")
 	say(4, 4+2*logPage)
 	if err := r.Finish(job.Failed, "it broke", nil); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestNewsCompleteTheLog(t *testing.T) {
 			t.Fatal("the asking does not end")
 		}
 		news := v.Get(next)
-		part := news.Page(t)
+		part := news.Page()
 		log.WriteString(part.Find("ol li span").Text())
 		if asked == 0 && !strings.Contains(news.Body, "it broke") {
 			t.Errorf("the first news do not tell how it ended: %s", news.Body)
@@ -108,7 +108,7 @@ func TestOldLinesAreOnFurtherPages(t *testing.T) {
 	v := s.Visitor(anna, route.JobShow, build)
 	seen := 0
 	for path, pages := "/jobs/1", 0; path != ""; pages++ {
-		page := v.Get(path).Page(t)
+		page := v.Get(path).Page()
 		if said := page.Find(".failures li").Text(); pages == 0 && said != "what went wrong" {
 			t.Errorf("what went wrong: %q", said)
 		}

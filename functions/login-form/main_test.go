@@ -15,7 +15,7 @@ func TestTheFormKnowsWhereToGoOn(t *testing.T) {
 	nobody := s.Visitor(account.User{}, route.LoginForm, build)
 	for next, want := range map[string]string{"/jobs/7": "/jobs/7", "//evil.example": ""} {
 		got := nobody.Get("/login?next=" + next)
-		page := got.Page(t)
+		page := got.Page()
 		if got.StatusCode != http.StatusOK || page.Find("input[name=next]").AttrOr("value", "") != want {
 			t.Errorf("next %q: %d, %q", next, got.StatusCode, page.Find("input[name=next]").AttrOr("value", ""))
 		}

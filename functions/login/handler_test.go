@@ -36,7 +36,7 @@ func TestRefusedIsShownInTheForm(t *testing.T) {
 	v := s.Visitor(nobody, route.Login, build)
 	for try := range 6 {
 		got := v.Post("/login", "name", "anna", "password", "wrong", "next", "/jobs/7")
-		page := got.Page(t)
+		page := got.Page()
 		want, says := http.StatusUnauthorized, "name or the password is wrong"
 		if try == 5 {
 			want, says = http.StatusTooManyRequests, "Too many failed attempts"

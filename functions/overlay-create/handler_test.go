@@ -61,7 +61,7 @@ func TestAFaultyFormIsShownAgainWithASentence(t *testing.T) {
 		"an unknown type": {[]string{"name", "new", "type", "torrent"}, http.StatusBadRequest, "no overlay type “torrent”"},
 	} {
 		got := s.Visitor(anna, route.OverlayCreate, build).Post("/overlays", c.form...)
-		page := got.Page(t)
+		page := got.Page()
 		if got.StatusCode != c.status || !strings.Contains(page.Text(), c.says) {
 			t.Errorf("%s: %d, %s", name, got.StatusCode, page.Find("main").Text())
 		}

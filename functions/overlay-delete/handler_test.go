@@ -74,7 +74,7 @@ func TestWithoutConfirmationNothingHappens(t *testing.T) {
 	s.Overlay(anna, "maps", overlay.Workshop)
 	for _, form := range [][]string{nil, {"confirm", "no"}} {
 		got := s.Visitor(anna, route.OverlayDelete, build).Post("/overlays/1/delete", form...)
-		if said := got.Page(t).Find("details[open] #delete-error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(said, "Nothing was deleted") {
+		if said := got.Page().Find("details[open] #delete-error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(said, "Nothing was deleted") {
 			t.Errorf("%d, %q", got.StatusCode, said)
 		}
 	}

@@ -32,7 +32,7 @@ func TestEachPersonSeesTheirOwn(t *testing.T) {
 		if got.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %d", c.user.Name, got.StatusCode)
 		}
-		page := got.Page(t)
+		page := got.Page()
 		text := func(_ int, sel *goquery.Selection) string { return sel.Text() }
 		if names := page.Find("table.overlays tbody th a").Map(text); !slices.Equal(names, c.names) {
 			t.Errorf("%s sees %v, want %v", c.user.Name, names, c.names)

@@ -72,7 +72,7 @@ func TestAnEmptyOverlayAsksNobody(t *testing.T) {
 	s, anna, stand := setUp(t, "")
 	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
 	if got.StatusCode != http.StatusBadRequest || !strings.Contains(got.Body, "overlay has no items") || stand.Count("api") != 0 {
-		t.Errorf("%d after %d questions: %s", got.StatusCode, stand.Count("api"), got.Page(t).Find("main").Text())
+		t.Errorf("%d after %d questions: %s", got.StatusCode, stand.Count("api"), got.Page().Find("main").Text())
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM jobs`); n != 0 {
 		t.Errorf("%d jobs", n)
@@ -126,7 +126,7 @@ func TestWhenSteamFailsNothingIsWritten(t *testing.T) {
 	stand.Tell(t, "update 101 size=70KiB title=\"New one\"\ndetails status=403\n")
 	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
 	if got.StatusCode != http.StatusBadGateway || !strings.Contains(got.Body, "steam api error: steam answered 403") {
-		t.Errorf("%d: %s", got.StatusCode, got.Page(t).Find("main").Text())
+		t.Errorf("%d: %s", got.StatusCode, got.Page().Find("main").Text())
 	}
 	if s.Count(`SELECT COUNT(*) FROM jobs`) != 0 || s.Count(`SELECT COUNT(*) FROM workshop_items WHERE title = 'New one'`) != 0 {
 		t.Error("something was written")

@@ -72,7 +72,7 @@ func TestAFaultyNameIsShownAgainWithASentence(t *testing.T) {
 		"a taken name": {"taken", http.StatusConflict, "already have an overlay named “taken”"},
 	} {
 		got := s.Visitor(anna, route.OverlayRename, build).Post("/overlays/1", "name", c.typed)
-		page := got.Page(t)
+		page := got.Page()
 		if got.StatusCode != c.status || !strings.Contains(page.Find("details[open] #rename-error").Text(), c.says) {
 			t.Errorf("%s: %d, %s", name, got.StatusCode, page.Find("#rename-error").Text())
 		}

@@ -36,7 +36,7 @@ func TestWhoMaySeeIt(t *testing.T) {
 		{anna, "/overlays/x", http.StatusNotFound, false},
 	} {
 		got := s.Visitor(c.user, route.OverlayShow, build).Get(c.path)
-		builds := got.Page(t).Find(`form[action$="/build"]`).Length() > 0
+		builds := got.Page().Find(`form[action$="/build"]`).Length() > 0
 		if got.StatusCode != c.status || builds != c.edits {
 			t.Errorf("%s asks for %s: %d, may build: %v", c.user.Name, c.path, got.StatusCode, builds)
 		}
@@ -60,7 +60,7 @@ func TestItShowsItemsInPlainWords(t *testing.T) {
 	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT ?, id, 0 FROM workshop_items`, o.ID); err != nil {
 		t.Fatal(err)
 	}
-	page := v.Get("/overlays/1").Page(t)
+	page := v.Get("/overlays/1").Page()
 	rows := page.Find("table.items tbody tr")
 	for i, want := range []string{"waiting for download", "not on Steam any more"} {
 		if got := rows.Eq(i).Find(".state").Text(); got != want {

@@ -59,7 +59,7 @@ func TestRefusedIsSaidInTheForm(t *testing.T) {
 		"two that differ":     {old, "another one", "another two", http.StatusBadRequest, "differ"},
 	} {
 		got := v.Post(path, "current", c.current, "new", c.fresh, "again", c.again)
-		page := got.Page(t)
+		page := got.Page()
 		if got.StatusCode != c.status || !strings.Contains(page.Find("#password-error").Text(), c.says) {
 			t.Errorf("%s: %d, %q", what, got.StatusCode, page.Find("#password-error").Text())
 		}
@@ -69,8 +69,8 @@ func TestRefusedIsSaidInTheForm(t *testing.T) {
 	}
 	for range 6 {
 		if got := v.Post(path, "current", "wrong", "new", "another one", "again", "another one"); got.StatusCode == http.StatusTooManyRequests {
-			if got.Header.Get("Retry-After") == "" || !strings.Contains(got.Page(t).Find("#password-error").Text(), "Too many") {
-				t.Errorf("Retry-After %q: %s", got.Header.Get("Retry-After"), got.Page(t).Find("main").Text())
+			if got.Header.Get("Retry-After") == "" || !strings.Contains(got.Page().Find("#password-error").Text(), "Too many") {
+				t.Errorf("Retry-After %q: %s", got.Header.Get("Retry-After"), got.Page().Find("main").Text())
 			}
 			return
 		}

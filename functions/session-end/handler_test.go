@@ -39,8 +39,8 @@ func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
 		{"somebody else's", none, berts}, // in the same words: ids of others' sessions stay unknown
 	} {
 		got := v.Post(path, "session", fmt.Sprint(c.id))
-		if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/account" || got.Notice(t) != c.says {
-			t.Errorf("%s: %d to %q, which says %q", c.which, got.StatusCode, got.Header.Get("Location"), got.Notice(t))
+		if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/account" || got.Notice() != c.says {
+			t.Errorf("%s: %d to %q, which says %q", c.which, got.StatusCode, got.Header.Get("Location"), got.Notice())
 		}
 	}
 	if left(anna) != 3 || left(bert) != 1 {

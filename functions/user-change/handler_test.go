@@ -55,7 +55,7 @@ func TestANewPasswordIsShownOnceAndEndsSessions(t *testing.T) {
 	anna, root := s.Person("anna", false), s.Visitor(s.Person("root", true), route.UserChange, build)
 	s.Visitor(anna, route.UserChange, build) // signs in
 	got := root.Post(path(anna), "action", "password")
-	password := got.Page(t).Find(".secret").Text()
+	password := got.Page().Find(".secret").Text()
 	if got.StatusCode != http.StatusOK || len(password) != 16 {
 		t.Fatalf("%d with the password %q", got.StatusCode, password)
 	}
@@ -78,7 +78,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	v := s.Visitor(root, route.UserChange, build)
 	for _, action := range []string{"demote", "disable"} {
 		got := v.Post(path(root), "action", action)
-		if got.StatusCode != http.StatusConflict || !strings.Contains(got.Page(t).Find("[role=alert]").Text(), "root is the last administrator") {
+		if got.StatusCode != http.StatusConflict || !strings.Contains(got.Page().Find("[role=alert]").Text(), "root is the last administrator") {
 			t.Errorf("%s: %d", action, got.StatusCode)
 		}
 	}

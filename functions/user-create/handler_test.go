@@ -48,7 +48,7 @@ func TestSuccessMakesAPersonWhoCanSignIn(t *testing.T) {
 	}
 
 	got = root.Post("/admin/users", "name", "bert", "password", "", "administrator", "yes")
-	password := got.Page(t).Find(".secret").Text()
+	password := got.Page().Find(".secret").Text()
 	if got.StatusCode != http.StatusOK || len(password) != 16 {
 		t.Errorf("%d with the password %q", got.StatusCode, password)
 	}
@@ -75,7 +75,7 @@ func TestAFaultyFormIsShownAgainWithASentence(t *testing.T) {
 		"a short password": {"anna", "short", http.StatusBadRequest, "at least 8"},
 	} {
 		got := root.Post("/admin/users", "name", c.name, "password", c.password, "administrator", "yes")
-		page := got.Page(t)
+		page := got.Page()
 		_, ticked := page.Find("#administrator").Attr("checked")
 		if got.StatusCode != c.status || !strings.Contains(page.Find("#create-error").Text(), c.says) ||
 			page.Find("#name").AttrOr("value", "") != strings.TrimSpace(c.name) || !ticked || page.Find("#password").AttrOr("value", "") != "" {

@@ -75,6 +75,7 @@ var mayImport = map[string]string{
 	"shared/traffic":                 "shared/steam",
 	"shared/vpkcache":                "shared/steam",
 	"templates/web":                  "shared/account shared/problem shared/route templates/page",
+	"templates/webtest":              "",
 	"shared/workshop":                "shared/account shared/db shared/jobstore shared/overlay shared/problem shared/steam",
 	"templates/account":              "shared/route templates/page",
 	"templates/admin":                "shared/route templates/job templates/page",

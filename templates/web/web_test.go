@@ -12,6 +12,7 @@ import (
 	"left4me/shared/problem"
 	"left4me/shared/route"
 	"left4me/templates/web"
+	"left4me/templates/webtest"
 )
 
 // answer builds a handler that says that it was reached.
@@ -57,7 +58,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		v := s.Visitor(c.user, c.route, answer)
 		ask := v.Get
 		if c.route.Method == "POST" {
-			ask = func(path string) fntest.Answer { return v.Post(path) }
+			ask = func(path string) webtest.Answer { return v.Post(path) }
 		}
 		if got := ask("/things/7"); got.StatusCode != c.status || (c.status == http.StatusOK) != strings.HasPrefix(got.Body, "reached") {
 			t.Errorf("%s: %d, want %d", name, got.StatusCode, c.status)
@@ -127,7 +128,7 @@ func TestFormsNeedTheirToken(t *testing.T) {
 
 func TestAnErrorPageKeepsTheVisitorsSecret(t *testing.T) {
 	s := fntest.New(t)
-	for who, v := range map[string]*fntest.Visitor{
+	for who, v := range map[string]*webtest.Visitor{
 		"somebody": s.Visitor(s.Person("anna", false), form, answer),
 		"nobody":   s.Visitor(nobody, anyForm, answer), // who has got one with an earlier page
 	} {
@@ -158,7 +159,7 @@ func TestErrorsBecomePages(t *testing.T) {
 		anna := s.Person("anna", false)
 		whole := s.Visitor(anna, page, failing(c.err)).Get("/things/7")
 		part := s.Visitor(anna, page, failing(c.err)).Htmx().Get("/things/7")
-		for kind, got := range map[string]fntest.Answer{"page": whole, "fragment": part} {
+		for kind, got := range map[string]webtest.Answer{"page": whole, "fragment": part} {
 			if got.StatusCode != c.status || !strings.Contains(got.Body, c.says) || strings.Contains(got.Body, "SELECT") {
 				t.Errorf("%s as a %s: %d %s", name, kind, got.StatusCode, got.Body)
 			}
@@ -196,7 +197,7 @@ func TestLimitsAndOddPathsGetPages(t *testing.T) {
 
 func TestEveryAnswerHasItsHeaders(t *testing.T) {
 	s := fntest.New(t, "STEAM_CDN_HOSTS", "127.0.0.1:99")
-	for kind, got := range map[string]fntest.Answer{
+	for kind, got := range map[string]webtest.Answer{
 		"a page":   s.Visitor(s.Person("anna", false), page, answer).Get("/things/7"),
 		"an error": s.Visitor(nobody, page, answer).Get("/elsewhere"),
 	} {
@@ -267,7 +268,7 @@ func TestOnlyCloudFrontMayAskWhereThereIsASecret(t *testing.T) {
 	behind := fntest.New(t, "ORIGIN_SECRET", secret).Visitor(nobody, anyPage, address)
 	alone := fntest.New(t).Visitor(nobody, anyPage, address)
 	for name, c := range map[string]struct {
-		visitor        *fntest.Visitor
+		visitor        *webtest.Visitor
 		secret, viewer string
 		status         int
 		address        string

@@ -3,18 +3,11 @@
 package fntest
 
 import (
-	"context"
-	"encoding/base64"
-	"io"
+	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
-	"strings"
 	"testing"
-
-	"github.com/PuerkitoBio/goquery"
 
 	"left4me/shared/account"
 	"left4me/shared/db/migrations"
@@ -23,6 +16,7 @@ import (
 	"left4me/shared/route"
 	"left4me/shared/settings"
 	"left4me/templates/web"
+	"left4me/templates/webtest"
 )
 
 // Site is a left4me with an empty database of its own.
@@ -93,131 +87,34 @@ func (s *Site) Count(query string, args ...any) (n int) {
 	return n
 }
 
-// Visitor asks one function.
-type Visitor struct {
-	site    *Site
-	handler http.Handler
-	route   route.Route
-	cookies map[string]string
-	csrf    string
-	htmx    bool
-}
-
 // Visitor returns somebody who asks the function of r, which build builds; signed in as u unless u is nobody.
-func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Handler) *Visitor {
+func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Handler) *webtest.Visitor {
 	s.t.Helper()
-	v := &Visitor{site: s, route: r, handler: fn.Handler(s.Env, r, build(s.Env)), cookies: map[string]string{}}
+	// A page for anyone shows the token that belongs to the visitor's cookies.
+	handler := fn.Handler(s.Env, route.LoginForm, func(w http.ResponseWriter, r *web.Request) error {
+		_, err := fmt.Fprintf(w, `<input name="csrf_token" value="%s">`, r.Frame(w).CSRF)
+		return err
+	})
+	v := webtest.New(s.t, transport(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }), "http://"+s.Env.Settings.PublicURL.Host)
 	if u.ID != 0 {
 		_, token, err := account.NewStore(s.Env.DB, s.Env.Now).SignIn(s.t.Context(), u.Name, password, account.Client{Address: "192.0.2.1"})
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		v.cookies["left4me_session"] = token
+		v.SetSession(token)
 	}
-	// A page for anyone shows the token that belongs to the visitor's cookies.
-	form := fn.Handler(s.Env, route.LoginForm, func(w http.ResponseWriter, visit *web.Request) error {
-		v.csrf = visit.Frame(w).CSRF
-		return nil
-	})
-	v.ask(form, httptest.NewRequestWithContext(s.t.Context(), "GET", route.LoginForm.URL(), nil))
+	v.Get(route.LoginForm.URL())
+	handler = fn.Handler(s.Env, r, build(s.Env))
 	return v
 }
 
-// Htmx makes the visitor's further requests htmx's.
-func (v *Visitor) Htmx() *Visitor {
-	v.htmx = true
-	return v
-}
+// transport lets a handler answer in this process, by way of no network.
+type transport http.HandlerFunc
 
-// Answer is what came back.
-type Answer struct {
-	*http.Response
-	Body string
-}
-
-// Page is the answer as a document.
-func (a Answer) Page(t testing.TB) *goquery.Document {
-	t.Helper()
-	page, err := goquery.NewDocumentFromReader(strings.NewReader(a.Body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return page
-}
-
-// Notice is what the page that the answer leads to will say; empty for nothing.
-func (a Answer) Notice(t testing.TB) string {
-	t.Helper()
-	for _, c := range a.Cookies() {
-		if c.Name == "left4me_notice" {
-			text, err := base64.RawURLEncoding.DecodeString(c.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(text)
-		}
-	}
-	return ""
-}
-
-// Get asks for a path of the route, with its query.
-func (v *Visitor) Get(path string) Answer {
-	v.site.t.Helper()
-	return v.GetWith(nil, path)
-}
-
-// GetWith is Get with header in addition.
-func (v *Visitor) GetWith(header http.Header, path string) Answer {
-	v.site.t.Helper()
-	r := httptest.NewRequestWithContext(v.site.t.Context(), "GET", path, nil)
-	maps.Copy(r.Header, header)
-	return v.ask(v.handler, r)
-}
-
-// Post sends a form, name and value in turn, with a valid token.
-func (v *Visitor) Post(path string, form ...string) Answer {
-	v.site.t.Helper()
-	return v.PostWith(nil, path, append(form, "csrf_token", v.csrf)...)
-}
-
-// PostWith sends a form as it is, with header in addition.
-func (v *Visitor) PostWith(header http.Header, path string, form ...string) Answer {
-	v.site.t.Helper()
-	values := url.Values{}
-	for i := 0; i+1 < len(form); i += 2 {
-		values.Add(form[i], form[i+1])
-	}
-	r := httptest.NewRequestWithContext(v.site.t.Context(), "POST", path, strings.NewReader(values.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	maps.Copy(r.Header, header)
-	return v.ask(v.handler, r)
-}
-
-func (v *Visitor) ask(h http.Handler, r *http.Request) Answer {
-	v.site.t.Helper()
-	r.Host = v.site.Env.Settings.PublicURL.Host
-	r.RemoteAddr = "192.0.2.1:1234"
-	if v.htmx {
-		r.Header.Set("HX-Request", "true")
-	}
-	for name, value := range v.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
+func (h transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	asked := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.Opaque, r.Body)
+	asked.Header, asked.Host, asked.RemoteAddr = r.Header, r.URL.Host, "192.0.2.1:1234"
 	recorder := httptest.NewRecorder()
-	h.ServeHTTP(recorder, r.WithContext(context.WithoutCancel(r.Context())))
-	response := recorder.Result()
-	for _, c := range response.Cookies() {
-		v.cookies[c.Name] = c.Value
-		if c.MaxAge < 0 {
-			delete(v.cookies, c.Name)
-		}
-	}
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		v.site.t.Fatal(err)
-	}
-	return Answer{Response: response, Body: string(body)}
+	h(recorder, asked)
+	return recorder.Result(), nil
 }
-
-// Token is the csrf_token of the visitor's forms.
-func (v *Visitor) Token() string { return v.csrf }

@@ -58,8 +58,8 @@ func TestAsksOnce(t *testing.T, r route.Route, build func(*fn.Env) web.Handler, 
 				}
 			}
 			got, says := v.Post(path), fmt.Sprintf(step.says, o.Name, step.job)
-			if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/admin/jobs" || got.Notice(t) != says {
-				t.Errorf("%d to %q, saying %q, want %q", got.StatusCode, got.Header.Get("Location"), got.Notice(t), says)
+			if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/admin/jobs" || got.Notice() != says {
+				t.Errorf("%d to %q, saying %q, want %q", got.StatusCode, got.Header.Get("Location"), got.Notice(), says)
 			}
 		}
 		if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = ? AND user_id = ?`, o.Name, root.ID); n != 2 {
