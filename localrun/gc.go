@@ -92,7 +92,7 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 		return err
 	}
 	jobs := jobstore.NewStore(d, time.Now)
-	asked, err := jobs.EnqueueGarbage(ctx, d, 0)
+	asked, err := jobs.Enqueue(ctx, d, jobstore.Request{Operation: operation})
 	if err != nil {
 		return errors.Join(err, host.Shutdown(ctx))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 )
@@ -21,7 +22,7 @@ func completeRemovals(ctx context.Context, d *db.DB, log *slog.Logger) {
 	again := time.NewTicker(removalsAgain)
 	defer again.Stop()
 	for {
-		if err := enqueueRemovals(ctx, overlays, jobs, log); err != nil && ctx.Err() == nil {
+		if err := enqueueRemovals(ctx, d, overlays, jobs, log); err != nil && ctx.Err() == nil {
 			log.Error("cannot ask for the removal of deleted overlays again", "error", err.Error())
 		}
 		select {
@@ -32,19 +33,20 @@ func completeRemovals(ctx context.Context, d *db.DB, log *slog.Logger) {
 	}
 }
 
-func enqueueRemovals(ctx context.Context, overlays *overlay.Store, jobs *jobstore.Store, log *slog.Logger) error {
+func enqueueRemovals(ctx context.Context, d *db.DB, overlays *overlay.Store, jobs *jobstore.Store, log *slog.Logger) error {
 	ids, err := overlays.AllDeleted(ctx)
 	if err != nil {
 		return err
 	}
+	var requests []jobstore.Request
 	for _, id := range ids {
-		removal, err := jobs.EnqueueDelete(ctx, jobs.DB, id, 0)
-		if err != nil {
-			return err
-		}
+		requests = append(requests, jobstore.Request{Operation: job.DeleteOverlay, Subject: job.Overlay(id)})
+	}
+	removals, err := jobs.EnqueueAll(ctx, d, requests)
+	for i, removal := range removals {
 		if removal.New {
-			log.Info("deleted overlay is not removed yet; asked for it again", "overlay", id, "job", removal.ID)
+			log.Info("deleted overlay is not removed yet; asked for it again", "overlay", ids[i], "job", removal.ID)
 		}
 	}
-	return nil
+	return err
 }

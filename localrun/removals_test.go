@@ -32,7 +32,7 @@ func TestRemovalsAreAskedForAgainEveryDay(t *testing.T) {
 			{0, `INSERT INTO overlays (id, uid, name, type, created_at, deleted_at) VALUES
 				(1, 'a', 'gone', 'external', 1, 2), (2, 'b', 'here', 'external', 1, NULL), (3, 'c', 'gone too', 'external', 1, 2)`,
 				[]string{"1 queued", "3 queued"}},
-			{23 * time.Hour, `UPDATE jobs SET state = 'cancelled', finished_at = 1 WHERE overlay_id = 1`,
+			{23 * time.Hour, `UPDATE jobs SET state = 'cancelled', finished_at = 1 WHERE subject_id = 1`,
 				[]string{"1 cancelled", "3 queued"}},
 			{25 * time.Hour, ``, // nothing for the one that still waits
 				[]string{"1 cancelled", "3 queued", "1 queued"}},
@@ -67,7 +67,7 @@ func TestRemovalsAreAskedForAgainEveryDay(t *testing.T) {
 // removals are all jobs that remove an overlay, oldest first.
 func removals(t *testing.T, d *db.DB) (jobs []string) {
 	t.Helper()
-	rows, err := d.QueryContext(t.Context(), `SELECT overlay_id || ' ' || state FROM jobs WHERE operation = 'delete_overlay' ORDER BY id`)
+	rows, err := d.QueryContext(t.Context(), `SELECT subject_id || ' ' || state FROM jobs WHERE operation = 'delete_overlay' ORDER BY id`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,8 +57,7 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	exec(`DELETE FROM overlay_workshop_items`)
 	says(".facts", `Workshop items 2 0 ready, 0 waiting, 1 failing, 1 in no overlay$`)
 
-	jobs := jobstore.NewStore(s.Env.DB, time.Now)
-	jobs.Now = func() time.Time { return s.Env.Now().Add(-2 * time.Hour) }
+	jobs := jobstore.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-2 * time.Hour) })
 	for overlay := range int64(2) {
 		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, overlay+1, anna.ID); err != nil {
 			t.Fatal(err)

@@ -15,9 +15,9 @@ type runner struct {
 }
 
 func (r runner) run(ctx context.Context, run *fn.Run) error {
-	o, err := r.host.Overlays.Get(ctx, run.OverlayID)
+	o, err := r.host.Overlays.Get(ctx, run.Subject.ID)
 	if p, ok := problem.As(err); ok && p.Status == http.StatusNotFound {
-		run.Infof("overlay %d was deleted meanwhile; there is nothing to build", run.OverlayID)
+		run.Infof("overlay %d was deleted meanwhile; there is nothing to build", run.Subject.ID)
 		return nil
 	}
 	if err != nil {

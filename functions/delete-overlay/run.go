@@ -16,9 +16,9 @@ type runner struct {
 
 func (r runner) run(ctx context.Context, run *fn.Run) error {
 	run.OnSuccess(func(ctx context.Context, q db.Querier) error {
-		return r.overlays.Forget(ctx, q, run.OverlayID)
+		return r.overlays.Forget(ctx, q, run.Subject.ID)
 	})
-	return r.remove(ctx, run.OverlayID, run)
+	return r.remove(ctx, run.Subject.ID, run)
 }
 
 // remove removes the directory of an overlay, which must be a deleted one.

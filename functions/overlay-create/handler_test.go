@@ -35,7 +35,7 @@ func TestSuccessMakesTheOverlayAndItsFirstBuild(t *testing.T) {
 	if n := s.Count(`SELECT COUNT(*) FROM overlays WHERE name = 'maps' AND type = 'workshop' AND user_id = ?`, anna.ID); n != 1 {
 		t.Error("the overlay is not anna's")
 	}
-	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND overlay_id = 1 AND user_id = ?`, anna.ID); n != 1 {
+	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND subject_id = 1 AND user_id = ?`, anna.ID); n != 1 {
 		t.Error("no build is queued")
 	}
 	if got := s.Visitor(root, route.OverlayCreate, build).Post("/overlays", "name", "maps", "type", "external"); got.StatusCode != http.StatusSeeOther {

@@ -59,7 +59,7 @@ func TestSuccessHidesItFreesItsNameAndEnqueuesTheRemoval(t *testing.T) {
 	if n := s.Count(`SELECT COUNT(*) FROM overlays WHERE id = 1 AND deleted_at IS NOT NULL`); n != 1 {
 		t.Error("the row is not one that waits for its removal")
 	}
-	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'delete_overlay' AND state = 'queued' AND overlay_id = 1 AND user_id = ?`, anna.ID); n != 1 {
+	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'delete_overlay' AND state = 'queued' AND subject_id = 1 AND user_id = ?`, anna.ID); n != 1 {
 		t.Error("no removal is queued")
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND state = 'cancelled'`); n != 1 {

@@ -154,7 +154,7 @@ func (w *world) texts(t *testing.T, query string) string {
 	return strings.Join(all, " ")
 }
 
-const queued = `SELECT overlay_id FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND user_id IS NULL ORDER BY overlay_id`
+const queued = `SELECT subject_id FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND user_id IS NULL ORDER BY subject_id`
 
 // wantCached checks that the cache holds what Steam has of an item, or has another content when whole is false.
 func (w *world) wantCached(t *testing.T, id string, whole bool) {

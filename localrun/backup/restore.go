@@ -158,7 +158,7 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 	if done.Migrations, err = migrations.Up(ctx, d); err != nil {
 		return err
 	}
-	overlays, jobs := overlay.NewStore(d, r.Now), &jobstore.Store{DB: d, Now: r.Now}
+	overlays, jobs := overlay.NewStore(d, r.Now), jobstore.NewStore(d, r.Now)
 	all, err := overlays.List(ctx, account.User{Admin: true})
 	if err != nil {
 		return err

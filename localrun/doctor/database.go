@@ -16,6 +16,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/migrations"
 	"left4me/shared/hostinfo"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/settings"
 )
@@ -159,7 +160,7 @@ func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
 	if h.TimerEnabled(ctx) {
 		return Finding{"refresh", OK, timer + " starts it every day", ""}, nil
 	}
-	last, err := jobstore.NewStore(d, time.Now).LastRefresh(ctx)
+	last, err := jobstore.NewStore(d, time.Now).Last(ctx, job.RefreshWorkshopItems)
 	switch {
 	case errors.Is(err, jobstore.ErrNotFound):
 	case err != nil:

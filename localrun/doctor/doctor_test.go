@@ -19,6 +19,7 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
 	"left4me/shared/hostinfo"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	"left4me/shared/settings"
@@ -222,7 +223,7 @@ func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
 		"localrun up": func(t *testing.T, w *world) { w.report(t, w.open(t), "up", time.Now()) },
 		"something else": func(t *testing.T, w *world) {
 			d := w.open(t)
-			if _, err := jobstore.NewStore(d, time.Now).EnqueueRefresh(t.Context(), d, 0); err != nil {
+			if _, err := jobstore.NewStore(d, time.Now).Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems}); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -238,7 +239,7 @@ func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
 	w := setUp(t)
 	w.TimerEnabled = func(context.Context) bool { return false }
 	d := w.open(t)
-	if _, err := jobstore.NewStore(d, time.Now).EnqueueRefresh(t.Context(), d, 1); err != nil {
+	if _, err := jobstore.NewStore(d, time.Now).Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems, UserID: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if lines := bad(w.Examine(t.Context())); len(lines) != 1 {

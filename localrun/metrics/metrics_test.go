@@ -24,6 +24,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/hostinfo"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/traffic"
 )
@@ -35,8 +36,7 @@ func setUp(t *testing.T, d *db.DB) (m *Metrics, pass func(time.Duration)) {
 	t.Helper()
 	now := time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	jobs := jobstore.NewStore(d, time.Now)
-	jobs.Now = clock
+	jobs := jobstore.NewStore(d, clock)
 	m = New("1.2.3", jobs, hostinfo.NewStore(d, clock), quiet())
 	m.database.now = clock
 	m.Pages(func() lambdahost.Stats {
@@ -67,7 +67,7 @@ func all(t *testing.T) (*Metrics, string) {
 	d := dbtest.New(t)
 	m, _ := setUp(t, d)
 	jobs, hosts := m.database.jobs, m.database.hosts
-	if _, err := jobs.EnqueueRefresh(t.Context(), d, 0); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.ExecContext(t.Context(), `UPDATE jobs SET state = 'succeeded', finished_at = 1700000000500, created_at = 0, started_at = 0, attempt = 1`); err != nil {

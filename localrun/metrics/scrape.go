@@ -146,12 +146,14 @@ func (d *database) look(ctx context.Context) {
 }
 
 func (d *database) read(ctx context.Context) (err error) {
-	if d.live, err = d.jobs.Live(ctx); err != nil {
+	if d.live, err = d.jobs.CountLive(ctx); err != nil {
 		return err
 	}
-	if d.refreshed, err = d.jobs.Refreshed(ctx); err != nil {
+	last, err := d.jobs.LastIn(ctx, job.RefreshWorkshopItems, job.Succeeded)
+	if err != nil && !errors.Is(err, jobstore.ErrNotFound) {
 		return err
 	}
+	d.refreshed = last.FinishedAt
 	d.reports, err = d.hosts.List(ctx)
 	return err
 }

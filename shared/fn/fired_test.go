@@ -31,7 +31,7 @@ const handedOn = `{
 func TestAJobThatAScheduleHandsOnIsRunByWhoIsFirst(t *testing.T) {
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
-	if _, err := jobs.EnqueueRefresh(t.Context(), d, 0); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems}); err != nil {
 		t.Fatal(err)
 	}
 	var event job.Event

@@ -2,6 +2,7 @@ package fn
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -22,11 +23,20 @@ import (
 type Run struct {
 	// JobID is the job.
 	JobID int64
-	// OverlayID is what the job is about; 0 for an operation about no overlay.
-	OverlayID int64
+	// Subject is what the job is about.
+	Subject job.Subject
 
+	argument string
 	recorder *jobstore.Recorder
 	success  func(ctx context.Context, q db.Querier) error
+}
+
+// Argument decodes the argument of the request into v, such as a pointer to the struct that was enqueued.
+func (r *Run) Argument(v any) error {
+	if err := json.Unmarshal([]byte(r.argument), v); err != nil {
+		return fmt.Errorf("read the argument of job %d: %w", r.JobID, err)
+	}
+	return nil
 }
 
 // Infof writes a line to the job's stdout.
@@ -126,7 +136,7 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 	defer stop()
 	recorder := h.env.Jobs.Record(ctx, claim)
 	defer recorder.Close()
-	run := &Run{JobID: claim.JobID, OverlayID: claim.OverlayID, recorder: recorder}
+	run := &Run{JobID: claim.JobID, Subject: claim.Subject, argument: claim.Argument, recorder: recorder}
 	end, err := h.end(recorder, run, h.guarded(recorder.Context(), run))
 	if err != nil {
 		log.Error("job lost", "error", err.Error())

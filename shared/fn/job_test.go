@@ -15,7 +15,7 @@ import (
 )
 
 // ask has one queued build run by run, as an event without an attempt does, and returns the answer and the job afterwards.
-func ask(t *testing.T, ctx context.Context, run func(context.Context, *jobstore.Store, *Run) error) (job.Outcome, error, jobstore.Job, string) {
+func ask(t *testing.T, ctx context.Context, run func(context.Context, *Env, *Run) error) (job.Outcome, error, jobstore.Job, string) {
 	t.Helper()
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
@@ -25,7 +25,7 @@ func ask(t *testing.T, ctx context.Context, run func(context.Context, *jobstore.
 		t.Fatal(err)
 	}
 	h := &jobHandler{env: env, operation: job.BuildOverlay,
-		run: func(ctx context.Context, r *Run) error { return run(ctx, jobs, r) }}
+		run: func(ctx context.Context, r *Run) error { return run(ctx, env, r) }}
 	answer, err := h.handle(ctx, job.Event{JobID: 1})
 	after, gerr := jobs.Get(t.Context(), 1)
 	if gerr != nil {
@@ -43,9 +43,9 @@ func ask(t *testing.T, ctx context.Context, run func(context.Context, *jobstore.
 }
 
 func TestARunThatSucceedsWritesItsLastWordsWithIt(t *testing.T) {
-	answer, err, after, said := ask(t, t.Context(), func(_ context.Context, _ *jobstore.Store, r *Run) error {
-		if r.OverlayID != 7 {
-			t.Errorf("the run is about overlay %d", r.OverlayID)
+	answer, err, after, said := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
+		if r.Subject != job.Overlay(7) {
+			t.Errorf("the run is about %s", r.Subject)
 		}
 		r.Infof("item %d", 1)
 		r.OnSuccess(func(ctx context.Context, q db.Querier) error {
@@ -64,7 +64,7 @@ func TestARunThatSucceedsWritesItsLastWordsWithIt(t *testing.T) {
 
 func TestARunThatFailsSaysWhy(t *testing.T) {
 	wrote := false
-	answer, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *jobstore.Store, r *Run) error {
+	answer, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
 		r.OnSuccess(func(context.Context, db.Querier) error {
 			wrote = true
 			return nil
@@ -77,7 +77,7 @@ func TestARunThatFailsSaysWhy(t *testing.T) {
 }
 
 func TestWhatCannotBeWrittenOnSuccessFailsTheJob(t *testing.T) {
-	_, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *jobstore.Store, r *Run) error {
+	_, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
 		r.OnSuccess(func(context.Context, db.Querier) error { return errors.New("no such overlay") })
 		return nil
 	})
@@ -88,15 +88,15 @@ func TestWhatCannotBeWrittenOnSuccessFailsTheJob(t *testing.T) {
 
 // A panic is a failure now, not a lost worker that is tried again.
 func TestAPanicFailsTheJob(t *testing.T) {
-	_, err, after, said := ask(t, t.Context(), func(context.Context, *jobstore.Store, *Run) error { panic("oh no") })
+	_, err, after, said := ask(t, t.Context(), func(context.Context, *Env, *Run) error { panic("oh no") })
 	if err != nil || after.State != job.Failed || strings.Contains(after.Error+said, "oh no") || after.Attempt != 1 {
 		t.Errorf("%v, %+v, %q", err, after, said)
 	}
 }
 
 func TestACancelledRunIsCancelled(t *testing.T) {
-	answer, err, after, said := ask(t, t.Context(), func(ctx context.Context, jobs *jobstore.Store, _ *Run) error {
-		if _, _, err := jobs.Cancel(context.WithoutCancel(ctx), 1); err != nil {
+	answer, err, after, said := ask(t, t.Context(), func(ctx context.Context, env *Env, _ *Run) error {
+		if _, _, err := env.Jobs.Cancel(context.WithoutCancel(ctx), 1); err != nil {
 			return err
 		}
 		<-ctx.Done()
@@ -109,8 +109,8 @@ func TestACancelledRunIsCancelled(t *testing.T) {
 
 // What was done before anybody saw the request is done.
 func TestARunThatIsDoneBeforeItSeesTheCancelHasSucceeded(t *testing.T) {
-	_, err, after, _ := ask(t, t.Context(), func(ctx context.Context, jobs *jobstore.Store, _ *Run) error {
-		_, _, err := jobs.Cancel(ctx, 1)
+	_, err, after, _ := ask(t, t.Context(), func(ctx context.Context, env *Env, _ *Run) error {
+		_, _, err := env.Jobs.Cancel(ctx, 1)
 		return err
 	})
 	if err != nil || after.State != job.Succeeded {
@@ -126,7 +126,7 @@ func TestAStoppedRunIsHandedBack(t *testing.T) {
 			ctx, stop = context.WithTimeout(ctx, reserve)
 			defer stop()
 		}
-		answer, err, after, said := ask(t, ctx, func(ctx context.Context, _ *jobstore.Store, _ *Run) error {
+		answer, err, after, said := ask(t, ctx, func(ctx context.Context, _ *Env, _ *Run) error {
 			if !deadline {
 				tell(errStopping)
 			}
@@ -142,8 +142,8 @@ func TestAStoppedRunIsHandedBack(t *testing.T) {
 
 // A process that was only slow writes nothing more.
 func TestALostRunStops(t *testing.T) {
-	_, err, after, said := ask(t, t.Context(), func(ctx context.Context, jobs *jobstore.Store, r *Run) error {
-		if _, err := jobs.DB.ExecContext(ctx, `UPDATE jobs SET attempt = attempt + 1 WHERE id = 1`); err != nil {
+	_, err, after, said := ask(t, t.Context(), func(ctx context.Context, env *Env, r *Run) error {
+		if _, err := env.DB.ExecContext(ctx, `UPDATE jobs SET attempt = attempt + 1 WHERE id = 1`); err != nil {
 			return err
 		}
 		r.Infof("a word too late")

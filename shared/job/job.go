@@ -1,7 +1,7 @@
-// Package job is the table of left4me's job operations, as data: which function runs an operation, which locks it takes,
-// how often it is tried and how long it may take (product.md P31 to P36).
+// Package job is the table of left4me's job operations, as data: which function runs an operation, which locks it takes, which
+// requests coalesce, how many workers a job may lose and how long a run may take (product.md P31 to P36).
 //
-// It stores nothing and runs nothing: rows are shared/jobstore's, processes are localrun's.
+// It stores nothing and runs nothing: shared/jobstore owns the rows, localrun the processes.
 package job
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// State is where a job stands. The states are a contract with dashboards and scripts (product.md P31).
+// State is the state of a job. Dashboards and scripts rely on the values (product.md P31).
 type State string
 
 const (
@@ -25,7 +25,7 @@ const (
 // Ended reports whether no state follows s.
 func (s State) Ended() bool { return s == Succeeded || s == Failed || s == Cancelled }
 
-// Stream says which of a job's two logs a line belongs to.
+// Stream is the stream of a log line.
 type Stream string
 
 const (
@@ -33,96 +33,129 @@ const (
 	Stderr Stream = "stderr"
 )
 
-// Lock is one claim on a resource. Two jobs may not run together if they share a resource and one of them writes it. The
-// JSON form is that of jobs.locks.
+// Kind is the kind of thing that a job is about: the value of jobs.subject_kind.
+type Kind string
+
+// The kinds of subjects.
+const (
+	// System is the whole system, which has no id.
+	System Kind = ""
+	// Overlays are rows of overlays.
+	Overlays Kind = "overlay"
+	// Servers come with the game servers.
+	Servers Kind = "server"
+)
+
+// Subject is what a job is about. The zero Subject is the whole system.
+type Subject struct {
+	Kind Kind
+	ID   int64
+}
+
+// Overlay is the overlay with that id.
+func Overlay(id int64) Subject { return Subject{Overlays, id} }
+
+// Server is the server with that id.
+func Server(id int64) Subject { return Subject{Servers, id} }
+
+// String is the subject's name as a resource of locks, such as `overlay:5`; empty for the whole system.
+func (s Subject) String() string {
+	if s == (Subject{}) {
+		return ""
+	}
+	return string(s.Kind) + ":" + strconv.FormatInt(s.ID, 10)
+}
+
+// Lock is what a job holds on a resource while it runs. Two jobs may not run together if they share a resource and one of
+// them writes it. The JSON form is that of jobs.locks.
 type Lock struct {
-	// Resource is `game`, `overlay:N` or `server:N`.
+	// Resource is `game` or a Subject's String.
 	Resource string `json:"resource"`
 	// Write is false for a lock that many jobs may hold at once.
 	Write bool `json:"write"`
 }
 
-// Subject says what a job is about. Fields that an operation does not need are zero.
-type Subject struct {
-	OverlayID int64
-	ServerID  int64
-	// BlueprintOverlays are the ids of the overlays that the server mounts.
-	BlueprintOverlays []int64
-}
+// Coalescing says which older job answers a request for the same operation, subject and argument.
+type Coalescing int
+
+const (
+	// Never: each request adds a job.
+	Never Coalescing = iota
+	// WhileQueued: a queued job is returned. A running one is not, so that a change made after its start is not lost (P34).
+	WhileQueued
+	// WhileLive: a job that has not ended is returned.
+	WhileLive
+)
 
 // Operation is one row of the table.
 type Operation struct {
 	// Name is the value of jobs.operation.
 	Name string
-	// Function is the folder below functions/ of the program that runs it; empty for an operation whose function is not
-	// part of left4me yet, which nobody can enqueue.
+	// Title says on pages what the job does.
+	Title string
+	// Function is the folder below functions/ of the program that runs it. Empty: the operation is not part of left4me yet, and
+	// cannot be enqueued.
 	Function string
-	// Attempts is how many processes may be lost to one job; with the last of them it fails with `worker lost`.
-	Attempts int
-	// Lease is how long a process may be silent before it counts as dead.
+	// About is the kind of its subject, which a run locks for writing.
+	About Kind
+	// Reads is the kind of further subjects that a request may name, which a run locks for reading; empty for none.
+	Reads Kind
+	// Alone says that a run locks `game` for writing, not only for reading: it runs beside no other job.
+	Alone bool
+	// Coalesce says which older job answers a request instead of a new one. The database's unique indexes enforce it.
+	Coalesce Coalescing
+	// MaxLost is how many workers a job may lose. With the last of them it fails with `worker lost`.
+	MaxLost int
+	// Lease is how long a worker may be silent before it counts as lost.
 	Lease time.Duration
-	// Diskless says that a run can do without the game host's disk, and so also as an AWS Lambda function.
-	Diskless bool
 	// TimeLimit is how long one run may take on a host.
 	TimeLimit time.Duration
-	// Patience is how long a job waits before it holds back newer jobs that it could not run beside; zero never does.
-	Patience time.Duration
-	// Coalesce are the states in which a job is returned instead of enqueueing a second one about the same overlay (or, for
-	// an operation about none, a second one at all). The database's unique indexes have the last word.
-	Coalesce []State
-	// Locks says what a run holds, for one subject.
-	Locks func(Subject) []Lock
+	// StarvesAfter is how long a job waits before newer jobs that could not run beside it may no longer start before it; zero:
+	// they always may.
+	StarvesAfter time.Duration
+	// Diskless says that a run can do without the game host's disk, and so can be an AWS Lambda function.
+	Diskless bool
+}
+
+// game is the resource that all jobs lock.
+const game = "game"
+
+// Locks returns what a run holds that is about subject and reads the others, which must be of the kinds that o names.
+func (o Operation) Locks(subject Subject, reads ...Subject) ([]Lock, error) {
+	if subject.Kind != o.About || (subject.ID > 0) != (o.About != System) {
+		return nil, fmt.Errorf("%s is not about %q", o.Name, subject)
+	}
+	locks := []Lock{{game, o.Alone}}
+	if o.About != System {
+		locks = append(locks, Lock{subject.String(), true})
+	}
+	for _, r := range reads {
+		if r.Kind != o.Reads || o.Reads == System || r.ID <= 0 {
+			return nil, fmt.Errorf("%s does not read %q", o.Name, r)
+		}
+		locks = append(locks, Lock{r.String(), false})
+	}
+	return locks, nil
 }
 
 const (
-	attempts = 3
-	lease    = 15 * time.Second
-	// patience is product.md P36's.
-	patience = 15 * time.Minute
-	runLimit = 12 * time.Hour
+	maxLost   = 3
+	lease     = 15 * time.Second
+	runLimit  = 12 * time.Hour
+	starvesIn = 15 * time.Minute // product.md P36
 )
 
-func game(write bool) Lock { return Lock{Resource: "game", Write: write} }
-
-func overlay(id int64, write bool) Lock {
-	return Lock{Resource: "overlay:" + strconv.FormatInt(id, 10), Write: write}
-}
-
-func server(id int64) Lock {
-	return Lock{Resource: "server:" + strconv.FormatInt(id, 10), Write: true}
-}
-
-func alone(Subject) []Lock { return []Lock{game(true)} }
-
-func onOverlay(s Subject) []Lock { return []Lock{game(false), overlay(s.OverlayID, true)} }
-
-func onServer(s Subject) []Lock { return []Lock{game(false), server(s.ServerID)} }
-
-func onServerWithOverlays(s Subject) []Lock {
-	locks := onServer(s)
-	for _, id := range s.BlueprintOverlays {
-		locks = append(locks, overlay(id, false))
-	}
-	return locks
-}
-
+// The operations of product.md P33. collect_garbage removes files of the cache and runs alone, because a build looks at a file
+// and links to it a moment later. Those without a function come with the game servers.
 var (
-	// waiting leaves a running job out: a change made after its start must not be lost (P34).
-	waiting = []State{Queued}
-	live    = []State{Queued, Running, Cancelling}
-)
-
-// The operations of product.md P33, and collect_garbage, which removes files of the cache and so is alone as a refresh is: a
-// build looks at a file and links to it a moment later. Those without a function come with the game servers.
-var (
-	Install              = Operation{Name: "install", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Locks: alone}
-	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Function: "refresh-workshop-items", Diskless: true, Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
-	CollectGarbage       = Operation{Name: "collect_garbage", Function: "collect-garbage", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Patience: patience, Coalesce: live, Locks: alone}
-	BuildOverlay         = Operation{Name: "build_overlay", Function: "build-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: waiting, Locks: onOverlay}
-	DeleteOverlay        = Operation{Name: "delete_overlay", Function: "delete-overlay", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Coalesce: live, Locks: onOverlay}
-	ServerInit           = Operation{Name: "server_init", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}
-	ServerStart          = Operation{Name: "server_start", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServerWithOverlays}
-	ServerStop           = Operation{Name: "server_stop", Attempts: attempts, Lease: lease, TimeLimit: runLimit, Locks: onServer}
+	Install              = Operation{Name: "install", Title: "Install the game", Alone: true, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Title: "Refresh all workshop items", Function: "refresh-workshop-items", Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, Diskless: true, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	CollectGarbage       = Operation{Name: "collect_garbage", Title: "Remove unneeded files", Function: "collect-garbage", Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	BuildOverlay         = Operation{Name: "build_overlay", Title: "Build overlay", Function: "build-overlay", About: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	DeleteOverlay        = Operation{Name: "delete_overlay", Title: "Delete overlay", Function: "delete-overlay", About: Overlays, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerInit           = Operation{Name: "server_init", Title: "Prepare server", About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerStart          = Operation{Name: "server_start", Title: "Start server", About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerStop           = Operation{Name: "server_stop", Title: "Stop server", About: Servers, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 )
 
 // All returns every operation. The slice is the caller's.
@@ -141,7 +174,7 @@ func Runnable() []Operation {
 	return with
 }
 
-// ByName finds an operation by the value of jobs.operation; the error names a value that no operation has.
+// ByName returns the operation with that name. The error says that there is none.
 func ByName(name string) (Operation, error) {
 	for _, o := range All() {
 		if o.Name == name {
@@ -163,21 +196,22 @@ func Conflict(a, b []Lock) bool {
 	return false
 }
 
-// Event is what the host agent, or a queue, hands to a job's function.
+// Event is what a job's function is invoked with.
 type Event struct {
 	// JobID is jobs.id.
 	JobID int64 `json:"job_id"`
-	// Attempt is the fencing number of a claim made for the function; absent, the function claims the job itself.
+	// Attempt is the fencing token of the claim that the host agent has made for the function. Without it the function claims
+	// the job itself.
 	Attempt int `json:"attempt,omitempty"`
-	// Fired is what a schedule's function answered, when AWS Lambda hands that on to this one: it names the job instead.
+	// Fired is the answer of a schedule's function, which AWS Lambda passes on to this one. It has the job's id.
 	Fired *Fired `json:"responsePayload,omitempty"`
 }
 
-// Outcome is what a job's function answers: how its run ended.
+// Outcome is the answer of a job's function: how its run ended.
 type Outcome struct {
 	JobID int64 `json:"job_id"`
-	// State is that of the job afterwards: an ended one, or running for a job that was handed back. It is empty for one that
-	// was left to the host agent.
+	// State is the job's state afterwards: an ended one, or running when the job was handed back. It is empty when the job was
+	// left to the host agent.
 	State State `json:"state"`
 	// Error is the job's.
 	Error string `json:"error,omitempty"`

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"testing"
 	"text/tabwriter"
 
@@ -18,15 +17,14 @@ var update = flag.Bool("update", false, "write the golden files anew")
 //
 // shows: P33
 func TestMatrix(t *testing.T) {
-	one := job.Subject{OverlayID: 1, ServerID: 1, BlueprintOverlays: []int64{1}}
 	var out bytes.Buffer
 	for i, section := range []struct {
-		name  string
-		other job.Subject
+		name            string
+		overlay, server int64
 	}{
-		{"the same overlay, the same server", one},
-		{"the same overlay, two servers", job.Subject{OverlayID: 1, ServerID: 2, BlueprintOverlays: []int64{1}}},
-		{"two overlays, two servers", job.Subject{OverlayID: 2, ServerID: 2, BlueprintOverlays: []int64{2}}},
+		{"the same overlay, the same server", 1, 1},
+		{"the same overlay, two servers", 1, 2},
+		{"two overlays, two servers", 2, 2},
 	} {
 		if i > 0 {
 			fmt.Fprintln(&out)
@@ -40,8 +38,9 @@ func TestMatrix(t *testing.T) {
 		for _, a := range job.All() {
 			fmt.Fprint(table, a.Name)
 			for _, b := range job.All() {
-				conflict := job.Conflict(a.Locks(one), b.Locks(section.other))
-				if conflict != job.Conflict(b.Locks(section.other), a.Locks(one)) {
+				first, second := locks(t, a, 1, 1), locks(t, b, section.overlay, section.server)
+				conflict := job.Conflict(first, second)
+				if conflict != job.Conflict(second, first) {
 					t.Errorf("%s and %s conflict in one direction only", a.Name, b.Name)
 				}
 				fmt.Fprintf(table, "\t%s", map[bool]string{true: "apart", false: "together"}[conflict])
@@ -67,6 +66,45 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
+// locks are those of a job about the overlay or the server, if it is about one, whose server mounts the overlay.
+func locks(t *testing.T, o job.Operation, overlay, server int64) []job.Lock {
+	t.Helper()
+	subject := map[job.Kind]job.Subject{job.Overlays: job.Overlay(overlay), job.Servers: job.Server(server)}[o.About]
+	var reads []job.Subject
+	if o.Reads == job.Overlays {
+		reads = append(reads, job.Overlay(overlay))
+	}
+	all, err := o.Locks(subject, reads...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestLocksNeedTheRightSubjects(t *testing.T) {
+	for name, c := range map[string]struct {
+		operation job.Operation
+		subject   job.Subject
+		reads     []job.Subject
+	}{
+		"no overlay":          {job.BuildOverlay, job.Subject{}, nil},
+		"an overlay of no id": {job.BuildOverlay, job.Overlay(0), nil},
+		"another kind":        {job.BuildOverlay, job.Server(1), nil},
+		"a subject too many":  {job.RefreshWorkshopItems, job.Overlay(1), nil},
+		"reads nothing":       {job.BuildOverlay, job.Overlay(1), []job.Subject{job.Overlay(2)}},
+		"reads another kind":  {job.ServerStart, job.Server(1), []job.Subject{job.Server(2)}},
+	} {
+		if got, err := c.operation.Locks(c.subject, c.reads...); err == nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	for want, s := range map[string]job.Subject{"": {}, "overlay:5": job.Overlay(5), "server:3": job.Server(3)} {
+		if s.String() != want {
+			t.Errorf("%q, want %q", s.String(), want)
+		}
+	}
+}
+
 func TestOperationsAreWhole(t *testing.T) {
 	seen := map[string]bool{}
 	for _, o := range job.All() {
@@ -74,19 +112,14 @@ func TestOperationsAreWhole(t *testing.T) {
 			t.Errorf("two operations are named %s", o.Name)
 		}
 		seen[o.Name] = true
-		if o.Attempts != 3 {
-			t.Errorf("%s runs %d times at most, P35 says 3", o.Name, o.Attempts)
+		if o.MaxLost != 3 {
+			t.Errorf("%s may lose %d workers, P35 says 3", o.Name, o.MaxLost)
+		}
+		if o.Title == "" {
+			t.Errorf("%s has no title", o.Name)
 		}
 		if o.Lease <= 0 || o.TimeLimit <= o.Lease {
 			t.Errorf("%s: lease %v, time limit %v", o.Name, o.Lease, o.TimeLimit)
-		}
-		if len(o.Locks(job.Subject{OverlayID: 1, ServerID: 1})) == 0 {
-			t.Errorf("%s locks nothing", o.Name)
-		}
-		for _, s := range o.Coalesce {
-			if s.Ended() {
-				t.Errorf("%s would be swallowed by a job that has ended", o.Name)
-			}
 		}
 		if found, err := job.ByName(o.Name); err != nil || found.Name != o.Name {
 			t.Errorf("ByName(%q) = %v, %v", o.Name, found.Name, err)
@@ -100,8 +133,8 @@ func TestOperationsAreWhole(t *testing.T) {
 			t.Errorf("%s is runnable without a function", o.Name)
 		}
 	}
-	if slices.Contains(job.BuildOverlay.Coalesce, job.Running) {
-		t.Error("a running build would swallow a change made after its start (P34)")
+	if job.BuildOverlay.Coalesce != job.WhileQueued {
+		t.Error("a change made after a build's start would be lost (P34)")
 	}
 }
 

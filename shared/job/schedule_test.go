@@ -105,7 +105,7 @@ func TestSchedulesAreWhole(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		// While one is live, a timer adds none (P30).
-		if len(s.Operation.Coalesce) == 0 {
+		if s.Operation.Coalesce != job.WhileLive {
 			t.Errorf("%s does not coalesce", s.Operation.Name)
 		}
 	}

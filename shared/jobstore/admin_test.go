@@ -9,8 +9,8 @@ import (
 	"left4me/shared/job"
 )
 
-func testAdminLists(t *testing.T, w *world) {
-	if _, err := w.LastRefresh(t.Context()); !errors.Is(err, ErrNotFound) {
+func testAdminLists(t *testing.T, w *fixture) {
+	if _, err := w.Last(t.Context(), job.RefreshWorkshopItems); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the last refresh of none: %v", err)
 	}
 	end := func(state job.State) int64 {
@@ -51,41 +51,34 @@ func testAdminLists(t *testing.T, w *world) {
 	want("failed", failed)(w.ListEnded(t.Context(), job.Failed, 0, 9))
 	want("failed before")(w.ListEnded(t.Context(), job.Failed, failed, 9))
 
-	refresh := w.enqueue(t, job.RefreshWorkshopItems, job.Subject{})
+	refresh := w.enqueue(t, Request{Operation: job.RefreshWorkshopItems})
 	w.build(t, 5)
-	if j, err := w.LastRefresh(t.Context()); err != nil || j.ID != refresh || j.State != job.Queued {
+	if j, err := w.Last(t.Context(), job.RefreshWorkshopItems); err != nil || j.ID != refresh || j.State != job.Queued {
 		t.Errorf("the last refresh: %+v, %v", j, err)
 	}
 }
 
-func testRefreshed(t *testing.T, w *world) {
-	refreshed := func() time.Time {
-		t.Helper()
-		at, err := w.Refreshed(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return at
+func testLast(t *testing.T, w *fixture) {
+	if j, err := w.LastIn(t.Context(), job.RefreshWorkshopItems, job.Succeeded); !errors.Is(err, ErrNotFound) {
+		t.Errorf("of none: %+v, %v", j, err)
 	}
-	run := func(state job.State) time.Time {
+	run := func(state job.State) int64 {
 		t.Helper()
-		id := w.enqueue(t, job.RefreshWorkshopItems, job.Subject{})
+		id := w.enqueue(t, Request{Operation: job.RefreshWorkshopItems})
 		w.finish(t, w.claim(t, id), state)
-		w.pass(time.Hour)
-		return w.get(t, id).FinishedAt
-	}
-	if at := refreshed(); !at.IsZero() {
-		t.Errorf("refreshed at %s, and there was none", at)
+		return id
 	}
 	run(job.Failed)
-	if at := refreshed(); !at.IsZero() {
-		t.Errorf("refreshed at %s by one that failed", at)
+	if j, err := w.LastIn(t.Context(), job.RefreshWorkshopItems, job.Succeeded); !errors.Is(err, ErrNotFound) {
+		t.Errorf("of one that failed: %+v, %v", j, err)
 	}
 	run(job.Succeeded)
-	want := run(job.Succeeded)
-	run(job.Failed)
+	succeeded, failed := run(job.Succeeded), run(job.Failed)
 	w.build(t, 5)
-	if at := refreshed(); !at.Equal(want) {
-		t.Errorf("refreshed at %s, want %s", at, want)
+	if j, err := w.LastIn(t.Context(), job.RefreshWorkshopItems, job.Succeeded); err != nil || j.ID != succeeded {
+		t.Errorf("job %d, %v, want %d", j.ID, err, succeeded)
+	}
+	if j, err := w.Last(t.Context(), job.RefreshWorkshopItems); err != nil || j.ID != failed {
+		t.Errorf("job %d, %v, want %d", j.ID, err, failed)
 	}
 }

@@ -27,7 +27,7 @@ func BenchmarkClaims(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				d, databaseURL := openFile(b)
-				w := &world{Store: NewStore(d, time.Now), url: databaseURL}
+				w := &fixture{Store: NewStore(d, time.Now), DB: d, url: databaseURL}
 				w.fill(b, benchJobs)
 				var workers []*exec.Cmd
 				var starts []*os.File
@@ -76,7 +76,7 @@ func BenchmarkClaims(b *testing.B) {
 }
 
 // fill queues n builds, each of another overlay, and as many rows of the bare peer.
-func (w *world) fill(t testing.TB, n int) {
+func (w *fixture) fill(t testing.TB, n int) {
 	ctx := context.Background()
 	err := w.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		if _, err := q.ExecContext(ctx, "CREATE TABLE bare (id INTEGER PRIMARY KEY, state TEXT NOT NULL, claims INTEGER NOT NULL DEFAULT 0, worker TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL)"); err != nil {
@@ -86,7 +86,7 @@ func (w *world) fill(t testing.TB, n int) {
 			return err
 		}
 		for i := range n {
-			if _, err := w.EnqueueBuild(ctx, q, int64(i+1), 0); err != nil {
+			if _, err := w.Enqueue(ctx, q, buildOf(int64(i+1), 0)); err != nil {
 				return err
 			}
 			if _, err := q.ExecContext(ctx, "INSERT INTO bare (state, created_at) VALUES ('queued', 1)"); err != nil {
@@ -111,17 +111,17 @@ func bare(ctx context.Context, s *Store, id *int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	rows, err := stmt.QueryContext(ctx, sql.Named("worker", workerName()))
-	if err != nil {
-		return false, err
+	*id, err = db.Row(ctx, prepared{stmt}, db.Value[int64], "", sql.Named("worker", workerName()))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
 	}
-	return one(rows, id)
+	return err == nil, err
 }
 
 // benchWorker is one process of BenchmarkClaims.
 func benchWorker(s *Store, mode string) error {
 	ctx := context.Background()
-	if err := s.DB.PingContext(ctx); err != nil {
+	if err := s.db.PingContext(ctx); err != nil {
 		return err
 	}
 	fmt.Println("ready")
@@ -152,13 +152,13 @@ func benchWorker(s *Store, mode string) error {
 func BenchmarkAmongFinished(b *testing.B) {
 	for _, finished := range []int{0, 1_000_000} {
 		d, databaseURL := openFile(b)
-		w := &world{Store: NewStore(d, time.Now), url: databaseURL}
+		w := &fixture{Store: NewStore(d, time.Now), DB: d, url: databaseURL}
 		w.fill(b, 100)
 		ctx := context.Background()
 		if _, err := w.DB.ExecContext(ctx, `
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-			INSERT INTO jobs (operation, state, overlay_id, locks, attempt, created_at, started_at, finished_at)
-			SELECT 'build_overlay', 'succeeded', 1 + i % 10000, '[{"resource":"game","write":false}]', 1, i, i, i FROM n LIMIT ?`, finished, finished); err != nil {
+			INSERT INTO jobs (operation, state, subject_kind, subject_id, locks, attempt, created_at, started_at, finished_at)
+			SELECT 'build_overlay', 'succeeded', 'overlay', 1 + i % 10000, '[{"resource":"game","write":false}]', 1, i, i, i FROM n LIMIT ?`, finished, finished); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := w.DB.ExecContext(ctx, "DELETE FROM job_locks WHERE job_id > 100"); err != nil {
@@ -182,9 +182,9 @@ func BenchmarkAmongFinished(b *testing.B) {
 		})
 		run("get", func() error { _, err := w.Get(ctx, 50); return err })
 		run("list all", func() error { _, err := w.List(ctx, Everyone, 0, 50); return err })
-		run("live of overlay", func() error { _, err := w.LiveOfOverlay(ctx, 50); return err })
-		run("live", func() error { _, err := w.Live(ctx); return err })
-		run("enqueue what is queued", func() error { _, err := w.EnqueueBuild(ctx, w.DB, 99, 0); return err })
+		run("live of overlay", func() error { _, err := w.LiveOf(ctx, job.Overlay(50)); return err })
+		run("live", func() error { _, err := w.CountLive(ctx); return err })
+		run("enqueue what is queued", func() error { _, err := w.Enqueue(ctx, w.DB, buildOf(99, 0)); return err })
 		run("sweep", func() error { _, err := w.Sweep(ctx); return err })
 	}
 }

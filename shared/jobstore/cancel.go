@@ -10,7 +10,7 @@ import (
 	"left4me/shared/job"
 )
 
-// A job that nobody works on, queued or handed back, is cancelled at once; one that has an owner is asked to stop.
+// A job without an owner, queued or handed back, is cancelled at once. An owner is asked to stop.
 const (
 	cancelSet = `
 UPDATE jobs SET
@@ -22,35 +22,29 @@ UPDATE jobs SET
 WHERE id = :id AND state IN ('queued', 'running')
 RETURNING state`
 
-	cancelBuildsSQL = cancelSet + `
-WHERE finished_at IS NULL AND overlay_id = :overlay AND operation = 'build_overlay' AND state IN ('queued', 'running')`
+	cancelAllSQL = cancelSet + `
+WHERE finished_at IS NULL AND subject_kind = :kind AND subject_id IS :subject AND operation = :operation AND state IN ('queued', 'running')`
 )
 
-// Cancel asks the job to stop. It returns the state that the job is in now (cancelled, if nobody was working on it, or
-// cancelling) and whether this call has changed it: a job that is cancelling or has ended stays as it is. The error is
-// ErrNotFound when there is no such job. Whether the person may do that is for the caller to check.
+// Cancel asks the job to stop. It returns the job's state afterwards (cancelled without an owner, else cancelling) and whether
+// this call has changed it: a job that is cancelling or has ended stays as it is. The error is ErrNotFound when there is no such
+// job.
 func (s *Store) Cancel(ctx context.Context, id int64) (state job.State, changed bool, err error) {
-	changed, err = row(ctx, s.DB, cancelSQL, []any{sql.Named("id", id), sql.Named("now", s.now())}, &state)
-	if err != nil {
-		return "", false, jobError("cancel", id, err)
-	}
-	if changed {
+	state, err = db.Row(ctx, s.db, db.Value[job.State], cancelSQL, sql.Named("id", id), sql.Named("now", s.millis()))
+	if err == nil {
 		return state, true, nil
 	}
-	j, err := s.Get(ctx, id)
-	if errors.Is(err, ErrNotFound) {
-		return "", false, ErrNotFound
-	}
-	if err != nil {
+	if !errors.Is(err, sql.ErrNoRows) {
 		return "", false, jobError("cancel", id, err)
 	}
-	return j.State, false, nil
+	j, err := s.Get(ctx, id)
+	return j.State, false, err
 }
 
-// CancelBuilds asks the overlay's builds to stop, as Cancel does, on q, which is the transaction that makes them pointless.
-func (s *Store) CancelBuilds(ctx context.Context, q db.Querier, overlayID int64) error {
-	if _, err := affected(ctx, q, cancelBuildsSQL, sql.Named("overlay", overlayID), sql.Named("now", s.now())); err != nil {
-		return fmt.Errorf("cancel the builds of overlay %d: %w", overlayID, err)
+// CancelAll asks all jobs of operation about subject to stop, as Cancel does, on q.
+func (s *Store) CancelAll(ctx context.Context, q db.Querier, operation job.Operation, subject job.Subject) error {
+	if _, err := db.Exec(ctx, q, cancelAllSQL, append(subjectArgs(subject), sql.Named("operation", operation.Name), sql.Named("now", s.millis()))...); err != nil {
+		return fmt.Errorf("cancel %s of %s: %w", operation.Name, subject, err)
 	}
 	return nil
 }

@@ -3,29 +3,42 @@ package jobstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"left4me/shared/db"
 	"left4me/shared/job"
 )
 
-// Claim is the ownership of one run of a job. It stands until the run is finished or handed back, or its lease is over.
+// Claim is the ownership of one run of a job, until the run is finished or handed back or its lease has ended.
 type Claim struct {
 	JobID int64
-	// Attempt is the fencing number.
+	// Attempt is the fencing token: how often the job has been claimed.
 	Attempt   int
 	Operation job.Operation
-	// OverlayID is 0 for an operation about no overlay.
-	OverlayID int64
-	// UserID is who asked for the job, or 0 when no person did.
-	UserID int64
-	// Lost is how many owners before this one were lost.
+	Subject   job.Subject
+	// Argument is the request's, as JSON.
+	Argument string
+	// Lost is how many earlier owners were lost.
 	Lost int
-	// LeaseUntil is the end of the lease in Unix ms, as the claim left it; renewing moves it in the database.
+	// LeaseUntil is when the lease ended that this claim began, in Unix ms. Renewing moves it only in the database.
 	LeaseUntil int64
 	// LastSeq is the sequence number of the newest log line.
 	LastSeq int64
+}
+
+// claimColumns are what scanClaim reads.
+const claimColumns = `id, operation, attempt, subject_kind, COALESCE(subject_id, 0), argument, lost, lease_until,
+	(SELECT COALESCE(MAX(seq), 0) FROM job_logs WHERE job_id = jobs.id)`
+
+func scanClaim(row db.Scanner) (Claim, error) {
+	var c Claim
+	var operation string
+	err := row.Scan(&c.JobID, &operation, &c.Attempt, &c.Subject.Kind, &c.Subject.ID, &c.Argument, &c.Lost, &c.LeaseUntil, &c.LastSeq)
+	c.Operation.Name = operation
+	return c, err
 }
 
 // BlockedError says why a job cannot be claimed now.
@@ -40,8 +53,8 @@ func (e *BlockedError) Error() string {
 }
 
 const (
-	// A queued job may start when nothing that is held conflicts with its locks, and no older impatient job does (P36). A
-	// reader conflicts with writers (write >= 1), a writer with anybody (write >= 0). The plus keeps the database to the index
+	// A queued job may start when its locks conflict neither with held ones nor with those of an older job that starves (P36). A
+	// reader conflicts with writers (write >= 1), a writer with everybody (write >= 0). The plus makes the database use the index
 	// that has the jobs in order.
 	queuedCandidates = `
 	SELECT j.id, j.created_at FROM jobs j
@@ -51,11 +64,11 @@ const (
 		WHERE w.job_id = j.id AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write)
 	AND NOT EXISTS (
 		SELECT 1 FROM jobs i CROSS JOIN job_locks w CROSS JOIN job_locks h
-		WHERE i.state = 'queued' AND i.impatient_at <= :now AND (i.created_at, i.id) < (j.created_at, j.id)
+		WHERE i.state = 'queued' AND i.starving_at <= :now AND (i.created_at, i.id) < (j.created_at, j.id)
 		AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0)
 	ORDER BY j.created_at, j.id LIMIT 1`
 
-	// A job whose owner was lost, or has handed it back, still is running and has its locks.
+	// A job whose owner was lost or has handed it back is still running and holds its locks.
 	lostCandidates = `
 	SELECT j.id, j.created_at FROM jobs j
 	WHERE j.lease_until <= :now AND j.state = 'running' %[2]s AND j.lost + (j.lease_until > 0) < CASE j.operation %[3]s END
@@ -71,41 +84,42 @@ WHERE id = (
 		UNION ALL
 		SELECT id, created_at FROM (` + lostCandidates + `)
 	) ORDER BY created_at, id LIMIT 1)
-RETURNING id, operation, attempt, COALESCE(overlay_id, 0), COALESCE(user_id, 0), lost, lease_until,
-	(SELECT COALESCE(MAX(seq), 0) FROM job_logs WHERE job_id = jobs.id)`
+RETURNING ` + claimColumns
 
 	justOne = "AND j.id = :id"
 )
 
-// claimSQL is the statement that claims a job of the operations; with `which`, only such a one. The operations' names are
-// plain words.
+// claimSQL returns the statement that claims a job of one of operations, or with justOne a certain one. The operations' names
+// are plain words.
 func claimSQL(operations []job.Operation, which string) string {
-	var names, attempts, leases []string
+	var names, maxLost, leases []string
 	for _, o := range operations {
 		names = append(names, "'"+o.Name+"'")
-		attempts = append(attempts, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.Attempts))
+		maxLost = append(maxLost, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.MaxLost))
 		leases = append(leases, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.Lease.Milliseconds()))
 	}
-	return fmt.Sprintf(claimUpdate, strings.Join(names, ", "), which, strings.Join(attempts, " "), strings.Join(leases, " "))
+	return fmt.Sprintf(claimUpdate, strings.Join(names, ", "), which, strings.Join(maxLost, " "), strings.Join(leases, " "))
 }
 
-// Claim takes the oldest job among those of operations that may start, for worker, whose name is only for people to read. It
-// reports whether there was one. A job whose owner was lost, or handed it back, counts among them. The claim, once made,
-// does not depend on ctx. Where a server's answer to the claim got lost (db.ErrInDoubt), nobody knows whose the job is: like one
-// whose owner was lost, it is claimed again when its lease is over.
+// Claim takes the oldest job of operations that may start, and reports whether there was one. Jobs whose owner was lost or has
+// handed them back count among them. worker is a name for people to read. A claim that has been sent does not depend on ctx. On
+// db.ErrInDoubt the job can be claimed again after its lease.
 func (s *Store) Claim(ctx context.Context, worker string, operations []job.Operation) (Claim, bool, error) {
-	c, found, err := s.claim(ctx, "", worker, operations)
+	c, err := s.claim(ctx, "", worker, operations)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Claim{}, false, nil
+	}
 	if err != nil {
 		return Claim{}, false, fmt.Errorf("claim a job: %w", err)
 	}
-	return c, found, nil
+	return c, true, nil
 }
 
-// ClaimJob takes this one job of operation, for a function that was started without an agent's claim. When the job may not
-// start, the error is a *BlockedError that says why; of a job that is not there, ErrNotFound.
+// ClaimJob takes this one job of operation, for a function that was started without an agent's claim. The error is a
+// *BlockedError that says why the job may not start now, or ErrNotFound.
 func (s *Store) ClaimJob(ctx context.Context, worker string, id int64, operation job.Operation) (Claim, error) {
-	c, found, err := s.claim(ctx, justOne, worker, []job.Operation{operation}, sql.Named("id", id))
-	if err == nil && !found {
+	c, err := s.claim(ctx, justOne, worker, []job.Operation{operation}, sql.Named("id", id))
+	if errors.Is(err, sql.ErrNoRows) {
 		err = s.blocked(ctx, id, operation)
 	}
 	if err != nil {
@@ -114,51 +128,49 @@ func (s *Store) ClaimJob(ctx context.Context, worker string, id int64, operation
 	return c, nil
 }
 
-func (s *Store) claim(ctx context.Context, which, worker string, operations []job.Operation, more ...any) (Claim, bool, error) {
+// claim returns sql.ErrNoRows when there is no such job.
+func (s *Store) claim(ctx context.Context, which, worker string, operations []job.Operation, more ...any) (Claim, error) {
 	if len(operations) == 0 {
-		return Claim{}, false, nil
+		return Claim{}, sql.ErrNoRows
 	}
-	// Given up halfway, a claim may have happened without anybody knowing, and the job would lie until the lease is over.
+	// A claim that is given up halfway may have happened. Then the job would wait until its lease has ended.
 	if err := ctx.Err(); err != nil {
-		return Claim{}, false, err
+		return Claim{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	stmt, err := s.prepare(ctx, claimSQL(operations, which))
 	if err != nil {
-		return Claim{}, false, err
+		return Claim{}, err
 	}
-	rows, err := stmt.QueryContext(ctx, append(more, sql.Named("worker", worker), sql.Named("now", s.now()))...)
+	c, err := db.Row(ctx, prepared{stmt}, scanClaim, "", append(more, sql.Named("worker", worker), sql.Named("now", s.millis()))...)
 	if err != nil {
-		return Claim{}, false, err
+		return Claim{}, err
 	}
-	var c Claim
-	var name string
-	found, err := one(rows, &c.JobID, &name, &c.Attempt, &c.OverlayID, &c.UserID, &c.Lost, &c.LeaseUntil, &c.LastSeq)
-	if err != nil || !found {
-		return Claim{}, false, err
-	}
-	for _, o := range operations {
-		if o.Name == name {
-			c.Operation = o
-		}
-	}
+	c.Operation = operations[slices.IndexFunc(operations, func(o job.Operation) bool { return o.Name == c.Operation.Name })]
 	if c.Attempt > 1 {
-		// The line is for people; without it the claim stands all the same.
+		// The line is for people. The claim stands without it, too.
 		c.LastSeq++
-		_ = s.Log(ctx, c, []Line{{Seq: c.LastSeq, Stream: job.Stderr, At: s.Now(), Text: takeover(c)}})
+		_ = s.Log(ctx, c, []Line{{Seq: c.LastSeq, Stream: job.Stderr, At: s.now(), Text: takeover(c)}})
 	}
-	return c, true, nil
+	return c, nil
 }
 
-// takeover is the log line of a claim that is not a job's first.
+// prepared is a prepared statement for db.Row, whose query is not needed.
+type prepared struct{ *sql.Stmt }
+
+func (p prepared) QueryContext(ctx context.Context, _ string, args ...any) (*sql.Rows, error) {
+	return p.Stmt.QueryContext(ctx, args...)
+}
+
+// takeover returns the log line of a claim that is not the job's first.
 func takeover(c Claim) string {
 	switch c.Lost {
 	case 0:
 		return "handed back by its worker; going on"
 	case c.Attempt - 1:
-		return fmt.Sprintf("worker lost; attempt %d of %d", c.Attempt, c.Operation.Attempts)
+		return fmt.Sprintf("worker lost; attempt %d of %d", c.Attempt, c.Operation.MaxLost)
 	}
-	return fmt.Sprintf("going on; %d of at most %d workers lost, others handed it back", c.Lost, c.Operation.Attempts)
+	return fmt.Sprintf("going on; %d of at most %d workers lost, others handed it back", c.Lost, c.Operation.MaxLost)
 }
 
 const (
@@ -168,15 +180,15 @@ FROM job_locks w CROSS JOIN job_locks h CROSS JOIN jobs o
 WHERE w.job_id = :id AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write AND o.id = h.job_id
 ORDER BY o.id LIMIT 1`
 
-	impatientSQL = `
+	starvingSQL = `
 SELECT i.id, i.operation, i.state, h.resource
 FROM jobs j CROSS JOIN jobs i CROSS JOIN job_locks w CROSS JOIN job_locks h
-WHERE j.id = :id AND i.state = 'queued' AND i.impatient_at <= :now AND (i.created_at, i.id) < (j.created_at, j.id)
+WHERE j.id = :id AND i.state = 'queued' AND i.starving_at <= :now AND (i.created_at, i.id) < (j.created_at, j.id)
 AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0
 ORDER BY i.created_at, i.id LIMIT 1`
 )
 
-// blocked returns the reason why the job could not be claimed: a *BlockedError, or ErrNotFound.
+// blocked returns why the job could not be claimed: a *BlockedError, or ErrNotFound.
 func (s *Store) blocked(ctx context.Context, id int64, operation job.Operation) error {
 	j, err := s.Get(ctx, id)
 	if err != nil {
@@ -192,26 +204,29 @@ func (s *Store) blocked(ctx context.Context, id int64, operation job.Operation) 
 		return why("it has already ended: %s", j.State)
 	case j.State == job.Cancelling:
 		return why("it is being cancelled")
-	case j.State == job.Running && j.LeaseUntil.After(s.Now()):
+	case j.State == job.Running && j.LeaseUntil.After(s.now()):
 		return why("it is already running (attempt %d, %s)", j.Attempt, j.Worker)
 	case j.State == job.Running:
 		return why("it has lost its worker too often (%d times)", j.Lost+1)
 	}
 	for _, q := range []struct{ sql, reason string }{
 		{holderSQL, "job %d (%s, %s) holds %s"},
-		{impatientSQL, "job %d (%s, %s) has waited too long for %s and goes first"},
+		{starvingSQL, "job %d (%s, %s) has waited too long for %s and goes first"},
 	} {
-		var other int64
-		var name, state, resource string
-		found, err := row(ctx, s.DB, q.sql, []any{sql.Named("id", id), sql.Named("now", s.now())}, &other, &name, &state, &resource)
-		if err != nil {
+		other, err := db.Row(ctx, s.db, func(row db.Scanner) (string, error) {
+			var id int64
+			var operation, state, resource string
+			err := row.Scan(&id, &operation, &state, &resource)
+			return fmt.Sprintf(q.reason, id, operation, state, resource), err
+		}, q.sql, sql.Named("id", id), sql.Named("now", s.millis()))
+		if err == nil {
+			return why("%s", other)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if found {
-			return why(q.reason, other, name, state, resource)
-		}
 	}
-	return why("something else was in its way a moment ago; try again")
+	return why("another job was in its way a moment ago; try again")
 }
 
 const (
@@ -225,7 +240,7 @@ UPDATE jobs SET state = :state, finished_at = :now, lease_until = NULL, lost = l
 WHERE id = :id AND attempt = :attempt AND state = :was AND lease_until <= :now`
 )
 
-// Sweep ends the jobs whose owner was lost and that nobody is to run again: those being cancelled become cancelled, and those
+// Sweep ends the jobs whose owner was lost and that are not to run again: those being cancelled become cancelled, and those
 // that have lost as many owners as their operation allows fail with `worker lost`. It returns their ids. An agent calls it
 // whenever it looks for work; without such jobs it is one read of an index.
 func (s *Store) Sweep(ctx context.Context) ([]int64, error) {
@@ -237,53 +252,37 @@ func (s *Store) Sweep(ctx context.Context) ([]int64, error) {
 }
 
 func (s *Store) sweep(ctx context.Context) (ended []int64, err error) {
-	type expired struct {
-		id            int64
-		operation     string
-		state         job.State
-		attempt, lost int
-	}
-	now := s.now()
-	rows, err := s.DB.QueryContext(ctx, expiredSQL, sql.Named("now", now))
+	now := s.millis()
+	expired, err := db.Rows(ctx, s.db, func(row db.Scanner) (j Job, err error) {
+		err = row.Scan(&j.ID, &j.Operation, &j.State, &j.Attempt, &j.Lost)
+		return j, err
+	}, expiredSQL, sql.Named("now", now))
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var found []expired
-	for rows.Next() {
-		var e expired
-		if err := rows.Scan(&e.id, &e.operation, &e.state, &e.attempt, &e.lost); err != nil {
-			return nil, err
-		}
-		found = append(found, e)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	for _, e := range found {
+	for _, j := range expired {
 		end, line := job.Cancelled, "worker lost while it was being cancelled"
-		if e.state == job.Running {
-			op, err := job.ByName(e.operation)
-			if err != nil || e.lost+1 < op.Attempts {
-				continue // to be run again, by us or by a newer left4me that knows the operation
+		if j.State == job.Running {
+			op, err := job.ByName(j.Operation)
+			if err != nil || j.Lost+1 < op.MaxLost {
+				continue // it runs again: here, or on a newer left4me that knows the operation
 			}
-			end, line = job.Failed, fmt.Sprintf("worker lost; given up after attempt %d of %d", e.lost+1, op.Attempts)
+			end, line = job.Failed, fmt.Sprintf("worker lost; given up after attempt %d of %d", j.Lost+1, op.MaxLost)
 		}
 		var n int64
-		err := s.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-			var err error
-			n, err = affected(ctx, q, sweepSQL, sql.Named("state", end), sql.Named("now", now), sql.Named("error", workerLost),
-				sql.Named("id", e.id), sql.Named("attempt", e.attempt), sql.Named("was", e.state))
+		err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
+			n, err = db.Exec(ctx, q, sweepSQL, sql.Named("state", end), sql.Named("now", now), sql.Named("error", workerLost),
+				sql.Named("id", j.ID), sql.Named("attempt", j.Attempt), sql.Named("was", j.State))
 			if err != nil || n == 0 {
-				return err // none: its owner has come back, or another sweep was here first
+				return err // none: the owner has come back, or another process has swept the job
 			}
-			return appendLine(ctx, q, e.id, now, line)
+			return appendLine(ctx, q, j.ID, now, line)
 		})
 		if err != nil {
-			return ended, jobError("end", e.id, err)
+			return ended, jobError("end", j.ID, err)
 		}
 		if n > 0 {
-			ended = append(ended, e.id)
+			ended = append(ended, j.ID)
 		}
 	}
 	return ended, nil

@@ -15,22 +15,27 @@ import (
 // Request asks for a job.
 type Request struct {
 	Operation job.Operation
-	Subject   job.Subject
-	// UserID is who asked, or 0 when no person did.
+	// Subject is of the kind that the operation is about.
+	Subject job.Subject
+	// Reads are further subjects that the run reads, if the operation reads any.
+	Reads []job.Subject
+	// Argument is anything else that the function needs to know, as a small JSON object; nil for nothing.
+	Argument any
+	// UserID is who asked; 0 for nobody.
 	UserID int64
 }
 
 // Enqueued is the job that a request led to.
 type Enqueued struct {
 	ID int64
-	// State is queued for a new job, and that of the job found for one that is not.
+	// State is queued for a new job, and the state of the older job otherwise.
 	State job.State
 	// New is false when an older job already does what was asked.
 	New bool
 }
 
 // Sentence says what a request for o led to, in the words of product.md P30: `enqueued refresh_workshop_items job 8`, or
-// `refresh_workshop_items job 7 already queued`, whichever state that older job is in.
+// `refresh_workshop_items job 7 already queued`, in whichever state the older job is.
 func (e Enqueued) Sentence(o job.Operation) string {
 	if e.New {
 		return fmt.Sprintf("enqueued %s job %d", o.Name, e.ID)
@@ -38,189 +43,178 @@ func (e Enqueued) Sentence(o job.Operation) string {
 	return fmt.Sprintf("%s job %d already queued", o.Name, e.ID)
 }
 
-// enqueueTries bounds how often Enqueue looks again when another process was quicker between its looking and its inserting.
+// enqueueTries bounds how often EnqueueAll looks again when another process inserts or ends jobs between its statements.
 const enqueueTries = 10
 
-// Enqueue adds a job, or returns the one that already does what is asked (Operation.Coalesce). q is the transaction of what
-// the job is about, or the database. An operation that has no function is refused: nothing would ever run it.
+// Enqueue adds a job, or returns the older one that already does what is asked (Operation.Coalesce). q is the database, or the
+// transaction of what the job is about. It refuses an operation without a function, and a subject of the wrong kind.
 func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (Enqueued, error) {
+	all, err := s.EnqueueAll(ctx, q, []Request{r})
+	if err != nil {
+		return Enqueued{}, err
+	}
+	return all[0], nil
+}
+
+// EnqueueAll is Enqueue for many requests, in their order, with two statements: a libSQL server gives a transaction only 5 s.
+func (s *Store) EnqueueAll(ctx context.Context, q db.Querier, requests []Request) ([]Enqueued, error) {
+	now := s.millis()
+	rows := make([]newJob, len(requests))
+	for i, r := range requests {
+		var err error
+		if rows[i], err = rowOf(r, now); err != nil {
+			return nil, fmt.Errorf("enqueue %s: %w", r.Operation.Name, err)
+		}
+	}
+	all := make([]Enqueued, len(requests))
+	// Older jobs are looked for first: an insertion that conflicts with one would use up an id.
+	for range enqueueTries {
+		if err := s.findOlder(ctx, q, rows, all); err != nil {
+			return nil, fmt.Errorf("enqueue %d jobs: %w", len(rows), err)
+		}
+		if err := s.insert(ctx, q, now, rows, all); err != nil {
+			return nil, fmt.Errorf("enqueue %d jobs: %w", len(rows), err)
+		}
+		if !slices.ContainsFunc(all, func(e Enqueued) bool { return e.ID == 0 }) {
+			return all, nil
+		}
+	}
+	return nil, fmt.Errorf("enqueue %d jobs: %w", len(rows), errors.New("other processes keep adding and ending the same ones"))
+}
+
+// newJob is a row to insert, as insertSQL reads it.
+type newJob struct {
+	Operation   string     `json:"operation"`
+	UserID      *int64     `json:"user_id"`
+	SubjectKind job.Kind   `json:"subject_kind"`
+	SubjectID   *int64     `json:"subject_id"`
+	Argument    string     `json:"argument"`
+	QueuedKey   *string    `json:"queued_key"`
+	LiveKey     *string    `json:"live_key"`
+	Locks       []job.Lock `json:"locks"`
+	StarvingAt  *int64     `json:"starving_at"`
+	key         string     // of the operation, the subject and the argument
+}
+
+// rowOf returns the row of a job that is asked for at now, in Unix ms.
+func rowOf(r Request, now int64) (newJob, error) {
 	op := r.Operation
 	if op.Function == "" {
-		return Enqueued{}, fmt.Errorf("enqueue %s: no function runs this operation", op.Name)
+		return newJob{}, errors.New("no function runs this operation")
 	}
-	for range enqueueTries {
-		// Looked for first: an insertion that finds something in its way would use up an id each time.
-		older, found, err := s.coalesce(ctx, q, op, r.Subject.OverlayID)
-		if err != nil {
-			return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
-		}
-		if found {
-			return older, nil
-		}
-		ids, err := s.insert(ctx, q, op, []job.Subject{r.Subject}, r.UserID)
-		if err != nil {
-			return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, err)
-		}
-		if id, found := ids[r.Subject.OverlayID]; found {
-			return Enqueued{ID: id, State: job.Queued, New: true}, nil
-		}
-	}
-	return Enqueued{}, fmt.Errorf("enqueue %s: %w", op.Name, errors.New("another one is in the way and cannot be found"))
-}
-
-// EnqueueBuild is the contract's enqueue_build_overlay (P34): a build of the overlay that is still queued is returned instead
-// of a second one.
-func (s *Store) EnqueueBuild(ctx context.Context, q db.Querier, overlayID, userID int64) (Enqueued, error) {
-	return s.Enqueue(ctx, q, Request{Operation: job.BuildOverlay, Subject: job.Subject{OverlayID: overlayID}, UserID: userID})
-}
-
-// EnqueueBuilds is EnqueueBuild for many overlays in two statements: a libSQL server gives a transaction 5 s, however far away
-// it is. q must be a transaction. The jobs are in the order of overlayIDs, which must not repeat.
-func (s *Store) EnqueueBuilds(ctx context.Context, q db.Querier, overlayIDs []int64, userID int64) ([]Enqueued, error) {
-	if len(overlayIDs) == 0 {
-		return nil, nil
-	}
-	list, err := json.Marshal(overlayIDs)
+	locks, err := op.Locks(r.Subject, r.Reads...)
 	if err != nil {
-		return nil, fmt.Errorf("enqueue builds: %w", err)
+		return newJob{}, err
 	}
-	older, err := byOverlay(q.QueryContext(ctx, queuedBuildsSQL, sql.Named("overlays", string(list))))
-	if err != nil {
-		return nil, fmt.Errorf("enqueue builds: %w", err)
-	}
-	var subjects []job.Subject
-	for _, id := range overlayIDs {
-		if _, found := older[id]; !found {
-			subjects = append(subjects, job.Subject{OverlayID: id})
+	argument := []byte("{}")
+	if r.Argument != nil {
+		if argument, err = json.Marshal(r.Argument); err != nil {
+			return newJob{}, fmt.Errorf("argument: %w", err)
 		}
 	}
-	newer, err := s.insert(ctx, q, job.BuildOverlay, subjects, userID)
-	if err != nil {
-		return nil, fmt.Errorf("enqueue builds: %w", err)
+	n := newJob{Operation: op.Name, SubjectKind: r.Subject.Kind, Argument: string(argument), Locks: locks}
+	n.key = key(op.Name, r.Subject, n.Argument)
+	if r.UserID != 0 {
+		n.UserID = &r.UserID
 	}
-	all := make([]Enqueued, len(overlayIDs))
-	for n, id := range overlayIDs {
-		all[n] = Enqueued{ID: older[id], State: job.Queued}
-		if all[n].ID == 0 {
-			all[n].ID, all[n].New = newer[id], true
-		}
-		if all[n].ID == 0 {
-			return nil, fmt.Errorf("enqueue a build of overlay %d: another one is in the way and cannot be found", id)
-		}
+	if r.Subject.ID != 0 {
+		n.SubjectID = &r.Subject.ID
 	}
-	return all, nil
+	switch op.Coalesce {
+	case job.WhileQueued:
+		n.QueuedKey = &n.key
+	case job.WhileLive:
+		n.LiveKey = &n.key
+	}
+	if op.StarvesAfter > 0 {
+		at := now + op.StarvesAfter.Milliseconds()
+		n.StarvingAt = &at
+	}
+	return n, nil
 }
 
-// EnqueueRefresh asks for refresh_workshop_items (P30): one that has not ended is returned instead of a second one.
-func (s *Store) EnqueueRefresh(ctx context.Context, q db.Querier, userID int64) (Enqueued, error) {
-	return s.Enqueue(ctx, q, Request{Operation: job.RefreshWorkshopItems, UserID: userID})
-}
-
-// EnqueueGarbage asks for collect_garbage: one that has not ended is returned instead of a second one.
-func (s *Store) EnqueueGarbage(ctx context.Context, q db.Querier, userID int64) (Enqueued, error) {
-	return s.Enqueue(ctx, q, Request{Operation: job.CollectGarbage, UserID: userID})
-}
-
-// EnqueueDelete asks for delete_overlay (P9): one that has not ended is returned instead of a second one.
-func (s *Store) EnqueueDelete(ctx context.Context, q db.Querier, overlayID, userID int64) (Enqueued, error) {
-	return s.Enqueue(ctx, q, Request{Operation: job.DeleteOverlay, Subject: job.Subject{OverlayID: overlayID}, UserID: userID})
+// key is what coalescing compares. 00003_subjects.sql has the same form.
+func key(operation string, subject job.Subject, argument string) string {
+	return operation + " " + subject.String() + " " + argument
 }
 
 const (
-	insertSQL = `
-INSERT INTO jobs (operation, state, user_id, overlay_id, locks, impatient_at, created_at)
-SELECT :operation, 'queued', :user, value ->> 'overlay', value -> 'locks', :impatient, :now
-FROM json_each(:subjects) WHERE true ORDER BY key
-ON CONFLICT DO NOTHING
-RETURNING COALESCE(overlay_id, 0), id`
+	olderSQL = `
+SELECT r.key, j.id, j.state FROM json_each(:requests) r CROSS JOIN jobs j
+WHERE j.queued_key = r.value ->> 'queued_key' AND j.state = 'queued'
+UNION ALL
+SELECT r.key, j.id, j.state FROM json_each(:requests) r CROSS JOIN jobs j
+WHERE j.live_key = r.value ->> 'live_key' AND j.finished_at IS NULL`
 
-	queuedBuildsSQL = `
-SELECT overlay_id, id FROM jobs
-WHERE overlay_id IN (SELECT value FROM json_each(:overlays)) AND operation = 'build_overlay' AND state = 'queued'`
+	insertSQL = `
+INSERT INTO jobs (operation, state, user_id, subject_kind, subject_id, argument, queued_key, live_key, locks, starving_at, created_at)
+SELECT value ->> 'operation', 'queued', value ->> 'user_id', value ->> 'subject_kind', value ->> 'subject_id', value ->> 'argument',
+	value ->> 'queued_key', value ->> 'live_key', value -> 'locks', value ->> 'starving_at', :now
+FROM json_each(:requests) WHERE true ORDER BY key
+ON CONFLICT DO NOTHING
+RETURNING id, operation, subject_kind, COALESCE(subject_id, 0), argument`
 )
 
-// subject is what a job is about, as insertSQL has it.
-type subject struct {
-	Overlay *int64     `json:"overlay"`
-	Locks   []job.Lock `json:"locks"`
+// findOlder sets the elements of all for which there is a job that does what is asked.
+func (s *Store) findOlder(ctx context.Context, q db.Querier, rows []newJob, all []Enqueued) error {
+	coalesces := func(n newJob) bool { return n.QueuedKey != nil || n.LiveKey != nil }
+	if !slices.ContainsFunc(rows, coalesces) {
+		return nil
+	}
+	requests, err := json.Marshal(rows)
+	if err != nil {
+		return err
+	}
+	_, err = db.Rows(ctx, q, func(row db.Scanner) (none struct{}, err error) {
+		var i int
+		var e Enqueued
+		if err := row.Scan(&i, &e.ID, &e.State); err != nil {
+			return none, err
+		}
+		if all[i].ID == 0 {
+			all[i] = e
+		}
+		return none, nil
+	}, olderSQL, sql.Named("requests", string(requests)))
+	return err
 }
 
-// insert adds a job of op about each of subjects and returns their ids by overlay (0 for none). One that a unique index
-// forbids, because there is such a job, is not added.
-func (s *Store) insert(ctx context.Context, q db.Querier, op job.Operation, subjects []job.Subject, userID int64) (map[int64]int64, error) {
-	if len(subjects) == 0 {
-		return nil, nil
-	}
-	about := make([]subject, len(subjects))
-	for n := range subjects {
-		about[n].Locks = op.Locks(subjects[n])
-		if subjects[n].OverlayID != 0 {
-			about[n].Overlay = &subjects[n].OverlayID
+// insert adds the jobs of the elements of all that are not set, and sets them. A job that a unique index forbids, because
+// another process has added the same one meanwhile, is left out.
+func (s *Store) insert(ctx context.Context, q db.Querier, now int64, rows []newJob, all []Enqueued) error {
+	var missing []newJob
+	for i, n := range rows {
+		if all[i].ID == 0 {
+			missing = append(missing, n)
 		}
 	}
-	list, err := json.Marshal(about)
-	if err != nil {
-		return nil, err
+	if len(missing) == 0 {
+		return nil
 	}
-	now := s.now()
-	var impatient sql.NullInt64
-	if op.Patience > 0 {
-		impatient = sql.NullInt64{Int64: now + op.Patience.Milliseconds(), Valid: true}
+	requests, err := json.Marshal(missing)
+	if err != nil {
+		return err
 	}
 	s.enqueued.Store(true)
-	return byOverlay(q.QueryContext(ctx, insertSQL,
-		sql.Named("operation", op.Name),
-		sql.Named("user", null(userID)),
-		sql.Named("subjects", string(list)),
-		sql.Named("impatient", impatient),
-		sql.Named("now", now),
-	))
-}
-
-// byOverlay reads ids of jobs by the overlay that they are about, to the end, where the embedded database commits a write
-// and reports that it could not.
-func byOverlay(rows *sql.Rows, err error) (map[int64]int64, error) {
+	ids := map[string][]int64{} // by key, ascending
+	_, err = db.Rows(ctx, q, func(row db.Scanner) (none struct{}, err error) {
+		var id int64
+		var operation, argument string
+		var subject job.Subject
+		if err := row.Scan(&id, &operation, &subject.Kind, &subject.ID, &argument); err != nil {
+			return none, err
+		}
+		k := key(operation, subject, argument)
+		ids[k] = append(ids[k], id)
+		return none, nil
+	}, insertSQL, sql.Named("requests", string(requests)), sql.Named("now", now))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer rows.Close()
-	jobs := map[int64]int64{}
-	for rows.Next() {
-		var overlay, id int64
-		if err := rows.Scan(&overlay, &id); err != nil {
-			return nil, err
+	for i, n := range rows {
+		if found := ids[n.key]; all[i].ID == 0 && len(found) > 0 {
+			all[i], ids[n.key] = Enqueued{ID: found[0], State: job.Queued, New: true}, found[1:]
 		}
-		jobs[overlay] = id
 	}
-	return jobs, rows.Err()
+	return nil
 }
-
-// The plus keeps the database to the index of live jobs, whatever it believes about their number.
-const coalesceSQL = `
-SELECT id, state FROM jobs
-WHERE finished_at IS NULL AND overlay_id IS :overlay AND operation = :operation
-ORDER BY +id`
-
-// coalesce finds the job that a request of op about the overlay (or none, 0) leads to.
-func (s *Store) coalesce(ctx context.Context, q db.Querier, op job.Operation, overlayID int64) (older Enqueued, found bool, err error) {
-	if len(op.Coalesce) == 0 {
-		return Enqueued{}, false, nil
-	}
-	rows, err := q.QueryContext(ctx, coalesceSQL, sql.Named("overlay", null(overlayID)), sql.Named("operation", op.Name))
-	if err != nil {
-		return Enqueued{}, false, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var e Enqueued
-		if err := rows.Scan(&e.ID, &e.State); err != nil {
-			return Enqueued{}, false, err
-		}
-		if slices.Contains(op.Coalesce, e.State) {
-			older, found = e, true
-		}
-	}
-	return older, found, rows.Err()
-}
-
-func null(id int64) sql.NullInt64 { return sql.NullInt64{Int64: id, Valid: id != 0} }

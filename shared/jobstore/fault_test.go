@@ -38,7 +38,7 @@ func TestJobsOverAServerThatMisbehaves(t *testing.T) {
 	}
 }
 
-// faulty is one such world. Its clock stands still, except when a step moves it.
+// faulty is one such fixture. Its clock stands still, except when a step moves it.
 type faulty struct {
 	*rand.Rand
 	server  *dbtest.Server
@@ -66,8 +66,8 @@ type faultyWorker struct {
 
 func newFaulty(t *testing.T, seed uint64) *faulty {
 	f := &faulty{Rand: rand.New(rand.NewPCG(seed, 0)), at: start, claimed: map[run]bool{}, asked: map[int64]bool{}}
-	// Whoever comes after a transaction that was left open waits for its end.
-	f.server = dbtest.Serve(t, func(s *dbtest.Server) { s.TxTimeout = 100 * time.Millisecond })
+	// The next transaction waits for the end of one that was left open.
+	f.server = dbtest.Serve(t, func(s *dbtest.Server) { s.TxTimeout = 30 * time.Millisecond })
 	f.file = dbtest.Open(t, db.FileURL(f.server.File()))
 	t.Cleanup(func() { checkIntegrity(t, f.file) })
 	if _, err := f.file.ExecContext(t.Context(), `CREATE TABLE effects (job_id INTEGER, attempt INTEGER)`); err != nil {
@@ -154,13 +154,10 @@ func (f *faulty) ask(t *testing.T) {
 	var e Enqueued
 	var err error
 	if f.IntN(8) == 0 {
-		e, err = f.asker.EnqueueRefresh(t.Context(), f.asker.DB, 0)
+		e, err = f.asker.Enqueue(t.Context(), f.asker.db, Request{Operation: job.RefreshWorkshopItems})
 	} else {
-		err = f.asker.DB.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
-			all, err := f.asker.EnqueueBuilds(ctx, q, []int64{int64(1 + f.IntN(6))}, 0)
-			if err == nil {
-				e = all[0]
-			}
+		err = f.asker.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) (err error) {
+			e, err = f.asker.Enqueue(ctx, q, buildOf(int64(1+f.IntN(6)), 0))
 			return err
 		})
 	}
@@ -263,7 +260,7 @@ func (f *faulty) look(t *testing.T) {
 		"jobs without their locks":               `SELECT COUNT(*) FROM jobs j WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM job_locks WHERE job_id = j.id)`,
 		"successes without exactly their effect": `SELECT COUNT(*) FROM jobs j WHERE (state = 'succeeded') <> (SELECT COUNT(*) FROM effects e WHERE e.job_id = j.id)`,
 		"effects of another attempt":             `SELECT COUNT(*) FROM jobs j JOIN effects e ON e.job_id = j.id WHERE e.attempt <> j.attempt`,
-		"queued builds of one overlay":           `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' GROUP BY operation, overlay_id HAVING COUNT(*) > 1)`,
+		"queued builds of one overlay":           `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' GROUP BY operation, subject_kind, subject_id HAVING COUNT(*) > 1)`,
 		"jobs lost more often than they may be":  `SELECT COUNT(*) FROM jobs WHERE lost > 3`,
 	} {
 		if n := f.number(t, query); n != 0 {

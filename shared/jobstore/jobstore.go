@@ -1,15 +1,15 @@
-// Package jobstore keeps left4me's jobs in the database: enqueueing, claiming, renewing, finishing, cancelling, their logs
-// and their progress (product.md P31 to P37).
+// Package jobstore keeps left4me's jobs in the database: enqueueing, claiming, renewing, finishing, cancelling, their logs and
+// their progress (product.md P31 to P37).
 //
-// A claim is one statement, and so is every write of an owner apart from the last; each of those names the job, its fencing
-// number (attempt) and a lease that is not over. Any number of processes may compete. Repeating a write, because nobody
-// knows whether it happened, does no harm.
+// A claim is one statement. So is every write of a job's owner except the last; each names the job, its fencing token (attempt)
+// and requires that the lease has not ended. Any number of processes may compete. Every write can be repeated without harm when
+// it is not known whether it happened.
 //
-// Leases are compared with the clock of the process that asks, so machines that share a database need clocks that agree to
+// Leases are compared with the clock of the process that asks, so the clocks of machines that share a database must agree to
 // within a second or two.
 //
-// Which operations there are and what they lock is shared/job's; running them is localrun's and shared/fn's; who may see or
-// cancel a job (P38) is for callers to check, with Job.Concerns and Scope.
+// shared/job owns the table of operations, localrun and shared/fn run them. Who may see or cancel a job (P38) is for callers to
+// check, with Job.Concerns and Scope.
 package jobstore
 
 import (
@@ -24,73 +24,56 @@ import (
 	"left4me/shared/db"
 )
 
-// Errors that callers tell apart.
+// Errors that callers distinguish.
 var (
-	// ErrLost says that the job is not, or no longer, this owner's: its lease is over, or somebody else has claimed it. An
-	// owner that reads it stops at once and writes nothing more.
+	// ErrLost says that the caller does not own the job any more: the lease has ended, or another worker has claimed the job. An
+	// owner that gets it stops at once and writes nothing more.
 	ErrLost = errors.New("the job is not ours any more")
-	// ErrCancelled is the cause of a job's context that ended because somebody asked for it.
+	// ErrCancelled is the cause of a job's context that ended because the job was cancelled.
 	ErrCancelled = errors.New("cancelled")
 	// ErrNotFound says that there is no job with that id.
 	ErrNotFound = errors.New("no such job")
 )
 
-// workerLost is the error of a job that was ended because its process was not heard of.
+// workerLost is the error of a job that has lost too many workers.
 const workerLost = "worker lost"
 
 // Store is the jobs of one database. It is safe for concurrent use.
 type Store struct {
-	DB *db.DB
-	// Now is the clock, for what is stored and for leases.
-	Now func() time.Time
+	db  *db.DB
+	now func() time.Time
 
-	enqueued atomic.Bool // a new job, since TakeEnqueued
+	enqueued atomic.Bool // a job was added since TakeEnqueued
 	mu       sync.Mutex
-	prepared map[string]*sql.Stmt // by their text; they end with DB
+	prepared map[string]*sql.Stmt // by query; the pool closes them with the database
 }
 
-// NewStore returns the store of d that takes the time from now.
+// NewStore returns the store of d that takes the time from now, for leases and for what is stored.
 func NewStore(d *db.DB, now func() time.Time) *Store {
-	return &Store{DB: d, Now: now}
+	return &Store{db: d, now: now}
 }
 
 // TakeEnqueued reports whether the store has added a job since the last call, whether or not its transaction was committed.
 func (s *Store) TakeEnqueued() bool { return s.enqueued.Swap(false) }
 
-func (s *Store) now() int64 { return db.Millis(s.Now()) }
+func (s *Store) millis() int64 { return db.Millis(s.now()) }
 
-// row runs a statement that gives one row or none, and scans it. It reads to the end of the answer, which is where the
-// embedded database commits a write and reports that it could not.
-func row(ctx context.Context, q db.Querier, query string, args []any, dest ...any) (found bool, err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return false, err
+// orLost makes the missing row of a statement by a job's owner ErrLost.
+func orLost(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrLost
 	}
-	return one(rows, dest...)
+	return err
 }
 
-func one(rows *sql.Rows, dest ...any) (found bool, err error) {
-	defer rows.Close()
-	if rows.Next() {
-		found = true
-		if err := rows.Scan(dest...); err != nil {
-			return false, err
-		}
-		if rows.Next() {
-			return false, errors.New("the statement gave more than one row")
-		}
-	}
-	return found, rows.Err()
-}
-
-// prepare returns a statement that takes the embedded database longer to read than to run.
+// prepare returns query as a prepared statement. Parsing a claim takes the embedded database longer than running it.
 func (s *Store) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if stmt := s.prepared[query]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := s.DB.PrepareContext(ctx, query)
+	stmt, err := s.db.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +82,6 @@ func (s *Store) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 	}
 	s.prepared[query] = stmt
 	return stmt, nil
-}
-
-// affected runs a statement and returns how many rows it changed.
-func affected(ctx context.Context, q db.Querier, query string, args ...any) (int64, error) {
-	result, err := q.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
 }
 
 func jobError(what string, id int64, err error) error {

@@ -14,18 +14,18 @@ import (
 
 // Line is one line of a job's log.
 type Line struct {
-	// Seq orders the lines of a job and makes writing one twice harmless. Its owner counts on from Claim.LastSeq.
+	// Seq orders the lines of a job and makes it harmless to write one twice. The owner counts on from Claim.LastSeq.
 	Seq    int64
 	Stream job.Stream
 	At     time.Time
 	Text   string
 }
 
-// Progress is how far a run has come. Totals are 0 while they are not known.
+// Progress is how far a run is. Totals are 0 while they are unknown.
 type Progress struct {
 	ItemsDone, ItemsTotal int64
 	BytesDone, BytesTotal int64
-	// Current is what is being worked on now, for people.
+	// Current names what the run works on now, for people.
 	Current string
 }
 
@@ -35,24 +35,23 @@ type Ending struct {
 	State job.State
 	// Error is a sentence for people, empty for a success.
 	Error string
-	// Lines are the log's last ones.
+	// Lines are the last lines of the log.
 	Lines []Line
-	// Progress is the last one; nil leaves what is there.
+	// Progress is the last one; nil leaves the stored one.
 	Progress *Progress
-	// InTx, if there is one, writes in the same transaction what is true only if the job ends so. It may run more than once,
-	// but not again once it is committed.
+	// InTx, unless nil, writes in the same transaction what is true only if the job ends like this. It may be called again when
+	// a transaction is retried, but not after a commit.
 	InTx func(ctx context.Context, q db.Querier) error
 }
 
-// owner is the condition of every write by a job's owner: fenced, and within the lease.
+// owner is the condition of every write by a job's owner: the fencing token is the newest, and the lease has not ended.
 const owner = `id = :id AND attempt = :attempt AND state IN ('running', 'cancelling') AND lease_until > :now`
 
 const (
 	resumeSQL = `
 UPDATE jobs SET lease_until = :now + :lease
 WHERE ` + owner + ` AND operation = :operation
-RETURNING COALESCE(overlay_id, 0), COALESCE(user_id, 0), lost, lease_until,
-	(SELECT COALESCE(MAX(seq), 0) FROM job_logs WHERE job_id = jobs.id)`
+RETURNING ` + claimColumns
 
 	renewSQL = `UPDATE jobs SET lease_until = :now + :lease WHERE ` + owner + ` RETURNING state = 'cancelling'`
 
@@ -73,7 +72,7 @@ ON CONFLICT (job_id, seq) DO NOTHING`
 UPDATE jobs SET state = :state, error = :error, finished_at = :now, lease_until = NULL, current = ''
 WHERE ` + owner
 
-	// A sweep counts the owner as lost, so a job that was ended with the owner's own count was ended by its owner.
+	// A sweep increments lost. A job that has ended with the owner's count of lost was ended by its owner.
 	finishedSQL = `SELECT 1 FROM jobs WHERE id = :id AND attempt = :attempt AND lost = :lost AND state = :state`
 
 	handBackSet = `
@@ -96,51 +95,43 @@ SELECT :id, COALESCE(MAX(seq), 0) + 1, 'stderr', :now, :line FROM job_logs WHERE
 
 func (s *Store) ownerArgs(c Claim, more ...any) []any {
 	return append([]any{
-		sql.Named("id", c.JobID), sql.Named("attempt", c.Attempt), sql.Named("now", s.now()),
+		sql.Named("id", c.JobID), sql.Named("attempt", c.Attempt), sql.Named("now", s.millis()),
 	}, more...)
 }
 
 func leaseArg(o job.Operation) any { return sql.Named("lease", o.Lease.Milliseconds()) }
 
-// Resume makes the calling process the owner of a claim that an agent made for it, and renews its lease. The error is ErrLost
-// when that claim no longer stands or is not for this operation.
+// Resume makes the calling process the owner of a claim that an agent has made for it, and renews the lease. The error is
+// ErrLost when that claim has ended or is not of this operation.
 func (s *Store) Resume(ctx context.Context, id int64, attempt int, operation job.Operation) (Claim, error) {
-	c := Claim{JobID: id, Attempt: attempt, Operation: operation}
-	found, err := row(ctx, s.DB, resumeSQL, s.ownerArgs(c, leaseArg(operation), sql.Named("operation", operation.Name)),
-		&c.OverlayID, &c.UserID, &c.Lost, &c.LeaseUntil, &c.LastSeq)
-	if err == nil && !found {
-		err = ErrLost
-	}
+	args := s.ownerArgs(Claim{JobID: id, Attempt: attempt}, leaseArg(operation), sql.Named("operation", operation.Name))
+	c, err := db.Row(ctx, s.db, scanClaim, resumeSQL, args...)
 	if err != nil {
-		return Claim{}, jobError("resume", id, err)
+		return Claim{}, jobError("resume", id, orLost(err))
 	}
+	c.Operation = operation
 	return c, nil
 }
 
-// Renew begins the lease anew and reports whether somebody asks the job to stop. The error is ErrLost when it is not c's any
-// more.
+// Renew renews the lease and reports whether the job is being cancelled. The error is ErrLost when c does not own it any more.
 func (s *Store) Renew(ctx context.Context, c Claim) (cancelling bool, err error) {
 	return s.ask(ctx, "renew", renewSQL, c, leaseArg(c.Operation))
 }
 
-// Progress stores p; apart from that it is Renew.
+// Progress stores p and renews the lease: see Renew.
 func (s *Store) Progress(ctx context.Context, c Claim, p Progress) (cancelling bool, err error) {
 	return s.ask(ctx, "report progress of", progressSQL, c, append(progressArgs(p), leaseArg(c.Operation))...)
 }
 
-// Cancelling reports, without writing, whether somebody asks the job to stop. The error is ErrLost when it is not c's any
-// more.
+// Cancelling reports whether the job is being cancelled, without writing. The error is ErrLost when c does not own it any more.
 func (s *Store) Cancelling(ctx context.Context, c Claim) (bool, error) {
 	return s.ask(ctx, "look at", cancellingSQL, c)
 }
 
 func (s *Store) ask(ctx context.Context, what, query string, c Claim, more ...any) (cancelling bool, err error) {
-	found, err := row(ctx, s.DB, query, s.ownerArgs(c, more...), &cancelling)
-	if err == nil && !found {
-		err = ErrLost
-	}
+	cancelling, err = db.Row(ctx, s.db, db.Value[bool], query, s.ownerArgs(c, more...)...)
 	if err != nil {
-		return false, jobError(what, c.JobID, err)
+		return false, jobError(what, c.JobID, orLost(err))
 	}
 	return cancelling, nil
 }
@@ -156,7 +147,7 @@ func progressArgs(p Progress) []any {
 // Log adds lines to the job's log, all or none of them; those whose numbers are there already are left alone. Texts are
 // cleaned and cut. The error is ErrLost when the job is not c's any more.
 func (s *Store) Log(ctx context.Context, c Claim, lines []Line) error {
-	if err := s.log(ctx, s.DB, c, lines); err != nil {
+	if err := s.log(ctx, s.db, c, lines); err != nil {
 		return jobError("log of", c.JobID, err)
 	}
 	return nil
@@ -180,29 +171,25 @@ func (s *Store) log(ctx context.Context, q db.Querier, c Claim, lines []Line) er
 	if err != nil {
 		return err
 	}
-	n, err := affected(ctx, q, logSQL, s.ownerArgs(c, sql.Named("lines", string(encoded)))...)
+	n, err := db.Exec(ctx, q, logSQL, s.ownerArgs(c, sql.Named("lines", string(encoded)))...)
 	if err != nil || n == int64(len(lines)) {
 		return err
 	}
-	// Either all lines were there already, or we are not the owner.
-	var cancelling bool
-	found, err := row(ctx, q, cancellingSQL, s.ownerArgs(c), &cancelling)
-	if err == nil && !found {
-		err = ErrLost
-	}
-	return err
+	// Either the lines were there already, or c is not the owner.
+	_, err = db.Row(ctx, q, db.Value[bool], cancellingSQL, s.ownerArgs(c)...)
+	return orLost(err)
 }
 
-// Finish ends the job as e says, in one transaction with e's lines and writes. Repeated after it has happened, it does
-// nothing and returns nil. An error of e.InTx is returned as it is and leaves the job running; ErrLost says that the job is
-// not c's any more. A job that is asked to stop may still succeed or fail: what ends it is its owner's word.
+// Finish ends the job as e says, in one transaction with e's lines and writes. Called again after it has happened, it does
+// nothing and returns nil. An error of e.InTx is returned as it is and leaves the job running. ErrLost says that c does not own
+// the job any more. A job that is being cancelled may still succeed or fail: its owner decides.
 func (s *Store) Finish(ctx context.Context, c Claim, e Ending) error {
 	if !e.State.Ended() {
 		return jobError("finish", c.JobID, fmt.Errorf("%q is not an ending", e.State))
 	}
 	e.Error = clean(e.Error, maxError)
 	var inner error
-	err := s.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		inner = nil
 		done, err := s.finish(ctx, q, c, e)
 		if err != nil || done || e.InTx == nil {
@@ -217,33 +204,29 @@ func (s *Store) Finish(ctx context.Context, c Claim, e Ending) error {
 	return err
 }
 
-// finish ends the job, or reports that it has been ended just so before.
+// finish ends the job, or reports that it has already been ended like this.
 func (s *Store) finish(ctx context.Context, q db.Querier, c Claim, e Ending) (done bool, err error) {
 	if err := s.log(ctx, q, c, e.Lines); err != nil && !errors.Is(err, ErrLost) {
 		return false, err
 	}
 	if e.Progress != nil {
-		if _, err := affected(ctx, q, progressSQL, s.ownerArgs(c, append(progressArgs(*e.Progress), leaseArg(c.Operation))...)...); err != nil {
+		if _, err := db.Exec(ctx, q, progressSQL, s.ownerArgs(c, append(progressArgs(*e.Progress), leaseArg(c.Operation))...)...); err != nil {
 			return false, err
 		}
 	}
-	n, err := affected(ctx, q, finishSQL, s.ownerArgs(c, sql.Named("state", e.State), sql.Named("error", e.Error))...)
+	n, err := db.Exec(ctx, q, finishSQL, s.ownerArgs(c, sql.Named("state", e.State), sql.Named("error", e.Error))...)
 	if err != nil || n > 0 {
 		return false, err
 	}
-	var one int
-	found, err := row(ctx, q, finishedSQL, s.ownerArgs(c, sql.Named("state", e.State), sql.Named("lost", c.Lost)), &one)
-	if err == nil && !found {
-		err = ErrLost
-	}
-	return true, err
+	_, err = db.Row(ctx, q, db.Value[bool], finishedSQL, s.ownerArgs(c, sql.Named("state", e.State), sql.Named("lost", c.Lost))...)
+	return true, orLost(err)
 }
 
-// HandBack gives the job up before it is done, so that any worker takes it over at once, without counting against its
-// attempts: for a process that must end while the job is fine. A job that is asked to stop ends as cancelled instead.
-// ErrLost says that it is not c's any more, or that it has been handed back before.
+// HandBack gives the job up unfinished, so that any worker can continue it at once, without counting a lost worker: for a process
+// that has to end while the job is fine. A job that is being cancelled ends as cancelled instead. ErrLost says that c does not
+// own the job any more, or has handed it back before.
 func (s *Store) HandBack(ctx context.Context, c Claim) error {
-	n, err := affected(ctx, s.DB, handBackSQL, s.ownerArgs(c)...)
+	n, err := db.Exec(ctx, s.db, handBackSQL, s.ownerArgs(c)...)
 	if err == nil && n == 0 {
 		err = ErrLost
 	}
@@ -253,52 +236,33 @@ func (s *Store) HandBack(ctx context.Context, c Claim) error {
 	return nil
 }
 
-// HandBackAll is HandBack on q for every job that is at work, whoever owns it, with a log line that says why: for a time when it
-// is known that no process is at work. It returns how many there were.
+// HandBackAll is HandBack on q for every running job, whoever owns it, with a log line that says why. It is for a time when it is
+// certain that no worker runs. It returns how many jobs there were.
 func (s *Store) HandBackAll(ctx context.Context, q db.Querier, why string) (int, error) {
-	ids, err := s.handBackAll(ctx, q, why)
+	ids, err := db.Rows(ctx, q, db.Value[int64], handBackAllSQL, sql.Named("now", s.millis()))
+	for _, id := range ids {
+		if err == nil {
+			err = appendLine(ctx, q, id, s.millis(), why)
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("hand back all jobs: %w", err)
 	}
 	return len(ids), nil
 }
 
-func (s *Store) handBackAll(ctx context.Context, q db.Querier, why string) (ids []int64, err error) {
-	rows, err := q.QueryContext(ctx, handBackAllSQL, sql.Named("now", s.now()))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		if err := appendLine(ctx, q, id, s.now(), why); err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
-}
-
-// WorkerLost ends the lease of a run whose process is known to be gone, with a log line that says how it went, so that the
-// job is taken over, or swept, without waiting for the lease. It counts as lost. ErrLost says that the run had ended before.
+// WorkerLost ends the lease of a run whose process is known to have ended, so that the job is taken over or swept at once. It
+// counts a lost worker and logs how it was lost. ErrLost says that the run had ended before.
 func (s *Store) WorkerLost(ctx context.Context, c Claim, how string) error {
-	err := s.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		n, err := affected(ctx, q, workerLostSQL, s.ownerArgs(c)...)
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		n, err := db.Exec(ctx, q, workerLostSQL, s.ownerArgs(c)...)
 		if err == nil && n == 0 {
 			err = ErrLost
 		}
 		if err != nil {
 			return err
 		}
-		return appendLine(ctx, q, c.JobID, s.now(), how)
+		return appendLine(ctx, q, c.JobID, s.millis(), how)
 	})
 	if err != nil {
 		return jobError("give up", c.JobID, err)
@@ -306,7 +270,7 @@ func (s *Store) WorkerLost(ctx context.Context, c Claim, how string) error {
 	return nil
 }
 
-// appendLine adds a line to the log of a job that has no owner; q is the transaction that says so.
+// appendLine adds a line to the log of a job without an owner. q is the transaction that has ensured that.
 func appendLine(ctx context.Context, q db.Querier, id, now int64, text string) error {
 	_, err := q.ExecContext(ctx, appendSQL, sql.Named("id", id), sql.Named("now", now), sql.Named("line", clean(text, maxLine)))
 	return err

@@ -11,12 +11,12 @@ import (
 )
 
 // testPlans asks the database how it would run each statement: none may read all jobs, or all log lines, or all locks (M7).
-func testPlans(t *testing.T, w *world) {
+func testPlans(t *testing.T, w *fixture) {
 	args := []any{
 		sql.Named("worker", "x"), sql.Named("now", 1), sql.Named("id", 1), sql.Named("attempt", 1),
-		sql.Named("lease", 1), sql.Named("operation", "build_overlay"), sql.Named("overlay", 1), sql.Named("user", 1),
+		sql.Named("lease", 1), sql.Named("operation", "build_overlay"), sql.Named("kind", "overlay"), sql.Named("subject", 1), sql.Named("user", 1),
 		sql.Named("before", 9), sql.Named("after", 0), sql.Named("limit", 9), sql.Named("state", "failed"), sql.Named("was", "running"),
-		sql.Named("error", ""), sql.Named("lost", 0), sql.Named("lines", "[]"), sql.Named("line", ""), sql.Named("subjects", "[]"), sql.Named("overlays", "[]"), sql.Named("impatient", 1),
+		sql.Named("error", ""), sql.Named("lost", 0), sql.Named("lines", "[]"), sql.Named("line", ""), sql.Named("requests", "[]"),
 		sql.Named("items_done", 0), sql.Named("items_total", 0), sql.Named("bytes_done", 0), sql.Named("bytes_total", 0), sql.Named("current", ""),
 	}
 	for name, query := range statements() {
@@ -69,13 +69,13 @@ func TestPlansOfTheRealEngine(t *testing.T) {
 // statements are all that the store says, by a name.
 func statements() map[string]string {
 	return map[string]string{
-		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "impatient": impatientSQL,
-		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel builds": cancelBuildsSQL,
-		"insert": insertSQL, "coalesce": coalesceSQL, "queued builds": queuedBuildsSQL,
+		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "starving": starvingSQL,
+		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel all": cancelAllSQL,
+		"insert": insertSQL, "older": olderSQL,
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
 		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "hand back all": handBackAllSQL, "worker lost": workerLostSQL, "append": appendSQL,
-		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of overlay": liveOfOverlaySQL, "logs": logsSQL, "logs before": logsBeforeSQL, "live": liveSQL,
-		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last refresh": lastRefreshSQL, "refreshed": refreshedSQL,
+		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of": liveOfSQL, "logs": logsSQL, "logs before": logsBeforeSQL, "count live": countLiveSQL,
+		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last": lastSQL, "last in": lastInSQL,
 	}
 }
 
@@ -83,13 +83,13 @@ func statements() map[string]string {
 func checkPlan(t *testing.T, name string, plan []string) {
 	t.Helper()
 	// Reading queued jobs in their order, and live ones, is what these indexes are for.
-	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX ix_jobs_live$|^SCAN j USING INDEX ix_jobs_refresh$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW)$`)
+	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX (ix_jobs_live|uq_jobs_live_key)$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW|r VIRTUAL TABLE.*)$`)
 	// Where the index of all jobs of an overlay would do as well, in a small database.
 	indexes := map[string]string{
-		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "coalesce": "ix_jobs_live (overlay_id=? AND operation=?)",
-		"cancel builds":   "ix_jobs_live (overlay_id=? AND operation=?)",
-		"live of overlay": "ix_jobs_live (overlay_id=?)", "live": "ix_jobs_live", "list of": "ix_jobs_user (user_id=? AND id<?)",
-		"list live": "ix_jobs_live", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last refresh": "ix_jobs_refresh", "refreshed": "ix_jobs_refresh",
+		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "older": "uq_jobs_queued_key (queued_key=?)",
+		"cancel all": "ix_jobs_live (subject_kind=? AND subject_id=? AND operation=?)",
+		"live of":    "ix_jobs_live (subject_kind=? AND subject_id=?)", "count live": "SCAN jobs USING INDEX", "list of": "ix_jobs_user (user_id=? AND id<?)",
+		"list live": "SCAN j USING INDEX", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last": "ix_jobs_operation (operation=?)", "last in": "ix_jobs_operation (operation=?)",
 	}
 	if index := indexes[name]; !strings.Contains(strings.Join(plan, "\n"), index) {
 		t.Errorf("%s does not use %s:\n\t%s", name, index, strings.Join(plan, "\n\t"))

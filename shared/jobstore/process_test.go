@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -35,6 +36,10 @@ const (
 func TestMain(m *testing.M) {
 	mode := os.Getenv(workerMode)
 	if mode == "" {
+		flag.Parse()
+		if err := flag.Set("test.parallel", "8"); err != nil { // most of these tests wait most of the time
+			panic(err)
+		}
 		os.Exit(m.Run())
 	}
 	d, err := db.Open(os.Getenv(workerURL), "")
@@ -45,7 +50,7 @@ func TestMain(m *testing.M) {
 		case "hold":
 			err = hold(s)
 		case "ask":
-			err = ask(s)
+			err = claimOnRequest(s)
 		default:
 			err = benchWorker(s, mode)
 		}
@@ -57,7 +62,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func (w *world) worker(t testing.TB, mode, dir string) *exec.Cmd {
+func (w *fixture) worker(t testing.TB, mode, dir string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), workerMode+"="+mode, workerURL+"="+w.url, workerDir+"="+dir,
 		"GORACE=atexit_sleep_ms=0") // else each process takes a second to end
@@ -86,7 +91,7 @@ func compete(s *Store, dir string) error {
 			return err
 		}
 		if !found {
-			live, err := s.Live(ctx)
+			live, err := s.CountLive(ctx)
 			if err != nil || len(live) == 0 {
 				return err
 			}
@@ -147,8 +152,8 @@ func (h held) release() {
 	}
 }
 
-func testProcessesCompete(t *testing.T, w *world) {
-	w.Now = time.Now
+func testProcessesCompete(t *testing.T, w *fixture) {
+	w.useRealTime()
 	// The database itself keeps the order of events, for the checker below.
 	w.exec(t, "CREATE TABLE history (n INTEGER PRIMARY KEY, job_id INTEGER, was TEXT, state TEXT, attempt INTEGER)")
 	w.exec(t, `CREATE TRIGGER tr_history AFTER UPDATE OF state, attempt ON jobs BEGIN
@@ -160,18 +165,15 @@ func testProcessesCompete(t *testing.T, w *world) {
 	locks := map[int64][]job.Lock{}
 	for len(locks) < competed {
 		o := operations[random.IntN(len(operations))]
-		s := job.Subject{OverlayID: 1 + random.Int64N(12), ServerID: 1 + random.Int64N(4), BlueprintOverlays: []int64{1 + random.Int64N(12), 1 + random.Int64N(12)}}
-		if o.Patience > 0 && random.IntN(4) > 0 {
-			continue // those run alone
+		if o.Alone && random.IntN(4) > 0 {
+			continue
 		}
-		e, err := w.Enqueue(t.Context(), w.DB, request(o, s))
-		if err != nil {
-			t.Fatal(err)
+		r := about{1 + random.Int64N(12), 1 + random.Int64N(4)}.request(o)
+		if other := job.Overlay(1 + random.Int64N(12)); o.Reads == job.Overlays && other != r.Reads[0] {
+			r.Reads = append(r.Reads, other)
 		}
-		if e.New {
-			if locks[e.ID] = o.Locks(s); s.BlueprintOverlays[0] == s.BlueprintOverlays[1] {
-				locks[e.ID] = slices.Compact(locks[e.ID])
-			}
+		if e := w.ask(t, r); e.New {
+			locks[e.ID] = r.locks(t)
 		}
 	}
 	text, err := json.Marshal(locks)
@@ -229,7 +231,7 @@ func testProcessesCompete(t *testing.T, w *world) {
 }
 
 // checkHistory replays what the database committed, in its order: no two conflicting jobs at once, no owner but the newest.
-func (w *world) checkHistory(t *testing.T, locks map[int64][]job.Lock) {
+func (w *fixture) checkHistory(t *testing.T, locks map[int64][]job.Lock) {
 	rows, err := w.DB.QueryContext(t.Context(), "SELECT job_id, was, state, attempt FROM history ORDER BY n")
 	if err != nil {
 		t.Fatal(err)
@@ -300,8 +302,8 @@ func hold(s *Store) error {
 	return nil
 }
 
-// ask tries to claim a job for each line that it reads, and says which it got.
-func ask(s *Store) error {
+// claimOnRequest tries to claim a job for each line that it reads, and says which it got.
+func claimOnRequest(s *Store) error {
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		c, _, err := s.Claim(context.Background(), workerName(), runnable())
@@ -313,10 +315,14 @@ func ask(s *Store) error {
 	return in.Err()
 }
 
-// testMatrixByProcesses has several processes try to claim at the same moment, for every cell: one of them gets what may
-// start, and none what may not.
-func testMatrixByProcesses(t *testing.T, w *world) {
-	w.Now = time.Now
+// TestMatrixByProcesses has several processes try to claim at the same moment, for every cell of the matrix: one of them gets
+// what may start, and none what may not.
+//
+// shows: P33
+func TestMatrixByProcesses(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, openFile)
+	w.useRealTime()
 	type asker struct {
 		in  io.WriteCloser
 		out *bufio.Reader
@@ -372,7 +378,7 @@ type holder struct {
 	out *bufio.Reader
 }
 
-func (w *world) holder(t *testing.T) *holder {
+func (w *fixture) holder(t *testing.T) *holder {
 	t.Helper()
 	h := &holder{Cmd: w.worker(t, "hold", "")}
 	pipe, err := h.StdoutPipe()
@@ -395,7 +401,7 @@ func (h *holder) says(t *testing.T, want string) {
 	}
 }
 
-func testKilledOwner(t *testing.T, w *world) {
+func testKilledOwner(t *testing.T, w *fixture) {
 	w.at = time.Now()
 	id := w.build(t, 1)
 	for run := 1; run <= 3; run++ {
@@ -424,7 +430,7 @@ func testKilledOwner(t *testing.T, w *world) {
 	}
 }
 
-func testStoppedOwner(t *testing.T, w *world) {
+func testStoppedOwner(t *testing.T, w *fixture) {
 	w.at = time.Now()
 	w.overlay(t, "mine", 0)
 	id := w.build(t, 1)

@@ -11,20 +11,22 @@ import (
 	"left4me/shared/job"
 )
 
-// Job is one row of jobs, with the names that a page shows beside it. Moments that have not come are zero times.
+// Job is one row of jobs, with the names that pages show beside it. Times of what has not happened are zero.
 type Job struct {
 	ID        int64
 	Operation string
 	State     job.State
-	// UserID is who asked, 0 when no person did; UserName is that person's name.
+	// UserID is who asked, 0 for nobody; UserName is that person's name.
 	UserID   int64
 	UserName string
-	// OverlayID is 0 for an operation about no overlay. OverlayName and OverlayUserID (0: system-wide) are empty when the
-	// overlay is deleted: then it is nobody's.
-	OverlayID     int64
-	OverlayName   string
-	OverlayUserID int64
-	// Attempt counts the claims, Lost those of them whose worker was lost.
+	// Subject is what the job is about. SubjectName is empty and SubjectOwnerID 0 when there is none, or it has been deleted.
+	// SubjectOwnerID is also 0 for one that belongs to nobody.
+	Subject        job.Subject
+	SubjectName    string
+	SubjectOwnerID int64
+	// Argument is the request's, as JSON.
+	Argument string
+	// Attempt counts the claims, Lost the workers that were lost.
 	Attempt, Lost int
 	// Worker is the name of the newest owner.
 	Worker     string
@@ -36,10 +38,17 @@ type Job struct {
 	FinishedAt time.Time
 }
 
-// Concerns reports whether the job is one that the person asked for or of an overlay that they own (P38). It is Of's rule for
-// one job.
+// Title says what the job does. An operation that this left4me does not know keeps its name.
+func (j Job) Title() string {
+	if o, err := job.ByName(j.Operation); err == nil {
+		return o.Title
+	}
+	return j.Operation
+}
+
+// Concerns reports whether the person has asked for the job or owns its subject (P38). Of lists the same jobs.
 func (j Job) Concerns(userID int64) bool {
-	return userID != 0 && (j.UserID == userID || j.OverlayUserID == userID)
+	return userID != 0 && (j.UserID == userID || j.SubjectOwnerID == userID)
 }
 
 // Scope says whose jobs a list has. The zero Scope has none.
@@ -51,35 +60,47 @@ type Scope struct {
 // Everyone is the scope of administrators.
 var Everyone = Scope{everyone: true}
 
-// Of is the scope of one person: the jobs that they asked for and those of overlays that they own (P38).
+// Of is the scope of one person: the jobs that they have asked for and those about what they own (P38).
 func Of(userID int64) Scope { return Scope{userID: userID} }
 
 const (
 	selectJob = `
 SELECT j.id, j.operation, j.state, COALESCE(j.user_id, 0), COALESCE(u.name, ''),
-	COALESCE(j.overlay_id, 0), COALESCE(o.name, ''), COALESCE(o.user_id, 0), j.attempt, j.lost, j.worker, j.lease_until, j.error,
+	j.subject_kind, COALESCE(j.subject_id, 0),
+	COALESCE((SELECT s.name FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), ''),
+	COALESCE((SELECT s.user_id FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), 0),
+	j.argument, j.attempt, j.lost, j.worker, j.lease_until, j.error,
 	j.items_done, j.items_total, j.bytes_done, j.bytes_total, j.current, j.created_at, j.started_at, j.finished_at
-FROM jobs j
-LEFT JOIN users u ON u.id = j.user_id
-LEFT JOIN overlays o ON o.id = j.overlay_id AND o.deleted_at IS NULL`
+FROM jobs j LEFT JOIN users u ON u.id = j.user_id`
 
 	getSQL = selectJob + ` WHERE j.id = :id`
 
 	listAllSQL = selectJob + ` WHERE j.id < :before ORDER BY j.id DESC LIMIT :limit`
 
-	// Each half reads only as much of its index as it gives.
+	// Each half reads only as much of its index as it returns.
 	listOfSQL = selectJob + `
 WHERE j.id IN (
 	SELECT id FROM (SELECT id FROM jobs WHERE user_id = :user AND id < :before ORDER BY id DESC LIMIT :limit)
 	UNION
 	SELECT id FROM (
-		SELECT m.id FROM overlays mine CROSS JOIN jobs m
-		WHERE mine.user_id = :user AND mine.deleted_at IS NULL AND m.overlay_id = mine.id AND m.id < :before
+		SELECT m.id FROM job_subjects mine CROSS JOIN jobs m
+		WHERE mine.user_id = :user AND m.subject_kind = mine.kind AND m.subject_id = mine.id AND m.id < :before
 		ORDER BY m.id DESC LIMIT :limit))
 ORDER BY j.id DESC LIMIT :limit`
 
-	// The plus keeps the database to the index of live jobs: sorting them is nothing, an overlay's ended ones are many.
-	liveOfOverlaySQL = selectJob + ` WHERE j.finished_at IS NULL AND j.overlay_id = :overlay ORDER BY +j.id DESC`
+	// The plus makes the database use the index of live jobs: a subject's ended jobs are many, and sorting its live ones is cheap.
+	liveOfSQL = selectJob + ` WHERE j.finished_at IS NULL AND j.subject_kind = :kind AND j.subject_id IS :subject ORDER BY +j.id DESC`
+
+	// At work comes first, then what waits in its order (P32).
+	listLiveSQL = selectJob + ` WHERE j.finished_at IS NULL ORDER BY j.lease_until IS NULL, j.created_at, j.id LIMIT :limit`
+
+	listEndedSQL = selectJob + ` WHERE j.finished_at IS NOT NULL AND j.id < :before ORDER BY j.id DESC LIMIT :limit`
+
+	listEndedInSQL = selectJob + ` WHERE j.finished_at IS NOT NULL AND j.state = :state AND j.id < :before ORDER BY j.id DESC LIMIT :limit`
+
+	lastSQL = selectJob + ` WHERE j.operation = :operation ORDER BY j.id DESC LIMIT 1`
+
+	lastInSQL = selectJob + ` WHERE j.operation = :operation AND j.state = :state ORDER BY j.id DESC LIMIT 1`
 
 	logsSQL = `SELECT seq, stream, logged_at, line FROM job_logs WHERE job_id = :id AND seq > :after ORDER BY seq LIMIT :limit`
 
@@ -88,68 +109,93 @@ SELECT seq, stream, logged_at, line FROM (
 	SELECT seq, stream, logged_at, line FROM job_logs WHERE job_id = :id AND seq < :before ORDER BY seq DESC LIMIT :limit)
 ORDER BY seq`
 
-	liveSQL = `SELECT operation, state, COUNT(*), MIN(created_at) FROM jobs WHERE finished_at IS NULL GROUP BY operation, state ORDER BY operation, state`
+	// The plus keeps the database from reading all jobs in the order of their operation.
+	countLiveSQL = `
+SELECT operation, state, COUNT(*), MIN(created_at) FROM jobs WHERE finished_at IS NULL GROUP BY +operation, state ORDER BY +operation, state`
 )
 
-type scanner interface{ Scan(dest ...any) error }
-
-func scanJob(r scanner) (Job, error) {
+func scanJob(row db.Scanner) (Job, error) {
 	var j Job
-	var lease, started, finished sql.NullInt64
-	var created int64
-	err := r.Scan(&j.ID, &j.Operation, &j.State, &j.UserID, &j.UserName,
-		&j.OverlayID, &j.OverlayName, &j.OverlayUserID, &j.Attempt, &j.Lost, &j.Worker, &lease, &j.Error,
+	err := row.Scan(&j.ID, &j.Operation, &j.State, &j.UserID, &j.UserName,
+		&j.Subject.Kind, &j.Subject.ID, &j.SubjectName, &j.SubjectOwnerID, &j.Argument,
+		&j.Attempt, &j.Lost, &j.Worker, db.Moment(&j.LeaseUntil), &j.Error,
 		&j.Progress.ItemsDone, &j.Progress.ItemsTotal, &j.Progress.BytesDone, &j.Progress.BytesTotal, &j.Progress.Current,
-		&created, &started, &finished)
-	j.LeaseUntil, j.CreatedAt, j.StartedAt, j.FinishedAt = db.NullTime(lease), db.Time(created), db.NullTime(started), db.NullTime(finished)
+		db.Moment(&j.CreatedAt), db.Moment(&j.StartedAt), db.Moment(&j.FinishedAt))
 	return j, err
 }
 
 // Get returns one job, or ErrNotFound.
 func (s *Store) Get(ctx context.Context, id int64) (Job, error) {
-	j, err := scanJob(s.DB.QueryRowContext(ctx, getSQL, sql.Named("id", id)))
+	j, err := s.job(ctx, getSQL, sql.Named("id", id))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Job{}, jobError("read", id, err)
+	}
+	return j, err
+}
+
+// Last returns the newest job of operation, in whichever state, or ErrNotFound.
+func (s *Store) Last(ctx context.Context, operation job.Operation) (Job, error) {
+	return s.job(ctx, lastSQL, sql.Named("operation", operation.Name))
+}
+
+// LastIn returns the newest job of operation that is in state, or ErrNotFound. It reads all newer ones.
+func (s *Store) LastIn(ctx context.Context, operation job.Operation, state job.State) (Job, error) {
+	return s.job(ctx, lastInSQL, sql.Named("operation", operation.Name), sql.Named("state", state))
+}
+
+func (s *Store) job(ctx context.Context, query string, args ...any) (Job, error) {
+	j, err := db.Row(ctx, s.db, scanJob, query, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Job{}, ErrNotFound
 	}
-	if err != nil {
-		return Job{}, jobError("read", id, err)
-	}
-	return j, nil
+	return j, err
 }
 
-// List returns at most limit jobs of the scope, newest first: those with ids below before, or from the newest on when before
-// is 0.
-func (s *Store) List(ctx context.Context, scope Scope, before int64, limit int) ([]Job, error) {
+// newest is an id above all jobs'.
+const newest = 1<<63 - 1
+
+// pageArgs are the arguments of a page of a list: at most limit jobs with ids below before, or from the newest on if that is 0.
+func pageArgs(before int64, limit int) []any {
 	if before <= 0 {
-		before = 1<<63 - 1
+		before = newest
 	}
-	args := []any{sql.Named("before", before), sql.Named("limit", max(limit, 0))}
-	if scope.everyone {
-		return s.jobs(ctx, listAllSQL, args...)
-	}
-	return s.jobs(ctx, listOfSQL, append(args, sql.Named("user", scope.userID))...)
+	return []any{sql.Named("before", before), sql.Named("limit", max(limit, 0))}
 }
 
-// LiveOfOverlay returns the overlay's jobs that have not ended, newest first.
-func (s *Store) LiveOfOverlay(ctx context.Context, overlayID int64) ([]Job, error) {
-	return s.jobs(ctx, liveOfOverlaySQL, sql.Named("overlay", overlayID))
+// List returns at most limit jobs of the scope, newest first: those with ids below before, or from the newest on if before is 0.
+func (s *Store) List(ctx context.Context, scope Scope, before int64, limit int) ([]Job, error) {
+	if scope.everyone {
+		return s.jobs(ctx, listAllSQL, pageArgs(before, limit)...)
+	}
+	return s.jobs(ctx, listOfSQL, append(pageArgs(before, limit), sql.Named("user", scope.userID))...)
+}
+
+// ListLive returns at most limit jobs that have not ended: first those with an owner, then those that wait, oldest first.
+func (s *Store) ListLive(ctx context.Context, limit int) ([]Job, error) {
+	return s.jobs(ctx, listLiveSQL, sql.Named("limit", max(limit, 0)))
+}
+
+// ListEnded is List of the jobs of everyone that have ended in state, or in any if it is empty.
+func (s *Store) ListEnded(ctx context.Context, state job.State, before int64, limit int) ([]Job, error) {
+	if state == "" {
+		return s.jobs(ctx, listEndedSQL, pageArgs(before, limit)...)
+	}
+	return s.jobs(ctx, listEndedInSQL, append(pageArgs(before, limit), sql.Named("state", state))...)
+}
+
+// LiveOf returns the jobs about subject that have not ended, newest first.
+func (s *Store) LiveOf(ctx context.Context, subject job.Subject) ([]Job, error) {
+	return s.jobs(ctx, liveOfSQL, subjectArgs(subject)...)
+}
+
+// subjectArgs are the arguments :kind and :subject.
+func subjectArgs(s job.Subject) []any {
+	return []any{sql.Named("kind", s.Kind), sql.Named("subject", sql.NullInt64{Int64: s.ID, Valid: s.ID != 0})}
 }
 
 func (s *Store) jobs(ctx context.Context, query string, args ...any) ([]Job, error) {
-	rows, err := s.DB.QueryContext(ctx, query, args...)
+	all, err := db.Rows(ctx, s.db, scanJob, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	defer rows.Close()
-	var all []Job
-	for rows.Next() {
-		j, err := scanJob(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list jobs: %w", err)
-		}
-		all = append(all, j)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	return all, nil
@@ -166,22 +212,11 @@ func (s *Store) LogsBefore(ctx context.Context, id, before int64, limit int) ([]
 }
 
 func (s *Store) logs(ctx context.Context, id int64, query string, bound sql.NamedArg, limit int) ([]Line, error) {
-	rows, err := s.DB.QueryContext(ctx, query, sql.Named("id", id), bound, sql.Named("limit", max(limit, 0)))
+	lines, err := db.Rows(ctx, s.db, func(row db.Scanner) (l Line, err error) {
+		err = row.Scan(&l.Seq, &l.Stream, db.Moment(&l.At), &l.Text)
+		return l, err
+	}, query, sql.Named("id", id), bound, sql.Named("limit", max(limit, 0)))
 	if err != nil {
-		return nil, jobError("read the log of", id, err)
-	}
-	defer rows.Close()
-	var lines []Line
-	for rows.Next() {
-		var l Line
-		var at int64
-		if err := rows.Scan(&l.Seq, &l.Stream, &at, &l.Text); err != nil {
-			return nil, jobError("read the log of", id, err)
-		}
-		l.At = db.Time(at)
-		lines = append(lines, l)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, jobError("read the log of", id, err)
 	}
 	return lines, nil
@@ -196,24 +231,13 @@ type Count struct {
 	Oldest time.Time
 }
 
-// Live counts the jobs that have not ended, by operation and state. Ended ones are not counted: there may be millions.
-func (s *Store) Live(ctx context.Context) ([]Count, error) {
-	rows, err := s.DB.QueryContext(ctx, liveSQL)
+// CountLive counts the jobs that have not ended, by operation and state. There may be millions that have ended.
+func (s *Store) CountLive(ctx context.Context) ([]Count, error) {
+	counts, err := db.Rows(ctx, s.db, func(row db.Scanner) (c Count, err error) {
+		err = row.Scan(&c.Operation, &c.State, &c.Jobs, db.Moment(&c.Oldest))
+		return c, err
+	}, countLiveSQL)
 	if err != nil {
-		return nil, fmt.Errorf("count jobs: %w", err)
-	}
-	defer rows.Close()
-	var counts []Count
-	for rows.Next() {
-		var c Count
-		var oldest int64
-		if err := rows.Scan(&c.Operation, &c.State, &c.Jobs, &oldest); err != nil {
-			return nil, fmt.Errorf("count jobs: %w", err)
-		}
-		c.Oldest = db.Time(oldest)
-		counts = append(counts, c)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
 	return counts, nil

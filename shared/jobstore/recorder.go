@@ -13,29 +13,28 @@ import (
 )
 
 const (
-	// flushEvery is how long a line may wait for others to be written with it.
+	// flushEvery is how long a line may wait to be written together with others.
 	flushEvery = 200 * time.Millisecond
-	// Asking whether to stop is a read, which costs microseconds on a file and a round trip on a server.
+	// How often to ask whether the job is being cancelled: that takes microseconds with a file, a round trip with a server.
 	watchFile   = 200 * time.Millisecond
 	watchServer = 2 * time.Second
 
-	// maxPending bounds the lines that wait for a database that is away; batchBytes one statement. A line costs its text and
-	// lineCost.
+	// maxPending bounds the lines that wait while the database is away, batchBytes those of one statement, in bytes. A line counts
+	// as its text and lineCost.
 	maxPending = 4 << 20
 	batchBytes = 256 << 10
 	lineCost   = 64
 )
 
-// Recorder is what a job's process says about its run: log lines and progress, which it collects and writes a few times a
-// second. It keeps the lease renewed, and ends Context with the cause ErrCancelled when somebody asks the job to stop, and
-// with ErrLost when the job is not this process's any more. While the database is busy or away it keeps what it has and
-// tries again, as long as the lease lasts. It is safe for concurrent use, and none of its methods but Flush and those that
-// end it waits for the database.
+// Recorder writes the log lines and the progress of a run, a few times a second, and renews the lease. It ends Context with the
+// cause ErrCancelled when the job is being cancelled, and with ErrLost when this process does not own it any more. While the
+// database is busy or away it keeps what it has and retries as long as the lease lasts. It is safe for concurrent use. Only Flush
+// and the methods that end it wait for the database.
 type Recorder struct {
 	store *Store
 	claim Claim
 
-	// ctx is the job's. hold is what the database is talked to with: it ends with the lease or the recorder, not with ctx.
+	// ctx is the run's. hold is the context of all statements: it ends with the lease or the recorder, not with ctx.
 	ctx     context.Context
 	stop    context.CancelCauseFunc
 	hold    context.Context
@@ -43,7 +42,7 @@ type Recorder struct {
 	expiry  *time.Timer
 	loops   sync.WaitGroup
 
-	// writing is held by the one who writes to the database; ended and renewed are its.
+	// writing is held while writing to the database. It guards ended and renewed.
 	writing sync.Mutex
 	ended   bool
 	renewed time.Time
@@ -55,15 +54,14 @@ type Recorder struct {
 	seq      int64
 	progress Progress
 	changed  bool  // progress, since it was written
-	trouble  error // what the newest write failed with
+	trouble  error // of the newest write
 }
 
-// errEnded is the cause of hold when the recorder ended in good order.
+// errEnded is the cause of hold when the recorder was finished or closed.
 var errEnded = errors.New("the recorder has ended")
 
-// Record begins to record the run of c, whose lease must have been begun just now (Claim, ClaimJob, Resume). ctx bounds the
-// run, not the recording: an outcome is written after ctx has ended, too. The caller ends the recorder with Finish or
-// HandBack, or else with Close.
+// Record starts to record the run of c, which must have been claimed or resumed just now. ctx bounds the run, not the recording:
+// the outcome is written even after ctx has ended. The caller ends the recorder with Finish, HandBack or Close.
 func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
 	r := &Recorder{store: s, claim: c, seq: c.LastSeq}
 	r.ctx, r.stop = context.WithCancelCause(ctx)
@@ -71,7 +69,7 @@ func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
 	r.renewed = db.Time(c.LeaseUntil).Add(-c.Operation.Lease)
 	r.expiry = time.AfterFunc(r.left(r.renewed), r.expire)
 	watchEvery := watchServer
-	if s.DB.Embedded() {
+	if s.db.Embedded() {
 		watchEvery = watchFile
 	}
 	r.loops.Go(func() { r.loop(watchEvery, r.watch) })
@@ -82,11 +80,11 @@ func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
 // Context is the context of the run. context.Cause tells why it ended.
 func (r *Recorder) Context() context.Context { return r.ctx }
 
-// left is how long a lease that was begun at the given time may still be relied on. A sixth of it is kept back, so that this
-// process has stopped when the next one starts.
+// left is for how long this process may still rely on a lease that began at begun. It gives up a sixth of it, so that it has
+// stopped when the next owner starts.
 func (r *Recorder) left(begun time.Time) time.Duration {
 	lease := r.claim.Operation.Lease
-	return begun.Add(lease - lease/6).Sub(r.store.Now())
+	return begun.Add(lease - lease/6).Sub(r.store.now())
 }
 
 func (r *Recorder) expire() {
@@ -100,13 +98,13 @@ func (r *Recorder) expire() {
 	r.lose(fmt.Errorf("%w: this process did not come to renew the lease", ErrLost))
 }
 
-// lose ends both contexts; the first cause stays.
+// lose ends both contexts. The first cause is kept.
 func (r *Recorder) lose(cause error) {
 	r.stop(cause)
 	r.release(cause)
 }
 
-// loop does something now and then until the recorder ends or has lost the job.
+// loop calls do regularly until the recorder ends or has lost the job.
 func (r *Recorder) loop(every time.Duration, do func() error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -132,10 +130,10 @@ func (r *Recorder) watch() error {
 	return err
 }
 
-// Log adds text to the job's log, a line for each of its lines. When too much waits to be written, lines are left out, and a
-// line says how many.
+// Log adds the lines of text to the job's log. When too many lines wait to be written, further ones are dropped, and a line says
+// how many.
 func (r *Recorder) Log(stream job.Stream, text string) {
-	now := r.store.Now()
+	now := r.store.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
@@ -156,7 +154,7 @@ func (r *Recorder) add(l Line) {
 	r.pending += len(l.Text) + lineCost
 }
 
-// Progress replaces what is known of how far the run has come.
+// Progress replaces the progress.
 func (r *Recorder) Progress(p Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,7 +163,7 @@ func (r *Recorder) Progress(p Progress) {
 	}
 }
 
-// Flush writes what waits. The error is ErrLost when the job is lost; after any other, what could not be written is kept.
+// Flush writes what waits. After an error other than ErrLost, what could not be written is kept.
 func (r *Recorder) Flush() error {
 	err := r.flush()
 	if errors.Is(err, ErrLost) {
@@ -197,7 +195,7 @@ func (r *Recorder) flush() error {
 	progress, changed := r.progress, r.changed
 	r.changed = false
 	r.mu.Unlock()
-	now := r.store.Now()
+	now := r.store.now()
 	var err error
 	switch {
 	case changed:
@@ -219,12 +217,12 @@ func (r *Recorder) flush() error {
 	return nil
 }
 
-// batch returns the lines that are next, up to a cost of limit but at least one; they stay until written.
+// batch returns the next lines, up to limit bytes but at least one. They stay pending until written is called.
 func (r *Recorder) batch(limit int) []Line {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.omitted > 0 {
-		r.add(Line{Stream: job.Stderr, At: r.store.Now(), Text: fmt.Sprintf("%d log lines were left out: the database did not take them in time", r.omitted)})
+		r.add(Line{Stream: job.Stderr, At: r.store.now(), Text: fmt.Sprintf("%d log lines were left out: the database did not take them in time", r.omitted)})
 		r.omitted = 0
 	}
 	n, cost := 0, 0
@@ -247,7 +245,7 @@ func (r *Recorder) written(n int) {
 	}
 }
 
-// because makes an error of the database the loss of the job if that is what ended the statement.
+// because returns the cause if err comes from a statement that was stopped because the job is lost, else err.
 func (r *Recorder) because(err error) error {
 	if cause := context.Cause(r.hold); err != nil && errors.Is(cause, ErrLost) {
 		return cause
@@ -255,9 +253,9 @@ func (r *Recorder) because(err error) error {
 	return err
 }
 
-// Finish writes what waits and ends the job and the recorder: see Ending for the outcome, its error and inTx, which may be
-// nil. While the database is busy or away it tries again until the lease is over. An error of inTx is returned as it is and
-// leaves job and recorder as they are, so that the caller can finish in another way; ErrLost means that nothing was written.
+// Finish writes what waits, and ends the job and the recorder: see Ending for outcome, errText and inTx, which may be nil. While
+// the database is busy or away it retries until the lease has ended. An error of inTx is returned as it is and leaves job and
+// recorder as they are, so that the caller can finish in another way. ErrLost means that nothing was written.
 func (r *Recorder) Finish(outcome job.State, errText string, inTx func(ctx context.Context, q db.Querier) error) error {
 	for {
 		again, err := r.finish(outcome, errText, inTx)
@@ -302,7 +300,7 @@ func (r *Recorder) finish(outcome job.State, errText string, inTx func(ctx conte
 	return false, nil
 }
 
-// HandBack writes what waits, gives the job back (Store.HandBack) and ends the recorder.
+// HandBack writes what waits, hands the job back (Store.HandBack) and ends the recorder.
 func (r *Recorder) HandBack() error {
 	defer r.Close()
 	if err := r.Flush(); errors.Is(err, ErrLost) {
@@ -324,10 +322,10 @@ func (r *Recorder) end() {
 	r.lose(errEnded)
 }
 
-// Close ends the recorder, with a last attempt to write what waits, and leaves the job as it is. It does nothing after Finish
-// or HandBack. When it returns, the recorder's goroutines are gone.
+// Close ends the recorder after a last attempt to write what waits, and leaves the job as it is. It does nothing after Finish or
+// HandBack. When it returns, the recorder's goroutines have ended.
 func (r *Recorder) Close() {
-	_ = r.Flush() // if it does not work now, nobody is left to try again
+	_ = r.Flush() // there is no later attempt
 	r.writing.Lock()
 	r.end()
 	r.writing.Unlock()

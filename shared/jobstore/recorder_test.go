@@ -16,10 +16,10 @@ import (
 )
 
 // record runs test in a bubble of fake time, with a recorder of a build of overlay 1.
-func record(t *testing.T, test func(t *testing.T, w *world, r *Recorder)) {
+func record(t *testing.T, test func(t *testing.T, w *fixture, r *Recorder)) {
 	t.Helper()
-	w := newWorld(t, openFile) // outside, as the driver leaves a goroutine
-	w.Now = time.Now
+	w := newFixture(t, openFile) // outside, as the driver leaves a goroutine
+	w.useRealTime()
 	synctest.Test(t, func(t *testing.T) {
 		w.overlay(t, "mine", 0)
 		r := w.Record(t.Context(), w.claim(t, w.build(t, 1)))
@@ -29,7 +29,7 @@ func record(t *testing.T, test func(t *testing.T, w *world, r *Recorder)) {
 }
 
 // away makes every write of an owner fail until back is called, as when the database is busy or cannot be reached.
-func (w *world) away(t *testing.T) (back func()) {
+func (w *fixture) away(t *testing.T) (back func()) {
 	t.Helper()
 	w.exec(t, "CREATE TRIGGER tr_away BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'the database is away'); END")
 	w.exec(t, "CREATE TRIGGER tr_away_logs BEFORE INSERT ON job_logs BEGIN SELECT RAISE(ABORT, 'the database is away'); END")
@@ -49,7 +49,7 @@ func after(d time.Duration) {
 const soon = 250 * time.Millisecond
 
 func TestRecorderWritesAFewTimesASecond(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		after(time.Second)
 		r.Log(job.Stdout, "one\r\ntwo\n")
 		r.Log(job.Stderr, "three")
@@ -90,7 +90,7 @@ func TestRecorderWritesAFewTimesASecond(t *testing.T) {
 }
 
 func TestRecorderKeepsTheLease(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		for range 5 {
 			after(job.BuildOverlay.Lease - time.Millisecond)
 			w.claimNothing(t)
@@ -108,7 +108,7 @@ func TestRecorderKeepsTheLease(t *testing.T) {
 }
 
 func TestRecorderNoticesThatTheJobIsCancelled(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		after(time.Minute)
 		if _, _, err := w.Cancel(t.Context(), 1); err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func TestRecorderNoticesThatTheJobIsCancelled(t *testing.T) {
 }
 
 func TestRecorderNoticesThatTheJobIsLost(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		w.exec(t, "UPDATE jobs SET attempt = attempt + 1, lost = lost + 1")
 		lost := time.Now()
 		<-r.Context().Done()
@@ -163,7 +163,7 @@ func TestRecorderNoticesThatTheJobIsLost(t *testing.T) {
 }
 
 func TestRecorderBridgesAnOutage(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		r.Log(job.Stdout, "before")
 		after(soon)
 		back := w.away(t)
@@ -207,7 +207,7 @@ func TestRecorderBridgesAnOutage(t *testing.T) {
 }
 
 func TestRecorderGivesUpBeforeTheLeaseIsOver(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		after(time.Minute)
 		until := w.get(t, 1).LeaseUntil
 		back := w.away(t)
@@ -231,7 +231,7 @@ func TestRecorderGivesUpBeforeTheLeaseIsOver(t *testing.T) {
 }
 
 func TestRecorderBoundsWhatWaits(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		back := w.away(t)
 		const sent = 2500
 		line := strings.Repeat("x", 2*maxLine)
@@ -258,7 +258,7 @@ func TestRecorderBoundsWhatWaits(t *testing.T) {
 }
 
 func TestRecorderFinishWithAnErrorOfTheCallersWrites(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		mine := errors.New("mine")
 		err := r.Finish(job.Succeeded, "", func(context.Context, db.Querier) error { return mine })
 		if err != mine {
@@ -280,8 +280,8 @@ func TestRecorderFinishWithAnErrorOfTheCallersWrites(t *testing.T) {
 }
 
 func TestRecorderOutlivesTheRunsContext(t *testing.T) {
-	w := newWorld(t, openFile)
-	w.Now = time.Now
+	w := newFixture(t, openFile)
+	w.useRealTime()
 	synctest.Test(t, func(t *testing.T) {
 		overlayID := w.overlay(t, "mine", 0)
 		id := w.build(t, 1)
@@ -308,7 +308,7 @@ func TestRecorderOutlivesTheRunsContext(t *testing.T) {
 }
 
 func TestRecorderHandsBackWithItsLines(t *testing.T) {
-	record(t, func(t *testing.T, w *world, r *Recorder) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		r.Log(job.Stdout, "draining")
 		if err := r.HandBack(); err != nil {
 			t.Fatal(err)
@@ -324,8 +324,8 @@ func TestRecorderHandsBackWithItsLines(t *testing.T) {
 }
 
 func TestRecorderIsSafeForManyGoroutines(t *testing.T) {
-	w := newWorld(t, openFile)
-	w.Now = time.Now
+	w := newFixture(t, openFile)
+	w.useRealTime()
 	r := w.Record(t.Context(), w.claim(t, w.build(t, 1)))
 	defer r.Close()
 	var wg sync.WaitGroup

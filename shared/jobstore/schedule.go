@@ -3,6 +3,7 @@ package jobstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	"left4me/shared/job"
 )
 
-// keepSlots is how long it is remembered that a slot was fired: far longer than any timer tries again.
+// keepSlots is how long fired slots are kept: much longer than any timer tries again.
 const keepSlots = 60 * 24 * time.Hour
 
 const (
@@ -35,21 +36,24 @@ func slotArgs(s job.Schedule, slot time.Time) []any {
 	return []any{sql.Named("schedule", s.Name), sql.Named("slot", db.Millis(slot))}
 }
 
-// Fire enqueues what a schedule asks for, for one of its slots, for nobody: once, however many timers name the slot and
-// however often. Whoever comes later gets the job that the first one got. The zero slot means now, and is Enqueue alone.
+// Fire enqueues a schedule's job for one of its slots: once, however many timers fire the slot and however often. Later timers
+// get the job of the first. The zero slot means now, and only enqueues.
 func (s *Store) Fire(ctx context.Context, schedule job.Schedule, slot time.Time) (Enqueued, error) {
 	var e Enqueued
-	err := s.DB.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
-		e = Enqueued{}
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
 		if !slot.IsZero() {
-			if fired, err := row(ctx, q, firedSQL, slotArgs(schedule, slot), &e.ID, &e.State); fired || err != nil {
+			e, err = db.Row(ctx, q, func(row db.Scanner) (fired Enqueued, err error) {
+				err = row.Scan(&fired.ID, &fired.State)
+				return fired, err
+			}, firedSQL, slotArgs(schedule, slot)...)
+			if !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
 		}
 		if e, err = s.Enqueue(ctx, q, Request{Operation: schedule.Operation}); err != nil || slot.IsZero() {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, fireSQL, append(slotArgs(schedule, slot), sql.Named("job", e.ID), sql.Named("now", s.now()))...); err != nil {
+		if _, err := q.ExecContext(ctx, fireSQL, append(slotArgs(schedule, slot), sql.Named("job", e.ID), sql.Named("now", s.millis()))...); err != nil {
 			return err
 		}
 		_, err = q.ExecContext(ctx, forgetSlotsSQL, sql.Named("schedule", schedule.Name), sql.Named("before", db.Millis(slot.Add(-keepSlots))))
@@ -61,14 +65,14 @@ func (s *Store) Fire(ctx context.Context, schedule job.Schedule, slot time.Time)
 	return e, nil
 }
 
-// Missed reports whether a slot that has come was not fired. Watching a schedule begins with the first slot that anybody
-// asks about, which therefore is not missed: a new left4me has nothing to make up for.
+// Missed reports whether a slot in the past was not fired. The first slot that is ever asked about counts as fired: a new
+// left4me has nothing to catch up on.
 func (s *Store) Missed(ctx context.Context, schedule job.Schedule, slot time.Time) (bool, error) {
 	args := slotArgs(schedule, slot)
+	_, err := s.db.ExecContext(ctx, watchSQL, args...)
 	var missed bool
-	_, err := s.DB.ExecContext(ctx, watchSQL, args...)
 	if err == nil {
-		err = s.DB.QueryRowContext(ctx, missedSQL, args...).Scan(&missed)
+		missed, err = db.Row(ctx, s.db, db.Value[bool], missedSQL, args...)
 	}
 	if err != nil {
 		return false, fmt.Errorf("look for slots of schedule %s: %w", schedule.Name, err)

@@ -10,7 +10,7 @@ import (
 
 var slot = time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 
-func (w *world) fire(t *testing.T, slot time.Time, want string) Enqueued {
+func (w *fixture) fire(t *testing.T, slot time.Time, want string) Enqueued {
 	t.Helper()
 	e, err := w.Fire(t.Context(), job.DailyRefresh, slot)
 	if err != nil {
@@ -22,7 +22,7 @@ func (w *world) fire(t *testing.T, slot time.Time, want string) Enqueued {
 	return e
 }
 
-func testSlots(t *testing.T, w *world) {
+func testSlots(t *testing.T, w *fixture) {
 	first := w.fire(t, slot, "enqueued refresh_workshop_items job 1")
 	if j, err := w.Get(t.Context(), first.ID); err != nil || j.UserID != 0 || j.State != job.Queued {
 		t.Errorf("the job: %+v, %v", j, err)
@@ -53,7 +53,7 @@ func testSlots(t *testing.T, w *world) {
 	}
 }
 
-func testSlotsRace(t *testing.T, w *world) {
+func testSlotsRace(t *testing.T, w *fixture) {
 	const timers = 8
 	for day := range 5 {
 		var racing sync.WaitGroup
@@ -87,7 +87,7 @@ func testSlotsRace(t *testing.T, w *world) {
 	}
 }
 
-func testMissed(t *testing.T, w *world) {
+func testMissed(t *testing.T, w *fixture) {
 	missed := func(slot time.Time, want bool) {
 		t.Helper()
 		got, err := w.Missed(t.Context(), job.DailyRefresh, slot)

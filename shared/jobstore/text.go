@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// How long stored texts may be, in bytes. Steam's titles and URLs get into them, so their length is not ours to trust.
+// The longest stored texts, in bytes. They contain titles and URLs from Steam, of any length.
 const (
 	maxLine    = 2000
 	maxError   = 2000
@@ -15,8 +15,8 @@ const (
 
 const ellipsis = "…"
 
-// clean makes s one line of valid UTF-8 of at most limit bytes without characters that would change how text around it is
-// shown.
+// clean returns s as one line of valid UTF-8 of at most limit bytes, without characters that change how text around them is
+// displayed.
 func clean(s string, limit int) string {
 	cut := len(s) > limit
 	if cut {

@@ -31,8 +31,8 @@ func (p OverlayList) View(w http.ResponseWriter, r *web.Request) (view.ListView,
 	}
 	active := map[int64]string{} // state by overlay
 	for _, j := range live {
-		if j.Operation == job.BuildOverlay.Name && active[j.OverlayID] != string(job.Running) {
-			active[j.OverlayID] = string(j.State)
+		if j.Operation == job.BuildOverlay.Name && active[j.Subject.ID] != string(job.Running) {
+			active[j.Subject.ID] = string(j.State)
 		}
 	}
 	all, err := p.Overlays.List(r.Context(), r.User)
@@ -134,7 +134,7 @@ func (p OverlayPage) live(r *web.Request, o overlay.Overlay, seen int64) (view.L
 		return view.Live{Job: Summary(j), Progress: Progress(j)}, nil
 	case seen != 0:
 		j, err := p.jobs.Get(r.Context(), seen)
-		if err != nil || j.OverlayID != o.ID {
+		if err != nil || j.Subject.ID != o.ID {
 			return view.Live{}, nil // a number that somebody made up
 		}
 		return view.Live{Job: Summary(j), Progress: Progress(j)}, nil

@@ -212,7 +212,7 @@ func testAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T, open dbtest.Bac
 		t.Fatal(err)
 	}
 	var built []int64
-	rows, err := w.db.QueryContext(t.Context(), `SELECT overlay_id FROM jobs ORDER BY overlay_id`)
+	rows, err := w.db.QueryContext(t.Context(), `SELECT subject_id FROM jobs ORDER BY subject_id`)
 	if err != nil {
 		t.Fatal(err)
 	}

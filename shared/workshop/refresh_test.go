@@ -47,7 +47,7 @@ func (w world) exec(t *testing.T, query string, args ...any) {
 // queued are the overlays with a queued build, each with who asked for it.
 func (w world) queued(t *testing.T) map[int64]int64 {
 	t.Helper()
-	rows, err := w.db.QueryContext(t.Context(), `SELECT overlay_id, COALESCE(user_id, 0) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`)
+	rows, err := w.db.QueryContext(t.Context(), `SELECT subject_id, COALESCE(user_id, 0) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`)
 	if err != nil {
 		t.Fatal(err)
 	}

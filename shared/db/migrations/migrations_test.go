@@ -211,3 +211,65 @@ func schema(t *testing.T, d *db.DB) []string {
 	}
 	return all
 }
+
+// Jobs of before 00003_subjects.sql keep what they are about, and still coalesce.
+func TestJobsGetSubjects(t *testing.T) {
+	empty(t, func(t *testing.T, databaseURL string) {
+		d := dbtest.Open(t, databaseURL)
+		steps, err := migrations.Up(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range steps[2:] {
+			if _, err := migrations.Down(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const old = `INSERT INTO jobs (operation, state, overlay_id, locks, attempt, lease_until, impatient_at, created_at, started_at, finished_at) VALUES
+			('build_overlay', 'succeeded', 5, '[{"resource":"game","write":false}]', 1, NULL, NULL, 1, 1, 1),
+			('build_overlay', 'running', 5, '[{"resource":"game","write":false}]', 1, 9, NULL, 1, 1, NULL),
+			('build_overlay', 'queued', 5, '[{"resource":"game","write":false}]', 0, NULL, NULL, 1, NULL, NULL),
+			('delete_overlay', 'queued', 6, '[{"resource":"game","write":false}]', 0, NULL, NULL, 1, NULL, NULL),
+			('refresh_workshop_items', 'queued', NULL, '[{"resource":"game","write":true}]', 0, NULL, 7, 1, NULL, NULL)`
+		if _, err := d.ExecContext(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.ExecContext(t.Context(), `INSERT INTO job_logs (job_id, seq, stream, logged_at, line) VALUES (1, 1, 'stdout', 1, 'done')`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := migrations.Up(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		look := func() []string {
+			t.Helper()
+			rows, err := db.Rows(t.Context(), d, db.Value[string], `SELECT concat_ws('|', operation, state, subject_kind, COALESCE(subject_id, '-'),
+				COALESCE(queued_key, '-'), COALESCE(live_key, '-'), COALESCE(starving_at, '-'), argument, (SELECT COUNT(*) FROM job_logs WHERE job_id = jobs.id)) FROM jobs ORDER BY id`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rows
+		}
+		want := []string{
+			"build_overlay|succeeded|overlay|5|-|-|-|{}|1",
+			"build_overlay|running|overlay|5|build_overlay overlay:5 {}|-|-|{}|0",
+			"build_overlay|queued|overlay|5|build_overlay overlay:5 {}|-|-|{}|0",
+			"delete_overlay|queued|overlay|6|-|delete_overlay overlay:6 {}|-|{}|0",
+			"refresh_workshop_items|queued||-|-|refresh_workshop_items  {}|7|{}|0",
+		}
+		if got := look(); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		// And down, which the next step up takes from there.
+		for range steps[2:] {
+			if _, err := migrations.Down(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := migrations.Up(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if got := look(); !slices.Equal(got, want) {
+			t.Errorf("down and up again: %q, want %q", got, want)
+		}
+	})
+}
