@@ -88,8 +88,8 @@ func (s *Store) Create(ctx context.Context, name, password string, admin bool) (
 		return User{}, fmt.Errorf("create user %s: %w", name, err)
 	}
 	u := User{Name: name, Admin: admin}
-	err = s.db.QueryRowContext(ctx, `INSERT INTO users (name, password_hash, is_admin, created_at) VALUES (?, ?, ?, ?) RETURNING id`,
-		name, hash, admin, db.Millis(s.now())).Scan(&u.ID)
+	err = s.db.QueryRowContext(ctx, `INSERT INTO users (name, password_hash, is_admin, created_at) VALUES (:name, :hash, :admin, :now) RETURNING id`,
+		sql.Named("name", name), sql.Named("hash", hash), sql.Named("admin", admin), s.nowArg()).Scan(&u.ID)
 	if db.IsUnique(err) {
 		return User{}, problem.Conflict("There is already a user named %s.", name)
 	}
@@ -106,13 +106,13 @@ func (s *Store) CreateFirst(ctx context.Context, name, password string) (bool, e
 	if err != nil {
 		return false, fmt.Errorf("create first administrator: %w", err)
 	}
-	result, err := s.db.ExecContext(ctx, `INSERT INTO users (name, password_hash, is_admin, created_at)
-		SELECT ?, ?, 1, ? WHERE NOT EXISTS (SELECT 1 FROM users)`, name, hash, db.Millis(s.now()))
+	n, err := db.Exec(ctx, s.db, `INSERT INTO users (name, password_hash, is_admin, created_at)
+		SELECT :name, :hash, 1, :now WHERE NOT EXISTS (SELECT 1 FROM users)`,
+		sql.Named("name", name), sql.Named("hash", hash), s.nowArg())
 	if err != nil {
 		return false, fmt.Errorf("create first administrator: %w", err)
 	}
-	n, err := result.RowsAffected()
-	return n == 1, err
+	return n == 1, nil
 }
 
 // Any reports whether there is any user.
@@ -126,11 +126,7 @@ func (s *Store) Any(ctx context.Context) (bool, error) {
 
 // Promote makes the person of that name an administrator. The error is ErrNoUser when there is none.
 func (s *Store) Promote(ctx context.Context, name string) error {
-	result, err := s.db.ExecContext(ctx, `UPDATE users SET is_admin = 1 WHERE name = ?`, name)
-	if err != nil {
-		return fmt.Errorf("promote %s: %w", name, err)
-	}
-	n, err := result.RowsAffected()
+	n, err := db.Exec(ctx, s.db, `UPDATE users SET is_admin = 1 WHERE name = :name`, sql.Named("name", name))
 	if err == nil && n == 0 {
 		err = ErrNoUser
 	}
@@ -140,13 +136,13 @@ func (s *Store) Promote(ctx context.Context, name string) error {
 	return nil
 }
 
-// BySession returns whose session token is, or the zero User when it is nobody's: unknown, expired, revoked, or of a
-// disabled account.
+// BySession returns the user of the session with that token, or the zero User when the token is unknown, expired or revoked
+// or the account is disabled.
 func (s *Store) BySession(ctx context.Context, token string) (User, error) {
 	var u User
 	err := s.db.QueryRowContext(ctx, `SELECT u.id, u.name, u.is_admin FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.token_hash = ? AND s.expires_at > ? AND u.is_disabled = 0`,
-		hashToken(token), db.Millis(s.now())).Scan(&u.ID, &u.Name, &u.Admin)
+		WHERE s.token_hash = :token AND s.expires_at > :now AND u.is_disabled = 0`,
+		tokenArg(token), s.nowArg()).Scan(&u.ID, &u.Name, &u.Admin)
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, nil
 	}
@@ -156,9 +152,9 @@ func (s *Store) BySession(ctx context.Context, token string) (User, error) {
 	return u, nil
 }
 
-// SignOut revokes a session; one that is gone already is no error.
+// SignOut ends a session. It is no error when the session has already ended.
 func (s *Store) SignOut(ctx context.Context, token string) error {
-	if _, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE token_hash = ?`, hashToken(token)); err != nil {
+	if _, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE token_hash = :token`, tokenArg(token)); err != nil {
 		return fmt.Errorf("sign out: %w", err)
 	}
 	return nil
@@ -172,9 +168,9 @@ type Client struct {
 	UserAgent string
 }
 
-// SignIn checks a name and password and opens a session, whose token (43 characters) only the caller ever sees. A wrong
-// pair is a problem that does not say which of the two was wrong; after several of them it is a 429 with the time to
-// wait, per name and per address.
+// SignIn checks a name and password, starts a session and returns its token (43 characters), of which only a hash is stored.
+// Errors are problems: 401 when the name or the password is wrong, without saying which; 429 with the time to wait after
+// several failures with the same name or from the same address.
 func (s *Store) SignIn(ctx context.Context, name, password string, from Client) (User, string, error) {
 	if err := s.countAttempt(ctx, name, from.Address); err != nil {
 		return User{}, "", err
@@ -182,7 +178,7 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 	var u User
 	var hash string
 	var disabled bool
-	err := s.db.QueryRowContext(ctx, `SELECT id, name, is_admin, is_disabled, password_hash FROM users WHERE name = ?`, name).
+	err := s.db.QueryRowContext(ctx, `SELECT id, name, is_admin, is_disabled, password_hash FROM users WHERE name = :name`, sql.Named("name", name)).
 		Scan(&u.ID, &u.Name, &u.Admin, &disabled, &hash)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, "", fmt.Errorf("sign in: %w", err)
@@ -205,24 +201,22 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 		if err := forgiveAttempt(ctx, q, name, from.Address); err != nil {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= ?`, db.Millis(now)); err != nil {
+		if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= :now`, sql.Named("now", db.Millis(now))); err != nil {
 			return err
 		}
-		// Who was disabled, or got another password, while this one was being checked, gets no session that outlives it.
-		result, err := q.ExecContext(ctx, `UPDATE users SET last_sign_in_at = ? WHERE id = ? AND is_disabled = 0 AND password_hash = ?`,
-			db.Millis(now), u.ID, hash)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
+		// The account may have been disabled, or its password changed, while the password was being checked.
+		n, err := db.Exec(ctx, q, `UPDATE users SET last_sign_in_at = :now WHERE id = :id AND is_disabled = 0 AND password_hash = :hash`,
+			sql.Named("now", db.Millis(now)), sql.Named("id", u.ID), sql.Named("hash", hash))
 		switch {
 		case err != nil:
 			return err
 		case n == 0:
 			return wrong
 		}
-		_, err = q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent) VALUES (?, ?, ?, ?, ?, ?)`,
-			hashToken(token), u.ID, db.Millis(now), db.Millis(now.Add(SessionLife)), from.Address, truncate(from.UserAgent, 256))
+		_, err = q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent)
+			VALUES (:token, :user, :now, :expires, :address, :agent)`,
+			tokenArg(token), sql.Named("user", u.ID), sql.Named("now", db.Millis(now)), sql.Named("expires", db.Millis(now.Add(SessionLife))),
+			sql.Named("address", from.Address), sql.Named("agent", truncate(from.UserAgent, 256)))
 		return err
 	})
 	if errors.Is(err, wrong) {
@@ -239,6 +233,12 @@ func randomToken() string {
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
+
+// nowArg is the parameter :now.
+func (s *Store) nowArg() sql.NamedArg { return sql.Named("now", db.Millis(s.now())) }
+
+// tokenArg is the parameter :token, the stored form of a session's token.
+func tokenArg(token string) sql.NamedArg { return sql.Named("token", hashToken(token)) }
 
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))

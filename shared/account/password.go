@@ -20,7 +20,7 @@ const (
 	argonKey     = 32
 )
 
-// nobodysHash is of a password that nobody has.
+// nobodysHash matches no password. Checking one against it takes as long as against any other.
 const nobodysHash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 // hashPassword returns the PHC string of password.
@@ -34,7 +34,7 @@ func hashPassword(password string) (string, error) {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt[:]), b64(key)), nil
 }
 
-// verifyPassword reports whether password is that of the PHC string hash; the error says that hash is not one of ours.
+// verifyPassword reports whether password is that of the PHC string hash; the error means that hash is malformed.
 func verifyPassword(hash, password string) (bool, error) {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {

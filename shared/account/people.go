@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"left4me/shared/db"
@@ -24,31 +23,16 @@ type Person struct {
 
 const selectPerson = `SELECT id, name, is_admin, is_disabled, created_at, last_sign_in_at FROM users`
 
-func scanPerson(row interface{ Scan(...any) error }) (Person, error) {
+func scanPerson(row db.Scanner) (Person, error) {
 	var p Person
-	var created int64
-	var signedIn sql.NullInt64
-	err := row.Scan(&p.ID, &p.Name, &p.Admin, &p.Disabled, &created, &signedIn)
-	p.CreatedAt, p.LastSignIn = db.Time(created), db.NullTime(signedIn)
+	err := row.Scan(&p.ID, &p.Name, &p.Admin, &p.Disabled, db.Moment(&p.CreatedAt), db.Moment(&p.LastSignIn))
 	return p, err
 }
 
 // People returns everybody, by name.
 func (s *Store) People(ctx context.Context) ([]Person, error) {
-	rows, err := s.db.QueryContext(ctx, selectPerson+` ORDER BY name`)
+	all, err := db.Rows(ctx, s.db, scanPerson, selectPerson+` ORDER BY name`)
 	if err != nil {
-		return nil, fmt.Errorf("list people: %w", err)
-	}
-	defer rows.Close()
-	var all []Person
-	for rows.Next() {
-		p, err := scanPerson(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list people: %w", err)
-		}
-		all = append(all, p)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list people: %w", err)
 	}
 	return all, nil
@@ -56,7 +40,7 @@ func (s *Store) People(ctx context.Context) ([]Person, error) {
 
 // Counts says how many people there are.
 type Counts struct {
-	// People may sign in; Administrators are those of them who are. Disabled people are not among them.
+	// People counts those who may sign in, Administrators the administrators among them, and Disabled those who may not.
 	People, Administrators, Disabled int
 }
 
@@ -71,8 +55,8 @@ func (s *Store) Count(ctx context.Context) (Counts, error) {
 	return c, nil
 }
 
-// SetAdmin makes a person an administrator, or no longer one, and returns who it is. Problems: 404 when there is no such
-// person, 409 for the last administrator.
+// SetAdmin makes a person an administrator, or no longer one, and returns the person. Errors are problems: 404 when there is
+// no such person, 409 for the last administrator.
 func (s *Store) SetAdmin(ctx context.Context, id int64, admin bool) (Person, error) {
 	if admin {
 		return s.change(ctx, id, change{name: "promote", set: `is_admin = 1`})
@@ -80,18 +64,18 @@ func (s *Store) SetAdmin(ctx context.Context, id int64, admin bool) (Person, err
 	return s.change(ctx, id, change{name: "demote", set: `is_admin = 0`, notLast: true})
 }
 
-// Disable keeps a person from signing in, ends their sessions, and returns who it is. Problems: 404 when there is no such
-// person, 409 for the last administrator.
+// Disable keeps a person from signing in, ends their sessions, and returns the person. Errors are problems: 404 when there is
+// no such person, 409 for the last administrator.
 func (s *Store) Disable(ctx context.Context, id int64) (Person, error) {
 	return s.change(ctx, id, change{name: "disable", set: `is_disabled = 1`, notLast: true, endsSessions: true})
 }
 
-// Enable lets a person sign in again, and returns who it is. The error is a problem (404) when there is no such person.
+// Enable lets a person sign in again, and returns the person. The error is a problem (404) when there is no such person.
 func (s *Store) Enable(ctx context.Context, id int64) (Person, error) {
 	return s.change(ctx, id, change{name: "enable", set: `is_disabled = 0`})
 }
 
-// ResetPassword gives a person a random password, ends their sessions, and returns who it is and the password. The error
+// ResetPassword gives a person a random password, ends their sessions, and returns the person and the password. The error
 // is a problem (404) when there is no such person.
 func (s *Store) ResetPassword(ctx context.Context, id int64) (Person, string, error) {
 	password := RandomPassword()
@@ -99,46 +83,42 @@ func (s *Store) ResetPassword(ctx context.Context, id int64) (Person, string, er
 	if err != nil {
 		return Person{}, "", fmt.Errorf("reset the password of user %d: %w", id, err)
 	}
-	p, err := s.change(ctx, id, change{name: "reset the password of", set: `password_hash = ?`, args: []any{hash}, endsSessions: true})
+	p, err := s.change(ctx, id, change{name: "reset the password of", set: `password_hash = :hash`, args: []any{sql.Named("hash", hash)}, endsSessions: true})
 	if err != nil {
 		return Person{}, "", err
 	}
 	return p, password, nil
 }
 
-// change is what an administrator does to one row of users.
+// change is an administrator's change of one row of users.
 type change struct {
 	// name is for the log.
 	name string
 	// set is the SET clause, with its args.
 	set  string
 	args []any
-	// notLast refuses it for the last administrator who may sign in.
+	// notLast refuses the change for the last administrator who may sign in.
 	notLast bool
 	// endsSessions signs the person out everywhere.
 	endsSessions bool
 }
 
-// notLastSQL is part of the change itself: of two administrators who demote each other at once, one remains.
+// notLastSQL is a condition of the UPDATE itself, so that one of two administrators who demote each other at once remains.
 const notLastSQL = ` AND (is_admin = 0 OR is_disabled = 1 OR EXISTS (
 	SELECT 1 FROM users other WHERE other.id <> users.id AND other.is_admin = 1 AND other.is_disabled = 0))`
 
 func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) {
-	update := `UPDATE users SET ` + c.set + ` WHERE id = ?`
+	update := `UPDATE users SET ` + c.set + ` WHERE id = :id`
 	if c.notLast {
 		update += notLastSQL
 	}
 	var p Person
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		result, err := q.ExecContext(ctx, update, append(slices.Clone(c.args), id)...)
+		n, err := db.Exec(ctx, q, update, append(c.args, sql.Named("id", id))...)
 		if err != nil {
 			return err
 		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return err
-		}
-		p, err = scanPerson(q.QueryRowContext(ctx, selectPerson+` WHERE id = ?`, id))
+		p, err = db.Row(ctx, q, scanPerson, selectPerson+` WHERE id = :id`, sql.Named("id", id))
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return problem.NotFound("There is no such person.")
@@ -147,7 +127,7 @@ func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) 
 		case n == 0:
 			return problem.Conflict("%s is the last administrator. Please make somebody else an administrator first.", p.Name)
 		case c.endsSessions:
-			_, err = q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = ?`, id)
+			_, err = q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = :id`, sql.Named("id", id))
 		}
 		return err
 	})

@@ -13,11 +13,11 @@ import (
 	"left4me/shared/problem"
 )
 
-// limit says how failed sign-ins of one kind of subject slow down the next.
+// limit says how long failed sign-ins with a name, or from an address, delay the next one.
 type limit struct {
-	// free is how many failures cost nothing.
+	// free is the number of failures without a delay.
 	free int
-	// longest caps the wait. For a name it is short: anybody can fail in somebody else's name.
+	// longest is the maximum delay. It is short for names, since anybody can fail with somebody else's name.
 	longest time.Duration
 }
 
@@ -29,7 +29,7 @@ var (
 // forgetAfter is how long a failure counts.
 const forgetAfter = time.Hour
 
-// wait is how long after its last failure a subject with so many of them has to wait: 2 s, doubling.
+// wait returns the delay after so many failures: 2 s after the first one that is not free, then doubling.
 func (l limit) wait(failures int) time.Duration {
 	over := failures - l.free
 	if over < 0 {
@@ -45,8 +45,9 @@ func subjects(name, address string) map[string]limit {
 	return map[string]limit{"name:" + truncate(strings.ToLower(name), 128): nameLimit, "address:" + network(address): addressLimit}
 }
 
-// network is what one subscriber has: an IPv4 address, or the /64 of an IPv6 one, whose other 64 bits they choose as often
-// as they like (RFC 4291, 2.5.1; RFC 6177). What is no address is itself.
+// network returns the part of an address that identifies a subscriber: a whole IPv4 address, and the /64 of an IPv6 address,
+// whose other 64 bits the subscriber may choose freely (RFC 4291, 2.5.1; RFC 6177). Text that is no address is returned
+// unchanged.
 func network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
@@ -58,29 +59,31 @@ func network(address string) string {
 	return a.String()
 }
 
-// countAttempt refuses an attempt that comes too early and counts any other as a failure before the password is looked
-// at, so that many at once cannot pass together. forgiveAttempt takes it back after a success.
+// countAttempt refuses an attempt that comes too early. It counts any other attempt as a failure before the password is
+// checked, so that many attempts at once cannot all pass; after a success forgiveAttempt undoes that.
 func (s *Store) countAttempt(ctx context.Context, name, address string) error {
 	now := s.now()
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if _, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE last_at <= ?`, db.Millis(now.Add(-forgetAfter))); err != nil {
+		if _, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE last_at <= :before`, sql.Named("before", db.Millis(now.Add(-forgetAfter)))); err != nil {
 			return err
 		}
 		for subject, limit := range subjects(name, address) {
 			var failures int
-			var retryAt int64
-			err := q.QueryRowContext(ctx, `SELECT failures, retry_at FROM sign_in_failures WHERE subject = ?`, subject).Scan(&failures, &retryAt)
+			var retryAt time.Time
+			err := q.QueryRowContext(ctx, `SELECT failures, retry_at FROM sign_in_failures WHERE subject = :subject`,
+				sql.Named("subject", subject)).Scan(&failures, db.Moment(&retryAt))
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
-			if wait := db.Time(retryAt).Sub(now); wait > 0 && failures > 0 {
+			if wait := retryAt.Sub(now); wait > 0 && failures > 0 {
 				seconds := int(wait/time.Second) + 1
 				return problem.TooMany(time.Duration(seconds)*time.Second, "Too many failed attempts. Please wait %d seconds and try again.", seconds)
 			}
 			failures++
-			_, err = q.ExecContext(ctx, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at) VALUES (?, ?, ?, ?)
+			_, err = q.ExecContext(ctx, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at) VALUES (:subject, :failures, :now, :retry)
 				ON CONFLICT (subject) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at, retry_at = excluded.retry_at`,
-				subject, failures, db.Millis(now), db.Millis(now.Add(limit.wait(failures))))
+				sql.Named("subject", subject), sql.Named("failures", failures), sql.Named("now", db.Millis(now)),
+				sql.Named("retry", db.Millis(now.Add(limit.wait(failures)))))
 			if err != nil {
 				return err
 			}
@@ -93,20 +96,16 @@ func (s *Store) countAttempt(ctx context.Context, name, address string) error {
 	return err
 }
 
-// forgiveAttempt clears the name and takes back this one attempt of the address: whoever knows one password must not get
-// unlimited guesses at others.
+// forgiveAttempt forgets all failures of the name, and this one attempt of the address: somebody who knows one password must
+// not get unlimited guesses at others.
 func forgiveAttempt(ctx context.Context, q db.Querier, name, address string) error {
 	for subject, limit := range subjects(name, address) {
-		if limit == nameLimit {
-			if _, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE subject = ?`, subject); err != nil {
-				return err
-			}
-			continue
-		}
-		if _, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE subject = ? AND failures = 1`, subject); err != nil {
+		arg := sql.Named("subject", subject)
+		if _, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE subject = :subject AND (:all OR failures = 1)`,
+			arg, sql.Named("all", limit == nameLimit)); err != nil {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, `UPDATE sign_in_failures SET failures = failures - 1, retry_at = last_at WHERE subject = ?`, subject); err != nil {
+		if _, err := q.ExecContext(ctx, `UPDATE sign_in_failures SET failures = failures - 1, retry_at = last_at WHERE subject = :subject`, arg); err != nil {
 			return err
 		}
 	}

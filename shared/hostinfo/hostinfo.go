@@ -1,13 +1,14 @@
-// Package hostinfo owns what the host agents say of themselves: that they are there, and what left4me's files take of
-// their disks. Pages read it, for they may run where none of these disks is.
+// Package hostinfo stores the reports of the host agents: that they are running, and how much of their disks left4me's files
+// use. Pages read the reports because they may run on other machines.
 //
-// It looks at no disk; localrun does.
+// It does not measure anything itself; localrun does.
 package hostinfo
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,21 +19,22 @@ import (
 const Every = time.Minute
 
 const (
-	// silentAfter is when an agent counts as gone: it has missed two reports.
+	// silentAfter is the age of the last report from which an agent counts as silent: it has missed two.
 	silentAfter = 3 * Every
-	// forgetAfter is when a host that is not heard of leaves the list.
+	// forgetAfter is the age of the last report from which a host is no longer listed.
 	forgetAfter = 30 * 24 * time.Hour
 )
 
-// Usage is what left4me's files take.
+// Usage is the number and size of left4me's files.
 type Usage struct {
 	// CacheFiles and CacheBytes are the finished files of the workshop cache.
 	CacheFiles, CacheBytes int64
-	// Overlays are directories; OverlayBytes the real files below them. A link into the cache weighs nothing.
+	// Overlays is the number of overlay directories, and OverlayBytes the size of the regular files below them; links into the
+	// cache are not counted.
 	Overlays, OverlayBytes int64
-	// GarbageFiles and GarbageBytes are what the job collect_garbage would remove from the cache.
+	// GarbageFiles and GarbageBytes are the files of the cache that the job collect_garbage would remove.
 	GarbageFiles, GarbageBytes int64
-	// GarbageKnown is false when that could not be found out.
+	// GarbageKnown is false when GarbageFiles and GarbageBytes are unknown.
 	GarbageKnown bool
 }
 
@@ -42,19 +44,19 @@ type Host struct {
 	// Command is the command of localrun that the agent is part of: `up` or `agent`.
 	Command string
 	Version string
-	// SeenAt is when it reported; Report sets it.
+	// SeenAt is the time of the report. Store.Report sets it.
 	SeenAt time.Time
-	// DiskTotal and DiskFree are the bytes of the disk below LEFT4ME_ROOT, and those of them that left4me can still use.
+	// DiskTotal is the size in bytes of the disk that holds LEFT4ME_ROOT, and DiskFree what left4me can still use of it.
 	DiskTotal, DiskFree int64
-	// Usage was counted at MeasuredAt; zero: not yet.
+	// MeasuredAt is when Usage was measured; zero: not yet.
 	Usage      Usage
 	MeasuredAt time.Time
 }
 
-// Silent reports whether the agent should have been heard of again by now.
+// Silent reports whether the agent has missed its last reports.
 func (h Host) Silent(now time.Time) bool { return now.Sub(h.SeenAt) > silentAfter }
 
-// Scarce reports whether so little of the disk is free that it should be seen to: downloads fail when it is full.
+// Scarce reports whether so little of the disk is free that somebody should make room before downloads fail.
 func Scarce(total, free int64) bool { return total > 0 && free < max(total/20, 2<<30) }
 
 // Store reads and writes reports.
@@ -68,20 +70,28 @@ func NewStore(d *db.DB, now func() time.Time) *Store {
 	return &Store{db: d, now: now}
 }
 
-// Report replaces what is known of h, and forgets hosts that have not been heard of for a month.
+// Report replaces the last report of h, and forgets hosts that have been silent for a month.
 func (s *Store) Report(ctx context.Context, h Host) error {
-	now := s.now()
-	var measured sql.NullInt64
-	if !h.MeasuredAt.IsZero() {
-		measured = sql.NullInt64{Int64: db.Millis(h.MeasuredAt), Valid: true}
+	values := []sql.NamedArg{
+		sql.Named("name", h.Name),
+		sql.Named("command", h.Command),
+		sql.Named("version", h.Version),
+		sql.Named("seen_at", db.Millis(s.now())),
+		sql.Named("disk_total", h.DiskTotal),
+		sql.Named("disk_free", h.DiskFree),
+		sql.Named("measured_at", sql.NullInt64{Int64: db.Millis(h.MeasuredAt), Valid: !h.MeasuredAt.IsZero()}),
+		sql.Named("cache_files", h.Usage.CacheFiles),
+		sql.Named("cache_bytes", h.Usage.CacheBytes),
+		sql.Named("overlays", h.Usage.Overlays),
+		sql.Named("overlay_bytes", h.Usage.OverlayBytes),
 	}
-	columns := "name, command, version, seen_at, disk_total, disk_free, measured_at, cache_files, cache_bytes, overlays, overlay_bytes"
-	values := []any{h.Name, h.Command, h.Version, db.Millis(now), h.DiskTotal, h.DiskFree, measured,
-		h.Usage.CacheFiles, h.Usage.CacheBytes, h.Usage.Overlays, h.Usage.OverlayBytes}
-	err := s.replace(ctx, h.Name, now, columns+", garbage_files, garbage_bytes", append(values[:len(values):len(values)],
-		sql.NullInt64{Int64: h.Usage.GarbageFiles, Valid: h.Usage.GarbageKnown}, sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown}))
-	if db.IsOlderSchema(err) { // an agent may run before 00002_garbage.sql has
-		err = s.replace(ctx, h.Name, now, columns, values)
+	garbage := []sql.NamedArg{
+		sql.Named("garbage_files", sql.NullInt64{Int64: h.Usage.GarbageFiles, Valid: h.Usage.GarbageKnown}),
+		sql.Named("garbage_bytes", sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown}),
+	}
+	err := s.replace(ctx, h.Name, slices.Concat(values, garbage))
+	if db.IsOlderSchema(err) { // an agent may run before 00002_garbage.sql has been applied
+		err = s.replace(ctx, h.Name, values)
 	}
 	if err != nil {
 		return fmt.Errorf("report of host %s: %w", h.Name, err)
@@ -89,13 +99,20 @@ func (s *Store) Report(ctx context.Context, h Host) error {
 	return nil
 }
 
-// replace puts the columns of one host in the place of what it has reported before, and forgets hosts that are long silent.
-func (s *Store) replace(ctx context.Context, name string, now time.Time, columns string, values []any) error {
+// replace stores a host's values, which are named like their columns, and forgets hosts that have been silent for a month.
+func (s *Store) replace(ctx context.Context, name string, values []sql.NamedArg) error {
+	var columns []string
+	var args []any
+	for _, v := range values {
+		columns = append(columns, v.Name)
+		args = append(args, v)
+	}
 	return s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if _, err := q.ExecContext(ctx, `DELETE FROM hosts WHERE name = ? OR seen_at < ?`, name, db.Millis(now.Add(-forgetAfter))); err != nil {
+		if _, err := q.ExecContext(ctx, `DELETE FROM hosts WHERE name = :name OR seen_at < :before`,
+			sql.Named("name", name), sql.Named("before", db.Millis(s.now().Add(-forgetAfter)))); err != nil {
 			return err
 		}
-		_, err := q.ExecContext(ctx, `INSERT INTO hosts (`+columns+`) VALUES (?`+strings.Repeat(", ?", len(values)-1)+`)`, values...)
+		_, err := q.ExecContext(ctx, `INSERT INTO hosts (`+strings.Join(columns, ", ")+`) VALUES (:`+strings.Join(columns, ", :")+`)`, args...)
 		return err
 	})
 }
@@ -103,11 +120,11 @@ func (s *Store) replace(ctx context.Context, name string, now time.Time, columns
 const listSQL = `SELECT name, command, version, seen_at, disk_total, disk_free, measured_at,
 	cache_files, cache_bytes, overlays, overlay_bytes, %s FROM hosts ORDER BY seen_at DESC, name`
 
-// List returns the hosts, the one heard of last first.
+// List returns the hosts, the most recent report first.
 func (s *Store) List(ctx context.Context) ([]Host, error) {
-	all, err := s.list(ctx, fmt.Sprintf(listSQL, "garbage_files, garbage_bytes"))
-	if db.IsOlderSchema(err) { // pages may run before 00002_garbage.sql has
-		all, err = s.list(ctx, fmt.Sprintf(listSQL, "NULL, NULL"))
+	all, err := db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "garbage_files, garbage_bytes"))
+	if db.IsOlderSchema(err) { // pages may be shown before 00002_garbage.sql has been applied
+		all, err = db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "NULL, NULL"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
@@ -115,24 +132,11 @@ func (s *Store) List(ctx context.Context) ([]Host, error) {
 	return all, nil
 }
 
-func (s *Store) list(ctx context.Context, query string) ([]Host, error) {
-	rows, err := s.db.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []Host
-	for rows.Next() {
-		var h Host
-		var seen int64
-		var measured, files, bytes sql.NullInt64
-		if err := rows.Scan(&h.Name, &h.Command, &h.Version, &seen, &h.DiskTotal, &h.DiskFree, &measured,
-			&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes); err != nil {
-			return nil, err
-		}
-		h.SeenAt, h.MeasuredAt = db.Time(seen), db.NullTime(measured)
-		h.Usage.GarbageFiles, h.Usage.GarbageBytes, h.Usage.GarbageKnown = files.Int64, bytes.Int64, files.Valid
-		all = append(all, h)
-	}
-	return all, rows.Err()
+func scan(row db.Scanner) (Host, error) {
+	var h Host
+	var files, bytes sql.NullInt64
+	err := row.Scan(&h.Name, &h.Command, &h.Version, db.Moment(&h.SeenAt), &h.DiskTotal, &h.DiskFree, db.Moment(&h.MeasuredAt),
+		&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes)
+	h.Usage.GarbageFiles, h.Usage.GarbageBytes, h.Usage.GarbageKnown = files.Int64, bytes.Int64, files.Valid
+	return h, err
 }

@@ -1,0 +1,122 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"left4me/shared/db"
+	"left4me/shared/problem"
+)
+
+// ChangePassword replaces u's password, if current is the one they have, and ends all their sessions except the one with
+// that token. Failures slow down further attempts as they do for SignIn. Errors are problems: 400 for a faulty new
+// password, 403 for a wrong current one, 429 after several of those.
+func (s *Store) ChangePassword(ctx context.Context, u User, token, current, password string, from Client) error {
+	if err := CheckPassword(password); err != nil {
+		return err
+	}
+	if err := s.countAttempt(ctx, u.Name, from.Address); err != nil {
+		return err
+	}
+	fault := func(err error) error { return fmt.Errorf("change the password of user %d: %w", u.ID, err) }
+	var old string
+	if err := s.db.QueryRowContext(ctx, `SELECT password_hash FROM users WHERE id = :id`, sql.Named("id", u.ID)).Scan(&old); err != nil {
+		return fault(err)
+	}
+	matches, err := verifyPassword(old, current)
+	if err != nil {
+		return fault(err)
+	}
+	wrong := &problem.Problem{Status: http.StatusForbidden, Sentence: "That is not your current password. Nothing was changed."}
+	if !matches {
+		return wrong
+	}
+	hash, err := hashPassword(password)
+	if err != nil {
+		return fault(err)
+	}
+	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		// The password may have been changed while the current one was being checked.
+		n, err := db.Exec(ctx, q, `UPDATE users SET password_hash = :new WHERE id = :id AND password_hash = :old`,
+			sql.Named("new", hash), sql.Named("id", u.ID), sql.Named("old", old))
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return wrong
+		}
+		if err := forgiveAttempt(ctx, q, u.Name, from.Address); err != nil {
+			return err
+		}
+		return endOtherSessions(ctx, q, u.ID, token)
+	})
+	switch {
+	case errors.Is(err, wrong):
+		return wrong
+	case err != nil:
+		return fault(err)
+	}
+	return nil
+}
+
+// Session is a sign-in that has not ended.
+type Session struct {
+	// ID identifies the session and is no secret.
+	ID                   int64
+	CreatedAt, ExpiresAt time.Time
+	From                 Client
+	// Current is whether it is the session of the request.
+	Current bool
+}
+
+// Sessions returns a person's sessions, newest first; that of token is the current one.
+func (s *Store) Sessions(ctx context.Context, userID int64, token string) ([]Session, error) {
+	all, err := db.Rows(ctx, s.db, scanSession, `SELECT id, created_at, expires_at, address, user_agent, token_hash = :token FROM sessions
+		WHERE user_id = :user AND expires_at > :now ORDER BY id DESC`, tokenArg(token), sql.Named("user", userID), s.nowArg())
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return all, nil
+}
+
+func scanSession(row db.Scanner) (Session, error) {
+	var s Session
+	err := row.Scan(&s.ID, db.Moment(&s.CreatedAt), db.Moment(&s.ExpiresAt), &s.From.Address, &s.From.UserAgent, &s.Current)
+	return s, err
+}
+
+// EndSession ends a session of that person and reports whether there was one with that id. A session of somebody else is not
+// ended.
+func (s *Store) EndSession(ctx context.Context, userID, id int64) (bool, error) {
+	n, err := db.Exec(ctx, s.db, `DELETE FROM sessions WHERE id = :id AND user_id = :user`, sql.Named("id", id), sql.Named("user", userID))
+	if err != nil {
+		return false, fmt.Errorf("end session %d: %w", id, err)
+	}
+	return n > 0, nil
+}
+
+// EndOtherSessions ends all sessions of a person except the one with that token.
+func (s *Store) EndOtherSessions(ctx context.Context, userID int64, token string) error {
+	if err := endOtherSessions(ctx, s.db, userID, token); err != nil {
+		return fmt.Errorf("end other sessions: %w", err)
+	}
+	return nil
+}
+
+func endOtherSessions(ctx context.Context, q db.Querier, userID int64, token string) error {
+	_, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = :user AND token_hash <> :token`, sql.Named("user", userID), tokenArg(token))
+	return err
+}
+
+// EndAllSessions ends everybody's sessions on q and returns how many there were.
+func EndAllSessions(ctx context.Context, q db.Querier) (int, error) {
+	n, err := db.Exec(ctx, q, `DELETE FROM sessions`)
+	if err != nil {
+		return 0, fmt.Errorf("end all sessions: %w", err)
+	}
+	return int(n), nil
+}
