@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net"
 	"net/http"
@@ -40,28 +41,16 @@ const (
 	maxPause = 60 * time.Second
 )
 
-// Config says which Web API to ask, and how.
-type Config struct {
-	// URL is the setting STEAM_API_URL as ParseURL returned it; empty means DefaultURL.
-	URL string
-	// HTTP makes the requests; nil means a client with limits on connecting, that follows no redirects and uses the
-	// environment's proxy.
-	HTTP *http.Client
-	// Failed, unless it is nil, is told of each request that fails, also of those that are made again.
-	Failed func(error)
-}
-
-// Client asks Steam's Web API. It is for use by several goroutines at once, and has at most 4 requests under way.
+// Client asks Steam's Web API. It can be used by several goroutines at once, and has at most 4 requests under way.
 //
-// Status 429, 5xx, HTML, rubbish and broken connections are tried again, 5 times in all with pauses of 0.5 s to 4 s
-// between them, or of the answer's Retry-After up to 60 s; never when the pause would outlast the context's deadline.
+// Status 429, 5xx, HTML, malformed answers and broken connections are tried again, 5 times in all with pauses of 0.5 s to
+// 4 s between them, or of the answer's Retry-After up to 60 s; never when the pause would outlast the context's deadline.
 // Errors are *StatusError, *HTMLError, *AnswerError, *UnreachableError, or that of a cancelled context; each is a
 // sentence for people.
 type Client struct {
 	url  string
 	http *http.Client
-	// failed is Config.Failed.
-	failed func(error)
+	log  *slog.Logger
 	// slots holds a value for each request under way.
 	slots chan struct{}
 }
@@ -78,98 +67,88 @@ func ParseURL(setting string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// NewClient returns a client for the Web API that config names.
-func NewClient(config Config) *Client {
-	c := &Client{url: strings.TrimRight(config.URL, "/"), http: config.HTTP, failed: config.Failed, slots: make(chan struct{}, parallel)}
-	if c.failed == nil {
-		c.failed = func(error) {}
-	}
-	if c.url == "" {
-		c.url = DefaultURL
-	}
-	if c.http == nil {
-		c.http = &http.Client{
-			Transport: &http.Transport{
-				Proxy:               http.ProxyFromEnvironment,
-				DialContext:         (&net.Dialer{Timeout: answerTime}).DialContext,
-				TLSHandshakeTimeout: answerTime,
-				MaxIdleConnsPerHost: parallel,
-				IdleConnTimeout:     90 * time.Second,
-				ForceAttemptHTTP2:   true,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
-	}
-	return c
+// NewClient returns a client of the Web API at url, as ParseURL returns it, that logs each failed request to log (LogFailed).
+// It follows no redirects and uses the environment's proxy.
+func NewClient(url string, log *slog.Logger) *Client {
+	return &Client{url: url, log: log, slots: make(chan struct{}, parallel), http: &http.Client{
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: answerTime}).DialContext,
+			TLSHandshakeTimeout: answerTime,
+			MaxIdleConnsPerHost: parallel,
+			IdleConnTimeout:     90 * time.Second,
+			ForceAttemptHTTP2:   true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
-// EachDetails asks for what is known about ids, 100 a request, and hands each finished batch to each: never two at a
-// time, in any order of batches, one Item for every id asked, in the order asked within a batch. Repeated ids are
-// asked for once; ids that Steam leaves out are Missing. It ends with the first error, which may be that of each;
-// batches handed over before remain so.
-func (c *Client) EachDetails(ctx context.Context, ids []string, each func([]Item) error) error {
+// EachDetails asks for the details of items, 100 in a request, and calls each with the answer to every request: one call at a
+// time, in any order, with one Item for every distinct id of the request in the order of ids. Items that Steam leaves out are
+// Missing. It stops at the first error, which may be that of each.
+func (c *Client) EachDetails(ctx context.Context, ids []ID, each func([]Item) error) error {
 	return batches(ctx, ids, c.details, func(_ int, items []Item) error { return each(items) })
 }
 
-// Details asks for what is known about ids and returns one Item for each distinct id, in the order asked. Ids that Steam
+// Details asks for the details of items and returns one Item for each distinct id, in the order of ids. Items that Steam
 // leaves out are Missing.
-func (c *Client) Details(ctx context.Context, ids []string) ([]Item, error) {
+func (c *Client) Details(ctx context.Context, ids []ID) ([]Item, error) {
 	return all(ctx, ids, c.details)
 }
 
-// Collections asks which of ids are collections, and what they hold. It returns one Collection for each distinct id, in
-// the order asked; that none of them is a collection is no error.
-func (c *Client) Collections(ctx context.Context, ids []string) ([]Collection, error) {
+// Collections asks which of ids are collections, and for their children. It returns one Collection for each distinct id, in
+// the order of ids. It is no error when none of them is a collection.
+func (c *Client) Collections(ctx context.Context, ids []ID) ([]Collection, error) {
 	return all(ctx, ids, c.collections)
 }
 
-func (c *Client) details(ctx context.Context, batch []string) ([]Item, error) {
+func (c *Client) details(ctx context.Context, batch []ID) ([]Item, error) {
 	entries, err := c.ask(ctx, "GetPublishedFileDetails", "itemcount", batch)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]Item, len(batch))
+	found := make(map[ID]Item, len(batch))
 	for _, raw := range slices.Backward(entries) {
 		// Backward, so that the first of several entries for one id counts.
 		if item, ok := parseItem(raw); ok {
-			found[item.ID] = item
+			found[item.SteamID] = item
 		}
 	}
 	items := make([]Item, len(batch))
 	for i, id := range batch {
 		item, ok := found[id]
 		if !ok {
-			item = Item{ID: id, Missing: true}
+			item = Item{SteamID: id, Missing: true}
 		}
 		items[i] = item
 	}
 	return items, nil
 }
 
-func (c *Client) collections(ctx context.Context, batch []string) ([]Collection, error) {
+func (c *Client) collections(ctx context.Context, batch []ID) ([]Collection, error) {
 	entries, err := c.ask(ctx, "GetCollectionDetails", "collectioncount", batch)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]Collection, len(batch))
+	found := make(map[ID]Collection, len(batch))
 	for _, raw := range slices.Backward(entries) {
 		if collection, ok := parseCollection(raw); ok {
-			found[collection.ID] = collection
+			found[collection.SteamID] = collection
 		}
 	}
 	collections := make([]Collection, len(batch))
 	for i, id := range batch {
 		collection, ok := found[id]
 		if !ok {
-			collection = Collection{ID: id, Missing: true}
+			collection = Collection{SteamID: id, Missing: true}
 		}
 		collections[i] = collection
 	}
 	return collections, nil
 }
 
-// all fetches every batch and returns what came, in the order asked.
-func all[T any](ctx context.Context, ids []string, fetch func(context.Context, []string) ([]T, error)) ([]T, error) {
+// all fetches every batch and returns the results in the order of ids.
+func all[T any](ctx context.Context, ids []ID, fetch func(context.Context, []ID) ([]T, error)) ([]T, error) {
 	parts := make([][]T, len(ids)/batchSize+1)
 	err := batches(ctx, ids, fetch, func(i int, part []T) error {
 		parts[i] = part
@@ -181,18 +160,14 @@ func all[T any](ctx context.Context, ids []string, fetch func(context.Context, [
 	return slices.Concat(parts...), nil
 }
 
-// batches fetches the distinct ids in batches, all at once as far as the Client's slots allow, and hands each finished
-// one to each with its number, one at a time.
-func batches[T any](ctx context.Context, ids []string, fetch func(context.Context, []string) ([]T, error), each func(int, []T) error) error {
-	ids, err := distinct(ids)
-	if err != nil {
-		return err
-	}
+// batches fetches the distinct ids in batches, at once as far as the Client's slots allow, and calls each with the number and
+// the result of every batch, one call at a time.
+func batches[T any](ctx context.Context, ids []ID, fetch func(context.Context, []ID) ([]T, error), each func(int, []T) error) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	// A channel in place of a mutex: waiting for a slow each must end with the context.
+	// turn is a mutex that can be waited for until the context ends.
 	turn := make(chan struct{}, 1)
-	var failed error // of each, for who has the turn: the group hears of it only after the next one could begin
-	for i, batch := range slices.Collect(slices.Chunk(ids, batchSize)) {
+	var failed error // the first error of each; guarded by turn, since the group notices it only after turn is free again
+	for i, batch := range slices.Collect(slices.Chunk(distinct(ids), batchSize)) {
 		group.Go(func() error {
 			part, err := fetch(groupCtx, batch)
 			if err != nil {
@@ -217,26 +192,23 @@ func batches[T any](ctx context.Context, ids []string, fetch func(context.Contex
 }
 
 // distinct removes repeats and keeps the order.
-func distinct(ids []string) ([]string, error) {
-	seen := make(map[string]bool, len(ids))
-	var once []string
+func distinct(ids []ID) []ID {
+	seen := make(map[ID]bool, len(ids))
+	var once []ID
 	for _, id := range ids {
-		if !isID(id) {
-			return nil, fmt.Errorf("%q is not a steam id", printable(id, 40))
-		}
 		if !seen[id] {
 			seen[id] = true
 			once = append(once, id)
 		}
 	}
-	return once, nil
+	return once
 }
 
-// ask sends one batch to a method of the Web API, again where that may help, and returns the entries of its answer.
-func (c *Client) ask(ctx context.Context, method, count string, batch []string) ([]json.RawMessage, error) {
+// ask sends one batch to a method of the Web API, several times if needed, and returns the entries of the answer.
+func (c *Client) ask(ctx context.Context, method, count string, batch []ID) ([]json.RawMessage, error) {
 	form := url.Values{count: {strconv.Itoa(len(batch))}}
 	for i, id := range batch {
-		form.Set(fmt.Sprintf("publishedfileids[%d]", i), id)
+		form.Set(fmt.Sprintf("publishedfileids[%d]", i), string(id))
 	}
 	link := fmt.Sprintf("%s/ISteamRemoteStorage/%s/v1/", c.url, method)
 
@@ -256,7 +228,7 @@ func (c *Client) ask(ctx context.Context, method, count string, batch []string) 
 		entries, err := c.exchange(ctx, link, form)
 		last = err
 		if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
-			c.failed(err)
+			LogFailed(c.log, SourceAPI, Kind(err), err)
 		}
 		if worthRetrying(err) {
 			err = retry.RetryableError(err)
@@ -283,7 +255,7 @@ func worthRetrying(err error) bool {
 	return false
 }
 
-// exchange is one request and its answer.
+// exchange makes one request and returns the entries of its answer.
 func (c *Client) exchange(ctx context.Context, link string, form url.Values) ([]json.RawMessage, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -319,7 +291,7 @@ func (c *Client) exchange(ctx context.Context, link string, form url.Values) ([]
 	return readAnswer(resp.Header.Get("Content-Type"), answer)
 }
 
-// unreachable says why there was no answer: what ended ctx, if that is it, or else what the network says.
+// unreachable returns the error for a request without an answer: because ctx has ended, or else because of err.
 func unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -355,6 +327,6 @@ func readAnswer(contentType string, answer []byte) ([]json.RawMessage, error) {
 	case r.Result != 0 && r.Result != 1:
 		return nil, &AnswerError{Problem: fmt.Sprintf("result %d", r.Result)}
 	}
-	// Taking this for "every item was left out" would mark them all as gone.
+	// This must not be read as an answer that leaves out every item: all would be marked as gone.
 	return nil, &AnswerError{Problem: "without a list of items"}
 }

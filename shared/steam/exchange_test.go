@@ -1,6 +1,7 @@
 package steam
 
 import (
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -22,7 +23,7 @@ func TestHowBrokenConnectionsAreNamed(t *testing.T) {
 		stand.URL:          "cannot reach steam: unexpected EOF",
 		"http://" + nobody: "cannot reach steam: dial tcp " + nobody + ": connect: connection refused",
 	} {
-		c := NewClient(Config{URL: base})
+		c := NewClient(base, slog.New(slog.DiscardHandler))
 		form := url.Values{"itemcount": {"1"}, "publishedfileids[0]": {"1"}}
 		_, err := c.exchange(t.Context(), base+"/ISteamRemoteStorage/GetPublishedFileDetails/v1/", form)
 		if _, ok := err.(*UnreachableError); !ok || !strings.HasPrefix(err.Error(), want) {

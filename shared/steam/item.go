@@ -25,9 +25,8 @@ const (
 // Item is what Steam says about one workshop item, or about a collection that was asked for as one. Texts are a
 // stranger's, without control characters and of bounded length; they still need escaping wherever they are shown.
 type Item struct {
-	// ID is the steam id: digits.
-	ID string
-	// Missing is set where Steam left the item out of its answer; then all else but ID is zero.
+	SteamID ID
+	// Missing is set when Steam left the item out of its answer; all other fields but SteamID are zero then.
 	Missing bool
 	// Result is Steam's: 1 is fine, 9 deleted, private or friends-only, 15 denied.
 	Result int
@@ -83,9 +82,8 @@ func sameContent(a, b string) bool {
 
 // Collection is what Steam says about one collection, or about an item that was asked for as one.
 type Collection struct {
-	// ID is the steam id: digits.
-	ID string
-	// Missing is set where Steam left the collection out of its answer.
+	SteamID ID
+	// Missing is set when Steam left the collection out of its answer.
 	Missing bool
 	// Result is 1 for a collection; 9 for one that is deleted or private, and for an ordinary item.
 	Result int
@@ -101,8 +99,7 @@ const (
 
 // Child is one entry of a collection.
 type Child struct {
-	// ID is the steam id: digits.
-	ID string
+	SteamID ID
 	// FileType is ChildItem, ChildCollection or another of Steam's.
 	FileType int
 }
@@ -153,11 +150,15 @@ type itemAnswer struct {
 // parseItem reads one entry of publishedfiledetails; false for an entry that is not about an item.
 func parseItem(raw json.RawMessage) (Item, bool) {
 	var a itemAnswer
-	if err := json.Unmarshal(raw, &a); err != nil || !isID(string(a.ID)) {
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return Item{}, false
+	}
+	id, err := ParseID(string(a.ID))
+	if err != nil {
 		return Item{}, false
 	}
 	return Item{
-		ID:            string(a.ID),
+		SteamID:       id,
 		Result:        int(a.Result),
 		ConsumerAppID: int(a.ConsumerAppID),
 		Title:         printable(string(a.Title), maxTitle),
@@ -185,22 +186,21 @@ type childAnswer struct {
 // without an id are dropped.
 func parseCollection(raw json.RawMessage) (Collection, bool) {
 	var a collectionAnswer
-	if err := json.Unmarshal(raw, &a); err != nil || !isID(string(a.ID)) {
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return Collection{}, false
+	}
+	id, err := ParseID(string(a.ID))
+	if err != nil {
 		return Collection{}, false
 	}
 	slices.SortStableFunc(a.Children, func(x, y childAnswer) int { return cmp.Compare(x.SortOrder, y.SortOrder) })
-	c := Collection{ID: string(a.ID), Result: int(a.Result)}
+	c := Collection{SteamID: id, Result: int(a.Result)}
 	for _, child := range a.Children {
-		if isID(string(child.ID)) {
-			c.Children = append(c.Children, Child{ID: string(child.ID), FileType: int(child.FileType)})
+		if id, err := ParseID(string(child.ID)); err == nil {
+			c.Children = append(c.Children, Child{SteamID: id, FileType: int(child.FileType)})
 		}
 	}
 	return c, true
-}
-
-// isID reports whether s can be a steam id: 1 to 20 digits.
-func isID(s string) bool {
-	return len(s) >= 1 && len(s) <= 20 && strings.Trim(s, "0123456789") == ""
 }
 
 // link keeps s if it is a web link of sane length. Whether its host may be asked is for Content to decide.

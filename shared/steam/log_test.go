@@ -1,4 +1,4 @@
-package traffic_test
+package steam_test
 
 import (
 	"bytes"
@@ -11,19 +11,20 @@ import (
 	"time"
 
 	"left4me/shared/steam"
-	"left4me/shared/traffic"
 )
 
-type counter struct{ said []string }
+type counter struct{ calls []string }
 
-func (c *counter) Downloaded(bytes int64) { c.said = append(c.said, fmt.Sprint("downloaded ", bytes)) }
-func (c *counter) NotDownloaded()         { c.said = append(c.said, "not downloaded") }
+func (c *counter) Downloaded(bytes int64) {
+	c.calls = append(c.calls, fmt.Sprint("downloaded ", bytes))
+}
+func (c *counter) NotDownloaded() { c.calls = append(c.calls, "not downloaded") }
 func (c *counter) SteamFailed(source, kind string) {
-	c.said = append(c.said, source+" "+kind)
+	c.calls = append(c.calls, source+" "+kind)
 }
 
-// read gives a line to c as localrun does: texts as texts, whole numbers as such, and everything else as it was written.
-func read(t *testing.T, line []byte, c traffic.Counter) {
+// readLine gives a line to c as localrun does: texts as texts, whole numbers as such, and everything else as it was written.
+func readLine(t *testing.T, line []byte, c steam.LogCounter) {
 	t.Helper()
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(line, &fields); err != nil {
@@ -46,28 +47,28 @@ func read(t *testing.T, line []byte, c traffic.Counter) {
 			r.AddAttrs(slog.Any(name, raw))
 		}
 	}
-	traffic.Read(r, c)
+	steam.ReadLog(r, c)
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestReadLogReadsWhatIsLogged(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
-	traffic.Downloaded(log, "101", 1<<40)
-	traffic.NotDownloaded(log, "102", errors.New("gone"))
-	traffic.SteamFailed(log, traffic.Content, "file", errors.New("SHA-1 differs"))
-	traffic.APIFailed(log)(fmt.Errorf("ask: %w", &steam.StatusError{Code: 503}))
+	steam.LogDownloaded(log, "101", 1<<40)
+	steam.LogNotDownloaded(log, "102", errors.New("gone"))
+	steam.LogFailed(log, steam.SourceContent, "file", errors.New("SHA-1 differs"))
+	steam.LogFailed(log, steam.SourceAPI, steam.Kind(&steam.StatusError{Code: 503}), errors.New("steam answered 503"))
 	log.Info("serving", "bytes", 7)
 	var c counter
 	for line := range bytes.Lines(out.Bytes()) {
-		read(t, line, &c)
+		readLine(t, line, &c)
 	}
 	want := []string{fmt.Sprint("downloaded ", 1<<40), "not downloaded", "content file", "api http_503"}
-	if !slices.Equal(c.said, want) {
-		t.Errorf("read %q, want %q of\n%s", c.said, want, &out)
+	if !slices.Equal(c.calls, want) {
+		t.Errorf("read %q, want %q of\n%s", c.calls, want, &out)
 	}
 }
 
-func TestAMalformedLineCountsNothing(t *testing.T) {
+func TestReadLogIgnoresMalformedLines(t *testing.T) {
 	var c counter
 	for _, line := range []string{
 		`{"msg":"downloaded"}`,
@@ -77,9 +78,9 @@ func TestAMalformedLineCountsNothing(t *testing.T) {
 		`{"msg":"downloaded","bytes":{}}`,
 		`{"msg":"","bytes":7}`,
 	} {
-		read(t, []byte(line), &c)
+		readLine(t, []byte(line), &c)
 	}
-	if len(c.said) > 0 {
-		t.Errorf("read %q", c.said)
+	if len(c.calls) > 0 {
+		t.Errorf("read %q", c.calls)
 	}
 }
