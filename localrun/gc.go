@@ -59,7 +59,7 @@ been asked for before. The database must be current: see localrun migrate.`,
 func listGarbage(ctx context.Context, s settings.Settings, d *db.DB, w io.Writer) error {
 	found, err := garbage.Collector{
 		Cache:       vpkcache.New(s.CacheDir(), nil, vpkcache.Options{}),
-		Items:       workshop.NewStore(d, time.Now),
+		Items:       workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
 		OverlaysDir: s.OverlaysDir(),
 	}.Find(ctx)
 	if err != nil {

@@ -257,7 +257,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	if err := os.MkdirAll(s.Root, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", settings.Root, err)
 	}
-	heart, err := heartbeat.New(command, fn.Version, s, hostinfo.NewStore(d, time.Now), workshop.NewStore(d, time.Now), log)
+	heart, err := heartbeat.New(command, fn.Version, s, hostinfo.NewStore(d, time.Now), workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,7 +17,7 @@ func build(env *fn.Env) web.Handler {
 	return handler{
 		accounts: account.NewStore(env.DB, env.Now),
 		overlays: overlay.NewStore(env.DB, env.Now),
-		items:    workshop.NewStore(env.DB, env.Now),
+		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		jobs:     env.Jobs,
 		hosts:    hostinfo.NewStore(env.DB, env.Now),
 		now:      env.Now,

@@ -9,8 +9,6 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/job"
 	"left4me/shared/overlay"
-	"left4me/shared/steam"
-	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
 
@@ -20,13 +18,6 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 	return runner{host: builder.Host{
 		OverlaysDir: env.Settings.OverlaysDir(),
 		Overlays:    overlay.NewStore(env.DB, env.Now),
-		Fetcher: builder.Fetcher{
-			Cache: vpkcache.New(env.Settings.CacheDir(), steam.NewContent(env.Settings.SteamHosts),
-				vpkcache.Options{Transfers: env.Settings.DownloadParallel}),
-			Items:      workshop.NewStore(env.DB, env.Now),
-			Parallel:   env.Settings.DownloadParallel,
-			FirstPause: builder.FirstPause,
-			Log:        env.Log,
-		},
+		Fetcher:     builder.NewFetcher(env.Settings, workshop.NewStore(env.DB, env.Now, env.Jobs), env.Log),
 	}}.run
 }

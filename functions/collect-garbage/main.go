@@ -16,7 +16,7 @@ func main() { fn.Job(job.CollectGarbage, build) }
 func build(env *fn.Env) func(context.Context, *fn.Run) error {
 	c := garbage.Collector{
 		Cache:       vpkcache.New(env.Settings.CacheDir(), nil, vpkcache.Options{}),
-		Items:       workshop.NewStore(env.DB, env.Now),
+		Items:       workshop.NewStore(env.DB, env.Now, env.Jobs),
 		OverlaysDir: env.Settings.OverlaysDir(),
 	}
 	return func(ctx context.Context, run *fn.Run) error { return c.Collect(ctx, run) }

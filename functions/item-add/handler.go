@@ -9,6 +9,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/present"
 	"left4me/shared/problem"
+	"left4me/shared/steam"
 	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
 	"left4me/templates/page"
@@ -20,7 +21,8 @@ const steamTime = 25 * time.Second
 
 type handler struct {
 	overlays *overlay.Store
-	add      *workshop.Import
+	items    *workshop.Store
+	steam    *steam.Client
 	page     present.OverlayPage
 }
 
@@ -53,7 +55,7 @@ func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (w
 	}
 	ctx, stop := context.WithTimeout(r.Context(), steamTime)
 	defer stop()
-	return h.add.Add(ctx, r.User, o, ids, workshop.Mode(mode))
+	return h.items.Add(ctx, h.steam, r.User, o, ids, workshop.Mode(mode))
 }
 
 // refuse shows the sentence beside the box, with what was pasted still in it.

@@ -7,7 +7,6 @@ import (
 	"left4me/shared/present"
 	"left4me/shared/route"
 	"left4me/shared/steam"
-	"left4me/shared/traffic"
 	"left4me/shared/workshop"
 	"left4me/templates/web"
 )
@@ -17,12 +16,8 @@ func main() { fn.HTTP(route.ItemAdd, build) }
 func build(env *fn.Env) web.Handler {
 	return handler{
 		overlays: overlay.NewStore(env.DB, env.Now),
-		add: &workshop.Import{
-			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL, Failed: traffic.APIFailed(env.Log)}),
-			Items: workshop.NewStore(env.DB, env.Now),
-			Jobs:  env.Jobs,
-			DB:    env.DB,
-		},
-		page: present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
+		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
+		steam:    steam.NewClient(env.Settings.SteamAPIURL, env.Log),
+		page:     present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
 	}.serve
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"net/http"
 
-	"left4me/shared/db"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/present"
 	"left4me/shared/workshop"
@@ -13,10 +10,8 @@ import (
 )
 
 type handler struct {
-	db       *db.DB
 	overlays *overlay.Store
 	items    *workshop.Store
-	jobs     *jobstore.Store
 	page     present.OverlayPage
 }
 
@@ -29,15 +24,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	var removed workshop.Item
-	var build jobstore.Enqueued
-	err = h.db.InTx(r.Context(), func(ctx context.Context, q db.Querier) error {
-		if removed, err = h.items.Remove(ctx, q, o.ID, itemID); err != nil {
-			return err
-		}
-		build, err = h.jobs.EnqueueBuild(ctx, q, o.ID, r.User.ID)
-		return err
-	})
+	removed, build, err := h.items.Remove(r.Context(), r.User, o, itemID)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ func setUp(t *testing.T) (*fntest.Site, account.User) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "maps", overlay.Workshop) // 1
-	items := []steam.Item{{ID: "71", Result: 1, Title: "One"}, {ID: "72", Result: 1, Title: "Two"}}
-	if _, err := workshop.NewStore(s.Env.DB, s.Env.Now).Save(t.Context(), s.Env.DB, items); err != nil {
+	items := []steam.Item{{SteamID: "71", Result: 1, Title: "One"}, {SteamID: "72", Result: 1, Title: "Two"}}
+	if _, err := workshop.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs).Save(t.Context(), s.Env.DB, items); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT ?, id, 0 FROM workshop_items`, o.ID); err != nil {

@@ -14,10 +14,8 @@ func main() { fn.HTTP(route.ItemRemove, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{
-		db:       env.DB,
 		overlays: overlay.NewStore(env.DB, env.Now),
-		items:    workshop.NewStore(env.DB, env.Now),
-		jobs:     env.Jobs,
+		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		page:     present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
 	}.serve
 }

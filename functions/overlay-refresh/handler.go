@@ -11,6 +11,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
+	"left4me/shared/text"
 	"left4me/shared/workshop"
 	"left4me/templates/page"
 	"left4me/templates/web"
@@ -21,7 +22,8 @@ const steamTime = 25 * time.Second
 
 type handler struct {
 	overlays *overlay.Store
-	refresh  *workshop.Refresh
+	items    *workshop.Store
+	steam    *steam.Client
 	log      *slog.Logger
 }
 
@@ -32,12 +34,12 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	}
 	ctx, stop := context.WithTimeout(r.Context(), steamTime)
 	defer stop()
-	found, err := h.refresh.Overlay(ctx, r.User, o)
+	found, err := h.items.RefreshOverlay(ctx, h.steam, r.User, o)
 	if err != nil {
 		return err
 	}
 	for _, i := range found.Foreign {
-		h.log.WarnContext(r.Context(), "item skipped: it is for another game", "overlay", o.ID, "item", i.ID, "app", i.ConsumerAppID)
+		h.log.WarnContext(r.Context(), "item skipped: it is for another game", "overlay", o.ID, "item", i.SteamID, "app", i.ConsumerAppID)
 	}
 	return r.Redirect(w, route.JobShow.URL(found.Builds[0].ID), notice(found))
 }
@@ -56,13 +58,9 @@ func notice(found workshop.Refreshed) string {
 
 // list names the first items: a notice is a cookie, and must stay small.
 func list(items []steam.Item) string {
-	const most = 5
 	var ids []string
-	for _, i := range items[:min(most, len(items))] {
-		ids = append(ids, i.ID)
+	for _, i := range items {
+		ids = append(ids, string(i.SteamID))
 	}
-	if more := len(items) - most; more > 0 {
-		ids = append(ids, fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(ids, ", ")
+	return text.List(ids, 5, ", ")
 }

@@ -19,18 +19,18 @@ import (
 const refresh = "/overlays/1/refresh"
 
 // setUp makes overlay 1, of anna, that holds ids.
-func setUp(t *testing.T, world string, ids ...string) (*fntest.Site, account.User, *steamtest.Server) {
+func setUp(t *testing.T, world string, ids ...steam.ID) (*fntest.Site, account.User, *steamtest.Server) {
 	t.Helper()
 	stand := steamtest.Start(t, world)
 	s := fntest.New(t, "STEAM_API_URL", stand.URL)
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop) // 1
 	db := s.Env.DB
-	items, err := steam.NewClient(steam.Config{URL: stand.URL}).Details(t.Context(), ids)
+	items, err := steam.NewClient(stand.URL, slog.New(slog.DiscardHandler)).Details(t.Context(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := workshop.NewStore(db, s.Env.Now).Save(t.Context(), db, items); err != nil {
+	if _, err := workshop.NewStore(db, s.Env.Now, s.Env.Jobs).Save(t.Context(), db, items); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT 1, id, id FROM workshop_items`); err != nil {
@@ -107,11 +107,11 @@ func TestSuccessLeadsToTheBuild(t *testing.T) {
 func TestTheNoticeSaysWhatWasFound(t *testing.T) {
 	many := make([]steam.Item, 7)
 	for i := range many {
-		many[i].ID = string(rune('1' + i))
+		many[i].SteamID = steam.ID(rune('1' + i))
 	}
 	for want, found := range map[string]workshop.Refreshed{
 		"Refreshed from Steam: 0 of 1 item changed.": {Items: 1},
-		"Refreshed from Steam: 2 of 9 items changed, 3 cannot be downloaded from Steam, skipped as made for another game now: 1, 2, 3, 4, 5, 2 more.": {
+		"Refreshed from Steam: 2 of 9 items changed, 3 cannot be downloaded from Steam, skipped as made for another game now: 1, 2, 3, 4, 5 and 2 more.": {
 			Items: 9, Changed: many[:2], Unavailable: many[:1], Missing: many[:2], Foreign: many,
 		},
 	} {

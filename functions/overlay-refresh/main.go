@@ -6,7 +6,6 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
-	"left4me/shared/traffic"
 	"left4me/shared/workshop"
 	"left4me/templates/web"
 )
@@ -16,12 +15,8 @@ func main() { fn.HTTP(route.OverlayRefresh, build) }
 func build(env *fn.Env) web.Handler {
 	return handler{
 		overlays: overlay.NewStore(env.DB, env.Now),
-		refresh: &workshop.Refresh{
-			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL, Failed: traffic.APIFailed(env.Log)}),
-			Items: workshop.NewStore(env.DB, env.Now),
-			Jobs:  env.Jobs,
-			DB:    env.DB,
-		},
-		log: env.Log,
+		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
+		steam:    steam.NewClient(env.Settings.SteamAPIURL, env.Log),
+		log:      env.Log,
 	}.serve
 }

@@ -51,10 +51,10 @@ func TestItShowsItemsInPlainWords(t *testing.T) {
 	if got := v.Get("/overlays/1"); !strings.Contains(got.Body, "paste me") {
 		t.Error("an empty overlay shows no example")
 	}
-	items := workshop.NewStore(s.Env.DB, s.Env.Now)
-	hostile := steam.Item{ID: "7", Result: 1, ConsumerAppID: 550, Title: "<script>alert(1)</script>", Filename: "a.vpk",
+	items := workshop.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
+	hostile := steam.Item{SteamID: "7", Result: 1, ConsumerAppID: 550, Title: "<script>alert(1)</script>", Filename: "a.vpk",
 		FileURL: "https://cdn.steamusercontent.com/ugc/1/2/", FileSize: 2 << 20, TimeUpdated: 1740856166}
-	if _, err := items.Save(t.Context(), s.Env.DB, []steam.Item{hostile, {ID: "8", Result: 9}}); err != nil {
+	if _, err := items.Save(t.Context(), s.Env.DB, []steam.Item{hostile, {SteamID: "8", Result: 9}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT ?, id, 0 FROM workshop_items`, o.ID); err != nil {

@@ -25,7 +25,7 @@ func BenchmarkRefresh(b *testing.B) {
 	b.Run("one batch after another", func(b *testing.B) {
 		for b.Loop() {
 			for batch := range slices.Chunk(numbers(items), 100) {
-				if err := w.refresh.Each(b.Context(), batch, func(workshop.Refreshed) {}); err != nil {
+				if err := w.fetcher.Items.Refresh(b.Context(), w.runner.steam, batch, func(workshop.Refreshed) {}); err != nil {
 					b.Fatal(err)
 				}
 			}

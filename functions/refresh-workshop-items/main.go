@@ -9,8 +9,6 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/job"
 	"left4me/shared/steam"
-	"left4me/shared/traffic"
-	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
 
@@ -18,21 +16,9 @@ func main() { fn.Job(job.RefreshWorkshopItems, build) }
 
 func build(env *fn.Env) func(context.Context, *fn.Run) error {
 	r := runner{
-		refresh: &workshop.Refresh{
-			Steam: steam.NewClient(steam.Config{URL: env.Settings.SteamAPIURL, Failed: traffic.APIFailed(env.Log)}),
-			Items: workshop.NewStore(env.DB, env.Now),
-			Jobs:  env.Jobs,
-			DB:    env.DB,
-		},
-		fetcher: builder.Fetcher{
-			Cache: vpkcache.New(env.Settings.CacheDir(), steam.NewContent(env.Settings.SteamHosts),
-				vpkcache.Options{Transfers: env.Settings.DownloadParallel}),
-			Items:      workshop.NewStore(env.DB, env.Now),
-			Parallel:   env.Settings.DownloadParallel,
-			FirstPause: builder.FirstPause,
-			Log:        env.Log,
-		},
-		root: env.Settings.Root,
+		steam:   steam.NewClient(env.Settings.SteamAPIURL, env.Log),
+		fetcher: builder.NewFetcher(env.Settings, workshop.NewStore(env.DB, env.Now, env.Jobs), env.Log),
+		root:    env.Settings.Root,
 	}
 	return func(ctx context.Context, run *fn.Run) error { return r.run(ctx, run) }
 }

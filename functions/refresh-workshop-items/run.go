@@ -9,11 +9,12 @@ import (
 
 	"left4me/shared/builder"
 	"left4me/shared/jobstore"
+	"left4me/shared/steam"
 	"left4me/shared/workshop"
 )
 
 type runner struct {
-	refresh *workshop.Refresh
+	steam   *steam.Client
 	fetcher builder.Fetcher
 	// root is LEFT4ME_ROOT.
 	root string
@@ -46,7 +47,8 @@ func (r runner) run(ctx context.Context, report builder.Report) error {
 }
 
 func (r runner) work(ctx context.Context, report builder.Report, t *tally) error {
-	ids, err := r.refresh.Items.SteamIDs(ctx)
+	items := r.fetcher.Items
+	ids, err := items.SteamIDs(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func (r runner) work(ctx context.Context, report builder.Report, t *tally) error
 	p := jobstore.Progress{ItemsTotal: int64(len(ids)), Current: "what Steam says"}
 	report.Progress(p)
 	var advanced []int64
-	err = r.refresh.Each(ctx, ids, func(found workshop.Refreshed) {
+	err = items.Refresh(ctx, r.steam, ids, func(found workshop.Refreshed) {
 		tell(report, found)
 		t.add(found)
 		advanced = append(advanced, found.Advanced...)
@@ -72,7 +74,7 @@ func (r runner) work(ctx context.Context, report builder.Report, t *tally) error
 		report.Progress(p)
 		return nil
 	}
-	outdated, err := r.refresh.Items.Outdated(ctx, advanced)
+	outdated, err := items.Outdated(ctx, advanced)
 	if err != nil {
 		return err
 	}
@@ -104,16 +106,16 @@ func (t *tally) add(found workshop.Refreshed) {
 // tell logs what a batch brought, in words.
 func tell(report builder.Report, found workshop.Refreshed) {
 	for _, i := range found.Changed {
-		report.Infof("workshop item %s changed: %q, %d bytes, updated %s", i.ID, i.Title, i.FileSize, time.Unix(i.TimeUpdated, 0).UTC().Format(time.RFC3339))
+		report.Infof("workshop item %s changed: %q, %d bytes, updated %s", i.SteamID, i.Title, i.FileSize, time.Unix(i.TimeUpdated, 0).UTC().Format(time.RFC3339))
 	}
 	for _, i := range found.Unavailable {
-		report.Warnf("workshop item %s is not available: %s", i.ID, i.LastError())
+		report.Warnf("workshop item %s is not available: %s", i.SteamID, i.LastError())
 	}
 	for _, i := range found.Missing {
-		report.Warnf("workshop item %s is missing: %s", i.ID, i.LastError())
+		report.Warnf("workshop item %s is missing: %s", i.SteamID, i.LastError())
 	}
 	for _, i := range found.Foreign {
-		report.Warnf("workshop item %s skipped: it is for another game now (app %d)", i.ID, i.ConsumerAppID)
+		report.Warnf("workshop item %s skipped: it is for another game now (app %d)", i.SteamID, i.ConsumerAppID)
 	}
 	for _, b := range found.Builds {
 		if b.New {

@@ -20,9 +20,9 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
+	"left4me/shared/settings"
 	"left4me/shared/steam"
 	"left4me/shared/steam/steamtest"
-	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
 
@@ -62,7 +62,7 @@ type world struct {
 
 // setUp makes a world in which overlay 1 holds the odd ones of ids and overlay 2 the even ones, and every file is in the
 // cache, as after a build.
-func setUp(t testing.TB, text string, ids ...string) *world {
+func setUp(t testing.TB, text string, ids ...steam.ID) *world {
 	t.Helper()
 	stand := steamtest.Start(t, text)
 	d := dbtest.New(t)
@@ -70,19 +70,15 @@ func setUp(t testing.TB, text string, ids ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items, jobs, client := workshop.NewStore(d, time.Now), jobstore.NewStore(d, time.Now), steam.NewClient(steam.Config{URL: stand.URL})
+	log := slog.New(slog.DiscardHandler)
 	root := t.TempDir()
+	items := workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now))
 	w := &world{db: d, steam: stand, runner: runner{
-		refresh: &workshop.Refresh{Steam: client, Items: items, Jobs: jobs, DB: d},
-		fetcher: builder.Fetcher{
-			Cache:      vpkcache.New(filepath.Join(root, "workshop_cache"), steam.NewContent(hosts), vpkcache.Options{}),
-			Items:      items,
-			Parallel:   8,
-			FirstPause: time.Millisecond,
-			Log:        slog.New(slog.DiscardHandler),
-		},
-		root: root,
+		steam:   steam.NewClient(stand.URL, log),
+		fetcher: builder.NewFetcher(settings.Settings{Root: root, SteamHosts: hosts, DownloadParallel: 8}, items, log),
+		root:    root,
 	}}
+	w.fetcher.FirstPause = time.Millisecond
 	anna, err := account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", false)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +89,7 @@ func setUp(t testing.TB, text string, ids ...string) *world {
 			t.Fatal(err)
 		}
 	}
-	said, err := client.Details(t.Context(), ids)
+	said, err := w.runner.steam.Details(t.Context(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,14 +153,14 @@ func (w *world) texts(t *testing.T, query string) string {
 const queued = `SELECT subject_id FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND user_id IS NULL ORDER BY subject_id`
 
 // wantCached checks that the cache holds what Steam has of an item, or has another content when whole is false.
-func (w *world) wantCached(t *testing.T, id string, whole bool) {
+func (w *world) wantCached(t *testing.T, id steam.ID, whole bool) {
 	t.Helper()
 	content, err := os.ReadFile(w.fetcher.Cache.Path(id))
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	file := w.steam.File(id)
+	file := w.steam.File(string(id))
 	right := make([]byte, file.Size)
 	if _, err := file.ReadAt(right, 0); err != nil || slices.Equal(content, right) != whole {
 		t.Errorf("the cached file of %s is what Steam has: %v, want %v (%v)", id, !whole, whole, err)
@@ -292,7 +288,7 @@ func TestWithoutTheCacheNothingIsDownloaded(t *testing.T) {
 func TestWhenSteamFailsForGoodWhatWasSavedStaysAndIsBuilt(t *testing.T) {
 	w := setUp(t, worldOf(250), numbers(250)...)
 	for _, id := range numbers(250) {
-		w.steam.Tell(t, "update "+id)
+		w.steam.Tell(t, "update "+string(id))
 	}
 	w.steam.Tell(t, "details/250 status=503\n")
 	r := &report{on: func(line string) {
@@ -357,10 +353,10 @@ func TestACancelStopsAtEveryStepAndLeavesCompleteRows(t *testing.T) {
 	}
 }
 
-func numbers(n int) []string {
-	all := make([]string, n)
+func numbers(n int) []steam.ID {
+	all := make([]steam.ID, n)
 	for i := range all {
-		all[i] = strconv.Itoa(i + 1)
+		all[i] = steam.ID(strconv.Itoa(i + 1))
 	}
 	return all
 }

@@ -20,6 +20,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/db/dbfile"
+	"left4me/shared/durable"
 )
 
 // Contents says what is in a backup.
@@ -47,17 +48,13 @@ func ToFile(ctx context.Context, path, file string, force bool) (Contents, error
 		if c, err = contents(ctx, temp); err != nil {
 			return err
 		}
-		var flags uint
-		if !force {
-			flags = unix.RENAME_NOREPLACE
+		if force {
+			return durable.Rename(temp.Name(), file)
 		}
-		if err = unix.Renameat2(unix.AT_FDCWD, temp.Name(), unix.AT_FDCWD, file, flags); errors.Is(err, unix.EEXIST) {
+		if err = durable.RenameNew(temp.Name(), file); errors.Is(err, fs.ErrExist) {
 			return exists
 		}
-		if err != nil {
-			return &os.LinkError{Op: "rename", Old: temp.Name(), New: file, Err: err}
-		}
-		return syncDirectory(filepath.Dir(file))
+		return err
 	})
 	return c, err
 }
@@ -162,7 +159,7 @@ func contents(ctx context.Context, copied *os.File) (c Contents, err error) {
 		return c, err
 	}
 	c.Bytes = info.Size()
-	d, err := db.OpenToLook(db.FileURL(copied.Name()), "")
+	d, err := db.OpenReadOnly(db.FileURL(copied.Name()), "")
 	if err != nil {
 		return c, err
 	}
@@ -211,12 +208,4 @@ func distinct(path, file string) error {
 		}
 	}
 	return nil
-}
-
-func syncDirectory(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

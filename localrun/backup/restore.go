@@ -17,6 +17,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbfile"
 	"left4me/shared/db/migrations"
+	"left4me/shared/durable"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 )
@@ -128,14 +129,14 @@ func (r Restore) prepare(ctx context.Context, path, name string, done *Restored)
 	} else if !alone {
 		return fmt.Errorf("%s was not written completely", path)
 	}
+	if err := durable.Sync(path); err != nil {
+		return err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return err
-	}
 	done.Contents, err = contents(ctx, f)
 	return err
 }
@@ -193,7 +194,7 @@ func sequences(ctx context.Context, path string) map[string]int64 {
 	if _, err := os.Stat(path); err != nil {
 		return highest
 	}
-	d, err := db.OpenToLook(db.FileURL(path), "")
+	d, err := db.OpenReadOnly(db.FileURL(path), "")
 	if err != nil {
 		return highest
 	}

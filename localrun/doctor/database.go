@@ -43,7 +43,7 @@ func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 		}
 		saw += ", " + humanize.IBytes(uint64(info.Size()))
 	}
-	d, err := db.OpenToLook(s.DatabaseURL, s.DatabaseAuthToken)
+	d, err := db.OpenReadOnly(s.DatabaseURL, s.DatabaseAuthToken)
 	if err != nil {
 		return []Finding{{"database", Failed, saw + ": " + err.Error(), "look at DATABASE_URL and DATABASE_AUTH_TOKEN"}}
 	}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"left4me/shared/text"
 )
 
 // The Runtime API as docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html describes it and aws-lambda-go's
@@ -160,7 +162,7 @@ func functionError(function, kind string, body []byte) *FunctionError {
 	if report.Type == "" {
 		report.Type = "Unhandled"
 	}
-	return &FunctionError{Function: function, Type: cut(report.Type, 200), Message: cut(report.Message, maxMessage)}
+	return &FunctionError{Function: function, Type: text.Truncate(report.Type, 200), Message: text.Truncate(report.Message, maxMessage)}
 }
 
 func accept(w http.ResponseWriter) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/text"
 )
 
 const (
@@ -133,17 +135,17 @@ func (o *output) lastLines() []string {
 }
 
 // note keeps a line for ExitError that the process did not print.
-func (o *output) note(text string) {
+func (o *output) note(line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.keep(text)
+	o.keep(line)
 }
 
-func (o *output) keep(text string) {
+func (o *output) keep(line string) {
 	if len(o.last) == keptLines {
 		o.last = slices.Delete(o.last, 0, 1)
 	}
-	o.last = append(o.last, cut(strings.TrimSpace(text), keptLineSize))
+	o.last = append(o.last, text.Truncate(strings.TrimSpace(line), keptLineSize))
 }
 
 func (o *output) add(b []byte) {

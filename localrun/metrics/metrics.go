@@ -1,7 +1,7 @@
 // Package metrics counts what this process of localrun does, and says it in Prometheus' format.
 //
-// It owns the names, which README.md lists, and the look at the database that some of them need. It serves no address; and
-// who counts what functions do with Steam is shared/traffic's lines, which it finds among their output.
+// It owns the names, which README.md lists, and the look at the database that some of them need. It serves no address; and the
+// lines about downloads and failed requests that it counts, in the output of functions, are shared/steam's.
 package metrics
 
 import (
@@ -20,7 +20,7 @@ import (
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
-	"left4me/shared/traffic"
+	"left4me/shared/steam"
 )
 
 // Metrics are those of one process. They are an http.Handler that answers a scrape.
@@ -142,7 +142,7 @@ type listener struct {
 func (l listener) Enabled(context.Context, slog.Level) bool { return true }
 
 func (l listener) Handle(ctx context.Context, r slog.Record) error {
-	traffic.Read(r, counter{l.metrics})
+	steam.ReadLog(r, counter{l.metrics})
 	if !l.Handler.Enabled(ctx, r.Level) {
 		return nil
 	}
@@ -157,7 +157,7 @@ func (l listener) WithGroup(name string) slog.Handler {
 	return listener{l.Handler.WithGroup(name), l.metrics}
 }
 
-// counter is the traffic.Counter.
+// counter is the steam.LogCounter.
 type counter struct{ *Metrics }
 
 func (c counter) Downloaded(bytes int64) {

@@ -26,7 +26,7 @@ import (
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
-	"left4me/shared/traffic"
+	"left4me/shared/steam"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -86,8 +86,8 @@ func all(t *testing.T) (*Metrics, string) {
 	m.Served("", 404, time.Millisecond)
 	m.Ran(agent.Run{Operation: "build_overlay", Result: agent.Lost, Took: 2 * time.Second})
 	log := m.Listen(quiet()).With("function", "build-overlay").WithGroup("of")
-	traffic.NotDownloaded(log, "101", errors.New("gone"))
-	traffic.SteamFailed(log, traffic.API, "http_503", errors.New("busy"))
+	steam.LogNotDownloaded(log, "101", errors.New("gone"))
+	steam.LogFailed(log, steam.SourceAPI, "http_503", errors.New("busy"))
 	counter{m}.Downloaded(1 << 30)
 	return m, scrape(t, m)
 }

@@ -20,6 +20,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/problem"
+	"left4me/shared/text"
 )
 
 // SessionLife is how long a session lasts after signing in.
@@ -216,7 +217,7 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 		_, err = q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent)
 			VALUES (:token, :user, :now, :expires, :address, :agent)`,
 			tokenArg(token), sql.Named("user", u.ID), sql.Named("now", db.Millis(now)), sql.Named("expires", db.Millis(now.Add(SessionLife))),
-			sql.Named("address", from.Address), sql.Named("agent", truncate(from.UserAgent, 256)))
+			sql.Named("address", from.Address), sql.Named("agent", text.Truncate(from.UserAgent, 256)))
 		return err
 	})
 	if errors.Is(err, wrong) {
@@ -243,11 +244,4 @@ func tokenArg(token string) sql.NamedArg { return sql.Named("token", hashToken(t
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
-}
-
-func truncate(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
 }

@@ -11,6 +11,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/problem"
+	"left4me/shared/text"
 )
 
 // limit says how long failed sign-ins with a name, or from an address, delay the next one.
@@ -42,7 +43,7 @@ func (l limit) wait(failures int) time.Duration {
 }
 
 func subjects(name, address string) map[string]limit {
-	return map[string]limit{"name:" + truncate(strings.ToLower(name), 128): nameLimit, "address:" + network(address): addressLimit}
+	return map[string]limit{"name:" + text.Truncate(strings.ToLower(name), 128): nameLimit, "address:" + network(address): addressLimit}
 }
 
 // network returns the part of an address that identifies a subscriber: a whole IPv4 address, and the /64 of an IPv6 address,

@@ -21,9 +21,9 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
+	"left4me/shared/settings"
 	"left4me/shared/steam"
 	"left4me/shared/steam/steamtest"
-	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
 
@@ -57,13 +57,13 @@ type world struct {
 	steam   *steamtest.Server
 	db      *db.DB
 	host    *builder.Host
-	add     *workshop.Import
+	client  *steam.Client
 	admin   account.User
 	overlay overlay.Overlay
 	root    string
 }
 
-func setUp(t *testing.T, text string, ids ...string) *world {
+func setUp(t *testing.T, text string, ids ...steam.ID) *world {
 	t.Helper()
 	stand := steamtest.Start(t, text)
 	d := dbtest.New(t)
@@ -72,25 +72,22 @@ func setUp(t *testing.T, text string, ids ...string) *world {
 		t.Fatal(err)
 	}
 	root := t.TempDir()
+	log := slog.New(slog.DiscardHandler)
 	w := &world{steam: stand, db: d, root: root}
 	w.host = &builder.Host{
 		OverlaysDir: filepath.Join(root, "overlays"),
 		Overlays:    overlay.NewStore(d, time.Now),
-		Fetcher: builder.Fetcher{
-			Cache:      vpkcache.New(filepath.Join(root, "workshop_cache"), steam.NewContent(hosts), vpkcache.Options{}),
-			Items:      workshop.NewStore(d, time.Now),
-			Parallel:   8,
-			FirstPause: time.Millisecond,
-			Log:        slog.New(slog.DiscardHandler),
-		},
+		Fetcher: builder.NewFetcher(settings.Settings{Root: root, SteamHosts: hosts, DownloadParallel: 8},
+			workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log),
 	}
-	w.add = &workshop.Import{Steam: steam.NewClient(steam.Config{URL: stand.URL}), Items: w.host.Items, Jobs: jobstore.NewStore(d, time.Now), DB: d}
+	w.host.FirstPause = time.Millisecond
+	w.client = steam.NewClient(stand.URL, log)
 	if w.admin, err = account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true); err != nil {
 		t.Fatal(err)
 	}
 	w.overlay = w.make(t, "maps", overlay.Workshop)
 	if len(ids) > 0 {
-		if _, err := w.add.Add(t.Context(), w.admin, w.overlay, ids, workshop.Items); err != nil {
+		if _, err := w.host.Items.Add(t.Context(), w.client, w.admin, w.overlay, ids, workshop.Items); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,23 +143,23 @@ func (w *world) links(t *testing.T) map[string]string {
 }
 
 // wantLinks checks that there are exactly these links, absolute into the cache, each to a whole file.
-func (w *world) wantLinks(t *testing.T, ids ...string) {
+func (w *world) wantLinks(t *testing.T, ids ...steam.ID) {
 	t.Helper()
 	found := w.links(t)
 	if names := slices.Sorted(maps.Keys(found)); len(names) != len(ids) {
 		t.Errorf("links: %v, want those of %v", names, ids)
 	}
 	for _, id := range ids {
-		want := filepath.Join(w.root, "workshop_cache", id+".vpk")
-		if found[id+".vpk"] != want {
-			t.Errorf("link of %s leads to %q, want %q", id, found[id+".vpk"], want)
+		want := filepath.Join(w.root, "workshop_cache", id.FileName())
+		if found[id.FileName()] != want {
+			t.Errorf("link of %s leads to %q, want %q", id, found[id.FileName()], want)
 		}
-		content, err := os.ReadFile(filepath.Join(w.addons(), id+".vpk"))
+		content, err := os.ReadFile(filepath.Join(w.addons(), id.FileName()))
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		file := w.steam.File(id)
+		file := w.steam.File(string(id))
 		right := make([]byte, file.Size)
 		if _, err := file.ReadAt(right, 0); err != nil || !slices.Equal(content, right) {
 			t.Errorf("the file of %s is not what Steam has (%v)", id, err)
@@ -170,7 +167,7 @@ func (w *world) wantLinks(t *testing.T, ids ...string) {
 	}
 }
 
-func (w *world) item(t *testing.T, steamID string) workshop.Item {
+func (w *world) item(t *testing.T, steamID steam.ID) workshop.Item {
 	t.Helper()
 	items, err := w.host.Items.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
@@ -228,7 +225,7 @@ func TestWhatIsStaleIsFetchedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	cache := filepath.Join(w.root, "workshop_cache")
-	for id, change := range map[string]func() error{
+	for id, change := range map[steam.ID]func() error{
 		"1": func() error { return os.Remove(filepath.Join(cache, "1.vpk")) },
 		"2": func() error { return os.Chtimes(filepath.Join(cache, "2.vpk"), time.Time{}, time.Unix(5, 0)) },
 		"3": func() error {
@@ -287,7 +284,7 @@ func TestABadItemFailsTheBuildAndTouchesNoLink(t *testing.T) {
 				t.Errorf("the job's error: %v", err)
 			}
 			w.wantLinks(t)
-			for id, want := range map[string]string{"1": "ready", "3": "ready"} {
+			for id, want := range map[steam.ID]string{"1": "ready", "3": "ready"} {
 				if got := w.item(t, id).State(); got != want {
 					t.Errorf("item %s is %q", id, got)
 				}
@@ -350,7 +347,7 @@ func TestWhatIsNotOursIsNotTouched(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.host.Items.Remove(t.Context(), w.db, w.overlay.ID, w.item(t, "2").ID); err != nil {
+	if _, _, err := w.host.Items.Remove(t.Context(), w.admin, w.overlay, w.item(t, "2").ID); err != nil {
 		t.Fatal(err)
 	}
 	r, err := w.build(t.Context(), t, nil)

@@ -10,8 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"left4me/shared/durable"
 	"left4me/shared/overlay"
 )
 
@@ -52,7 +51,7 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 				return false, disagree(o, "is there already, and this overlay did not make it")
 			}
 			// Somebody has emptied it by hand, or made it anew. Without its marker it could never be removed.
-			if err := writeSynced(filepath.Join(dir, markerName), marker(o)); err != nil {
+			if err := durable.WriteNew(filepath.Join(dir, markerName), marker(o)); err != nil {
 				return false, fmt.Errorf("mark directory overlays/%s: %w", o.Path(), cause(err))
 			}
 		case err != nil:
@@ -85,41 +84,23 @@ func makeDirectory(overlays string, o overlay.Overlay) error {
 	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return err
 	}
-	err := writeSynced(filepath.Join(fresh, markerName), marker(o))
+	err := durable.WriteNew(filepath.Join(fresh, markerName), marker(o))
 	if err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, filepath.Join(overlays, o.Path()), unix.RENAME_NOREPLACE)
+		err = durable.RenameNew(fresh, filepath.Join(overlays, o.Path()))
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(fresh))
 	}
-	return syncDirectory(overlays)
+	return nil
 }
 
-func writeSynced(path, content string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-func syncDirectory(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// cause drops the absolute path of an error, which is not the business of the people who read job logs.
+// cause drops the absolute paths from an error, which must not appear in job logs.
 func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,78 +16,84 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"left4me/shared/jobstore"
+	"left4me/shared/settings"
 	"left4me/shared/steam"
-	"left4me/shared/traffic"
+	"left4me/shared/text"
 	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
 
+// The attempts to download an item (product.md P23).
 const (
-	// FirstPause and downloadAttempts are product.md P23's, and so is maxRetryAfter.
-	FirstPause       = time.Second
 	downloadAttempts = 3
+	firstPause       = time.Second
 	maxRetryAfter    = 60 * time.Second
 )
 
-// Fetcher brings items into the cache, with the attempts that each of them gets (product.md P22 to P24). It is what builds
-// and the refresh of all items have in common.
+// Fetcher downloads items into the cache, with several attempts for each (product.md P22 to P24).
 type Fetcher struct {
 	Cache *vpkcache.Cache
 	Items *workshop.Store
-	// Parallel is how many items are fetched at once.
-	Parallel int
+	// Report is where the current job reports what it does.
+	Report Report
 	// FirstPause is the pause after an item's first failed attempt; each further one is twice as long.
 	FirstPause time.Duration
-	Report     Report
-	// Log is told what came of the traffic.
-	Log *slog.Logger
+
+	parallel int
+	log      *slog.Logger
 }
 
-// Fetched says what a Fetch has done.
+// NewFetcher returns a Fetcher that downloads into the cache of s from its content hosts, records results in items and logs
+// them (steam.LogDownloaded and so on).
+func NewFetcher(s settings.Settings, items *workshop.Store, log *slog.Logger) Fetcher {
+	return Fetcher{
+		Cache:      vpkcache.New(s.CacheDir(), steam.NewContent(s.SteamHosts), vpkcache.Options{Transfers: s.DownloadParallel}),
+		Items:      items,
+		FirstPause: firstPause,
+		parallel:   s.DownloadParallel,
+		log:        log,
+	}
+}
+
+// Fetched is the result of Fetch.
 type Fetched struct {
-	// Downloaded and Cached count the items that are in the cache now, and that somebody else had brought there meanwhile.
+	// Downloaded counts the items that were downloaded, Cached those that another process had downloaded meanwhile.
 	Downloaded, Cached int
-	// Failed are those whose attempts are used up, in the order in which they were asked for.
+	// Failed are the items whose attempts all failed, in the order of Fetch's items.
 	Failed []Failure
 
 	items int
 }
 
-// Failure is an item with the reason why it could not be downloaded.
+// Failure is an item that could not be downloaded, with the reason.
 type Failure struct {
-	SteamID string
+	SteamID steam.ID
 	Err     error
 }
 
-// Err is nil when nothing failed, and else a sentence: every failed item with its reason while there are few, by number
-// when there are many.
+// Err returns nil when nothing failed, and otherwise an error that lists the first failures.
 func (f Fetched) Err() error {
 	if len(f.Failed) == 0 {
 		return nil
 	}
-	const most = 5
-	var said []string
-	for _, failure := range f.Failed[:min(most, len(f.Failed))] {
-		said = append(said, fmt.Sprintf("%s (%v)", failure.SteamID, failure.Err))
+	var all []string
+	for _, failure := range f.Failed {
+		all = append(all, fmt.Sprintf("%s (%v)", failure.SteamID, failure.Err))
 	}
-	text := strings.Join(said, "; ")
-	if more := len(f.Failed) - most; more > 0 {
-		text += fmt.Sprintf("; and %d more", more)
-	}
-	return fmt.Errorf("%d of %d downloads failed: %s", len(f.Failed), f.items, text)
+	return fmt.Errorf("%d of %d downloads failed: %s", len(f.Failed), f.items, text.List(all, 5, "; "))
 }
 
-// Fetch brings items, several at once, into the cache, records for each how that went, and makes the cache's names durable.
-// An item that fails does not stop the others. In the progress that it reports, the items are the last of all that the job
-// is about. The error is ctx's, the database's or the disk's.
+// Fetch downloads items into the cache, several at once, records each result, and syncs the cache's directory. An item that
+// fails does not stop the others. The reported progress counts to all, the number of the job's items; items are the last of
+// them. The error is ctx's, the database's or the disk's.
 func (f *Fetcher) Fetch(ctx context.Context, items []workshop.Item, all int) (Fetched, error) {
 	m := newMeter(f.Report, items, all)
 	done := Fetched{items: len(items)}
 	failures := make([]error, len(items))
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
-	// The cache itself limits the transfers; as many items again may be in their checks meanwhile.
-	group.SetLimit(2 * f.Parallel)
+	// The cache itself limits the transfers. As many items again may be checked meanwhile.
+	group.SetLimit(2 * f.parallel)
 	for n, i := range items {
 		group.Go(func() error {
 			downloaded, err := f.fetch(groupCtx, i, m)
@@ -127,7 +133,7 @@ func file(i workshop.Item) vpkcache.File {
 	return vpkcache.File{SteamID: i.SteamID, URL: i.FileURL, Size: i.FileSize, Updated: i.Updated}
 }
 
-// fetch makes the attempts that one item gets, with pauses between them.
+// fetch makes the attempts to download one item, with pauses between them.
 func (f *Fetcher) fetch(ctx context.Context, i workshop.Item, m *meter) (downloaded bool, err error) {
 	f.Report.Infof("workshop %s download starts: %d bytes, %q", i.SteamID, i.FileSize, i.Title)
 	m.started(i)
@@ -152,19 +158,19 @@ func (f *Fetcher) fetch(ctx context.Context, i workshop.Item, m *meter) (downloa
 			return last
 		}
 		if !ofDisk(last) {
-			traffic.SteamFailed(f.Log, traffic.Content, kind(last), last)
+			steam.LogFailed(f.log, steam.SourceContent, kind(last), last)
 		}
 		return retry.RetryableError(last)
 	})
 	switch {
 	case ctx.Err() != nil:
-		// Fetch leaves nothing when it is cancelled, but the pause after a broken transfer may have been.
+		// A cancelled Cache.Fetch leaves nothing, but the context may have ended in the pause after a broken transfer.
 		return false, errors.Join(ctx.Err(), f.Cache.Discard(i.SteamID))
 	case err != nil:
-		traffic.NotDownloaded(f.Log, i.SteamID, err)
+		steam.LogNotDownloaded(f.log, i.SteamID, err)
 		f.Report.Warnf("workshop %s download failed after attempt %d/%d: %v", i.SteamID, attempt, downloadAttempts, err)
 	case downloaded:
-		traffic.Downloaded(f.Log, i.SteamID, i.FileSize)
+		steam.LogDownloaded(f.log, i.SteamID, i.FileSize)
 		f.Report.Infof("workshop %s download finished: %d bytes in %s", i.SteamID, i.FileSize, time.Since(begun).Round(time.Millisecond))
 	default:
 		f.Report.Infof("workshop %s is in the cache already", i.SteamID)
@@ -172,7 +178,7 @@ func (f *Fetcher) fetch(ctx context.Context, i workshop.Item, m *meter) (downloa
 	return downloaded, err
 }
 
-// kind is steam.Kind, with `file` for what is not the file that Steam describes.
+// kind is steam.Kind, with `file` for a file that is not the one that Steam describes.
 func kind(err error) string {
 	if vpkcache.IsWrongFile(err) {
 		return "file"
@@ -180,26 +186,26 @@ func kind(err error) string {
 	return steam.Kind(err)
 }
 
-// ofDisk reports whether an attempt has failed for this host's disk.
+// ofDisk reports whether an attempt failed because of this host's disk.
 func ofDisk(err error) bool {
 	var path *fs.PathError
 	var link *os.LinkError
 	return errors.As(err, &path) || errors.As(err, &link)
 }
 
-// meter adds up the progress of items that are fetched at once.
+// meter adds up the progress of items that are downloaded at the same time.
 type meter struct {
 	report Report
 	mu     sync.Mutex
 	p      jobstore.Progress
-	bytes  map[string]int64 // by steam id
+	bytes  map[steam.ID]int64
 	active []workshop.Item
 }
 
-func newMeter(r Report, stale []workshop.Item, all int) *meter {
-	m := &meter{report: r, bytes: map[string]int64{}}
-	m.p.ItemsTotal, m.p.ItemsDone = int64(all), int64(all-len(stale))
-	for _, i := range stale {
+func newMeter(r Report, items []workshop.Item, all int) *meter {
+	m := &meter{report: r, bytes: map[steam.ID]int64{}}
+	m.p.ItemsTotal, m.p.ItemsDone = int64(all), int64(all-len(items))
+	for _, i := range items {
 		m.p.BytesTotal += i.FileSize
 	}
 	r.Progress(m.p)
@@ -236,20 +242,12 @@ func (m *meter) set(i workshop.Item, bytes int64) {
 	m.bytes[i.SteamID] = bytes
 }
 
-// tell names the items in flight, the longest under way first.
+// tell reports the progress. It names the items that are being downloaded, the one that was started first first.
 func (m *meter) tell() {
-	const most = 2
 	var names []string
-	for _, i := range m.active[:min(most, len(m.active))] {
-		name := i.Title
-		if name == "" {
-			name = i.SteamID
-		}
-		names = append(names, name)
+	for _, i := range m.active {
+		names = append(names, cmp.Or(i.Title, string(i.SteamID)))
 	}
-	m.p.Current = strings.Join(names, " · ")
-	if more := len(m.active) - most; more > 0 {
-		m.p.Current += fmt.Sprintf(" and %d more", more)
-	}
+	m.p.Current = text.List(names, 2, " · ")
 	m.report.Progress(m.p)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 
+	"left4me/shared/durable"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 )
@@ -44,7 +45,7 @@ func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report R
 			err = root.Rename(o.Path(), gone)
 		}
 		if err == nil {
-			err = syncDirectory(overlaysDir)
+			err = durable.Sync(overlaysDir)
 		}
 		if err != nil {
 			return fmt.Errorf("rename overlays/%s to overlays/%s: %w", o.Path(), gone, cause(err))
@@ -58,7 +59,7 @@ func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report R
 		report.Infof("overlay '%s': directory overlays/%s is not there; nothing to remove", o.Name, o.Path())
 		return nil
 	}
-	if err := syncDirectory(overlaysDir); err != nil {
+	if err := durable.Sync(overlaysDir); err != nil {
 		return fmt.Errorf("sync overlays: %w", cause(err))
 	}
 	report.Infof("overlay '%s': removed with %d files and links in %d folders; the cache is as it was", o.Name, r.files, r.folders)

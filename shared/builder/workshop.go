@@ -11,7 +11,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-// tally counts what a build did, for its last line.
+// tally is what a build reports in its last line.
 type tally struct {
 	downloaded, cached, skipped int
 	links                       linkfarm.Result
@@ -23,8 +23,8 @@ func (t tally) line(name string) string {
 		t.downloaded, t.cached, t.skipped, t.links.Created+t.links.Replaced, t.links.Removed, t.links.Unchanged, t.errors)
 }
 
-// buildWorkshop downloads what is missing or stale and then makes the links right. When an item cannot be had, the others
-// are still fetched, but no link is touched: a partial overlay is never presented as a good one.
+// buildWorkshop downloads missing and outdated items and then changes the links. When an item cannot be downloaded, the others
+// still are, but no link is changed, so that an incomplete overlay never looks complete.
 func buildWorkshop(ctx context.Context, h *Host, o overlay.Overlay) error {
 	var t tally
 	err := h.workshop(ctx, o, &t)
@@ -52,7 +52,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		return err
 	}
 
-	var wanted []string // names in the cache, and of the links
+	var wanted []string // names of links
 	var stale []workshop.Item
 	for _, i := range items {
 		if err := ctx.Err(); err != nil {
@@ -63,7 +63,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 			h.Report.Warnf("workshop item %s skipped: no file_url (steam result: %s)", i.SteamID, i.LastError)
 			continue
 		}
-		wanted = append(wanted, filepath.Base(h.Cache.Path(i.SteamID)))
+		wanted = append(wanted, i.SteamID.FileName())
 		fresh := false
 		if !i.DownloadedAt.IsZero() {
 			if fresh, err = h.Cache.Fresh(file(i)); err != nil {
@@ -94,7 +94,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 	return h.link(ctx, o, wanted, t)
 }
 
-// link makes the links of the overlay exactly those of the wanted names.
+// link changes the overlay's links to exactly the wanted names.
 func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []string, t *tally) error {
 	root, err := os.OpenRoot(filepath.Join(h.OverlaysDir, o.Path()))
 	if err != nil {

@@ -113,9 +113,9 @@ func Open(databaseURL, authToken string) (*DB, error) {
 	return open(databaseURL, authToken, "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)")
 }
 
-// OpenToLook is Open for somebody who must not change anything: an embedded database refuses every write, and stays in
-// the form that it has. To a server it makes no difference.
-func OpenToLook(databaseURL, authToken string) (*DB, error) {
+// OpenReadOnly is Open for reading only: an embedded database refuses every write, and its journal mode stays as it is. A
+// server is opened as by Open.
+func OpenReadOnly(databaseURL, authToken string) (*DB, error) {
 	return open(databaseURL, authToken, "query_only(1)")
 }
 

@@ -13,7 +13,7 @@ import (
 	"left4me/shared/db/dbtest"
 )
 
-func TestOpenToLookChangesNothing(t *testing.T) {
+func TestOpenReadOnlyChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "left4me.db")
 	w, err := db.Open(db.FileURL(path), "")
 	if err != nil {
@@ -23,7 +23,7 @@ func TestOpenToLookChangesNothing(t *testing.T) {
 	if _, err := w.ExecContext(t.Context(), `CREATE TABLE t (a)`); err != nil {
 		t.Fatal(err)
 	}
-	d, err := db.OpenToLook(db.FileURL(path), "")
+	d, err := db.OpenReadOnly(db.FileURL(path), "")
 	if err != nil {
 		t.Fatal(err)
 	}

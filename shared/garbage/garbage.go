@@ -1,24 +1,25 @@
-// Package garbage decides which files of the workshop cache nobody needs, and removes them: those of items that no overlay
-// holds, and what broken downloads have left. Never one that a link below the overlays' directories leads to, whoever has
-// made it.
+// Package garbage finds and removes the files of the workshop cache that nobody needs: files of items that are in no overlay,
+// and leftovers of broken downloads. A file that a link below the overlays' directories leads to is never garbage, whoever made
+// the link.
 //
-// Files are shared/vpkcache's to remove; links are only looked at. Nobody may build meanwhile, for a build looks at a file and
-// links to it a moment later: the locks of the job collect_garbage see to that.
+// shared/vpkcache removes the files; links are only read. No build may run at the same time, because a build checks a file and
+// links to it a moment later. The locks of the job collect_garbage ensure that.
 package garbage
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"left4me/shared/builder"
 	"left4me/shared/jobstore"
+	"left4me/shared/steam"
+	"left4me/shared/text"
 	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
 
-// Collector looks for garbage on one host.
+// Collector finds and removes the garbage of one host.
 type Collector struct {
 	Cache *vpkcache.Cache
 	Items *workshop.Store
@@ -26,22 +27,22 @@ type Collector struct {
 	OverlaysDir string
 }
 
-// Found is what a look at the cache has found.
+// Found is the result of Find.
 type Found struct {
-	// Files are those that can go.
+	// Files can be removed.
 	Files []vpkcache.Stored
-	// Linked are those that no overlay holds, and that stay for a link's sake.
+	// Linked are files of items that are in no overlay, but that a link leads to. They must stay.
 	Linked []Linked
 }
 
-// Linked is a file that a link leads to.
+// Linked is a file with a link that leads to it.
 type Linked struct {
 	vpkcache.Stored
-	// Link is the way to the link from LEFT4ME_ROOT: `overlays/3/left4dead2/addons/own.vpk`.
+	// Link is the link's path relative to LEFT4ME_ROOT: `overlays/3/left4dead2/addons/own.vpk`.
 	Link string
 }
 
-// Bytes is what removing the files would give back.
+// Bytes is the disk space that the files use.
 func (f Found) Bytes() (n int64) {
 	for _, file := range f.Files {
 		n += file.Bytes()
@@ -49,35 +50,35 @@ func (f Found) Bytes() (n int64) {
 	return n
 }
 
-// Find looks, and changes nothing. The error of a folder whose links cannot be read names it: without knowing them nothing
-// can be called garbage.
+// Find finds the garbage and changes nothing. It fails when the links in a folder cannot be read, because then no file is known
+// to be garbage; the error names the folder.
 func (c Collector) Find(ctx context.Context) (Found, error) {
 	var found Found
 	stored, err := c.Cache.List()
 	if err != nil {
 		return found, fmt.Errorf("look at the cache: %w", err)
 	}
-	held, err := c.Items.Held(ctx)
+	used, err := c.Items.UsedSteamIDs(ctx)
 	if err != nil {
 		return found, err
 	}
-	var unheld []vpkcache.Stored
+	var unused []vpkcache.Stored
 	for _, s := range stored {
 		if s.Partial {
 			found.Files = append(found.Files, s)
-		} else if !held[s.SteamID] {
-			unheld = append(unheld, s)
+		} else if !used[s.SteamID] {
+			unused = append(unused, s)
 		}
 	}
-	if len(unheld) == 0 {
+	if len(unused) == 0 {
 		return found, nil
 	}
-	links, err := look(ctx, c.OverlaysDir, c.Cache.Dir())
+	links, err := findLinks(ctx, c.OverlaysDir, c.Cache.Dir())
 	if err != nil {
 		return Found{}, err
 	}
-	for _, s := range unheld {
-		if link, is := links.to(s); is {
+	for _, s := range unused {
+		if link, linked := links.to(s); linked {
 			found.Linked = append(found.Linked, Linked{s, link})
 		} else {
 			found.Files = append(found.Files, s)
@@ -86,7 +87,7 @@ func (c Collector) Find(ctx context.Context) (Found, error) {
 	return found, nil
 }
 
-// Reason says why a file can go.
+// Reason returns why a file is garbage.
 func Reason(s vpkcache.Stored) string {
 	if s.Partial {
 		return "left of a broken download"
@@ -94,8 +95,8 @@ func Reason(s vpkcache.Stored) string {
 	return "no overlay holds it"
 }
 
-// Collect removes what Find finds, with a line for each file. A file that cannot be removed does not keep the others from
-// going; the error, at the end, names it. Stopped by ctx, it leaves the rest for the next time.
+// Collect removes the files that Find finds and reports each of them. A file that cannot be removed does not keep the others
+// from being removed; the error names it. When ctx ends, the remaining files are left for the next run.
 func (c Collector) Collect(ctx context.Context, report builder.Report) error {
 	found, err := c.Find(ctx)
 	if err != nil {
@@ -106,14 +107,14 @@ func (c Collector) Collect(ctx context.Context, report builder.Report) error {
 	}
 	p := jobstore.Progress{ItemsTotal: int64(len(found.Files)), BytesTotal: found.Bytes()}
 	report.Progress(p)
-	// Before they go: a row never speaks of a file that is not there.
-	var ids []string
+	// Recorded before the files are removed, so that no item counts as downloaded without its file.
+	var ids []steam.ID
 	for _, f := range found.Files {
 		if !f.Partial {
 			ids = append(ids, f.SteamID)
 		}
 	}
-	if err := c.Items.Removed(ctx, ids); err != nil {
+	if err := c.Items.NotDownloaded(ctx, ids); err != nil {
 		return err
 	}
 	var removed, busy int
@@ -149,17 +150,8 @@ func (c Collector) Collect(ctx context.Context, report builder.Report) error {
 	if stopped != nil {
 		return stopped
 	}
-	return failure(failed, len(found.Files))
-}
-
-func failure(failed []string, files int) error {
-	if len(failed) == 0 {
-		return nil
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d files could not be removed: %s", len(failed), len(found.Files), text.List(failed, 5, "; "))
 	}
-	const most = 5
-	said := strings.Join(failed[:min(most, len(failed))], "; ")
-	if more := len(failed) - most; more > 0 {
-		said += fmt.Sprintf("; and %d more", more)
-	}
-	return fmt.Errorf("%d of %d files could not be removed: %s", len(failed), files, said)
+	return nil
 }

@@ -33,7 +33,7 @@ func setUp(t *testing.T) *host {
 	h := &host{T: t, root: root, db: dbtest.New(t)}
 	h.Collector = garbage.Collector{
 		Cache:       vpkcache.New(filepath.Join(root, "workshop_cache"), nil, vpkcache.Options{}),
-		Items:       workshop.NewStore(h.db, time.Now),
+		Items:       workshop.NewStore(h.db, time.Now, jobstore.NewStore(h.db, time.Now)),
 		OverlaysDir: filepath.Join(root, "overlays"),
 	}
 	h.exec(`INSERT INTO overlays (id, name, type, uid, created_at) VALUES (1, 'maps', 'workshop', 'u', 0)`)

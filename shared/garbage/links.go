@@ -16,18 +16,18 @@ import (
 	"left4me/shared/vpkcache"
 )
 
-// links are the symbolic links below the overlays' directories, by what they lead to. They go by what the system finds at
-// their end, not by their texts: there may be many ways to one file.
+// links are the paths of the symbolic links below the overlays' directories by the files that they lead to. A file is identified
+// by device and inode, since many paths may lead to one file.
 type links struct {
-	dir, cacheDir string // without links on the way
+	dir, cacheDir string // with all links resolved
 	files         map[file]string
-	// unclear are those whose end we may not look at, by the last name in their texts.
+	// unclear are the links whose target could not be examined, by the last element of their target.
 	unclear map[string]string
-	// all leads to the cache itself, and so to every file in it.
+	// all is a link to the cache's directory itself, and so to every file in it.
 	all string
 }
 
-// file is what tells a file from every other one.
+// file identifies a file.
 type file struct{ device, inode uint64 }
 
 func identify(info fs.FileInfo) (file, bool) {
@@ -38,9 +38,9 @@ func identify(info fs.FileInfo) (file, bool) {
 	return file{uint64(sys.Dev), sys.Ino}, true
 }
 
-// look finds the links below overlaysDir. Links on the way to an overlay's add-ons are followed, because the game follows them;
-// other links to directories are not.
-func look(ctx context.Context, overlaysDir, cacheDir string) (*links, error) {
+// findLinks finds the links below overlaysDir. Links on the way to an overlay's add-ons are followed, because the game follows
+// them; other links to directories are not.
+func findLinks(ctx context.Context, overlaysDir, cacheDir string) (*links, error) {
 	l := &links{files: map[file]string{}, unclear: map[string]string{}}
 	var err error
 	if l.dir, err = filepath.EvalSymlinks(overlaysDir); errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +82,7 @@ func (l *links) walk(ctx context.Context) error {
 	for _, o := range overlays {
 		addons := filepath.Join(l.dir, o.Name(), linkfarm.Dir)
 		if real, err := filepath.EvalSymlinks(addons); err == nil && real == addons {
-			continue // seen above
+			continue // walked above
 		}
 		entries, err := os.ReadDir(addons)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
@@ -103,7 +103,7 @@ func (l *links) add(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
-		return nil // it leads nowhere
+		return nil // the link is broken
 	case err != nil:
 		text, err := os.Readlink(path)
 		if err != nil {
@@ -127,8 +127,8 @@ func (l *links) add(path string) error {
 	return nil
 }
 
-// to returns a link that leads, or may lead, to a file of the cache, as people may read it.
-func (l *links) to(s vpkcache.Stored) (link string, is bool) {
+// to returns the path, relative to LEFT4ME_ROOT, of a link that leads, or may lead, to a file of the cache.
+func (l *links) to(s vpkcache.Stored) (link string, found bool) {
 	link = l.all
 	if link == "" {
 		link = l.unclear[s.Name()]
@@ -142,7 +142,7 @@ func (l *links) to(s vpkcache.Stored) (link string, is bool) {
 	return l.name(link), true
 }
 
-// name is how people know a path: from LEFT4ME_ROOT on.
+// name returns path relative to LEFT4ME_ROOT.
 func (l *links) name(path string) string {
 	rel, err := filepath.Rel(l.dir, path)
 	if err != nil {

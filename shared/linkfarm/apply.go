@@ -8,14 +8,16 @@ import (
 	"io/fs"
 	"os"
 	"path"
+
+	"left4me/shared/durable"
 )
 
-// Result counts what Apply did, and the links that were right already.
+// Result counts the links that Apply changed, and those that were already right.
 type Result struct {
 	Created, Replaced, Removed, Unchanged int
 }
 
-// folder is what Apply needs of the *os.Root of Dir. Tests put one here that fails.
+// folder is the part of *os.Root that Apply uses in Dir. Tests replace it to inject errors.
 type folder interface {
 	Readlink(name string) (string, error)
 	Symlink(target, name string) error
@@ -23,13 +25,13 @@ type folder interface {
 	Remove(name string) error
 }
 
-// Apply makes changes in the overlay whose directory root is; the folder is made if it is missing. With conflicts it
-// returns their *ConflictError and has touched nothing.
+// Apply makes the changes in an overlay's directory; Dir is created if it is missing. With conflicts it changes nothing and
+// returns a *ConflictError.
 //
-// ctx is looked at before every single change, and its error returned. After any error, what was done is consistent and
-// in the Result, and another round of Observe, Plan and Apply completes it. What changed since Observe is noticed: a link
-// that is no longer the one that was planned for, or a name that is no longer free, is an error and stays as it is. The
-// caller sees to it that no two Applies run in one overlay at once.
+// When ctx ends, Apply stops before the next change and returns ctx's error. After any error the changes made so far are
+// consistent and counted in the Result, and another round of Observe, Plan and Apply completes them. A link that was changed
+// since Observe, or a name that is no longer free, is an error and stays as it is. Only one Apply may run in an overlay at a
+// time.
 func Apply(ctx context.Context, root *os.Root, changes Changes) (Result, error) {
 	if err := changes.Err(); err != nil {
 		return Result{}, err
@@ -44,7 +46,7 @@ func Apply(ctx context.Context, root *os.Root, changes Changes) (Result, error) 
 	defer dir.Close()
 	done, err := apply(ctx, dir, changes)
 	if done.Created+done.Replaced+done.Removed > 0 || err != nil {
-		if serr := syncDir(dir, "."); serr != nil {
+		if serr := durable.SyncIn(dir, "."); serr != nil {
 			err = errors.Join(err, fmt.Errorf("sync %s: %w", Dir, serr))
 		}
 	}
@@ -76,11 +78,11 @@ func apply(ctx context.Context, dir folder, changes Changes) (Result, error) {
 	return done, nil
 }
 
-// create relies on symlink being exclusive.
+// create fails if the name exists, because symlink does.
 func create(dir folder, l Link) error { return cause(dir.Symlink(l.Target, l.Name)) }
 
-// replace makes the new link under a name that the game does not load, and renames it over the old one: at no moment is
-// there no link.
+// replace creates the new link under a name that the game does not load and renames it over the old one, so that there is
+// always a link.
 func replace(dir folder, l Link) error {
 	temp := "." + l.Name + "." + rand.Text()
 	if err := cause(dir.Symlink(l.Target, temp)); err != nil {
@@ -105,7 +107,7 @@ func remove(dir folder, l Link) error {
 	return cause(dir.Remove(l.Name))
 }
 
-// unchanged is asked immediately before a link is taken away.
+// unchanged returns an error if the link is no longer the planned one. It is called immediately before removing the link.
 func unchanged(dir folder, l Link) error {
 	now, err := dir.Readlink(l.Name)
 	if err != nil {
@@ -117,7 +119,7 @@ func unchanged(dir folder, l Link) error {
 	return nil
 }
 
-// openFolder opens Dir below root, and makes it, durably, where it is missing.
+// openFolder opens Dir in root, and creates and syncs it if it is missing.
 func openFolder(root *os.Root) (*os.Root, error) {
 	dir, err := root.OpenRoot(Dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -127,7 +129,7 @@ func openFolder(root *os.Root) (*os.Root, error) {
 		return nil, err
 	}
 	for parent := path.Dir(Dir); ; parent = path.Dir(parent) {
-		if err := syncDir(root, parent); err != nil {
+		if err := durable.SyncIn(root, parent); err != nil {
 			return nil, err
 		}
 		if parent == "." {
@@ -136,16 +138,7 @@ func openFolder(root *os.Root) (*os.Root, error) {
 	}
 }
 
-func syncDir(root *os.Root, name string) error {
-	d, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// cause strips the operation and the names from an error of os.Root: the caller adds them in our words.
+// cause strips the operation and the names from an error of os.Root. The caller adds its own.
 func cause(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err

@@ -1,9 +1,9 @@
-// Package linkfarm owns the symbolic links of a workshop overlay: left4dead2/addons/{steam_id}.vpk, absolute, into the
-// cache (product.md P25). Observe looks at what is there, Plan decides what has to change and touches nothing, Apply
+// Package linkfarm owns the symbolic links of a workshop overlay: left4dead2/addons/{steam_id}.vpk, with absolute targets in
+// the cache (product.md P25). Observe reads the folder, Plan decides without touching the disk what has to change, and Apply
 // changes it.
 //
-// A link is ours if its text points into the cache; everything else in the folder is somebody else's and stays as it is.
-// It does not know overlays, items or whether the cached files are there: the names it links are given to it.
+// A link is ours if its target is a path in the cache. Everything else in the folder belongs to somebody else and stays. The
+// package knows no overlays and no items, and does not check that the cached files exist: it is given the names of the links.
 package linkfarm
 
 import (
@@ -17,21 +17,23 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/text"
 )
 
-// Dir is where the game looks for add-ons, below an overlay's root.
+// Dir is the folder in an overlay's directory where the game looks for add-ons.
 const Dir = "left4dead2/addons"
 
-// Observed is what is in the folder.
+// Observed is the content of the folder.
 type Observed struct {
-	// Links are the symbolic links: name and text.
+	// Links are the targets of the symbolic links by name.
 	Links map[string]string
-	// Others are names of files, directories and whatever else is no link, with their types.
+	// Others are the types of all other files by name.
 	Others map[string]fs.FileMode
 }
 
-// Observe reads the folder of the overlay whose directory root is. A folder that does not exist yet is empty. A link on
-// the way to it is followed inside root and is an error where it leads out.
+// Observe reads the folder in an overlay's directory. A folder that does not exist is empty. Symbolic links on the way to it
+// are followed inside root; one that leads out of root is an error.
 func Observe(root *os.Root) (Observed, error) {
 	seen := Observed{Links: map[string]string{}, Others: map[string]fs.FileMode{}}
 	dir, err := root.OpenFile(Dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
@@ -42,11 +44,11 @@ func Observe(root *os.Root) (Observed, error) {
 		return Observed{}, fmt.Errorf("look at links: %w", err)
 	}
 	defer dir.Close()
-	text := make([]byte, unix.PathMax)
+	target := make([]byte, unix.PathMax)
 	for {
 		names, err := dir.Readdirnames(1000)
 		for _, name := range names {
-			if err := seen.add(root, dir, name, text); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := seen.add(root, dir, name, target); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return Observed{}, fmt.Errorf("look at link %s: %w", name, err)
 			}
 		}
@@ -59,10 +61,11 @@ func Observe(root *os.Root) (Observed, error) {
 	}
 }
 
-// add looks at one name. Most are links, and readlink itself tells whether one is: nothing else is asked about them. It is
-// called on the open directory, because os.Root would resolve each name anew at three times the cost.
-func (o Observed) add(root *os.Root, dir *os.File, name string, text []byte) error {
-	n, err := unix.Readlinkat(int(dir.Fd()), name, text)
+// add adds one name of dir; target is a buffer. Most names are links, and readlink fails for others, so that no other system
+// call is needed for links. It uses the open directory because os.Root would resolve the path for each name, at three times
+// the cost.
+func (o Observed) add(root *os.Root, dir *os.File, name string, target []byte) error {
+	n, err := unix.Readlinkat(int(dir.Fd()), name, target)
 	if errors.Is(err, unix.EINVAL) {
 		info, err := root.Lstat(Dir + "/" + name)
 		if err != nil {
@@ -74,29 +77,29 @@ func (o Observed) add(root *os.Root, dir *os.File, name string, text []byte) err
 	if err != nil {
 		return err
 	}
-	o.Links[name] = string(text[:n])
+	o.Links[name] = string(target[:n])
 	return nil
 }
 
-// Link is a link of ours. Its target is the file of the same name in the cache.
+// Link is a link of ours. Target is the file of the same name in the cache.
 type Link struct {
 	Name, Target string
-	// Was is the text of the link that is there now; empty when there is none.
+	// Was is the current target of the link; empty when there is no link yet.
 	Was string
 }
 
-// Conflict is something of somebody else's that sits on the name of a link.
+// Conflict is a file of somebody else with the name of a wanted link.
 type Conflict struct {
 	Name string
-	// Kind says what it is: `a file`, `a directory`, `a link to …`, `something else`.
+	// Kind is `a file`, `a directory`, `a link to …` or `something else`.
 	Kind string
 }
 
-// Changes are what has to be done so that the links are exactly the wanted ones, each list in the order of names.
+// Changes are the steps that make the links exactly the wanted ones, each list sorted by name.
 type Changes struct {
-	// Create, Replace and Remove concern links of ours only.
+	// Create, Replace and Remove contain only links of ours.
 	Create, Replace, Remove []Link
-	// Unchanged counts the links that are right already.
+	// Unchanged counts the links that are already right.
 	Unchanged int
 	// Conflicts keep Apply from changing anything.
 	Conflicts []Conflict
@@ -110,29 +113,21 @@ func (c Changes) Err() error {
 	return &ConflictError{Conflicts: c.Conflicts}
 }
 
-// ConflictError says what sits on names of links, so that its owner can move it away.
+// ConflictError lists the files of somebody else that have names of wanted links, so that their owner can move them away.
 type ConflictError struct {
 	Conflicts []Conflict
 }
 
 func (e *ConflictError) Error() string {
-	const most = 10
-	var b strings.Builder
-	b.WriteString("not made by left4me, and in the way of its links:")
-	for i, c := range e.Conflicts[:min(len(e.Conflicts), most)] {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		fmt.Fprintf(&b, " %s/%s (%s)", Dir, c.Name, c.Kind)
+	var all []string
+	for _, c := range e.Conflicts {
+		all = append(all, fmt.Sprintf("%s/%s (%s)", Dir, c.Name, c.Kind))
 	}
-	if more := len(e.Conflicts) - most; more > 0 {
-		fmt.Fprintf(&b, " and %d more", more)
-	}
-	return b.String()
+	return "not made by left4me, and in the way of its links: " + text.List(all, 10, ", ")
 }
 
-// Plan compares what is there with the wanted names, each of which is to be a link to the file of that name in cacheDir.
-// It is an error if cacheDir is not absolute or a name is not that of a visible file.
+// Plan returns the changes after which there is a link to the file in cacheDir for each of the wanted names, and no other link
+// of ours. It is an error if cacheDir is not absolute, or a name is empty, begins with a dot or contains a slash.
 func Plan(wanted []string, seen Observed, cacheDir string) (Changes, error) {
 	if !filepath.IsAbs(cacheDir) {
 		return Changes{}, fmt.Errorf("cache directory %q is not absolute", cacheDir)
@@ -165,7 +160,7 @@ func Plan(wanted []string, seen Observed, cacheDir string) (Changes, error) {
 		}
 	}
 	for name, was := range seen.Links {
-		// This also finds what an Apply that was killed has left under a temporary name.
+		// This includes temporary links of an Apply that was killed.
 		if !keep[name] && ours(was, cacheDir) {
 			c.Remove = append(c.Remove, Link{Name: name, Was: was})
 		}
@@ -178,9 +173,8 @@ func Plan(wanted []string, seen Observed, cacheDir string) (Changes, error) {
 	return c, nil
 }
 
-// ours reports whether a link's text points into the cache. It goes by the text alone: what the path leads to on the disk
-// may change, who wrote the link does not. We write absolute paths only: a relative link, with which Rel can do nothing,
-// is not ours.
+// ours reports whether a link's target is a path in the cache, without looking at the disk. Ours are absolute; a relative
+// target, for which Rel fails, is not ours.
 func ours(target, cacheDir string) bool {
 	rel, err := filepath.Rel(cacheDir, target)
 	return err == nil && rel != "." && filepath.IsLocal(rel)

@@ -65,7 +65,8 @@ type OverlayPage struct {
 
 // NewOverlayPage returns the page on d. Examples are texts to paste, for an overlay that is empty.
 func NewOverlayPage(d *db.DB, now func() time.Time, examples []string) OverlayPage {
-	return OverlayPage{overlays: overlay.NewStore(d, now), items: workshop.NewStore(d, now), jobs: jobstore.NewStore(d, now), examples: examples}
+	jobs := jobstore.NewStore(d, now)
+	return OverlayPage{overlays: overlay.NewStore(d, now), items: workshop.NewStore(d, now, jobs), jobs: jobs, examples: examples}
 }
 
 // View is the page for a visitor who may see o. Of the overlay's jobs it shows one that is at work or waits, else the one
@@ -110,7 +111,7 @@ func (p OverlayPage) View(w http.ResponseWriter, r *web.Request, o overlay.Overl
 func item(i workshop.Item) view.Item {
 	shown := view.Item{
 		ID:         i.ID,
-		SteamID:    i.SteamID,
+		SteamID:    string(i.SteamID),
 		Title:      i.Title,
 		PreviewURL: i.PreviewURL,
 		Size:       i.FileSize,

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"left4me/shared/steam"
 )
 
 // paced is a connection that carries rate bytes a second.
@@ -116,7 +118,7 @@ func BenchmarkNothingToDo(b *testing.B) {
 	}
 	var files []File
 	for i := range 5000 {
-		f := File{SteamID: fmt.Sprint(2_000_000_000 + i), Size: 1, Updated: updated}
+		f := File{SteamID: steam.ID(fmt.Sprint(2_000_000_000 + i)), Size: 1, Updated: updated}
 		path := c.Path(f.SteamID)
 		if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
 			b.Fatal(err)

@@ -6,18 +6,20 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/steam"
 )
 
 // Discard removes what a broken download of an item has left, for a caller that gives up before its next attempt. A
 // download that somebody else has under way is not touched.
-func (c *Cache) Discard(steamID string) error {
+func (c *Cache) Discard(steamID steam.ID) error {
 	_, err := c.discard(steamID)
 	return brief(err)
 }
 
 // discard is Discard, and reports whether somebody has a download under way.
-func (c *Cache) discard(steamID string) (busy bool, err error) {
-	path := c.Path(steamID) + partialSuffix
+func (c *Cache) discard(steamID steam.ID) (busy bool, err error) {
+	path := c.partialPath(steamID)
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

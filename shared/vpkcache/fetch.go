@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/steam"
 )
 
 // lockPoll is how often a file that somebody else is downloading is looked at. flock cannot be waited for and cancelled.
@@ -63,8 +65,8 @@ type partial struct {
 }
 
 // lock opens or creates the partial file of an item and waits until it is ours.
-func (c *Cache) lock(ctx context.Context, steamID string) (*partial, error) {
-	path := c.Path(steamID) + partialSuffix
+func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
+	path := c.partialPath(steamID)
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err

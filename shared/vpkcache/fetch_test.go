@@ -94,8 +94,8 @@ func TestRefusedBeforeAsking(t *testing.T) {
 	c := h.cache(t)
 	for _, id := range []string{"", "..", "../1", "1/2", "1\x00", "-1", "１", "1.vpk", strings.Repeat("1", 21)} {
 		f := h.serve("1", vpk(1, 100))
-		f.SteamID = id
-		if _, err := c.Fetch(deadline(t), f, nil); err == nil || !strings.Contains(err.Error(), "is not a number") {
+		f.SteamID = steam.ID(id)
+		if _, err := c.Fetch(deadline(t), f, nil); err == nil || !strings.Contains(err.Error(), "is not a steam id") {
 			t.Errorf("id %q: %v", id, err)
 		}
 		if _, err := c.Fresh(f); err == nil {
@@ -646,14 +646,14 @@ func TestBounds(t *testing.T) {
 				c := New(t.TempDir(), src, Options{Transfers: transfers, Connections: connections})
 				versions := map[string][][]byte{}
 				for i := range items {
-					id := fmt.Sprint(i)
+					id := fmt.Sprint(i + 1)
 					src.contents[id] = vpk(uint64(i), tt.size)
 					versions[id] = [][]byte{src.contents[id]}
 				}
 				var all sync.WaitGroup
 				for id := range versions {
 					all.Go(func() {
-						f := File{SteamID: id, URL: id, Size: int64(tt.size), Updated: updated}
+						f := File{SteamID: steam.ID(id), URL: id, Size: int64(tt.size), Updated: updated}
 						if _, err := c.Fetch(t.Context(), f, nil); err != nil {
 							t.Error(err)
 						}

@@ -10,11 +10,13 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/steam"
 )
 
 // Stored is a file that the cache has on the disk.
 type Stored struct {
-	SteamID string
+	SteamID steam.ID
 	// Partial is true for what a download is filling, or has left.
 	Partial bool
 	Info    fs.FileInfo
@@ -41,8 +43,8 @@ func (c *Cache) List() ([]Stored, error) {
 	var all []Stored
 	for _, e := range entries {
 		name, isPartial := strings.CutSuffix(e.Name(), partialSuffix)
-		id, ok := strings.CutSuffix(name, suffix)
-		if !ok || !isSteamID(id) || !e.Type().IsRegular() {
+		steamID, err := steam.ParseID(strings.TrimSuffix(name, ".vpk"))
+		if err != nil || steamID.FileName() != name || !e.Type().IsRegular() {
 			continue
 		}
 		info, err := e.Info()
@@ -52,13 +54,13 @@ func (c *Cache) List() ([]Stored, error) {
 		if err != nil {
 			return nil, brief(err)
 		}
-		all = append(all, Stored{SteamID: id, Partial: isPartial, Info: info})
+		all = append(all, Stored{SteamID: steamID, Partial: isPartial, Info: info})
 	}
 	slices.SortStableFunc(all, func(a, b Stored) int {
 		if a.Partial != b.Partial {
 			return map[bool]int{true: -1, false: 1}[a.Partial]
 		}
-		return cmp.Or(cmp.Compare(len(a.SteamID), len(b.SteamID)), strings.Compare(a.SteamID, b.SteamID))
+		return cmp.Or(cmp.Compare(len(a.SteamID), len(b.SteamID)), cmp.Compare(a.SteamID, b.SteamID))
 	})
 	return all, nil
 }
@@ -82,7 +84,7 @@ func (c *Cache) Remove(s Stored) error {
 func (c *Cache) remove(s Stored) error {
 	// Whoever downloads the item has its partial file locked, and renames that.
 	path := c.Path(s.SteamID)
-	p, err := c.open(path + partialSuffix)
+	p, err := c.open(c.partialPath(s.SteamID))
 	if err != nil {
 		return err
 	}

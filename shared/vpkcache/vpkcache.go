@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"left4me/shared/durable"
 	"left4me/shared/steam"
 )
 
@@ -29,8 +30,8 @@ type Source interface {
 
 // File is one workshop item's file as Steam's metadata describes it.
 type File struct {
-	// SteamID is the item's id: decimal digits. It becomes the file's name.
-	SteamID string
+	// SteamID gives the file its name.
+	SteamID steam.ID
 	// URL is where the content is. When its last segment is 40 hex digits they are the content's SHA-1 (steam.md, Content).
 	URL string
 	// Size is the length in bytes.
@@ -50,11 +51,8 @@ type Options struct {
 
 const defaultParallel = 8
 
-// What follows the digits in the name of an item's file, and after that in the name of the file that a download fills.
-const (
-	suffix        = ".vpk"
-	partialSuffix = ".partial"
-)
+// partialSuffix follows the name of an item's file in the name of the file that a download fills.
+const partialSuffix = ".partial"
 
 // Cache is a directory of files. It is for use by several goroutines, and several processes, at once.
 type Cache struct {
@@ -103,7 +101,10 @@ func New(dir string, src Source, opts Options) *Cache {
 func (c *Cache) Dir() string { return c.dir }
 
 // Path returns where the file of an item is, or will be.
-func (c *Cache) Path(steamID string) string { return filepath.Join(c.dir, steamID+suffix) }
+func (c *Cache) Path(steamID steam.ID) string { return filepath.Join(c.dir, steamID.FileName()) }
+
+// partialPath returns where a download of the item's file is written.
+func (c *Cache) partialPath(steamID steam.ID) string { return c.Path(steamID) + partialSuffix }
 
 // Fresh reports whether the file is in the cache with the right size and modification time (P18). A file that is not
 // there is not fresh; a link, a directory or anything else under its name is an error, because nobody but the cache may
@@ -129,15 +130,10 @@ func (c *Cache) Fresh(f File) (bool, error) {
 // the name itself to one call of SyncDir for a whole batch, before the first link to any of them: a crash in between
 // can only lose names, which the next build finds missing and downloads again, never content.
 func (c *Cache) SyncDir() error {
-	d, err := os.Open(c.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := durable.Sync(c.dir); !errors.Is(err, fs.ErrNotExist) {
 		return brief(err)
 	}
-	defer d.Close()
-	return brief(d.Sync())
+	return nil
 }
 
 // Usage returns how many finished files the cache holds and their length in bytes. Leftovers of broken downloads are not
@@ -148,7 +144,7 @@ func (c *Cache) Usage() (files int, bytes int64, err error) {
 		return 0, 0, brief(err)
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || filepath.Ext(e.Name()) != suffix {
+		if !e.Type().IsRegular() || filepath.Ext(e.Name()) != ".vpk" {
 			continue
 		}
 		info, err := e.Info()
@@ -164,18 +160,13 @@ func (c *Cache) Usage() (files int, bytes int64, err error) {
 	return files, bytes, nil
 }
 
-// isSteamID reports whether id may be part of a path. Ids are at most 20 digits: Steam's are 64 bit numbers.
-func isSteamID(id string) bool {
-	return id != "" && len(id) <= 20 && strings.Trim(id, "0123456789") == ""
-}
-
-// check refuses what must not become a path or a length.
+// check returns an error for a file whose id must not become part of a path, or whose size is invalid.
 func (f File) check() error {
-	if !isSteamID(f.SteamID) {
-		return fmt.Errorf("steam id %.40q is not a number", f.SteamID)
+	if _, err := steam.ParseID(string(f.SteamID)); err != nil {
+		return err
 	}
 	if f.Size <= 0 {
-		return fmt.Errorf("length %d is no length of a file", f.Size)
+		return fmt.Errorf("a file cannot have %d bytes", f.Size)
 	}
 	return nil
 }

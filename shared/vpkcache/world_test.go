@@ -109,7 +109,7 @@ func (h *host) serveAt(path, id string, content []byte) File {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.contents[path] = content
-	return File{SteamID: id, URL: h.URL + path, Size: int64(len(content)), Updated: updated}
+	return File{SteamID: steam.ID(id), URL: h.URL + path, Size: int64(len(content)), Updated: updated}
 }
 
 func (h *host) source(t testing.TB) *steam.Content {
@@ -231,7 +231,7 @@ func mustHold(t testing.TB, c *Cache, versions map[string][][]byte) {
 			t.Errorf("%s is in the cache", e.Name())
 			continue
 		}
-		got, err := os.ReadFile(c.Path(id))
+		got, err := os.ReadFile(c.Path(steam.ID(id)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package workshop_test
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,7 +20,8 @@ import (
 )
 
 type world struct {
-	*workshop.Import
+	*workshop.Store
+	client   *steam.Client
 	steam    *steamtest.Server
 	db       *db.DB
 	overlays *overlay.Store
@@ -32,12 +34,8 @@ func setUp(t *testing.T, open dbtest.Backend, text string) world {
 	stand := steamtest.Start(t, text)
 	d := open(t)
 	w := world{
-		Import: &workshop.Import{
-			Steam: steam.NewClient(steam.Config{URL: stand.URL}),
-			Items: workshop.NewStore(d, time.Now),
-			Jobs:  jobstore.NewStore(d, time.Now),
-			DB:    d,
-		},
+		Store:    workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
+		client:   steam.NewClient(stand.URL, slog.New(slog.DiscardHandler)),
 		steam:    stand,
 		db:       d,
 		overlays: overlay.NewStore(d, time.Now),
@@ -61,13 +59,13 @@ func (w world) make(t *testing.T, name string) overlay.Overlay {
 	return o
 }
 
-func (w world) held(t *testing.T, o overlay.Overlay) []string {
+func (w world) held(t *testing.T, o overlay.Overlay) []steam.ID {
 	t.Helper()
-	items, err := w.Items.OfOverlay(t.Context(), o.ID)
+	items, err := w.OfOverlay(t.Context(), o.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := []string{}
+	ids := []steam.ID{}
 	for _, i := range items {
 		ids = append(ids, i.SteamID)
 	}
@@ -88,19 +86,19 @@ func TestAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T) {
 
 func testAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1 title=One\nitem 2\nitem 3\n")
-	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"2", "1"}, workshop.Auto)
+	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"2", "1"}, workshop.Auto)
 	if err != nil || a.New != 2 || a.Already != 0 || a.JobID == 0 {
 		t.Fatalf("Add = %+v, %v", a, err)
 	}
-	again, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1", "3", "2"}, workshop.Auto)
+	again, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "3", "2"}, workshop.Auto)
 	if err != nil || again.New != 1 || again.Already != 2 || again.JobID != a.JobID {
 		t.Errorf("Add = %+v, %v, want one new one and the queued build %d", again, err, a.JobID)
 	}
-	if got := w.held(t, w.overlay); !slices.Equal(got, []string{"1", "2", "3"}) && !slices.Equal(got, []string{"2", "1", "3"}) {
+	if got := w.held(t, w.overlay); !slices.Equal(got, []steam.ID{"1", "2", "3"}) && !slices.Equal(got, []steam.ID{"2", "1", "3"}) {
 		t.Errorf("the overlay holds %v", got)
 	}
 	w.steam.Forget()
-	none, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1"}, workshop.Items)
+	none, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items)
 	if err != nil || none.New != 0 || none.Already != 1 || none.JobID != 0 {
 		t.Errorf("Add of what is there = %+v, %v", none, err)
 	}
@@ -121,27 +119,27 @@ func testAddIsAllOrNothing(t *testing.T, open dbtest.Backend) {
 		"collection 74 children=75\ncollection 75 children=76\ncollection 76 children=77\ncollection 77 children=1\n" +
 		"collection 60 children=1,61\ncollection 61 children=4\n"
 	for name, c := range map[string]struct {
-		ids    []string
+		ids    []steam.ID
 		mode   workshop.Mode
 		fault  string
 		status int
 		says   string
 	}{
-		"another game's item":        {[]string{"1", "2"}, workshop.Auto, "", http.StatusBadRequest, "Item 2 (“Dust II”)"},
-		"nothing that exists":        {[]string{"3", "404"}, workshop.Auto, "", http.StatusBadRequest, "none of these 2 items"},
-		"one that does not exist":    {[]string{"404"}, workshop.Auto, "", http.StatusBadRequest, "no item 404"},
-		"a collection with one":      {[]string{"80"}, workshop.Auto, "", http.StatusBadRequest, "Item 2"},
-		"an empty collection":        {[]string{"90"}, workshop.Auto, "", http.StatusBadRequest, "holds no items"},
-		"nested too deep":            {[]string{"70"}, workshop.Auto, "", http.StatusBadRequest, "nested more than 5 deep"},
-		"a nested one is private":    {[]string{"60"}, workshop.Auto, "collections omit=61", http.StatusBadRequest, "Collection 61, inside another one"},
-		"that one is pasted, too":    {[]string{"61", "60"}, workshop.Auto, "collections omit=61", http.StatusBadRequest, "Collection 61, inside another one"},
-		"no collection":              {[]string{"1"}, workshop.Collections, "", http.StatusBadRequest, "1 is not a collection"},
-		"a mode that does not exist": {[]string{"1"}, "collections", "", http.StatusBadRequest, "input mode"},
-		"Steam is down":              {[]string{"1"}, workshop.Items, "api status=400", http.StatusBadGateway, "steam api error: steam answered 400"},
+		"another game's item":        {[]steam.ID{"1", "2"}, workshop.Auto, "", http.StatusBadRequest, "Item 2 (“Dust II”)"},
+		"nothing that exists":        {[]steam.ID{"3", "404"}, workshop.Auto, "", http.StatusBadRequest, "none of these 2 items"},
+		"one that does not exist":    {[]steam.ID{"404"}, workshop.Auto, "", http.StatusBadRequest, "no item 404"},
+		"a collection with one":      {[]steam.ID{"80"}, workshop.Auto, "", http.StatusBadRequest, "Item 2"},
+		"an empty collection":        {[]steam.ID{"90"}, workshop.Auto, "", http.StatusBadRequest, "holds no items"},
+		"nested too deep":            {[]steam.ID{"70"}, workshop.Auto, "", http.StatusBadRequest, "nested more than 5 deep"},
+		"a nested one is private":    {[]steam.ID{"60"}, workshop.Auto, "collections omit=61", http.StatusBadRequest, "Collection 61, inside another one"},
+		"that one is pasted, too":    {[]steam.ID{"61", "60"}, workshop.Auto, "collections omit=61", http.StatusBadRequest, "Collection 61, inside another one"},
+		"no collection":              {[]steam.ID{"1"}, workshop.Collections, "", http.StatusBadRequest, "1 is not a collection"},
+		"a mode that does not exist": {[]steam.ID{"1"}, "collections", "", http.StatusBadRequest, "input mode"},
+		"Steam is down":              {[]steam.ID{"1"}, workshop.Items, "api status=400", http.StatusBadGateway, "steam api error: steam answered 400"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := setUp(t, open, text+c.fault)
-			a, err := w.Add(t.Context(), w.anna, w.overlay, c.ids, c.mode)
+			a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, c.ids, c.mode)
 			p, ok := problem.As(err)
 			if !ok || p.Status != c.status || !strings.Contains(p.Sentence, c.says) {
 				t.Errorf("Add = %+v, %v, want %d with %q", a, err, c.status, c.says)
@@ -159,11 +157,11 @@ func TestAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T) {
 
 func testAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2 result=9\nitem 3 trap=true\nitem 4\ndetails omit=4\n")
-	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1", "2", "3", "4"}, workshop.Auto)
-	if err != nil || a.New != 4 || !slices.Equal(a.Unavailable, []string{"2", "3", "4"}) {
+	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "2", "3", "4"}, workshop.Auto)
+	if err != nil || a.New != 4 || !slices.Equal(a.Unavailable, []steam.ID{"2", "3", "4"}) {
 		t.Fatalf("Add = %+v, %v", a, err)
 	}
-	items, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +177,7 @@ func TestCollectionsBecomeTheirItems(t *testing.T) { dbtest.Each(t, testCollecti
 
 func testCollectionsBecomeTheirItems(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2\nitem 3\nitem 4\ncollection 10 children=1,11,2\ncollection 11 children=3,10,12\ncollection 12 children=2,11\n")
-	a, err := w.Add(t.Context(), w.anna, w.overlay, []string{"4", "10", "1"}, workshop.Auto)
+	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"4", "10", "1"}, workshop.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,8 +197,8 @@ func TestAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T) {
 func testAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2\nitem 3\n")
 	others, bystander := w.make(t, "others"), w.make(t, "bystander")
-	for o, id := range map[overlay.Overlay]string{others: "1", bystander: "2"} {
-		if _, err := w.Add(t.Context(), w.anna, o, []string{id}, workshop.Items); err != nil {
+	for o, id := range map[overlay.Overlay]steam.ID{others: "1", bystander: "2"} {
+		if _, err := w.Add(t.Context(), w.client, w.anna, o, []steam.ID{id}, workshop.Items); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -208,7 +206,7 @@ func testAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T, open dbtest.Bac
 		t.Fatal(err)
 	}
 	w.steam.Tell(t, "update 1 size=70KiB")
-	if _, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1", "3"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "3"}, workshop.Items); err != nil {
 		t.Fatal(err)
 	}
 	var built []int64
@@ -233,17 +231,19 @@ func TestRemoveLeavesTheItemToOthers(t *testing.T) { dbtest.Each(t, testRemoveLe
 
 func testRemoveLeavesTheItemToOthers(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\n")
-	if _, err := w.Add(t.Context(), w.anna, w.overlay, []string{"1"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items); err != nil {
 		t.Fatal(err)
 	}
-	items, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i, err := w.Items.Remove(t.Context(), w.db, w.overlay.ID, items[0].ID); err != nil || i.SteamID != "1" {
-		t.Errorf("Remove = %v, %v", i, err)
+	w.exec(t, `DELETE FROM jobs`)
+	if i, build, err := w.Remove(t.Context(), w.anna, w.overlay, items[0].ID); err != nil || i.SteamID != "1" || !build.New || w.builds(t) != 1 {
+		t.Errorf("Remove = %v, %v, %v and %d builds", i, build, err, w.builds(t))
 	}
-	if _, err := w.Items.Remove(t.Context(), w.db, w.overlay.ID, items[0].ID); err == nil {
+	w.exec(t, `DELETE FROM jobs`)
+	if _, _, err := w.Remove(t.Context(), w.anna, w.overlay, items[0].ID); err == nil || w.builds(t) != 0 {
 		t.Error("removing it again is no error")
 	} else if p, ok := problem.As(err); !ok || p.Status != http.StatusNotFound {
 		t.Errorf("removing it again: %v, want a 404", err)

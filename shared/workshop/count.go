@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// Counts says how many items there are, by what can be expected of them.
+// Counts is the number of items by state.
 type Counts struct {
-	// Ready items are downloaded and current, Waiting ones are to be downloaded, Failing ones cannot be. Unused ones need not
-	// be: no overlay holds them.
+	// Ready items are downloaded and current, Waiting ones will be downloaded, Failing ones cannot be. Unused ones are not
+	// downloaded because they are in no overlay.
 	Ready, Waiting, Failing, Unused int
 }
 
-// Count counts the items. It sees an item as State does.
+// Count counts the items. Its states are those of Item.State.
 func (s *Store) Count(ctx context.Context) (Counts, error) {
 	var c Counts
 	err := s.db.QueryRowContext(ctx, `SELECT
@@ -20,7 +20,7 @@ func (s *Store) Count(ctx context.Context) (Counts, error) {
 		COUNT(*) FILTER (WHERE state = 'waiting'), COUNT(*) FILTER (WHERE state = 'ready')
 		FROM (SELECT CASE
 			WHEN last_error LIKE '`+downloadFailed+`%' OR file_url = '' THEN 'failing'
-			WHEN last_downloaded_at IS NULL AND NOT `+isHeld+` THEN 'unused'
+			WHEN last_downloaded_at IS NULL AND NOT `+inOverlay+` THEN 'unused'
 			WHEN last_downloaded_at IS NULL OR downloaded_time_updated <> time_updated OR downloaded_file_size <> file_size THEN 'waiting'
 			ELSE 'ready' END AS state FROM workshop_items w)`).Scan(&c.Failing, &c.Unused, &c.Waiting, &c.Ready)
 	if err != nil {

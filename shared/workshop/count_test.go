@@ -38,7 +38,7 @@ func testCountSeesItemsAsStateDoes(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	want.Unused = 1
-	items, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func testCountSeesItemsAsStateDoes(t *testing.T, open dbtest.Backend) {
 			want.Failing++
 		}
 	}
-	if got, err := w.Items.Count(t.Context()); err != nil || got != want || want.Ready == 0 || want.Waiting == 0 || want.Failing == 0 {
+	if got, err := w.Count(t.Context()); err != nil || got != want || want.Ready == 0 || want.Waiting == 0 || want.Failing == 0 {
 		t.Errorf("Count = %+v, %v, want %+v", got, err, want)
 	}
 }

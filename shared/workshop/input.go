@@ -1,34 +1,38 @@
 package workshop
 
 import (
+	"errors"
 	"net/url"
-	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"left4me/shared/problem"
+	"left4me/shared/steam"
+	"left4me/shared/text"
 )
 
-// What the input box takes at most (P11).
+// The limits of the input box (P11).
 const (
 	MaxInput = 64 << 10 // bytes
 	MaxIDs   = 1000
 )
 
-// ParseInput reads what a person pasted: steam ids and workshop links, separated by white space or commas. It returns
-// the ids in their order without repeats. The error is a problem that names the first piece that was not understood.
-func ParseInput(text string) ([]string, error) {
-	if len(text) > MaxInput {
+// maxPiece is how many bytes of pasted text are shown in an error.
+const maxPiece = 63
+
+// ParseInput reads pasted steam ids and workshop links, separated by white space or commas, and returns the ids in their
+// order without repeats. The error is a problem that names the first part that is neither.
+func ParseInput(input string) ([]steam.ID, error) {
+	if len(input) > MaxInput {
 		return nil, problem.Invalid("That is more than %d KiB of text. Please paste it in several parts.", MaxInput>>10)
 	}
-	var ids []string
-	seen := map[string]bool{}
-	pieces := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	var ids []steam.ID
+	seen := map[steam.ID]bool{}
+	pieces := strings.FieldsFunc(input, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	for _, piece := range pieces {
-		id, ok := parsePiece(piece)
-		if !ok {
-			return nil, problem.Invalid("“%s” is neither a workshop link nor an id. Nothing was added.", shorten(piece))
+		id, err := parsePiece(piece)
+		if err != nil {
+			return nil, problem.Invalid("“%s” is neither a workshop link nor an id. Nothing was added.", text.Truncate(piece, maxPiece))
 		}
 		if !seen[id] {
 			seen[id] = true
@@ -44,44 +48,26 @@ func ParseInput(text string) ([]string, error) {
 	return ids, nil
 }
 
-func parsePiece(piece string) (string, bool) {
-	if id, ok := canonicalID(piece); ok {
-		return id, true
+// errNoLink means that a link is not one to a workshop item.
+var errNoLink = errors.New("no workshop link")
+
+func parsePiece(piece string) (steam.ID, error) {
+	if id, err := steam.ParseID(piece); err == nil {
+		return id, nil
 	}
 	u, err := url.Parse(piece)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
-		return "", false
+		return "", errNoLink
 	}
 	switch strings.ToLower(u.Host) {
 	case "steamcommunity.com", "www.steamcommunity.com":
 	default:
-		return "", false
+		return "", errNoLink
 	}
 	switch strings.TrimSuffix(u.Path, "/") {
 	case "/sharedfiles/filedetails", "/workshop/filedetails":
 	default:
-		return "", false
+		return "", errNoLink
 	}
-	return canonicalID(u.Query().Get("id"))
-}
-
-// canonicalID is s without leading zeros if it can be a steam id, which is an unsigned 64-bit number.
-func canonicalID(s string) (string, bool) {
-	if s == "" || strings.Trim(s, "0123456789") != "" {
-		return "", false
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || n == 0 {
-		return "", false
-	}
-	return strconv.FormatUint(n, 10), true
-}
-
-// shorten makes a stranger's piece fit into a sentence.
-func shorten(piece string) string {
-	piece = strings.ToValidUTF8(piece, "�")
-	if utf8.RuneCountInString(piece) > 60 {
-		return string([]rune(piece)[:60]) + "…"
-	}
-	return piece
+	return steam.ParseID(u.Query().Get("id"))
 }

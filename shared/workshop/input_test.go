@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"left4me/shared/problem"
+	"left4me/shared/steam"
 )
 
 func TestParseInputTakesWhatPeoplePaste(t *testing.T) {
-	for text, want := range map[string][]string{
+	for text, want := range map[string][]steam.ID{
 		"123":                  {"123"},
 		" 1 2\t3\r\n4,5, ,6,,": {"1", "2", "3", "4", "5", "6"},
 		"3 1 2 1 3":            {"3", "1", "2"},

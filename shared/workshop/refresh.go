@@ -13,79 +13,71 @@ import (
 	"left4me/shared/steam"
 )
 
-// Refresh asks Steam again about items that are known.
-type Refresh struct {
-	Steam *steam.Client
-	Items *Store
-	Jobs  *jobstore.Store
-	DB    *db.DB
-}
-
-// Refreshed says what Steam's answers brought.
+// Refreshed is the result of asking Steam again about known items.
 type Refreshed struct {
-	// Items counts those that were asked about.
+	// Items counts the items that Steam was asked about.
 	Items int
-	// Changed are later ones now, or have another name.
+	// Changed are the items with a later file or another file name.
 	Changed []steam.Item
-	// Unavailable are not given for download, Missing were left out of the answer.
+	// Unavailable items are not offered for download; Missing ones were left out of Steam's answer.
 	Unavailable, Missing []steam.Item
-	// Foreign are for another game now. Their rows are as they were.
+	// Foreign items are for another game now. Their rows are unchanged.
 	Foreign []steam.Item
-	// Advanced are the workshop_items.id of those whose time_updated is a later one.
+	// Advanced are the workshop_items.id of the items with a later time_updated.
 	Advanced []int64
-	// Builds are those that bring the changes into overlays.
+	// Builds are the jobs that bring the changes into overlays.
 	Builds []Build
 }
 
-// Build is a job that makes an overlay again.
+// Build is a job that builds an overlay.
 type Build struct {
 	OverlayID int64
 	jobstore.Enqueued
 }
 
-// Overlay asks Steam about what o holds, for u, and enqueues a build of it, and of the other overlays that hold what has
-// changed: all or nothing. The first of Refreshed.Builds is o's own. Errors are problems: 400 when o holds no items, 502
-// when Steam does not answer.
-func (r *Refresh) Overlay(ctx context.Context, u account.User, o overlay.Overlay) (Refreshed, error) {
-	held, err := r.Items.OfOverlay(ctx, o.ID)
+// RefreshOverlay asks Steam through client about the items of o, for u, and enqueues a build of o and of the other overlays
+// with changed items: all or nothing. The first of Refreshed.Builds is that of o. Errors are problems: 400 when o has no
+// items, 502 when Steam does not answer.
+func (s *Store) RefreshOverlay(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay) (Refreshed, error) {
+	existing, err := s.OfOverlay(ctx, o.ID)
 	if err != nil {
 		return Refreshed{}, err
 	}
-	if len(held) == 0 {
+	if len(existing) == 0 {
 		return Refreshed{}, problem.Invalid("overlay has no items: paste workshop links into it first.")
 	}
-	ids := make([]string, len(held))
-	for n, i := range held {
+	ids := make([]steam.ID, len(existing))
+	for n, i := range existing {
 		ids[n] = i.SteamID
 	}
-	items, err := r.Steam.Details(ctx, ids)
+	items, err := client.Details(ctx, ids)
 	if err != nil {
 		return Refreshed{}, steamFailed(err)
 	}
-	return r.save(ctx, items, func(ctx context.Context, q db.Querier, changes []Change) ([]Build, error) {
+	return s.saveAndBuild(ctx, items, func(ctx context.Context, q db.Querier, changes []Change) ([]Build, error) {
 		if len(changes) > 0 {
 			if err := overlay.Changed(ctx, q, o.ID); err != nil {
 				return nil, err
 			}
 		}
-		build, err := r.Jobs.EnqueueBuild(ctx, q, o.ID, u.ID)
+		build, err := s.jobs.EnqueueBuild(ctx, q, o.ID, u.ID)
 		if err != nil {
 			return nil, err
 		}
-		others, err := rebuild(ctx, q, r.Jobs, changes, o.ID)
+		others, err := s.rebuild(ctx, q, changes, o.ID)
 		return append([]Build{{o.ID, build}}, others...), err
 	})
 }
 
-// Each asks Steam about all of ids and hands to each, one call at a time, what every batch of answers brought, when it is
-// saved: the rows of a batch and the builds that they call for come to be together, so that whenever it ends early, nothing
-// is half saved and no change goes without its builds. Errors are `steam api error: …`, ctx's, or the database's.
-func (r *Refresh) Each(ctx context.Context, ids []string, each func(Refreshed)) error {
+// Refresh asks Steam through client about ids in batches and calls each, one call at a time, with the result of every batch
+// after it was saved. The rows of a batch are saved in one transaction with the builds that they need. Errors are
+// `steam api error: …`, ctx's, or the database's.
+func (s *Store) Refresh(ctx context.Context, client *steam.Client, ids []steam.ID, each func(Refreshed)) error {
 	var failed error
-	err := r.Steam.EachDetails(ctx, ids, func(items []steam.Item) error {
+	err := client.EachDetails(ctx, ids, func(items []steam.Item) error {
 		var found Refreshed
-		found, failed = r.save(ctx, items, func(ctx context.Context, q db.Querier, changes []Change) ([]Build, error) {
-			return rebuild(ctx, q, r.Jobs, changes, 0)
+		found, failed = s.saveAndBuild(ctx, items, func(ctx context.Context, q db.Querier, changes []Change) ([]Build, error) {
+			return s.rebuild(ctx, q, changes, 0)
 		})
 		if failed == nil {
 			each(found)
@@ -103,8 +95,8 @@ func (r *Refresh) Each(ctx context.Context, ids []string, each func(Refreshed)) 
 	return nil
 }
 
-// save writes what Steam says and, in the same transaction, has build enqueue what follows from it.
-func (r *Refresh) save(ctx context.Context, items []steam.Item, build func(context.Context, db.Querier, []Change) ([]Build, error)) (Refreshed, error) {
+// saveAndBuild saves items and calls build, which enqueues the builds for the changes, in the same transaction.
+func (s *Store) saveAndBuild(ctx context.Context, items []steam.Item, build func(context.Context, db.Querier, []Change) ([]Build, error)) (Refreshed, error) {
 	found := Refreshed{Items: len(items)}
 	var ours []steam.Item
 	for _, i := range items {
@@ -119,9 +111,9 @@ func (r *Refresh) save(ctx context.Context, items []steam.Item, build func(conte
 		}
 		ours = append(ours, i)
 	}
-	err := r.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		found.Changed, found.Advanced = nil, nil
-		changes, err := r.Items.Save(ctx, q, ours)
+		changes, err := s.Save(ctx, q, ours)
 		if err != nil {
 			return err
 		}
@@ -142,33 +134,32 @@ func (r *Refresh) save(ctx context.Context, items []steam.Item, build func(conte
 	return found, nil
 }
 
-// rebuild enqueues builds, which nobody asked for, of the overlays other than except that hold an item which is a later one
-// now or has another name. Overlays that hold one which changed otherwise are only marked: their last build does not say any
-// more that they are right.
-func rebuild(ctx context.Context, q db.Querier, jobs *jobstore.Store, changes []Change, except int64) ([]Build, error) {
-	var called, all []int64
+// rebuild enqueues builds, for nobody, of the overlays other than except that contain an advanced or renamed item. Overlays
+// with items that changed otherwise are only marked as changed, so that they no longer count as built.
+func (s *Store) rebuild(ctx context.Context, q db.Querier, changes []Change, except int64) ([]Build, error) {
+	var changed, advanced []int64 // ids of items
 	for _, c := range changes {
-		all = append(all, c.ID)
+		changed = append(changed, c.ID)
 		if c.Advanced || c.Renamed {
-			called = append(called, c.ID)
+			advanced = append(advanced, c.ID)
 		}
 	}
-	changed, err := Holding(ctx, q, all)
+	isExcept := func(id int64) bool { return id == except }
+	marked, err := overlaysWith(ctx, q, changed)
 	if err != nil {
 		return nil, err
 	}
-	rebuilt, err := Holding(ctx, q, called)
-	if err != nil {
-		return nil, err
-	}
-	excepted := func(id int64) bool { return id == except }
-	changed, rebuilt = slices.DeleteFunc(changed, excepted), slices.DeleteFunc(rebuilt, excepted)
-	if len(changed) > 0 {
-		if err := overlay.Changed(ctx, q, changed...); err != nil {
+	if marked = slices.DeleteFunc(marked, isExcept); len(marked) > 0 {
+		if err := overlay.Changed(ctx, q, marked...); err != nil {
 			return nil, err
 		}
 	}
-	enqueued, err := jobs.EnqueueBuilds(ctx, q, rebuilt, 0)
+	rebuilt, err := overlaysWith(ctx, q, advanced)
+	if err != nil {
+		return nil, err
+	}
+	rebuilt = slices.DeleteFunc(rebuilt, isExcept)
+	enqueued, err := s.jobs.EnqueueBuilds(ctx, q, rebuilt, 0)
 	if err != nil {
 		return nil, err
 	}

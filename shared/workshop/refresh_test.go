@@ -19,17 +19,17 @@ import (
 )
 
 // refreshes sets up an overlay that holds ids, with no jobs left, and the refresh of its world.
-func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...string) (world, *workshop.Refresh) {
+func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...steam.ID) world {
 	t.Helper()
 	w := setUp(t, open, text)
 	w.holds(t, w.overlay, ids...)
-	return w, &workshop.Refresh{Steam: w.Steam, Items: w.Items, Jobs: w.Jobs, DB: w.db}
+	return w
 }
 
 // holds adds ids to an overlay and settles it: its last build was good, and no job is left.
-func (w world) holds(t *testing.T, o overlay.Overlay, ids ...string) {
+func (w world) holds(t *testing.T, o overlay.Overlay, ids ...steam.ID) {
 	t.Helper()
-	if _, err := w.Add(t.Context(), w.anna, o, ids, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, o, ids, workshop.Items); err != nil {
 		t.Fatal(err)
 	}
 	w.exec(t, `DELETE FROM jobs`)
@@ -75,9 +75,9 @@ func (w world) status(t *testing.T, o overlay.Overlay) string {
 	return now.LastBuildStatus
 }
 
-func (w world) row(t *testing.T, steamID string) workshop.Item {
+func (w world) row(t *testing.T, steamID steam.ID) workshop.Item {
 	t.Helper()
-	all, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+	all, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func (w world) row(t *testing.T, steamID string) workshop.Item {
 func ids(items []steam.Item) string {
 	var all []string
 	for _, i := range items {
-		all = append(all, i.ID)
+		all = append(all, string(i.SteamID))
 	}
 	return strings.Join(all, ",")
 }
@@ -103,13 +103,13 @@ func TestRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testin
 }
 
 func testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testing.T, open dbtest.Backend) {
-	w, r := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6\n", "1", "2", "3", "4", "5")
+	w := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6\n", "1", "2", "3", "4", "5")
 	w.holds(t, w.make(t, "others"), "6")
 	w.exec(t, `UPDATE workshop_items SET last_downloaded_at = 7, last_error = 'download failed: once'`)
 	before := w.row(t, "3")
 	w.steam.Tell(t, "update 1 size=70KiB title=New filename=new.vpk\nremove 2\nitem 3 app=730 title=\"Dust II\" updated=1900000000\nitem 5 trap=true\ndetails omit=4\n")
 
-	found, err := r.Overlay(t.Context(), w.anna, w.overlay)
+	found, err := w.RefreshOverlay(t.Context(), w.client, w.anna, w.overlay)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testin
 	if i := w.row(t, "1"); i.Title != "New" || i.Filename != "new.vpk" || i.FileURL != w.steam.FileURL("1") || i.FileSize != 70<<10 || i.Updated != updated.Updated || i.PreviewURL == "" || i.LastError != "" {
 		t.Errorf("item 1: %+v", i)
 	}
-	for id, want := range map[string]string{"2": "steam result 9", "4": "steam returned no entry for this item", "5": "steam offers no direct download for this item"} {
+	for id, want := range map[steam.ID]string{"2": "steam result 9", "4": "steam returned no entry for this item", "5": "steam offers no direct download for this item"} {
 		if i := w.row(t, id); i.LastError != want || i.FileURL != "" {
 			t.Errorf("item %s: last_error %q, file_url %q", id, i.LastError, i.FileURL)
 		}
@@ -139,7 +139,7 @@ func testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testin
 	if after := w.row(t, "3"); after != before {
 		t.Errorf("the row of another game's item went from %+v to %+v", before, after)
 	}
-	for _, id := range []string{"1", "2", "3", "4", "5"} {
+	for _, id := range []steam.ID{"1", "2", "3", "4", "5"} {
 		if i := w.row(t, id); i.DownloadedAt.UnixMilli() != 7 {
 			t.Errorf("item %s: last_downloaded_at was touched: %v", id, i.DownloadedAt)
 		}
@@ -155,7 +155,7 @@ func TestRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T) {
 }
 
 func testRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T, open dbtest.Backend) {
-	w, r := refreshes(t, open, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
+	w := refreshes(t, open, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
 	later, renamed, gone, same, deleted := w.make(t, "later"), w.make(t, "renamed"), w.make(t, "gone"), w.make(t, "same"), w.make(t, "deleted")
 	w.steam.Tell(t, "item 4\n")
 	w.holds(t, w.overlay, "4")
@@ -166,7 +166,7 @@ func testRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T, op
 	w.holds(t, deleted, "1", "2")
 	w.exec(t, `UPDATE overlays SET deleted_at = 1 WHERE id = ?`, deleted.ID)
 	w.steam.Tell(t, "update 1\nitem 2 filename=other.vpk\nremove 3\n")
-	if _, err := r.Overlay(t.Context(), w.anna, w.overlay); err != nil {
+	if _, err := w.RefreshOverlay(t.Context(), w.client, w.anna, w.overlay); err != nil {
 		t.Fatal(err)
 	}
 	got := w.queued(t)
@@ -185,22 +185,22 @@ func TestRefreshOfAnOverlayIsRefused(t *testing.T) { dbtest.Each(t, testRefreshO
 func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
 	for name, c := range map[string]struct {
 		fault  string
-		ids    []string
+		ids    []steam.ID
 		status int
 		says   string
 		asks   int
 	}{
 		"without items": {"", nil, http.StatusBadRequest, "overlay has no items", 0},
-		"by Steam":      {"details status=403\n", []string{"1"}, http.StatusBadGateway, "steam api error: steam answered 403", 1},
+		"by Steam":      {"details status=403\n", []steam.ID{"1"}, http.StatusBadGateway, "steam api error: steam answered 403", 1},
 		"half the way":  {"details/150 status=403\n", numbers(150), http.StatusBadGateway, "steam api error: steam answered 403", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, r := refreshes(t, open, worldOf(150), c.ids...)
+			w := refreshes(t, open, worldOf(150), c.ids...)
 			for _, id := range c.ids {
-				w.steam.Tell(t, "update "+id+" title=New")
+				w.steam.Tell(t, "update "+string(id)+" title=New")
 			}
 			w.steam.Tell(t, c.fault)
-			_, err := r.Overlay(t.Context(), w.anna, w.overlay)
+			_, err := w.RefreshOverlay(t.Context(), w.client, w.anna, w.overlay)
 			p, ok := problem.As(err)
 			if !ok || p.Status != c.status || !strings.Contains(p.Sentence, c.says) {
 				t.Errorf("Overlay: %v", err)
@@ -208,7 +208,7 @@ func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
 			if len(w.queued(t)) != 0 || w.status(t, w.overlay) == "" && len(c.ids) > 0 {
 				t.Error("a refused refresh left something behind")
 			}
-			all, err := w.Items.OfOverlay(t.Context(), w.overlay.ID)
+			all, err := w.OfOverlay(t.Context(), w.overlay.ID)
 			if err != nil || len(all) != len(c.ids) {
 				t.Errorf("%d items, %v", len(all), err)
 			}
@@ -224,10 +224,10 @@ func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-func numbers(n int) []string {
-	all := make([]string, n)
+func numbers(n int) []steam.ID {
+	all := make([]steam.ID, n)
 	for i := range all {
-		all[i] = strconv.Itoa(i + 1)
+		all[i] = steam.ID(strconv.Itoa(i + 1))
 	}
 	return all
 }
@@ -245,29 +245,29 @@ func worldOf(n int) string {
 func TestAChangeTakesAsManyStatementsForAThousandOverlaysAsForOne(t *testing.T) {
 	const overlays, statements = 1000, 12
 	var server *dbtest.Server
-	w, r := refreshes(t, func(t testing.TB) *db.DB {
+	w := refreshes(t, func(t testing.TB) *db.DB {
 		server = dbtest.Serve(t)
 		return server.Open(t)
 	}, worldOf(101), "1")
 	w.exec(t, `INSERT INTO overlays (name, type, user_id, uid, created_at)
-		SELECT 'overlay ' || value, 'workshop', ?, 'uid ' || value, 0 FROM json_each(?)`, w.anna.ID, "["+strings.Join(numbers(overlays), ",")+"]")
+		SELECT 'overlay ' || value, 'workshop', ?, 'uid ' || value, 0 FROM json_each(?)`, w.anna.ID, strings.ReplaceAll(fmt.Sprint(numbers(overlays)), " ", ","))
 	w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
 		SELECT o.id, i.id, 0 FROM overlays o, workshop_items i WHERE o.id <> ?`, w.overlay.ID)
 	w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
 	for name, change := range map[string]func() error{
 		"refresh of all": func() error {
-			return r.Each(t.Context(), []string{"1"}, func(found workshop.Refreshed) {
+			return w.Refresh(t.Context(), w.client, []steam.ID{"1"}, func(found workshop.Refreshed) {
 				if len(found.Builds) != overlays+1 {
 					t.Errorf("%d builds", len(found.Builds))
 				}
 			})
 		},
 		"refresh of one": func() error {
-			_, err := r.Overlay(t.Context(), w.anna, w.overlay)
+			_, err := w.RefreshOverlay(t.Context(), w.client, w.anna, w.overlay)
 			return err
 		},
 		"import": func() error {
-			a, err := w.Add(t.Context(), w.anna, w.overlay, numbers(101)[1:], workshop.Items)
+			a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, numbers(101)[1:], workshop.Items)
 			if a.New != 100 {
 				t.Errorf("added %+v", a)
 			}
@@ -309,7 +309,7 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 		"the database has no room": {"", false, "save what steam says of 100 items: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, r := refreshes(t, open, worldOf(n), numbers(n)...)
+			w := refreshes(t, open, worldOf(n), numbers(n)...)
 			var overlays []overlay.Overlay
 			for first := 1; first <= n; first += 50 {
 				o := w.make(t, fmt.Sprint("from ", first))
@@ -318,7 +318,7 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 			}
 			w.exec(t, `DELETE FROM overlay_workshop_items WHERE overlay_id = ?`, w.overlay.ID)
 			for _, id := range numbers(n) {
-				w.steam.Tell(t, "update "+id)
+				w.steam.Tell(t, "update "+string(id))
 			}
 			w.steam.Tell(t, c.fault)
 			if name == "the database has no room" {
@@ -328,7 +328,7 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			batches, reported := 0, map[int64]bool{}
-			err := r.Each(ctx, numbers(n), func(found workshop.Refreshed) {
+			err := w.Refresh(ctx, w.client, numbers(n), func(found workshop.Refreshed) {
 				batches++
 				for _, b := range found.Builds {
 					reported[b.OverlayID] = true
@@ -350,14 +350,14 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 			case c.says != "" && c.says != "save what steam says of 100 items: " && batches == 0:
 				t.Error("no batch was saved before the end, so this shows nothing")
 			}
-			advanced := map[string]bool{}
+			advanced := map[steam.ID]bool{}
 			rows, err := w.db.QueryContext(t.Context(), `SELECT steam_id FROM workshop_items WHERE time_updated > 1740856166`)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer rows.Close()
 			for rows.Next() {
-				var id string
+				var id steam.ID
 				if err := rows.Scan(&id); err != nil {
 					t.Fatal(err)
 				}
@@ -389,14 +389,13 @@ func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
 
 func testEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, worldOf(10)+"details hold=1\n")
-	r := &workshop.Refresh{Steam: w.Steam, Items: w.Items, Jobs: w.Jobs, DB: w.db}
 	go func() {
 		if err := w.steam.Await(t.Context(), "details", 4); err != nil {
 			t.Error(err)
 		}
 		w.steam.Reset()
 	}()
-	if err := r.Each(t.Context(), numbers(2000), func(workshop.Refreshed) {}); err != nil {
+	if err := w.Refresh(t.Context(), w.client, numbers(2000), func(workshop.Refreshed) {}); err != nil {
 		t.Fatal(err)
 	}
 	if asked, peak := w.steam.Count("details"), w.steam.Peak("details"); asked != 20 || peak != 4 {
@@ -420,11 +419,11 @@ func testOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T, open dbtest
 		"another size, same time": {"", "item 1 size=5KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, r := refreshes(t, open, "item 1\nitem 2\n", "1")
+			w := refreshes(t, open, "item 1\nitem 2\n", "1")
 			bystander := w.make(t, "bystander")
 			w.holds(t, bystander, "2")
 			refresh := func() (builds int) {
-				if err := r.Each(t.Context(), []string{"1", "2"}, func(found workshop.Refreshed) { builds += len(found.Builds) }); err != nil {
+				if err := w.Refresh(t.Context(), w.client, []steam.ID{"1", "2"}, func(found workshop.Refreshed) { builds += len(found.Builds) }); err != nil {
 					t.Fatal(err)
 				}
 				return builds
@@ -453,29 +452,29 @@ func testOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T, open dbtest
 func TestOutdatedIsWhatAdvanced(t *testing.T) { dbtest.Each(t, testOutdatedIsWhatAdvanced) }
 
 func testOutdatedIsWhatAdvanced(t *testing.T, open dbtest.Backend) {
-	w, r := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\n", "1", "2", "3", "4", "5")
-	for _, id := range []string{"1", "2", "3"} {
-		if err := w.Items.Downloaded(t.Context(), w.row(t, id)); err != nil {
+	w := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\n", "1", "2", "3", "4", "5")
+	for _, id := range []steam.ID{"1", "2", "3"} {
+		if err := w.Downloaded(t.Context(), w.row(t, id)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.steam.Tell(t, "update 1\nupdate 3\nupdate 4\n")
 	var advanced []int64
-	if err := r.Each(t.Context(), []string{"1", "2", "3", "4", "5"}, func(found workshop.Refreshed) { advanced = append(advanced, found.Advanced...) }); err != nil {
+	if err := w.Refresh(t.Context(), w.client, []steam.ID{"1", "2", "3", "4", "5"}, func(found workshop.Refreshed) { advanced = append(advanced, found.Advanced...) }); err != nil {
 		t.Fatal(err)
 	}
 	w.steam.Tell(t, "remove 3")
-	if err := r.Each(t.Context(), []string{"3"}, func(workshop.Refreshed) {}); err != nil {
+	if err := w.Refresh(t.Context(), w.client, []steam.ID{"3"}, func(workshop.Refreshed) {}); err != nil {
 		t.Fatal(err)
 	}
 	for want, also := range map[string][]int64{"1": nil, "1 4": advanced} {
-		outdated, err := w.Items.Outdated(t.Context(), also)
+		outdated, err := w.Outdated(t.Context(), also)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for _, i := range outdated {
-			got = append(got, i.SteamID)
+			got = append(got, string(i.SteamID))
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("Outdated(%v) = %v, want %s", also, got, want)

@@ -7,6 +7,7 @@ package dbfile
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"os"
 
 	"left4me/shared/db"
+	"left4me/shared/durable"
 )
 
 // Copy writes what the database in the file at from holds at one moment into the empty file at to, durably. It may be in use:
@@ -23,11 +25,11 @@ func Copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.ExecContext(ctx, `VACUUM INTO ?`, to)
+	_, err = d.ExecContext(ctx, `VACUUM INTO :to`, sql.Named("to", to))
 	if err = errors.Join(err, d.Close()); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
-	return syncFile(to)
+	return durable.Sync(to)
 }
 
 // header begins every SQLite file (https://www.sqlite.org/fileformat.html, The Database Header).
@@ -58,7 +60,7 @@ func Check(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	d, err := db.OpenToLook(db.FileURL(path), "")
+	d, err := db.OpenReadOnly(db.FileURL(path), "")
 	if err != nil {
 		return err
 	}
@@ -138,12 +140,4 @@ func Alone(path string) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

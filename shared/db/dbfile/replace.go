@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"left4me/shared/db"
+	"left4me/shared/durable"
 )
 
 // InUseError says who has the database open.
@@ -73,7 +74,7 @@ func (s steps) replace(ctx context.Context, path, with, previous string) error {
 			return err
 		}
 	}
-	if err := syncDirectory(filepath.Dir(path)); err != nil {
+	if err := durable.Sync(filepath.Dir(path)); err != nil {
 		return err
 	}
 	// A log that lies beside a database is taken for its own.
@@ -89,7 +90,7 @@ func (s steps) put(with, path string) error {
 	if err := s.rename(with, path); err != nil {
 		return err
 	}
-	return syncDirectory(filepath.Dir(path))
+	return durable.Sync(filepath.Dir(path))
 }
 
 // settle brings what is in the log of a database that nobody uses into its file, so that the file alone is all of it. Where
@@ -158,12 +159,4 @@ func inherit(path, from string, mode fs.FileMode) error {
 		mode = fs.FileMode(want.Mode).Perm()
 	}
 	return os.Chmod(path, mode)
-}
-
-func syncDirectory(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,0 +1,70 @@
+// Package durable changes files and directories so that the change survives a crash, and so that a crash in between leaves
+// either the old state or the new one.
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sync waits until the file or directory at path is on the disk. For a directory that means the names in it, not the contents
+// of the files.
+func Sync(path string) error {
+	f, err := os.Open(path)
+	return sync(f, err)
+}
+
+// SyncIn is Sync for a file or directory in root.
+func SyncIn(root *os.Root, name string) error {
+	f, err := root.Open(name)
+	return sync(f, err)
+}
+
+func sync(f *os.File, err error) error {
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Rename gives a file or directory, whose content is already on the disk, another name in the same directory. A file of that
+// name is replaced.
+func Rename(from, to string) error { return rename(from, to, 0) }
+
+// RenameNew is Rename, but replaces nothing: when the new name is in use, the error is fs.ErrExist.
+func RenameNew(from, to string) error { return rename(from, to, unix.RENAME_NOREPLACE) }
+
+func rename(from, to string, flags uint) error {
+	if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, flags); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return Sync(filepath.Dir(to))
+}
+
+// WriteNew writes a new file (0644). There is never an incomplete file at path. When there is a file already, the error is
+// fs.ErrExist. Only one WriteNew of a path may run at a time: a crash may leave path+".new", which the next one removes.
+func WriteNew(path, content string) error {
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = RenameNew(temp, path)
+	}
+	if err != nil {
+		_ = os.Remove(temp) // gone already if only the directory could not be synced
+	}
+	return err
+}

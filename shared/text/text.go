@@ -1,0 +1,31 @@
+// Package text shortens texts and lists for people.
+package text
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+const ellipsis = "…"
+
+// Truncate returns s as valid UTF-8 of at most limit bytes. A longer text is cut between two characters and ends with "…".
+func Truncate(s string, limit int) string {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	if len(s) <= limit {
+		return s
+	}
+	end := max(0, limit-len(ellipsis))
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + ellipsis
+}
+
+// List joins at most limit items with sep, and says how many more there are: "a, b and 3 more".
+func List(items []string, limit int, sep string) string {
+	if len(items) <= limit {
+		return strings.Join(items, sep)
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(items[:limit], sep), len(items)-limit)
+}
