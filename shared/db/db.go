@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/sethvargo/go-retry"
@@ -228,9 +227,4 @@ func NullTime(millis sql.NullInt64) time.Time {
 		return time.Time{}
 	}
 	return Time(millis.Int64)
-}
-
-// Placeholders returns n question marks separated by commas, for an IN list.
-func Placeholders(n int) string {
-	return strings.TrimSuffix(strings.Repeat("?,", n), ",")
 }

@@ -23,38 +23,26 @@ const (
 	idlePerHost = 32
 )
 
-// Content asks Steam's content hosts for files. It is for use by several goroutines at once.
+// Content downloads files from Steam's content hosts. It can be used by several goroutines at once.
 //
-// Links come from strangers: only the hosts of the setting are asked, every redirect is checked like the first link, and
-// the address is checked at the moment of connecting, so that no name can be made to lead to a private network between
-// a check and its use. A proxy named by the environment (HTTPS_PROXY and so on) is used, never for loopback hosts; then
-// it is the proxy that resolves names, and the operator's choice of proxy is trusted with that.
+// Links are not trusted: only the hosts of the setting are contacted, every redirect is checked like the first link, and the
+// address is checked when connecting, so that a name cannot change to a private address after a check. A proxy from the
+// environment (HTTPS_PROXY and so on) is used, never for loopback hosts; the proxy then resolves names, and is trusted to do so.
 //
-// It speaks HTTP/1.1 only: with HTTP/2 all parallel ranges would share one connection, whose slowness they are meant to
+// It uses HTTP/1.1 only: with HTTP/2 all parallel ranges would share one connection, whose slowness they are meant to
 // overcome (steam.md, Content).
 type Content struct {
 	hosts  Hosts
+	// stall is how long a server may send nothing, before the headers or in the body.
 	stall  time.Duration
 	client *http.Client
-	// toHost dials content hosts, with the check of their addresses.
+	// toHost dials content hosts and checks their addresses.
 	toHost *net.Dialer
 }
 
-// ContentOption changes a Content from its defaults.
-type ContentOption func(*Content)
-
-// StallAfter sets how long a server may deliver nothing, first headers included, before Get or the body's Read fails
-// with *StalledError. The default is 30 seconds.
-func StallAfter(d time.Duration) ContentOption {
-	return func(c *Content) { c.stall = d }
-}
-
-// NewContent returns a client that asks only hosts.
-func NewContent(hosts Hosts, options ...ContentOption) *Content {
+// NewContent returns a client that connects only to hosts.
+func NewContent(hosts Hosts) *Content {
 	c := &Content{hosts: hosts, stall: defaultStall}
-	for _, o := range options {
-		o(c)
-	}
 	toProxy := &net.Dialer{Timeout: dialTimeout}
 	c.toHost = &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		return hosts.checkAddress(address)
@@ -62,8 +50,8 @@ func NewContent(hosts Hosts, options ...ContentOption) *Content {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			// Every request's host has been checked by now, so an address of another host is the proxy's, which may
-			// well be on a private network.
+			// The host of every request has been checked before. Any other address is that of the proxy, which may be on a
+			// private network.
 			if host, port, err := net.SplitHostPort(address); err == nil {
 				if _, ok := hosts.find(strings.ToLower(host), port); !ok {
 					return toProxy.DialContext(ctx, network, address)
@@ -75,7 +63,7 @@ func NewContent(hosts Hosts, options ...ContentOption) *Content {
 		MaxIdleConnsPerHost: idlePerHost,
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true,
-		// Answers are files: their heads are small.
+		// Answers are files with few headers.
 		MaxResponseHeaderBytes: 64 << 10,
 		Protocols:              new(http.Protocols),
 	}
@@ -94,11 +82,11 @@ func NewContent(hosts Hosts, options ...ContentOption) *Content {
 
 // Part is a file, or a range of it, being received.
 type Part struct {
-	// Body delivers exactly the bytes From to To (the latter exclusive) and then io.EOF; a connection that ends early is
-	// an error that says how far it got (io.ErrUnexpectedEOF, or the network's own). The caller closes it. One that was
-	// read to its end leaves its connection to the next Get.
+	// Body delivers exactly the bytes from From to To (exclusive) and then io.EOF. When the connection ends early, the error says
+	// how many bytes arrived (it wraps io.ErrUnexpectedEOF, or the network's error). The caller closes Body. After it was read
+	// to its end, its connection is reused.
 	Body io.ReadCloser
-	// From and To are positions in the file. To is -1 when a server that answers whole files does not say how long they are.
+	// From and To are positions in the file. To is -1 when the server sends the whole file without its length.
 	From, To int64
 	// Total is the length of the whole file in bytes, -1 when the server does not say.
 	Total int64
@@ -161,7 +149,7 @@ func (c *Content) Get(ctx context.Context, rawURL string, from, to int64) (*Part
 	return part, nil
 }
 
-// reachError leaves alone what already says what happened.
+// reachError returns err as *UnreachableError, unless it is of a type that Get returns as it is.
 func reachError(host string, err error) error {
 	var refused *RefusedError
 	var stalled *StalledError
@@ -186,7 +174,7 @@ func rangeHeader(from, to int64) string {
 	return ""
 }
 
-// readHead decides from the answer's head what its body is.
+// readHead returns the Part, without its Body, that an answer's headers describe.
 func readHead(resp *http.Response, asked string, from, to int64) (*Part, error) {
 	host := resp.Request.URL.Host
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
@@ -213,7 +201,7 @@ func readHead(resp *http.Response, asked string, from, to int64) (*Part, error) 
 	case to >= 0 && end > to:
 		return nil, lie
 	case end != to && end != total && !(to < 0 && total < 0):
-		// Shorter than asked is right only at the end of the file.
+		// Only the end of the file may be shorter than asked.
 		return nil, lie
 	}
 	return &Part{From: first, To: end, Total: total, Ranged: true}, nil
@@ -241,7 +229,7 @@ func parseContentRange(s string) (first, end, total int64, ok bool) {
 	return first, end, total, err1 == nil && err2 == nil && first < end
 }
 
-// body counts what arrives and gives up on a connection that has fallen silent.
+// body counts the received bytes and fails when nothing arrives for too long.
 type body struct {
 	rc     io.ReadCloser
 	parent context.Context
@@ -249,11 +237,11 @@ type body struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	stall  time.Duration
-	// length is what was promised and left what is still missing of it; both -1 when nothing was promised.
+	// length is the announced length, and left the part of it that is still to come; both are -1 when none was announced.
 	length, left int64
 }
 
-// Read lets the timer run only while it waits for the server: a caller who is slow with what it got is no stall.
+// Read runs the timer only while it waits for the server, so that a slow caller does not count as a stall.
 func (b *body) Read(p []byte) (int, error) {
 	b.timer.Reset(b.stall)
 	n, err := b.rc.Read(p)
@@ -278,7 +266,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, fmt.Errorf("cut off after %d of %d bytes: %w", b.length-b.left, b.length, err)
 }
 
-// Close gives up what was not read.
+// Close ends the request if the body was not read to its end.
 func (b *body) Close() error {
 	b.timer.Stop()
 	err := b.rc.Close()
@@ -286,7 +274,7 @@ func (b *body) Close() error {
 	return err
 }
 
-// explain replaces the error of a cancelled request by what cancelled it.
+// explain replaces the error of a cancelled request by the cause of the cancellation.
 func (b *body) explain(err error) error {
 	if b.parent.Err() != nil {
 		return b.parent.Err()

@@ -33,10 +33,10 @@ func hosts(t *testing.T, setting string) Hosts {
 }
 
 // start returns a stand-in with item 101 of 20,000 bytes, a client that may ask it, and the item's content.
-func start(t *testing.T, options ...ContentOption) (*steamtest.Server, *Content, []byte) {
+func start(t *testing.T) (*steamtest.Server, *Content, []byte) {
 	t.Helper()
 	stand := steamtest.Start(t, "item 101 size=20000")
-	content := NewContent(hosts(t, stand.Host()), options...)
+	content := NewContent(hosts(t, stand.Host()))
 	t.Cleanup(content.client.CloseIdleConnections)
 	whole, err := io.ReadAll(io.NewSectionReader(stand.File("101"), 0, 20000))
 	if err != nil {
@@ -254,7 +254,8 @@ func TestConnectionsThatBreak(t *testing.T) {
 }
 
 func TestStalls(t *testing.T) {
-	stand, c, _ := start(t, StallAfter(3*time.Second))
+	stand, c, _ := start(t)
+	c.stall = 3 * time.Second
 	for fault, arrived := range map[string]int{"content stall=1000": 1000, "content delay=1h": 0} {
 		stand.Tell(t, "reset\n"+fault)
 		_, b, err := read(c, t.Context(), stand.FileURL("101"), 0, -1)
