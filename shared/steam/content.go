@@ -32,7 +32,7 @@ const (
 // It uses HTTP/1.1 only: with HTTP/2 all parallel ranges would share one connection, whose slowness they are meant to
 // overcome (steam.md, Content).
 type Content struct {
-	hosts  Hosts
+	hosts Hosts
 	// stall is how long a server may send nothing, before the headers or in the body.
 	stall  time.Duration
 	client *http.Client
