@@ -1,8 +1,8 @@
-// Package backup writes what left4me's embedded database holds to one file, and puts such a file back, so that the database
-// and the game host's disk agree again.
+// Package backup writes left4me's embedded database to a file, and restores such a file so that the database and the game
+// host's disk agree again.
 //
-// What is in overlays and in the cache is not its business: links and cached files are made anew by builds, and what people
-// have put into external overlays is theirs to keep.
+// Overlays and the cache are not part of a backup: builds create links and cached files again, and the files in external
+// overlays are for their owners to back up.
 package backup
 
 import (
@@ -23,18 +23,18 @@ import (
 	"left4me/shared/durable"
 )
 
-// Contents says what is in a backup.
+// Contents counts what is in a backup.
 type Contents struct {
-	// Bytes is the length of the file.
+	// Bytes is the size of the file.
 	Bytes                   int64
 	People, Overlays, Items int
 }
 
-// ErrNothing says that there is no database to back up: none of left4me's commands has made one yet.
+// ErrNothing means that there is no database to back up: none of left4me's commands has created one yet.
 var ErrNothing = errors.New("there is no database yet")
 
-// ToFile writes what the database in the file at path holds to a new file (0600), which may replace one that is there only
-// if force says so. Under that name there never is anything but a whole and checked backup.
+// ToFile writes the database in the file at path to a new file (0600), which replaces an existing one only with force. There is
+// never an incomplete or unchecked backup of that name.
 func ToFile(ctx context.Context, path, file string, force bool) (Contents, error) {
 	if err := distinct(path, file); err != nil {
 		return Contents{}, err
@@ -59,14 +59,14 @@ func ToFile(ctx context.Context, path, file string, force bool) (Contents, error
 	return c, err
 }
 
-// To writes what the database in the file at path holds to w, as soon as it is known to be whole.
+// To writes the database in the file at path to w, after checking it.
 func To(ctx context.Context, path string, w io.Writer) (Contents, error) {
 	var c Contents
 	err := snapshot(ctx, path, path, func(temp *os.File) (err error) {
 		if c, err = contents(ctx, temp); err != nil {
 			return err
 		}
-		// The open file is enough, and nothing is left when a reader makes us wait for ever.
+		// The open file is enough, and nothing is left if this process is killed while w blocks.
 		if err := os.Remove(temp.Name()); err != nil {
 			return err
 		}
@@ -76,8 +76,8 @@ func To(ctx context.Context, path string, w io.Writer) (Contents, error) {
 	return c, err
 }
 
-// snapshot copies the database into a file beside that of the name beside, checks it, and hands it to use, which may take
-// away the name that it has.
+// snapshot copies the database into a file in the directory of the file beside, checks it, and calls use with it. use may
+// rename or remove it.
 func snapshot(ctx context.Context, path, beside string, use func(temp *os.File) error) (err error) {
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return ErrNothing
@@ -104,17 +104,17 @@ func snapshot(ctx context.Context, path, beside string, use func(temp *os.File) 
 	return use(temp)
 }
 
-// partial begins the names of the files that backups are written to, behind which is a number. Each is locked while it is.
-const partial = ".left4me-backup-"
+// partialPrefix is the name prefix, before a number, of unfinished backups. Each file is locked while it is being written.
+const partialPrefix = ".left4me-backup-"
 
 // create makes a locked file for a backup in dir.
 func create(dir string) (*os.File, error) {
 	for {
-		f, err := os.CreateTemp(dir, partial+"*")
+		f, err := os.CreateTemp(dir, partialPrefix+"*")
 		if err != nil {
 			return nil, err
 		}
-		// Where there are no locks, nobody takes it for one that was left.
+		// On a file system without locks, removeLeft removes nothing.
 		locked := !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 		mine, err := f.Stat()
 		if err != nil {
@@ -124,11 +124,11 @@ func create(dir string) (*os.File, error) {
 		if there, err := os.Lstat(f.Name()); locked && err == nil && os.SameFile(mine, there) {
 			return f, nil
 		}
-		f.Close() // another backup has just taken it for one that was left
+		f.Close() // removeLeft of another backup has removed it before it was locked
 	}
 }
 
-// removeLeft removes what backups into dir that were killed have left. What cannot be removed stays: that is no reason to have no
+// removeLeft removes unfinished backups of killed processes from dir. Errors are ignored, because they must not prevent a
 // backup.
 func removeLeft(dir string) {
 	entries, err := os.ReadDir(dir)
@@ -136,8 +136,8 @@ func removeLeft(dir string) {
 		return
 	}
 	for _, e := range entries {
-		number, is := strings.CutPrefix(e.Name(), partial)
-		if _, err := strconv.ParseUint(number, 10, 64); !is || err != nil || !e.Type().IsRegular() {
+		number, found := strings.CutPrefix(e.Name(), partialPrefix)
+		if _, err := strconv.ParseUint(number, 10, 64); !found || err != nil || !e.Type().IsRegular() {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
@@ -152,7 +152,7 @@ func removeLeft(dir string) {
 	}
 }
 
-// contents counts what is in a copy. Its schema may be any: only what all of left4me's have is named here.
+// contents counts what is in a copy of the database. It uses only tables and columns that every version of the schema has.
 func contents(ctx context.Context, copied *os.File) (c Contents, err error) {
 	info, err := copied.Stat()
 	if err != nil {
@@ -179,7 +179,7 @@ func contents(ctx context.Context, copied *os.File) (c Contents, err error) {
 	return c, nil
 }
 
-// left4mes reports whether left4me's first migration has made the tables of the database.
+// left4mes reports whether the database has the tables of left4me's first migration.
 func left4mes(ctx context.Context, d *db.DB) (bool, error) {
 	var tables int
 	err := d.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'
@@ -190,7 +190,7 @@ func left4mes(ctx context.Context, d *db.DB) (bool, error) {
 	return tables == 5, nil
 }
 
-// distinct refuses a file that is the database itself or belongs to it.
+// distinct returns an error when file is the database itself or one of its files.
 func distinct(path, file string) error {
 	given, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -22,35 +23,36 @@ import (
 	"left4me/shared/overlay"
 )
 
-// Restore is one restoring of a backup.
+// Restore replaces a database by a backup.
 type Restore struct {
-	// Path is the database's file, whether it is there or not; its directory is.
+	// Path is the database's file. It need not exist; its directory must.
 	Path string
 	// OverlaysDir is LEFT4ME_ROOT/overlays.
 	OverlaysDir string
 	Now         func() time.Time
 }
 
-// Restored says what a Restore has done.
+// Restored is the result of a Restore.
 type Restored struct {
 	Contents
-	// Migrations were applied to the backup's schema.
+	// Migrations are those that were applied to the backup.
 	Migrations []migrations.Step
-	// Previous is the file that the database of before is in now; empty when there was none.
+	// Previous is the file with the replaced database; empty when there was none.
 	Previous string
-	// Sessions were ended, Jobs were at work when the backup was made and go on, and Builds are waiting.
+	// Sessions is the number of ended sessions, Jobs of jobs that were running when the backup was made and will go on, and
+	// Builds of enqueued builds.
 	Sessions, Jobs, Builds int
-	// Unknown are the overlays' directories that belong to no overlay of the backup. They are as they were.
+	// Unknown are the overlays' directories that belong to no overlay of the backup. They were not changed.
 	Unknown []string
 }
 
-// From puts the backup that r gives, which errors call name, in the place of the database. All is done to a copy beside it
-// that is renamed at last: until then, and after any error, the database is as it was. While left4me has it open, the error
-// is a *dbfile.InUseError.
+// From replaces the database by the backup that is read from backup; name is its name in errors. The backup is prepared in a
+// copy that is renamed at the end: until then, and after any error, the database is unchanged. While left4me has the database
+// open, the error is a *dbfile.InUseError.
 //
-// Afterwards ids go on above all that there ever were: those of the database of before, if it can be read, and the
-// directories of overlays. Everybody has to sign in again, because the backup may have sessions that were ended since. Jobs that
-// were at work go on, and every overlay waits for a build, which brings its links and files in line with its rows.
+// New ids will be higher than all ids of the replaced database, if it can be read, and of the overlays' directories. All
+// sessions are ended, because the backup may contain sessions that have been ended since. Running jobs will go on, and a build of
+// every overlay is enqueued, which makes its links and files match its rows.
 func (r Restore) From(ctx context.Context, backup io.Reader, name string) (done Restored, err error) {
 	if target, err := filepath.EvalSymlinks(r.Path); err == nil {
 		r.Path = target
@@ -64,7 +66,7 @@ func (r Restore) From(ctx context.Context, backup io.Reader, name string) (done 
 		return done, fmt.Errorf("lock %s: %w; is another `localrun restore` at work?", dir.Name(), err)
 	}
 	fresh := r.Path + ".restoring"
-	// What a restore that was killed has left.
+	// A restore that was killed may have left it.
 	if err := dbfile.Remove(fresh); err != nil {
 		return done, err
 	}
@@ -96,7 +98,7 @@ func receive(backup io.Reader, path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// prepare makes the copy of a backup what the database is to be, in one file.
+// prepare changes the copy of a backup to what the database will be, in one file.
 func (r Restore) prepare(ctx context.Context, path, name string, done *Restored) error {
 	directories, err := builder.Directories(r.OverlaysDir)
 	if err != nil {
@@ -123,7 +125,7 @@ func (r Restore) prepare(ctx context.Context, path, name string, done *Restored)
 			done.Unknown = append(done.Unknown, d.Name)
 		}
 	}
-	// Whoever closes a database last brings its log into its file.
+	// The last connection to close moves the write-ahead log into the file.
 	if alone, err := dbfile.Alone(path); err != nil {
 		return err
 	} else if !alone {
@@ -187,8 +189,8 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 	})
 }
 
-// sequences returns the highest id that each table of the database at path has ever had; none when it cannot be read, which
-// may be why a backup is restored.
+// sequences returns the highest id that each table of the database at path has ever had. It returns none when the database
+// cannot be read, which may be why a backup is restored.
 func sequences(ctx context.Context, path string) map[string]int64 {
 	highest := map[string]int64{}
 	if _, err := os.Stat(path); err != nil {
@@ -199,30 +201,32 @@ func sequences(ctx context.Context, path string) map[string]int64 {
 		return highest
 	}
 	defer d.Close()
-	rows, err := d.QueryContext(ctx, `SELECT name, seq FROM sqlite_sequence`)
+	type sequence struct {
+		table string
+		id    int64
+	}
+	all, err := db.Rows(ctx, d, func(row db.Scanner) (s sequence, err error) {
+		err = row.Scan(&s.table, &s.id)
+		return s, err
+	}, `SELECT name, seq FROM sqlite_sequence`)
 	if err != nil {
 		return highest
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var table string
-		var id int64
-		if rows.Scan(&table, &id) == nil {
-			highest[table] = id
-		}
+	for _, s := range all {
+		highest[s.table] = s.id
 	}
 	return highest
 }
 
-// raise makes the next id of each table a higher one than used says.
+// raise makes the next id of each table higher than its highest used one.
 func raise(ctx context.Context, q db.Querier, used map[string]int64) error {
 	for table, id := range used {
 		for _, statement := range []string{
-			`INSERT INTO sqlite_sequence (name, seq) SELECT ?1, 0 WHERE EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)
-				AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)`,
-			`UPDATE sqlite_sequence SET seq = MAX(seq, ?2) WHERE name = ?1`,
+			`INSERT INTO sqlite_sequence (name, seq) SELECT :table, 0 WHERE EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = :table)
+				AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = :table)`,
+			`UPDATE sqlite_sequence SET seq = MAX(seq, :id) WHERE name = :table`,
 		} {
-			if _, err := q.ExecContext(ctx, statement, table, id); err != nil {
+			if _, err := q.ExecContext(ctx, statement, sql.Named("table", table), sql.Named("id", id)); err != nil {
 				return fmt.Errorf("raise the ids of %s: %w", table, err)
 			}
 		}

@@ -14,10 +14,10 @@ import (
 	"left4me/shared/overlay"
 )
 
-// markerName is the file inside an overlay's directory that says whose it is.
+// markerName is the file in an overlay's directory that says which overlay it belongs to.
 const markerName = ".left4me-overlay"
 
-// What a directory's name has in front of it while it is being made, and while it is being removed.
+// Prefixes of the name of a directory while it is being created and while it is being removed.
 const (
 	makingPrefix   = ".new-"
 	removingPrefix = ".deleted-"
@@ -27,9 +27,9 @@ func marker(o overlay.Overlay) string {
 	return fmt.Sprintf("This directory belongs to left4me's overlay %d.\n%s\n", o.ID, o.UID)
 }
 
-// ensureDirectory makes the overlay's directory if it is missing, and reports whether it did. Before the database has
-// recorded that the directory was made, one that is there counts as ours only by its marker, which only a crash between
-// making and recording leaves; anything else is somebody else's, and the error says that disk and database disagree (P6).
+// ensureDirectory creates the overlay's directory if it is missing, and reports whether it did. As long as the database has
+// not recorded the directory, an existing one is the overlay's only if it has the overlay's marker, which happens after a crash
+// between creating and recording. Any other is an error that says that disk and database disagree (P6).
 func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made bool, err error) {
 	dir := filepath.Join(h.OverlaysDir, o.Path())
 	info, err := os.Lstat(dir)
@@ -44,19 +44,19 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 	case !info.IsDir():
 		return false, disagree(o, "is not a directory")
 	default:
-		said, err := os.ReadFile(filepath.Join(dir, markerName))
+		found, err := os.ReadFile(filepath.Join(dir, markerName))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			if o.DirectoryAt.IsZero() {
 				return false, disagree(o, "is there already, and this overlay did not make it")
 			}
-			// Somebody has emptied it by hand, or made it anew. Without its marker it could never be removed.
+			// Somebody has emptied or recreated it by hand. Without its marker it could never be removed.
 			if err := durable.WriteNew(filepath.Join(dir, markerName), marker(o)); err != nil {
 				return false, fmt.Errorf("mark directory overlays/%s: %w", o.Path(), cause(err))
 			}
 		case err != nil:
 			return false, fmt.Errorf("read marker of overlays/%s: %w", o.Path(), cause(err))
-		case string(said) != marker(o):
+		case string(found) != marker(o):
 			return false, disagree(o, "belongs to another overlay, by its file "+markerName)
 		}
 	}
@@ -70,13 +70,13 @@ func disagree(o overlay.Overlay, how string) error {
 	return fmt.Errorf("overlays/%s %s: disk and database disagree; move it out of the way and build again", o.Path(), how)
 }
 
-// makeDirectory makes the directory with its marker inside under another name and then gives it its own, which fails when
-// that has come to exist: nobody ever sees the directory without its marker.
+// makeDirectory creates the directory under another name, with its marker, and renames it, so that it never exists without the
+// marker. It fails if the directory exists.
 func makeDirectory(overlays string, o overlay.Overlay) error {
 	if err := os.MkdirAll(overlays, 0o755); err != nil {
 		return err
 	}
-	// Only one build of an overlay runs at a time, so what is there under this name is the leftover of a crash.
+	// Only one build of an overlay runs at a time, so an existing one was left by a crash.
 	fresh := filepath.Join(overlays, makingPrefix+o.Path())
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
@@ -105,19 +105,19 @@ func cause(err error) error {
 	return err
 }
 
-// Directory is a directory that an overlay has, or had.
+// Directory is a directory with the name of an overlay's directory.
 type Directory struct {
-	// Name is that below LEFT4ME_ROOT/overlays.
+	// Name is the name in LEFT4ME_ROOT/overlays.
 	Name string
-	// OverlayID is whose it is, going by the name alone.
+	// OverlayID is the id in the name.
 	OverlayID int64
 }
 
-// highestID is beyond what counting up from 1 ever comes to: a larger number is somebody else's name for a directory.
+// highestID is more than overlay ids ever reach. A directory with a larger number as its name is not an overlay's.
 const highestID = 1 << 53
 
-// Directories returns what is below overlaysDir under the names that overlays' directories have: 7, or .new-7 and .deleted-7
-// for one that is being made or removed. overlaysDir need not be there.
+// Directories returns the files and directories in overlaysDir with names of overlays' directories: 7, or .new-7 and .deleted-7
+// for one that is being created or removed. overlaysDir need not exist.
 func Directories(overlaysDir string) ([]Directory, error) {
 	entries, err := os.ReadDir(overlaysDir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -13,11 +13,11 @@ import (
 	"left4me/shared/overlay"
 )
 
-// Remove takes the directory of a deleted overlay away (P9), if there is one: only a directory below overlaysDir whose name
-// is exactly the overlay's id and whose marker says that it is this overlay's. Any other one is left as it is, and the error
-// says that disk and database disagree. Files in the cache stay, and links are removed, not followed.
+// Remove removes the directory of a deleted overlay (P9), if there is one: only a directory in overlaysDir with the overlay's id
+// as its name and the overlay's marker. Anything else of that name is not changed, and the error says that disk and database
+// disagree. Links are removed, not followed, so the files in the cache stay.
 //
-// It can be stopped by ctx, or killed, at any point: the next run completes it.
+// When it is stopped by ctx, or killed, the next run completes it.
 func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report Report) error {
 	root, err := os.OpenRoot(overlaysDir)
 	if errors.Is(err, fs.ErrNotExist) && o.DirectoryAt.IsZero() {
@@ -73,11 +73,11 @@ type removal struct {
 	files, folders int
 }
 
-// gone is the name that the directory has while it is removed: from one moment to the next nobody can mount it, and what a
-// stopped run leaves is not mistaken for an overlay.
+// gone is the directory's name while it is being removed. Renaming it first ensures that nobody mounts an incomplete overlay,
+// and that the rest after a stopped run is not mistaken for one.
 func (r *removal) gone() string { return removingPrefix + r.o.Path() }
 
-// ours opens the directory of that name if it is the overlay's by its marker; nil when there is none.
+// ours opens the directory of that name if it has the overlay's marker. It returns nil when there is no directory.
 func (r *removal) ours(name string) (*os.Root, error) {
 	info, err := r.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,7 +107,7 @@ func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 	if !os.SameFile(info, opened) {
 		return r.disagree(name, "is being replaced by something else")
 	}
-	said, err := dir.ReadFile(markerName)
+	found, err := dir.ReadFile(markerName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if empty, err := r.emptied(dir, name); empty || err != nil {
@@ -116,13 +116,13 @@ func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 		return r.disagree(name, "has no file "+markerName+", so nobody knows whose it is")
 	case err != nil:
 		return fmt.Errorf("read marker of overlays/%s: %w", name, cause(err))
-	case string(said) != marker(r.o):
+	case string(found) != marker(r.o):
 		return r.disagree(name, "belongs to another overlay, by its file "+markerName)
 	}
 	return nil
 }
 
-// emptied reports whether the directory is what a run leaves that is stopped before its very last step.
+// emptied reports whether the directory was left by a run that stopped before its last step.
 func (r *removal) emptied(dir *os.Root, name string) (bool, error) {
 	if name != r.gone() {
 		return false, nil
@@ -138,8 +138,8 @@ func (r *removal) disagree(name, how string) error {
 	return fmt.Errorf("overlays/%s %s: disk and database disagree; nothing was removed. Move it away, or remove it by hand", name, how)
 }
 
-// remove removes the directory of that name if there is one, and reports whether there was. The marker goes last, so that
-// what a stopped run leaves still says whose it is.
+// remove removes the directory of that name, and reports whether there was one. The marker is removed last, so that the rest
+// after a stopped run can still be identified.
 func (r *removal) remove(ctx context.Context, name string) (bool, error) {
 	dir, err := r.ours(name)
 	if dir == nil || err != nil {
@@ -163,7 +163,7 @@ func (r *removal) remove(ctx context.Context, name string) (bool, error) {
 	return true, err
 }
 
-// empty removes everything in a folder of the directory, apart from the marker.
+// empty removes everything in a folder of the directory except the marker.
 func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) error {
 	r.report.Progress(jobstore.Progress{Current: path.Join("overlays", name, folder)})
 	entries, err := fs.ReadDir(dir.FS(), folder)

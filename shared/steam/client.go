@@ -25,19 +25,19 @@ import (
 const DefaultURL = "https://api.steampowered.com"
 
 const (
-	// batchSize is how many ids Steam's clients put into one request.
+	// batchSize is the number of ids in one request, as in Steam's own clients.
 	batchSize = 100
-	// parallel is how many requests one Client has under way at most.
+	// parallel is the maximum number of simultaneous requests of a Client.
 	parallel = 4
-	// maxAnswer bounds an answer in bytes: 100 items with descriptions of 8,000 characters, all escaped, are below 5 MiB.
+	// maxAnswer is the maximum size of an answer in bytes: 100 items with descriptions of 8,000 characters, all escaped, are
+	// below 5 MiB.
 	maxAnswer = 16 << 20
 
-	// answerTime is how long one request may take, so that a silent server leaves time for another try within the 30 s of
-	// a page.
+	// answerTime is the maximum time of one request. It leaves time for another attempt within the 30 s of a page.
 	answerTime = 10 * time.Second
 	retries    = 4
 	firstPause = 500 * time.Millisecond
-	// maxPause is the longest Retry-After that is waited for.
+	// maxPause is the longest Retry-After that a Client waits for.
 	maxPause = 60 * time.Second
 )
 

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// StatusError is an HTTP answer that says no.
+// StatusError is an HTTP answer with an error status.
 type StatusError struct {
 	// Host is the content host; empty for the Web API.
 	Host string
@@ -26,7 +26,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered %d", who(e.Host), e.Code)
 }
 
-// HTMLError is an HTML page where JSON or a file should have been: Steam's way of saying that it is not well.
+// HTMLError is an HTML page instead of JSON or a file, which Steam sends when it is overloaded.
 type HTMLError struct {
 	// Host is the content host; empty for the Web API.
 	Host string
@@ -39,7 +39,7 @@ func (e *HTMLError) Error() string {
 	return e.Host + " answered HTML instead of the file"
 }
 
-// AnswerError is an answer that is not what Steam's Web API promises.
+// AnswerError is an answer that Steam's Web API should not give.
 type AnswerError struct {
 	// Problem completes the sentence that starts with `steam answered`.
 	Problem string
@@ -47,7 +47,7 @@ type AnswerError struct {
 
 func (e *AnswerError) Error() string { return "steam answered " + e.Problem }
 
-// UnreachableError is a connection that could not be made, or broke before there was an answer.
+// UnreachableError is a connection that failed before there was an answer.
 type UnreachableError struct {
 	// Host is the content host; empty for the Web API.
 	Host string
@@ -60,7 +60,7 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// RefusedError is a link, a redirect or an address that we do not follow. Nothing was sent to it.
+// RefusedError is a link, a redirect or an address that is not allowed. Nothing was sent to it.
 type RefusedError struct {
 	// Host is the host, or the address, that was refused.
 	Host string
@@ -72,19 +72,19 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s refused: %s", printable(e.Host, 100), e.Reason)
 }
 
-// StalledError is a connection that delivered nothing for too long.
+// StalledError is a connection on which nothing arrived for too long.
 type StalledError struct {
-	// After is how long it was waited for.
+	// After is how long nothing arrived.
 	After time.Duration
 }
 
 func (e *StalledError) Error() string { return fmt.Sprintf("stalled: no data for %s", e.After) }
 
-// RangeError is a server that answered another range than it was asked for.
+// RangeError is an answer with another range than the requested one.
 type RangeError struct {
 	// Host is the content host.
 	Host string
-	// Asked is the Range header that was sent, Answered what came back for it.
+	// Asked is the Range header of the request, Answered the Content-Range header of the answer.
 	Asked, Answered string
 }
 
@@ -129,7 +129,7 @@ func who(host string) string {
 	return host
 }
 
-// cause strips the method and the link, which can be long and are known to the reader, from an error of net/http.
+// cause strips the method and the link from an error of net/http.
 func cause(err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		return ue.Err

@@ -14,7 +14,7 @@ import (
 // (steam.md, Content).
 const DefaultHosts = "*.steamusercontent.com steamusercontent-a.akamaihd.net"
 
-// Hosts are the hosts that content may come from. The zero value allows none.
+// Hosts are the hosts from which content may be downloaded. The zero value allows none.
 type Hosts struct {
 	entries []hostEntry
 }
@@ -22,7 +22,7 @@ type Hosts struct {
 type hostEntry struct {
 	// name is lower-case, without port and brackets.
 	name string
-	// below is set by a leading `*.`: name and every host below it.
+	// below is true for `*.name`: name and every host below it.
 	below bool
 	// addr is valid when name is an IP address.
 	addr netip.Addr
@@ -108,7 +108,7 @@ func parseHost(word string) (hostEntry, error) {
 
 func (e hostEntry) loopback() bool { return e.name == "localhost" || e.addr.IsLoopback() }
 
-// portIs compares with a port as it stands in a URL that was completed by the scheme's standard port.
+// portIs reports whether the entry allows a port.
 func (e hostEntry) portIs(port string) bool {
 	return e.port == port || e.port == "" && (port == "443" || port == "80" && e.loopback())
 }
@@ -127,7 +127,7 @@ func (h Hosts) find(host, port string) (hostEntry, bool) {
 	return h.entries[i], true
 }
 
-// checkURL refuses what a stranger's link must not make us ask for.
+// checkURL returns a *RefusedError for a link that must not be followed.
 func (h Hosts) checkURL(u *url.URL) error {
 	refuse := func(reason string) error { return &RefusedError{Host: u.Host, Reason: reason} }
 	port := u.Port()
@@ -151,8 +151,8 @@ func (h Hosts) checkURL(u *url.URL) error {
 	return nil
 }
 
-// checkAddress refuses to connect to an address that is not public, unless the setting names it. address is an IP and a
-// port, as the operating system is about to be given it.
+// checkAddress returns a *RefusedError for an address that is not public, unless the setting names it. address is an IP address
+// and a port, just before connecting to it.
 func (h Hosts) checkAddress(address string) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -193,7 +193,7 @@ func (h Hosts) Origins() []string {
 	return origins
 }
 
-// special are the blocks of IANA's special-purpose registries that netip has no question for.
+// special are the blocks of IANA's special-purpose registries that netip has no method for.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network
 	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT

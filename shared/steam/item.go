@@ -22,20 +22,20 @@ const (
 	maxLink     = 2048
 )
 
-// Item is what Steam says about one workshop item, or about a collection that was asked for as one. Texts are a
-// stranger's, without control characters and of bounded length; they still need escaping wherever they are shown.
+// Item is what Steam says about a workshop item, or about a collection that was asked for as an item. Texts are not trusted:
+// control characters were removed and the length is limited, but they must be escaped where they are shown.
 type Item struct {
 	SteamID ID
 	// Missing is set when Steam left the item out of its answer; all other fields but SteamID are zero then.
 	Missing bool
-	// Result is Steam's: 1 is fine, 9 deleted, private or friends-only, 15 denied.
+	// Result is Steam's result code: 1 is success, 9 deleted, private or friends-only, 15 denied.
 	Result int
 	// ConsumerAppID is the game that the item is for; zero when Result is not 1.
 	ConsumerAppID int
 	Title         string
 	// Filename is what the author called the file, with folders. Never use it as a path.
 	Filename string
-	// FileURL and PreviewURL are https or http links, or empty. See DownloadURL for whether FileURL is one to the file.
+	// FileURL and PreviewURL are https or http links, or empty. FileURL may lead to something else; see DownloadURL.
 	FileURL, PreviewURL string
 	// FileSize is in bytes, never negative.
 	FileSize int64
@@ -43,7 +43,7 @@ type Item struct {
 	TimeUpdated int64
 }
 
-// LastError is the sentence for workshop_items.last_error: why the item cannot be downloaded, empty when it can.
+// LastError is the value of workshop_items.last_error: why the item cannot be downloaded, or empty when it can be.
 func (i Item) LastError() string {
 	switch {
 	case i.Missing:
@@ -56,7 +56,7 @@ func (i Item) LastError() string {
 	return ""
 }
 
-// DownloadURL is the link for workshop_items.file_url: where the item's file is, empty where LastError says why not.
+// DownloadURL is the value of workshop_items.file_url: the link to the item's file, or empty when LastError is not.
 func (i Item) DownloadURL() string {
 	if i.LastError() != "" {
 		return ""
@@ -64,15 +64,15 @@ func (i Item) DownloadURL() string {
 	return i.FileURL
 }
 
-// offersFile tells an item's file from its preview picture, which Steam's answer holds in its place when the content has
-// moved to newer storage (steam.md, Trap). The signature of the file itself is checked after the download.
+// offersFile reports whether FileURL leads to the item's file. When the content has moved to newer storage, Steam gives the link
+// of the preview picture instead (steam.md, Trap). The file's signature is checked after the download.
 func (i Item) offersFile() bool {
 	return i.FileURL != "" && i.FileSize > 0 &&
 		strings.HasSuffix(strings.ToLower(i.Filename), ".vpk") &&
 		!sameContent(i.FileURL, i.PreviewURL)
 }
 
-// sameContent compares paths only: Steam's content hosts serve the same paths, and pictures carry a query for their size.
+// sameContent compares the paths only: all of Steam's content hosts serve the same paths, and links to pictures have a query.
 func sameContent(a, b string) bool {
 	ua, erra := url.Parse(a)
 	ub, errb := url.Parse(b)
@@ -80,7 +80,7 @@ func sameContent(a, b string) bool {
 		strings.EqualFold(strings.Trim(ua.Path, "/"), strings.Trim(ub.Path, "/"))
 }
 
-// Collection is what Steam says about one collection, or about an item that was asked for as one.
+// Collection is what Steam says about a collection, or about an item that was asked for as a collection.
 type Collection struct {
 	SteamID ID
 	// Missing is set when Steam left the collection out of its answer.
@@ -91,7 +91,7 @@ type Collection struct {
 	Children []Child
 }
 
-// The file types of a collection's children that matter; others are guides, screenshots and such.
+// File types of a collection's children. Other types are guides, screenshots and so on.
 const (
 	ChildItem       = 0
 	ChildCollection = 2
@@ -100,11 +100,11 @@ const (
 // Child is one entry of a collection.
 type Child struct {
 	SteamID ID
-	// FileType is ChildItem, ChildCollection or another of Steam's.
+	// FileType is ChildItem, ChildCollection or another type.
 	FileType int
 }
 
-// text is a string that may come as a number. Anything else is empty: one odd field must not cost its siblings.
+// text is a string that may be sent as a number. Any other value is read as empty, so that the other fields are still used.
 type text string
 
 func (t *text) UnmarshalJSON(raw []byte) error {
@@ -121,7 +121,7 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// number is a whole number that may come as a string. Anything else, and what is out of range, is zero.
+// number is an integer that may be sent as a string. Any other value, or one out of range, is read as zero.
 type number int64
 
 func (n *number) UnmarshalJSON(raw []byte) error {
@@ -147,7 +147,7 @@ type itemAnswer struct {
 	TimeUpdated   number `json:"time_updated"`
 }
 
-// parseItem reads one entry of publishedfiledetails; false for an entry that is not about an item.
+// parseItem reads an entry of publishedfiledetails. It returns false for an entry without a valid id.
 func parseItem(raw json.RawMessage) (Item, bool) {
 	var a itemAnswer
 	if err := json.Unmarshal(raw, &a); err != nil {
@@ -182,8 +182,8 @@ type childAnswer struct {
 	FileType  number `json:"filetype"`
 }
 
-// parseCollection reads one entry of collectiondetails; false for an entry that is not about a collection. Children
-// without an id are dropped.
+// parseCollection reads an entry of collectiondetails. It returns false for an entry without a valid id. Children without a
+// valid id are dropped.
 func parseCollection(raw json.RawMessage) (Collection, bool) {
 	var a collectionAnswer
 	if err := json.Unmarshal(raw, &a); err != nil {
@@ -203,7 +203,7 @@ func parseCollection(raw json.RawMessage) (Collection, bool) {
 	return c, true
 }
 
-// link keeps s if it is a web link of sane length. Whether its host may be asked is for Content to decide.
+// link returns s if it is a web link of limited length, and otherwise "". Content decides which hosts are allowed.
 func link(s string) string {
 	if len(s) > maxLink || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
 		return ""

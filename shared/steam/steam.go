@@ -1,8 +1,8 @@
-// Package steam asks Steam: its Web API for what is known about workshop items and collections, and its content hosts
-// for their files. It knows how Steam really answers (numbers as strings, HTML in place of JSON, items left out, links
-// that lead to a picture) and trusts none of it.
+// Package steam is the client of Steam: of its Web API for details of workshop items and collections, and of its content
+// hosts for their files. It handles how Steam really answers (numbers as strings, HTML instead of JSON, missing items, links
+// to a picture), and trusts no answer.
 //
-// It stores nothing: rows are the workshop package's, files vpkcache's, which also verifies what was downloaded.
+// It stores nothing: shared/workshop stores rows, and shared/vpkcache stores files and verifies downloads.
 package steam
 
 import (
@@ -13,8 +13,8 @@ import (
 
 const userAgent = "left4me"
 
-// printable makes a stranger's text fit to be shown: no control characters, line breaks or changes of writing direction,
-// valid UTF-8, no white space around it, at most limit runes.
+// printable makes untrusted text safe to show: valid UTF-8 of at most limit runes, without control characters, line breaks,
+// changes of writing direction or surrounding white space.
 func printable(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {

@@ -1,8 +1,7 @@
-// Package dbfile treats an embedded database as what it is on the disk: it copies one while it is in use, looks whether a
-// file is a sound one, and puts another one in its place (SQLite's "How To Corrupt An SQLite Database File" says what must
-// not happen on the way).
+// Package dbfile copies, checks and replaces the files of embedded databases. SQLite's "How To Corrupt An SQLite Database
+// File" explains what must not happen.
 //
-// It knows no table, nor what a backup is for: localrun/backup does.
+// It knows no tables and no backups: localrun/backup does.
 package dbfile
 
 import (
@@ -18,8 +17,8 @@ import (
 	"left4me/shared/durable"
 )
 
-// Copy writes what the database in the file at from holds at one moment into the empty file at to, durably. It may be in use:
-// readers and writers are not kept waiting. The copy is compact and a file of its own, without a write-ahead log.
+// Copy writes a consistent state of the database in the file at from into the empty file at to, and syncs it. The database may
+// be in use; readers and writers do not wait. The copy is compact and has no write-ahead log.
 func Copy(ctx context.Context, from, to string) error {
 	d, err := db.Open(db.FileURL(from), "")
 	if err != nil {
@@ -32,20 +31,20 @@ func Copy(ctx context.Context, from, to string) error {
 	return durable.Sync(to)
 }
 
-// header begins every SQLite file (https://www.sqlite.org/fileformat.html, The Database Header).
+// header is the beginning of every SQLite file (https://www.sqlite.org/fileformat.html, The Database Header).
 const header = "SQLite format 3\x00"
 
-// ErrNoDatabase says that a file is no SQLite database.
+// ErrNoDatabase means that a file is not an SQLite database.
 var ErrNoDatabase = errors.New("not an SQLite database")
 
-// DamagedError says what is wrong with a file that looks like an SQLite database.
+// DamagedError is a fault in an SQLite database.
 type DamagedError struct {
 	What string
 }
 
 func (e *DamagedError) Error() string { return "damaged or cut short: " + e.What }
 
-// Check looks at every page, index, constraint and foreign key of the database in the file at path, which nobody else may
+// Check checks every page, index, constraint and foreign key of the database in the file at path, which no other process may
 // have open. The error is ErrNoDatabase, a *DamagedError, or that of reading the file.
 func Check(ctx context.Context, path string) error {
 	f, err := os.Open(path)
@@ -67,7 +66,7 @@ func Check(ctx context.Context, path string) error {
 	return errors.Join(check(ctx, d, info.Size()), d.Close())
 }
 
-// recognize returns nil or ErrNoDatabase, by the first bytes.
+// recognize returns ErrNoDatabase if the file does not begin like an SQLite database.
 func recognize(f *os.File) error {
 	head := make([]byte, len(header))
 	n, err := f.ReadAt(head, 0)
@@ -95,7 +94,7 @@ func check(ctx context.Context, d *db.DB, size int64) error {
 	if err := d.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&page); err != nil {
 		return fmt.Errorf("ask for the size of pages: %w", err)
 	}
-	// The end of the last page may be one that SQLite has no need to look at.
+	// The integrity check may not need the end of the last page.
 	if size%page != 0 {
 		return &DamagedError{What: fmt.Sprintf("%d bytes are no whole number of pages of %d", size, page)}
 	}
@@ -111,13 +110,13 @@ func check(ctx context.Context, d *db.DB, size int64) error {
 	return nil
 }
 
-// The files that SQLite keeps beside a database. Those of beside may hold what has been committed; memory does not outlive its
-// users.
+// Suffixes of the files that SQLite keeps beside a database. Those of beside may contain committed data; memory is only shared
+// memory.
 var beside = []string{"-wal", "-journal"}
 
 const memory = "-shm"
 
-// Remove removes the database in the file at path, if it is there, with everything that belongs to it.
+// Remove removes the database in the file at path and the files beside it, as far as they exist.
 func Remove(path string) error {
 	var errs []error
 	for _, suffix := range append([]string{"", memory}, beside...) {
@@ -128,7 +127,7 @@ func Remove(path string) error {
 	return errors.Join(errs...)
 }
 
-// Alone reports whether the file at path holds all of its database, and nothing beside it.
+// Alone reports whether all data of the database is in the file at path, and none in files beside it.
 func Alone(path string) (bool, error) {
 	for _, suffix := range beside {
 		info, err := os.Stat(path + suffix)

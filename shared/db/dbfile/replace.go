@@ -15,15 +15,15 @@ import (
 	"left4me/shared/durable"
 )
 
-// InUseError says who has the database open.
+// InUseError means that another process has the database open.
 type InUseError struct {
-	// Who is a program and its process, as far as that can be told: `localrun agent, process 123`.
+	// Who describes the process, as far as it is known: `localrun agent, process 123`.
 	Who string
 }
 
 func (e *InUseError) Error() string { return "the database is in use by " + e.Who }
 
-// steps are those of the disk. Tests put failing ones here.
+// steps are the file operations of Replace. Tests replace them to inject errors.
 type steps struct {
 	link   func(from, to string) error
 	remove func(path string) error
@@ -32,12 +32,12 @@ type steps struct {
 
 var onDisk = steps{link: os.Link, remove: os.Remove, rename: os.Rename}
 
-// Replace puts the database in the file at with, which must be whole and synced, in the place of the one at path, if there
-// is one, and keeps that one under the name previous in the same directory. The new file gets the owner and the rights of
-// the old one; without one, the owner of the directory.
+// Replace replaces the database at path, if there is one, by the complete and synced file at with, and keeps the old one under
+// the name previous in the same directory. The new file gets the owner and the mode of the old one; without an old one, the
+// owner of the directory.
 //
-// While somebody has the old one open the error is an *InUseError, and nothing has happened. Stopped at any point, by an
-// error or for good, there is a whole database at path: the old one, or the new one with the old one under the name previous.
+// While another process has the old one open, the error is an *InUseError and nothing was changed. After an error or a crash
+// there is a complete database at path: the old one, or the new one with the old one at previous.
 func Replace(ctx context.Context, path, with, previous string) error {
 	return onDisk.replace(ctx, path, with, previous)
 }
@@ -48,7 +48,7 @@ func (s steps) replace(ctx context.Context, path, with, previous string) error {
 		if err := inherit(with, filepath.Dir(path), 0o600); err != nil {
 			return err
 		}
-		// Nothing that lies there without its database may be taken for the new one's.
+		// Files beside a database that is gone must not be used with the new one.
 		if err := Remove(path); err != nil {
 			return err
 		}
@@ -57,12 +57,12 @@ func (s steps) replace(ctx context.Context, path, with, previous string) error {
 	if err != nil {
 		return err
 	}
-	// Whatever closes this file, or another one of this process on the same database, ends the lock.
+	// Closing this file, or any other one of this process on the same database, releases the lock.
 	defer old.Close()
 	if err := inherit(with, path, 0); err != nil {
 		return err
 	}
-	// Of what it does not recognize, SQLite would throw away the log.
+	// SQLite would delete the log of a file that it does not recognize.
 	if recognize(old) == nil {
 		settle(ctx, path)
 	}
@@ -77,7 +77,7 @@ func (s steps) replace(ctx context.Context, path, with, previous string) error {
 	if err := durable.Sync(filepath.Dir(path)); err != nil {
 		return err
 	}
-	// A log that lies beside a database is taken for its own.
+	// SQLite would use an old log with the new database.
 	for _, suffix := range append([]string{memory}, beside...) {
 		if err := s.remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -93,25 +93,25 @@ func (s steps) put(with, path string) error {
 	return durable.Sync(filepath.Dir(path))
 }
 
-// settle brings what is in the log of a database that nobody uses into its file, so that the file alone is all of it. Where
-// that fails, the log stays; to a database that is in use it does no harm.
+// settle moves the write-ahead log of a database that nobody uses into its file. If that fails, the log stays. It does no harm
+// to a database that is in use.
 func settle(ctx context.Context, path string) {
 	d, err := db.Open(db.FileURL(path), "")
 	if err != nil {
 		return
 	}
 	_, _ = d.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
-	_ = d.Close() // who closes a database last removes its log
+	_ = d.Close() // the last connection to close removes the log
 }
 
-// SQLite's locks are on these bytes of the file (https://www.sqlite.org/fileformat.html, The Lock-Byte Page): whoever has the
-// database open in WAL mode holds a read lock on some of them.
+// SQLite locks these bytes of the file (https://www.sqlite.org/fileformat.html, The Lock-Byte Page): every connection in WAL
+// mode holds a read lock on some of them.
 const (
 	lockByte  = 0x40000000
 	lockBytes = 512
 )
 
-// lock keeps every other process from using the database, and works on a damaged one, too.
+// lock keeps other processes from using the database. It also works on a damaged one.
 func lock(f *os.File) error {
 	want := unix.Flock_t{Type: unix.F_WRLCK, Start: lockByte, Len: lockBytes}
 	err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &want)
@@ -127,13 +127,13 @@ func lock(f *os.File) error {
 	return nil
 }
 
-// process names a process: its program and first argument.
+// process describes a process by its program, its first argument and its id.
 func process(pid int) string {
 	if pid <= 0 {
 		return "another process"
 	}
-	said, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	words := strings.Split(strings.TrimRight(string(said), "\x00"), "\x00")
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	words := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
 	if err != nil || words[0] == "" {
 		return fmt.Sprintf("process %d", pid)
 	}
@@ -141,7 +141,7 @@ func process(pid int) string {
 	return fmt.Sprintf("%s, process %d", strings.Join(words[:min(len(words), 2)], " "), pid)
 }
 
-// inherit gives the file at path the owner of what is at from, and its rights, or those of mode unless it is 0.
+// inherit gives the file at path the owner of the file at from, and the given mode, or from's if mode is 0.
 func inherit(path, from string, mode fs.FileMode) error {
 	var have, want unix.Stat_t
 	if err := unix.Stat(path, &have); err != nil {
