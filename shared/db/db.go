@@ -1,7 +1,7 @@
-// Package db opens left4me's one database, an embedded file or a libSQL server, runs transactions on it and classifies
-// its errors. It is the only package that knows the driver, so that the driver can be replaced in one place.
+// Package db opens left4me's database, an embedded file or a libSQL server, runs queries and transactions, and classifies
+// errors. It is the only package that uses the driver, so that the driver can be replaced in one place.
 //
-// It knows no table: SQL stands beside the rules of each noun, and migrations are shared/db/migrations'.
+// It knows no tables: each noun's package has its SQL, and shared/db/migrations the schema.
 package db
 
 import (
@@ -29,14 +29,14 @@ type DB struct {
 	embedded bool
 }
 
-// Querier is what a statement can run on: a DB, or a transaction of InTx.
+// Querier runs statements: a DB, or a transaction of InTx.
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// CheckURL reports in one sentence what is wrong with a DATABASE_URL, or nil.
+// CheckURL returns an error, one sentence, if a DATABASE_URL is invalid.
 func CheckURL(databaseURL string) error {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -105,8 +105,8 @@ func FileURL(path string) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
 }
 
-// Open prepares a connection to databaseURL, with authToken for a server that asks for one. Nothing is contacted or
-// created before the first statement. The error is CheckURL's, or the driver's.
+// Open prepares connections to databaseURL; authToken may be empty. Nothing is contacted or created before the first
+// statement. The error is CheckURL's, or the driver's.
 func Open(databaseURL, authToken string) (*DB, error) {
 	// WAL lets pages be read while a job writes; NORMAL is what WAL needs to stay consistent.
 	return open(databaseURL, authToken, "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)")
@@ -146,20 +146,19 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 	pool.SetMaxOpenConns(8)
 	pool.SetMaxIdleConns(4)
 	if path == "" {
-		// A connection that nobody uses keeps a stream open on the server.
+		// An idle connection keeps a stream open on the server.
 		pool.SetConnMaxIdleTime(5 * time.Second)
 	}
 	return &DB{DB: pool, embedded: path != ""}, nil
 }
 
-// Embedded reports whether the database is a file on this machine, where a question costs microseconds.
+// Embedded reports whether the database is a file on this machine, where a query takes microseconds.
 func (d *DB) Embedded() bool { return d.embedded }
 
-// InTx runs fn in one immediate transaction and commits it when fn returns nil. It runs fn again, a few times, when the
-// database was busy or the transaction was lost with the connection to a server, at a point where nothing can have been
-// committed; fn must therefore have no effects but those on q, and return every error of q that it does not understand. An
-// error of fn is returned as it is, after a rollback. Where it is not known whether a commit happened, the error is
-// ErrInDoubt.
+// InTx runs fn in an immediate transaction and commits it when fn returns nil. It runs fn again, a few times, when the database
+// was busy, or when the transaction was lost with the connection to a server and nothing was committed. Therefore fn must
+// have no effects except on q, and must return all errors of q that it does not handle. After an error of fn, the transaction
+// is rolled back and the error returned as it is. When it is not known whether a commit happened, the error is ErrInDoubt.
 func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context, q Querier) error) error {
 	backoff := retry.WithMaxRetries(txTries-1, retry.WithJitterPercent(50, retry.NewExponential(10*time.Millisecond)))
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
@@ -190,18 +189,18 @@ func (d *DB) tryTx(ctx context.Context, fn func(ctx context.Context, q Querier) 
 	case err == nil:
 		return nil
 	case IsBusy(err):
-		// SQLite keeps a transaction open whose commit was busy: nothing is committed.
+		// Nothing was committed, and SQLite keeps the transaction open.
 		rollback(ctx, conn)
 		return fmt.Errorf("commit: %w", err)
 	case d.embedded:
 		discard(conn)
 		return fmt.Errorf("commit: %w: %w", ErrInDoubt, err)
 	}
-	discard(conn) // a server's connection has said itself whether there is a doubt
+	discard(conn) // the error of a server's connection already is ErrInDoubt if needed
 	return fmt.Errorf("commit: %w", err)
 }
 
-// rollback ends conn's transaction even when ctx has ended, so that a cancelled job does not keep the file locked.
+// rollback rolls back conn's transaction even when ctx has ended, so that a cancelled job does not keep the file locked.
 func rollback(ctx context.Context, conn *sql.Conn) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), busyTimeout)
 	defer stop()
@@ -210,12 +209,12 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 	}
 }
 
-// discard makes the pool close conn instead of handing it, perhaps with an open transaction, to the next user.
+// discard makes the pool close conn, which may have an open transaction, instead of reusing it.
 func discard(conn *sql.Conn) {
 	_ = conn.Raw(func(any) error { return errBad })
 }
 
-// Millis is how a moment is stored: Unix milliseconds.
+// Millis returns the stored form of a time: Unix milliseconds.
 func Millis(t time.Time) int64 { return t.UnixMilli() }
 
 // Time is the moment of a stored value.

@@ -10,14 +10,14 @@ import (
 	"left4me/shared/steam"
 )
 
-// Discard removes what a broken download of an item has left, for a caller that gives up before its next attempt. A
-// download that somebody else has under way is not touched.
+// Discard removes the partial file of a broken download, for a caller that makes no further attempt. It does nothing while the
+// item is being downloaded.
 func (c *Cache) Discard(steamID steam.ID) error {
 	_, err := c.discard(steamID)
 	return brief(err)
 }
 
-// discard is Discard, and reports whether somebody has a download under way.
+// discard is Discard, and reports whether the item is being downloaded.
 func (c *Cache) discard(steamID steam.ID) (busy bool, err error) {
 	path := c.partialPath(steamID)
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
@@ -30,7 +30,7 @@ func (c *Cache) discard(steamID steam.ID) (busy bool, err error) {
 	p := &partial{File: file, path: path}
 	defer p.release()
 	if err := unix.Flock(int(p.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return true, nil // its downloader holds it
+		return true, nil
 	}
 	return false, p.remove()
 }

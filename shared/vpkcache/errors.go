@@ -10,11 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrDiskFull is wrapped by every error that comes from a full disk or a used-up quota. Trying again does not help (P23).
+// ErrDiskFull is wrapped by every error caused by a full disk or an exceeded quota. Downloads are not tried again then (P23).
 var ErrDiskFull = errors.New("disk full")
 
-// brokenTransfer is a transfer that stopped, and whose bytes so far are worth keeping: another attempt goes on from them.
-// After every other error what is on the disk is not trusted.
+// brokenTransfer is a transfer that another attempt can resume. After any other error the bytes on the disk are not trusted.
 type brokenTransfer struct {
 	done, size int64
 	cause      error
@@ -29,27 +28,26 @@ func (e *brokenTransfer) Error() string {
 
 func (e *brokenTransfer) Unwrap() error { return e.cause }
 
-// lengthError is a file whose length is not what Steam's metadata said.
+// lengthError is a file whose size is not the one in Steam's metadata.
 type lengthError struct{ got, want int64 }
 
 func (e *lengthError) Error() string { return fmt.Sprintf("length %d of %d bytes", e.got, e.want) }
 
-// sha1Error is a file whose content is not that which its link names.
+// sha1Error is a file whose SHA-1 is not the one in its link.
 type sha1Error struct{ got, want string }
 
 func (e *sha1Error) Error() string {
 	return fmt.Sprintf("SHA-1 differs: the content's is %s, the link names %s", e.got, e.want)
 }
 
-// IsWrongFile reports whether an error of Fetch says that what the server sent is not the file that Steam describes.
+// IsWrongFile reports whether an error of Fetch means that the server sent another file than Steam's metadata describes.
 func IsWrongFile(err error) bool {
 	var length *lengthError
 	var content *sha1Error
 	return errors.As(err, &length) || errors.As(err, &content) || errors.Is(err, errNotVPK)
 }
 
-// brief finishes an error of the disk for people: it marks a full disk as such, and names files without the directory,
-// which is not their business.
+// brief makes an error of the disk presentable: it wraps ErrDiskFull if the disk is full, and removes directories from paths.
 func brief(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		p.Path = filepath.Base(p.Path)

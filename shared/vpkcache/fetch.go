@@ -13,20 +13,19 @@ import (
 	"left4me/shared/steam"
 )
 
-// lockPoll is how often a file that somebody else is downloading is looked at. flock cannot be waited for and cancelled.
+// lockPoll is the time between two attempts to lock a file, since waiting in flock cannot be cancelled.
 const lockPoll = 50 * time.Millisecond
 
-// Fetch makes one attempt to bring f into the cache, and reports whether it downloaded it: a file that is fresh, or that
-// somebody else has made fresh while Fetch waited for them, is left alone.
+// Fetch makes one attempt to download f into the cache, and reports whether it did: nothing is downloaded when the file is
+// fresh, or becomes fresh while Fetch waits for another download of the item.
 //
-// progress, which may be nil, is told how many of f.Size bytes are on the disk, one call at a time; it must be quick. The
-// number falls only when a server that used to serve ranges stops doing so.
+// progress, which may be nil, is called with the number of f.Size bytes that are on the disk, one call at a time; it must
+// return quickly. The number decreases only when a server that used to serve ranges stops doing so.
 //
-// Errors: ctx's own when it ends, also while waiting; one that wraps ErrDiskFull; or what the Source said, such as a
-// *steam.StatusError; or what is wrong with the file. After a transfer that broke, what has arrived stays beside the
-// final name and the next Fetch of the same file goes on from there: in this Cache always, in another one or another
-// process only if the URL names the SHA-1, because only then is it sure to be the same content. After every other
-// failure, and after a cancel, nothing stays.
+// Errors are ctx's, one that wraps ErrDiskFull, the Source's, such as *steam.StatusError, or one that describes a wrong
+// file. After a broken transfer the received bytes stay in the partial file, and the next Fetch of the same file resumes there:
+// always in this Cache, and in another Cache or process if the URL contains the SHA-1, because only then the content is known
+// to be the same. After any other error the partial file is removed.
 func (c *Cache) Fetch(ctx context.Context, f File, progress func(bytesOnDisk int64)) (downloaded bool, err error) {
 	downloaded, err = c.fetch(ctx, f, progress)
 	return downloaded, brief(err)
@@ -48,7 +47,7 @@ func (c *Cache) fetch(ctx context.Context, f File, progress func(int64)) (bool, 
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		// Whatever the cancel has broken on its way here.
+		// The error is a consequence of the cancellation.
 		err = ctx.Err()
 	}
 	if broken, ok := errors.AsType[*brokenTransfer](err); ok && broken.done > 0 {
@@ -57,14 +56,14 @@ func (c *Cache) fetch(ctx context.Context, f File, progress func(int64)) (bool, 
 	return false, errors.Join(err, p.remove())
 }
 
-// partial is an open {steam_id}.vpk.partial that is locked against every other Fetch of the same item. The lock is on the
-// file itself, so that it needs no file of its own and ends with its holder, however that dies.
+// partial is an open {steam_id}.vpk.partial that is locked against any other Fetch of the same item. The lock is on the file
+// itself: it needs no lock file and ends with the process.
 type partial struct {
 	*os.File
 	path string
 }
 
-// lock opens or creates the partial file of an item and waits until it is ours.
+// lock opens or creates the partial file of an item and waits until it has locked it.
 func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
 	path := c.partialPath(steamID)
 	for {
@@ -79,7 +78,7 @@ func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
 			p.Close()
 			return nil, err
 		}
-		// Who held the lock may have renamed or removed what we opened.
+		// The previous holder of the lock may have renamed or removed the file.
 		current, err := p.current()
 		if current && err == nil {
 			return p, nil
@@ -91,7 +90,7 @@ func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
 	}
 }
 
-// open never follows a link.
+// open opens or creates the partial file. It never follows a link.
 func (c *Cache) open(path string) (*partial, error) {
 	const flags = os.O_RDWR | os.O_CREATE | unix.O_NOFOLLOW
 	file, err := os.OpenFile(path, flags, 0o644)
@@ -135,7 +134,7 @@ func (p *partial) wait(ctx context.Context) error {
 	}
 }
 
-// current reports whether the open file is still the one of that name.
+// current reports whether the open file still has its name.
 func (p *partial) current() (bool, error) {
 	mine, err := p.Stat()
 	if err != nil {
@@ -148,8 +147,8 @@ func (p *partial) current() (bool, error) {
 	return err == nil && os.SameFile(mine, named), err
 }
 
-// remove unlinks the partial file, unless its name is already gone or another file's: that is so after a rename that
-// took place and failed all the same.
+// remove removes the partial file, unless the open file no longer has that name, as after a rename that reported an error
+// although it happened.
 func (p *partial) remove() error {
 	current, err := p.current()
 	if !current || err != nil {
@@ -158,10 +157,10 @@ func (p *partial) remove() error {
 	return os.Remove(p.path)
 }
 
-// release closes the file, which unlocks it. What an error of Close could tell, Sync has told before.
+// release closes the file, which unlocks it. Errors of writing have been reported by Sync.
 func (p *partial) release() { p.Close() }
 
-// download fills the partial file, checks it and renames it.
+// download fills the partial file, checks it and gives it its final name.
 func (c *Cache) download(ctx context.Context, f File, p *partial, progress func(int64)) error {
 	if err := c.room(f, p); err != nil {
 		return err
@@ -191,13 +190,13 @@ func (c *Cache) download(ctx context.Context, f File, p *partial, progress func(
 	return c.publish(ctx, f, p)
 }
 
-// publish gives a complete and checked file its length, rights, time and name. The lock is held until after the rename,
-// so the file is closed last; nothing can be pending then, because it was synced.
+// publish gives a complete and checked file its length, mode, time and name. The lock is held until after the rename, so the
+// file is closed last; it has been synced by then.
 func (c *Cache) publish(ctx context.Context, f File, p *partial) error {
 	if err := p.Truncate(f.Size); err != nil {
 		return err
 	}
-	// Whatever the umask: game servers run as other users.
+	// Game servers run as other users, whatever our umask is.
 	if err := p.Chmod(0o644); err != nil {
 		return err
 	}
@@ -208,7 +207,7 @@ func (c *Cache) publish(ctx context.Context, f File, p *partial) error {
 	if err := c.sync(ctx, p); err != nil {
 		return err
 	}
-	// Renaming over a link or a directory that appeared meanwhile would take away what is not ours.
+	// A link or directory that was created meanwhile must not be replaced.
 	if _, err := c.Fresh(f); err != nil {
 		return err
 	}
@@ -218,8 +217,7 @@ func (c *Cache) publish(ctx context.Context, f File, p *partial) error {
 	return c.disk.rename(p.path, c.Path(f.SteamID))
 }
 
-// sync waits for the disk, but not after a cancel: a large file on a slow disk can take many seconds. The system call then
-// ends by itself, and with it closes the file.
+// sync syncs the file, but stops waiting when ctx ends: a large file on a slow disk can take many seconds.
 func (c *Cache) sync(ctx context.Context, p *partial) error {
 	synced := make(chan error, 1)
 	go func() { synced <- c.disk.sync(p.File) }()
@@ -231,8 +229,8 @@ func (c *Cache) sync(ctx context.Context, p *partial) error {
 	}
 }
 
-// room fails early, and with figures, when the file cannot fit. A file system that does not say how large it is finds out
-// while writing.
+// room returns an error with the sizes when the file does not fit on the disk. For a file system that does not report its size,
+// writing will fail instead.
 func (c *Cache) room(f File, p *partial) error {
 	var disk unix.Statfs_t
 	if err := unix.Fstatfs(int(p.Fd()), &disk); err != nil || disk.Blocks == 0 {

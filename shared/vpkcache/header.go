@@ -16,8 +16,7 @@ const (
 
 var errNotVPK = errors.New("not a VPK file")
 
-// checkVPK reports what makes the first bytes of r, of which there are size, impossible as the start of a VPK. The tree
-// itself is the game's business.
+// checkVPK returns an error if r, a file of size bytes, does not begin with a valid VPK header. It does not check the tree.
 func checkVPK(r io.ReaderAt, size int64) error {
 	if size < vpkHeader {
 		return errNotVPK

@@ -9,23 +9,23 @@ import (
 	"io"
 )
 
-// A partial file ends with a record of what has arrived: JSON, on the page after the content's last one, so that killing
-// the process never tears it. It is written after the bytes that it tells of, not synced with them: after a power cut it
-// may tell of bytes that were lost. The SHA-1 finds that out, and a record without one does not outlive its process.
+// record says which bytes of a partial file have arrived. It is JSON in the page after the content's last page, so that killing
+// the process never leaves half of it. It is written after the bytes, but not synced with them: after a power failure, recorded
+// bytes may be lost. The SHA-1 detects that, and a record without a SHA-1 is not used by other processes.
 type record struct {
-	// Of names the content: see recordName.
+	// Of identifies the content; see recordName.
 	Of string `json:"of"`
-	// Done are the intervals on the disk, each from and (exclusive) to, ascending, not touching each other.
+	// Done are the intervals on the disk, from and to (exclusive), in order and with gaps between them.
 	Done [][2]int64 `json:"done"`
 }
 
 const (
 	page = 4096
-	// maxIntervals of 42 bytes at most fit the page. What is left out of a record is only downloaded again.
+	// maxIntervals intervals of at most 42 bytes fit into the page. Bytes that are not recorded are downloaded again.
 	maxIntervals = 90
 )
 
-// recordName is the content's SHA-1 where the URL names it. Elsewhere it is good for this Cache and this very File only.
+// recordName returns the content's SHA-1 if the URL contains it, and otherwise a name for this Cache and this File only.
 func (c *Cache) recordName(f File) string {
 	if sum := f.sha1(); sum != "" {
 		return sum
@@ -36,15 +36,15 @@ func (c *Cache) recordName(f File) string {
 
 func recordOffset(size int64) int64 { return (size + page - 1) / page * page }
 
-// encode returns the whole page that belongs at recordOffset, so that nothing remains of a longer record before it.
+// encode returns the page to write at recordOffset. It is padded, to overwrite a longer record.
 func (r record) encode() ([]byte, error) {
 	r.Done = r.Done[:min(len(r.Done), maxIntervals)]
 	raw, err := json.Marshal(r)
 	return append(raw, bytes.Repeat([]byte(" "), max(0, page-len(raw)))...), err
 }
 
-// readRecord returns the intervals that file holds of the content of that name and size; none when it has no record,
-// another content's, or one that makes no sense.
+// readRecord returns the intervals that are on the disk of the content with that name and size. It returns none when the record
+// is missing, invalid or of another content.
 func readRecord(file io.ReaderAt, name string, size int64) [][2]int64 {
 	raw, err := io.ReadAll(io.NewSectionReader(file, recordOffset(size), page))
 	var r record

@@ -14,18 +14,18 @@ import (
 	"left4me/shared/steam"
 )
 
-// Stored is a file that the cache has on the disk.
+// Stored is a file in the cache's directory.
 type Stored struct {
 	SteamID steam.ID
-	// Partial is true for what a download is filling, or has left.
+	// Partial is true for the file of an unfinished download.
 	Partial bool
 	Info    fs.FileInfo
 }
 
-// Name is that of the file.
+// Name is the name of the file.
 func (s Stored) Name() string { return s.Info.Name() }
 
-// Bytes is what removing the file gives back.
+// Bytes is the disk space that the file uses.
 func (s Stored) Bytes() int64 {
 	if sys, ok := s.Info.Sys().(*syscall.Stat_t); ok && s.Partial {
 		return min(s.Info.Size(), sys.Blocks*512) // it has holes
@@ -33,8 +33,8 @@ func (s Stored) Bytes() int64 {
 	return s.Info.Size()
 }
 
-// List returns the cache's files, partial ones first. Whatever else is in the directory is not among them: other names, links
-// and directories are somebody else's.
+// List returns the cache's files, partial ones first. It leaves out other names, links and directories, which the cache did
+// not create.
 func (c *Cache) List() ([]Stored, error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -65,11 +65,11 @@ func (c *Cache) List() ([]Stored, error) {
 	return all, nil
 }
 
-// ErrBusy says that somebody is downloading the item.
+// ErrBusy means that the item is being downloaded.
 var ErrBusy = errors.New("it is being downloaded")
 
-// Remove removes a file that List has returned, and nothing that has come under its name since. The error is ErrBusy when
-// somebody is downloading the item.
+// Remove removes a file that List has returned, unless it was replaced meanwhile. The error is ErrBusy when the item is being
+// downloaded.
 func (c *Cache) Remove(s Stored) error {
 	if s.Partial {
 		busy, err := c.discard(s.SteamID)
@@ -82,7 +82,7 @@ func (c *Cache) Remove(s Stored) error {
 }
 
 func (c *Cache) remove(s Stored) error {
-	// Whoever downloads the item has its partial file locked, and renames that.
+	// A download of the item holds the lock of the partial file.
 	path := c.Path(s.SteamID)
 	p, err := c.open(c.partialPath(s.SteamID))
 	if err != nil {

@@ -18,23 +18,23 @@ import (
 )
 
 const (
-	// maxConnections is for one item: eight together were twenty times as fast as one from afar (steam.md, Content).
+	// maxConnections is the maximum for one item. Eight were twenty times as fast as one from far away (steam.md, Content).
 	maxConnections = 8
-	// firstSegments is in how many a large file is cut at first. In the second half of the time the first half of the file is
-	// hashed; one segment a connection would leave nearly all hashing to the end, more would cost more requests.
+	// firstSegments is the initial number of segments of a large file. With two for each connection, the first half of the file
+	// is hashed while the second half is received. With one, nearly all hashing would happen at the end; more segments would
+	// cost more requests.
 	firstSegments = 2 * maxConnections
-	// parallelFrom is the length from which more than one connection pays for its start.
+	// parallelFrom is the file size from which several connections are faster than one.
 	parallelFrom = 8 << 20
-	// minSegment is the least that is worth asking for on a connection of its own, and the least that a segment keeps when
-	// it is cut. That is more than one write: what a connection is writing always stays its own, so that no byte is written
-	// twice, perhaps a second time after it was hashed.
+	// minSegment is the minimum size of both halves when a segment is split. It is more than one write, so that the bytes that a
+	// connection is writing stay in its segment, and no byte is written again after it was hashed.
 	minSegment = 2 * bufferSize
 	bufferSize = 128 << 10
-	// recordEvery is how much may arrive between two records: so much is lost at most when the process is killed.
+	// recordEvery is the number of bytes between two records, and so the most that is lost when the process is killed.
 	recordEvery = 1 << 20
 )
 
-// serving says whether a server sends ranges when asked for them.
+// serving is whether a server sends ranges on request.
 type serving int
 
 const (
@@ -43,17 +43,18 @@ const (
 	wholeFiles
 )
 
-// segment is a stretch of the file that one connection fills from its start: start to next is on the disk, next to end is
-// to come.
+// segment is a part of the file that one connection fills from its start: the bytes from start to next are on the disk, those
+// from next to end are missing.
 type segment struct {
 	start, next, end int64
 	// owned is true while a connection fills the segment.
 	owned bool
 }
 
-// transfer fills one partial file. Each of its connections takes a segment that nobody fills; when there is none it takes
-// the second half of the largest one, so that a slow connection is left with less and less, and one that broke leaves
-// its rest to the others. Bytes are hashed from the disk as soon as everything before them is there.
+// transfer fills one partial file over several connections. Each connection claims a segment that no other one fills. When
+// there is none, it claims the second half of the largest one, so that a slow connection keeps less and less, and other
+// connections take over the rest of a broken one. Bytes are read from the disk and hashed as soon as all bytes before them
+// have arrived.
 type transfer struct {
 	cache    *Cache
 	file     File
@@ -61,25 +62,25 @@ type transfer struct {
 	progress func(int64)
 
 	mu sync.Mutex
-	// grown is signalled when bytes have reached the disk and when no more will.
+	// grown is signalled when bytes have been written and when the transfer is over.
 	grown sync.Cond
 	// segments cover the file from 0 to its size in order, without gaps.
 	segments []*segment
-	// done counts the bytes on the disk, and recorded those that the record tells of.
+	// done is the number of bytes on the disk, and recorded its value at the last record.
 	done, recorded int64
 	over           bool
-	// sound is true when a connection has ended because there was nothing to take, not because it broke.
+	// sound is true when a connection has ended because there was no segment left, and not because of an error.
 	sound bool
-	// serves is what the first answer has shown of the server: until then nothing is written.
+	// serves is known after the first answer. Nothing is written before.
 	serves serving
-	// broken is the first connection's failure, which others may make good; fatal is what ends the transfer for all.
+	// broken is the first error of a connection, after which others may still complete the file. fatal ends the transfer.
 	broken, fatal error
-	// beyond is a server's answer that the file ends before a byte that was asked for: what is on the disk is no part of it.
+	// beyond is the server's answer that the file ends before a requested byte: the bytes on the disk are not from this file.
 	beyond error
 	abort  context.CancelFunc
 }
 
-// newTransfer goes on from what out holds of f's content, or empties it.
+// newTransfer returns a transfer that resumes p, or empties it if it has no usable record of f's content.
 func (c *Cache) newTransfer(f File, p *partial, progress func(int64)) (*transfer, error) {
 	t := &transfer{cache: c, file: f, out: p.File, progress: progress}
 	t.grown.L = &t.mu
@@ -119,13 +120,13 @@ func (c *Cache) newTransfer(f File, p *partial, progress func(int64)) (*transfer
 	return t, nil
 }
 
-// run receives what is missing. When it fails, what has arrived is on the disk and in the record.
+// run receives the missing bytes. When it fails, the received bytes are on the disk and in the record.
 func (t *transfer) run(ctx context.Context) error {
 	ctx, t.abort = context.WithCancel(ctx)
 	defer t.abort()
 	t.progress(t.done)
 
-	// The others do not wait for the first answer: nearly all servers serve ranges, and an answer can be far.
+	// The other connections do not wait for the first answer, since it may take long and nearly all servers serve ranges.
 	var others sync.WaitGroup
 	alone := make(chan struct{})
 	for range t.connections() - 1 {
@@ -144,12 +145,12 @@ func (t *transfer) run(ctx context.Context) error {
 		})
 	}
 	t.connect(ctx)
-	// The first connection ends when there is nothing left to take, or badly: either way nobody needs to wait any longer
-	// for a connection to become free.
+	// The first connection has ended because there is no segment left, or because of an error. Either way no other connection
+	// needs to wait for a slot.
 	close(alone)
 	others.Wait()
 	if t.sound {
-		// What others left when they broke after that is little.
+		// Connections that broke later may have left small rests.
 		t.connect(ctx)
 	}
 
@@ -171,7 +172,7 @@ func (t *transfer) run(ctx context.Context) error {
 	return &brokenTransfer{done: t.done, size: t.file.Size, cause: t.broken}
 }
 
-// connections is how many may work on the file at once.
+// connections returns the maximum number of connections for the file.
 func (t *transfer) connections() int {
 	if t.file.Size < parallelFrom {
 		return 1
@@ -179,7 +180,7 @@ func (t *transfer) connections() int {
 	return maxConnections
 }
 
-// connect fills segments, one after another, until there is none to take or one breaks.
+// connect fills segments, one after another, until there is none left or one fails.
 func (t *transfer) connect(ctx context.Context) {
 	var buf []byte
 	for {
@@ -201,14 +202,14 @@ func (t *transfer) connect(ctx context.Context) {
 		}
 		t.mu.Lock()
 		if t.done == t.file.Size {
-			// Beside a whole answer there may be requests that nobody needs any more.
+			// When one connection receives the whole file, the requests of the others are no longer needed.
 			t.abort()
 		}
 		t.mu.Unlock()
 	}
 }
 
-// claim takes a segment for the calling connection; nil when there is nothing worth taking.
+// claim returns a segment for the calling connection, or nil when there is none.
 func (t *transfer) claim() *segment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -227,7 +228,7 @@ func (t *transfer) claim() *segment {
 	return s
 }
 
-// split cuts the segment with most to come in two and returns the second half; nil when the halves would be too small.
+// split splits the segment with the most missing bytes and returns its second half, or nil when the halves would be too small.
 func (t *transfer) split() *segment {
 	at := 0
 	for i, s := range t.segments {
@@ -246,7 +247,7 @@ func (t *transfer) split() *segment {
 	return half
 }
 
-// receive asks for a segment's bytes and writes them, until the segment is full: others may make it shorter meanwhile.
+// receive requests a segment's bytes and writes them until the segment is full. Others may shorten it meanwhile.
 func (t *transfer) receive(ctx context.Context, s *segment, buf []byte) error {
 	t.mu.Lock()
 	from, to := s.next, s.end
@@ -288,7 +289,7 @@ func (t *transfer) receive(ctx context.Context, s *segment, buf []byte) error {
 		}
 		switch {
 		case full && !part.Ranged && part.Total < 0:
-			// Nobody has said yet that the file ends here.
+			// The server has not announced a length, so the file may be longer.
 			if surplus == 0 && readErr == nil {
 				surplus, _ = io.ReadAtLeast(part.Body, buf, 1)
 			}
@@ -308,9 +309,9 @@ func (t *transfer) receive(ctx context.Context, s *segment, buf []byte) error {
 	}
 }
 
-// answered takes note of whether the server sent the range that was asked for, and returns the segment that the answer is to
-// fill: s, or of a whole file everything from the first byte that is missing. It returns nil when another connection
-// is receiving the whole file already.
+// answered records whether the server sent the requested range, and returns the segment that the answer fills: s, or, when the
+// whole file is sent, a segment from the first missing byte to the end. It returns nil when another connection is already
+// receiving the whole file.
 func (t *transfer) answered(s *segment, ranged bool) (*segment, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -333,8 +334,8 @@ func (t *transfer) answered(s *segment, ranged bool) (*segment, error) {
 	return t.segments[first], nil
 }
 
-// write puts the next bytes of a segment on the disk. It returns how many were left out because they lie beyond its end,
-// and whether it is full.
+// write writes the next bytes of a segment to the disk. It returns the number of bytes beyond the segment's end, which are not
+// written, and whether the segment is full.
 func (t *transfer) write(s *segment, p []byte) (surplus int, full bool, err error) {
 	t.mu.Lock()
 	surplus = int(max(0, s.next+int64(len(p))-s.end))
@@ -346,14 +347,13 @@ func (t *transfer) write(s *segment, p []byte) (surplus int, full bool, err erro
 	}
 	due, full, err := t.wrote(s, int64(len(p)))
 	if due {
-		// Only a hint: what is on its way to the disk early does not keep Sync waiting in the end.
+		// Starts writing to the disk early, so that Sync takes less time at the end.
 		_ = unix.SyncFileRange(int(t.out.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	}
 	return surplus, full, err
 }
 
-// wrote takes note of n more bytes of a segment, and reports whether it was time for a record, and whether the segment is
-// full.
+// wrote counts n more bytes of a segment, and reports whether a record was written, and whether the segment is full.
 func (t *transfer) wrote(s *segment, n int64) (due, full bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -367,7 +367,7 @@ func (t *transfer) wrote(s *segment, n int64) (due, full bool, err error) {
 	return due, s.next == s.end, err
 }
 
-// record writes down what has arrived. t.mu is held.
+// record writes the record of the received bytes. t.mu is held.
 func (t *transfer) record() error {
 	r := record{Of: t.cache.recordName(t.file)}
 	for _, s := range t.segments {
@@ -399,8 +399,8 @@ func (t *transfer) fail(err error) error {
 	return err
 }
 
-// verify hashes the file as it grows and compares its SHA-1 with want; with an empty want there is nothing to do. It ends
-// without an error when the transfer is over before the file is complete.
+// verify hashes the file while it grows and compares its SHA-1 with want, unless want is empty. It returns nil when the
+// transfer ends before the file is complete.
 func (t *transfer) verify(ctx context.Context, want string) error {
 	if want == "" {
 		return nil
@@ -430,7 +430,8 @@ func (t *transfer) verify(ctx context.Context, want string) error {
 	return nil
 }
 
-// contiguous returns up to where the file is complete, as soon as that is beyond at; at itself when the transfer is over.
+// contiguous waits until the file is complete up to a position after at, and returns it. When the transfer is over, it returns
+// that position or at.
 func (t *transfer) contiguous(at int64) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

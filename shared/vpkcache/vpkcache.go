@@ -1,10 +1,9 @@
-// Package vpkcache owns the directory of cached workshop files: LEFT4ME_ROOT/workshop_cache/{steam_id}.vpk, one file an
-// item, shared by all overlays and by every process on the host (product.md P20 to P22). It says whether a file is
-// fresh, downloads one, checks it, and gives it its final name; whatever happens in between, nothing is ever seen under
-// a final name that is not whole and right.
+// Package vpkcache owns the directory of cached workshop files: LEFT4ME_ROOT/workshop_cache/{steam_id}.vpk, one file for each
+// item, shared by all overlays and by every process on the host (product.md P20 to P22). It reports whether a file is fresh,
+// downloads and checks files, and gives them their final names only when they are complete and correct.
 //
-// It does not decide which items are wanted, does not repeat a failed attempt and writes no log: shared/builder does. How
-// content hosts are talked to, and which of them are trusted, is shared/steam's. It knows no database and no links.
+// It does not decide which items to download, does not repeat failed attempts and does not log: shared/builder does.
+// shared/steam talks to content hosts and decides which of them are trusted. The package knows no database and no links.
 package vpkcache
 
 import (
@@ -23,7 +22,7 @@ import (
 	"left4me/shared/steam"
 )
 
-// Source is where files come from: *steam.Content, whose Get says what is asked of it.
+// Source is where files are downloaded from: *steam.Content.
 type Source interface {
 	Get(ctx context.Context, url string, from, to int64) (*steam.Part, error)
 }
@@ -32,7 +31,7 @@ type Source interface {
 type File struct {
 	// SteamID gives the file its name.
 	SteamID steam.ID
-	// URL is where the content is. When its last segment is 40 hex digits they are the content's SHA-1 (steam.md, Content).
+	// URL is the link to the content. A last segment of 40 hex digits is the content's SHA-1 (steam.md, Content).
 	URL string
 	// Size is the length in bytes.
 	Size int64
@@ -40,12 +39,12 @@ type File struct {
 	Updated int64
 }
 
-// Options bound what a Cache does at once. Zero means 8.
+// Options are the limits of a Cache. Zero means 8.
 type Options struct {
-	// Transfers is how many items receive bytes at once. Items beyond it wait inside Fetch; those that are being checked
-	// and synced do not count, so the caller may run more Fetches than this and keep the network busy meanwhile.
+	// Transfers is the maximum number of items in transfer at once. Further calls of Fetch wait. Items that are being checked
+	// and synced do not count, so running more calls than this keeps the network busy meanwhile.
 	Transfers int
-	// Connections is how many connections all large items together may use beyond the first one of each.
+	// Connections is the maximum number of connections of all items together, not counting the first one of each item.
 	Connections int
 }
 
@@ -54,18 +53,18 @@ const defaultParallel = 8
 // partialSuffix follows the name of an item's file in the name of the file that a download fills.
 const partialSuffix = ".partial"
 
-// Cache is a directory of files. It is for use by several goroutines, and several processes, at once.
+// Cache is a directory of files. Several goroutines and several processes can use it at once.
 type Cache struct {
 	dir string
 	src Source
 	// transfers and spare are semaphores: for items in transfer, and for connections beyond an item's first.
 	transfers, spare chan struct{}
-	// life marks partial files that only this Cache may go on with; see record.go.
+	// life identifies partial files that only this Cache may resume; see record.go.
 	life string
 	disk disk
 }
 
-// disk are the steps whose failure decides what is left behind. Tests put failing ones here.
+// disk are the file operations of downloads. Tests replace them to inject errors.
 type disk struct {
 	write  func(f *os.File, p []byte, off int64) error
 	sync   func(f *os.File) error
@@ -100,15 +99,14 @@ func New(dir string, src Source, opts Options) *Cache {
 // Dir returns the directory, as New was given it.
 func (c *Cache) Dir() string { return c.dir }
 
-// Path returns where the file of an item is, or will be.
+// Path returns the path of an item's file, whether it exists or not.
 func (c *Cache) Path(steamID steam.ID) string { return filepath.Join(c.dir, steamID.FileName()) }
 
-// partialPath returns where a download of the item's file is written.
+// partialPath returns the path of the file that a download of the item fills.
 func (c *Cache) partialPath(steamID steam.ID) string { return c.Path(steamID) + partialSuffix }
 
-// Fresh reports whether the file is in the cache with the right size and modification time (P18). A file that is not
-// there is not fresh; a link, a directory or anything else under its name is an error, because nobody but the cache may
-// put anything there.
+// Fresh reports whether the file is in the cache with the right size and modification time (P18). A link, a directory or
+// anything else of that name is an error, because only the cache may create files there.
 func (c *Cache) Fresh(f File) (bool, error) {
 	if err := f.check(); err != nil {
 		return false, err
@@ -126,9 +124,9 @@ func (c *Cache) Fresh(f File) (bool, error) {
 	return info.Size() == f.Size && info.ModTime().Unix() == f.Updated, nil
 }
 
-// SyncDir makes the names in the directory durable. Fetch syncs a file's content before it gives it its name, but leaves
-// the name itself to one call of SyncDir for a whole batch, before the first link to any of them: a crash in between
-// can only lose names, which the next build finds missing and downloads again, never content.
+// SyncDir syncs the names in the directory. Fetch syncs the content of a file before it gives the file its name, but not the
+// name: the caller calls SyncDir once after all downloads, before it creates links. After a crash in between, a file may be
+// missing, which the next build downloads again, but never incomplete.
 func (c *Cache) SyncDir() error {
 	if err := durable.Sync(c.dir); !errors.Is(err, fs.ErrNotExist) {
 		return brief(err)
@@ -136,8 +134,7 @@ func (c *Cache) SyncDir() error {
 	return nil
 }
 
-// Usage returns how many finished files the cache holds and their length in bytes. Leftovers of broken downloads are not
-// counted.
+// Usage returns the number of complete files in the cache and their size in bytes, without leftovers of broken downloads.
 func (c *Cache) Usage() (files int, bytes int64, err error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -184,7 +181,7 @@ func (f File) sha1() string {
 	return name
 }
 
-// foreign is the error for something that sits on a name of the cache and is no file.
+// foreign returns the error for something in the cache's directory that has the name of a file but is none.
 func foreign(info fs.FileInfo) error {
 	kind := "not a regular file"
 	switch {
