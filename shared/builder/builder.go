@@ -1,8 +1,8 @@
-// Package builder builds overlays on the game host: it creates, fills and removes their directories below
-// LEFT4ME_ROOT/overlays, which no other package changes (product.md P1, P6, P18 to P27).
+// Package builder makes overlays on the game host what the database says: a registry of builders by overlay type, and the
+// directories themselves (product.md P1, P6, P18 to P27).
 //
-// It does not ask Steam for metadata. The files in the cache belong to shared/vpkcache, the links to shared/linkfarm, and jobs
-// with their logs to the caller, who implements Report.
+// It asks Steam for no metadata, and it is the only owner of the directories below LEFT4ME_ROOT/overlays; the files in the
+// cache are shared/vpkcache's, the links shared/linkfarm's. Jobs and their logs are the caller's, behind Report.
 package builder
 
 import (
@@ -13,35 +13,36 @@ import (
 	"left4me/shared/overlay"
 )
 
-// Report receives what a build does, one line for each step. Its methods may be called by several goroutines at once.
+// Report is where a build says what it does, one line a step. Its methods may be called by several goroutines at once.
 type Report interface {
 	// Infof writes a line to the job's stdout, Warnf to its stderr.
 	Infof(format string, args ...any)
 	Warnf(format string, args ...any)
-	// Progress replaces the job's progress. Its bytes are those of the files to download.
+	// Progress replaces what is known of how far the build is; its bytes are those of the files that have to be fetched.
 	Progress(jobstore.Progress)
 }
 
-// Host builds overlays on this host.
+// Host is what builders work with.
 type Host struct {
 	// OverlaysDir is LEFT4ME_ROOT/overlays. It need not exist.
 	OverlaysDir string
 	Overlays    *overlay.Store
-	// Fetcher downloads workshop items. All builders use its Report.
+	// Fetcher brings workshop items into the cache, and has the Report for all that a builder does.
 	Fetcher
 }
 
-// Builder builds one overlay. When its context ends it stops at any point; what it has done by then is consistent, and the next
-// build completes it.
+// Builder makes one overlay right. It can be stopped by its context at any point: what it has done by then is consistent,
+// and the next build completes it.
 type Builder func(ctx context.Context, h *Host, o overlay.Overlay) error
 
-// registry has the Builder of each overlay type.
+// registry is where another type of overlay joins.
 var registry = map[overlay.Type]Builder{
 	overlay.External: buildExternal,
 	overlay.Workshop: buildWorkshop,
 }
 
-// Build builds o with the Builder of its type. Errors can be shown in the job's log.
+// Build makes o right by the builder of its type. The error of a type without a builder names it; other errors are fit to
+// be shown in the job's log.
 func Build(ctx context.Context, h *Host, o overlay.Overlay) error {
 	build, ok := registry[o.Type]
 	if !ok {
@@ -50,7 +51,7 @@ func Build(ctx context.Context, h *Host, o overlay.Overlay) error {
 	return build(ctx, h, o)
 }
 
-// buildExternal creates the directory if it is missing, and changes nothing in it.
+// buildExternal makes the directory if it is missing and touches nothing.
 func buildExternal(ctx context.Context, h *Host, o overlay.Overlay) error {
 	made, err := h.ensureDirectory(ctx, o)
 	if err != nil {

@@ -23,8 +23,8 @@ func (t tally) line(name string) string {
 		t.downloaded, t.cached, t.skipped, t.links.Created+t.links.Replaced, t.links.Removed, t.links.Unchanged, t.errors)
 }
 
-// buildWorkshop downloads missing and outdated items and then changes the links. When an item cannot be downloaded, the others
-// still are, but no link is changed, so that an incomplete overlay never looks complete.
+// buildWorkshop downloads what is missing or stale and then makes the links right. When an item cannot be had, the others
+// are still fetched, but no link is touched: a partial overlay is never presented as a good one.
 func buildWorkshop(ctx context.Context, h *Host, o overlay.Overlay) error {
 	var t tally
 	err := h.workshop(ctx, o, &t)
