@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +25,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/wake/queue/queuetest"
+	"left4me/templates/webtest"
 )
 
 // BenchmarkRowToRunning is the time from a job's row to its claim, by the rows' own times, with real programs: a page asks
@@ -46,12 +45,11 @@ func BenchmarkRowToRunning(b *testing.B) {
 
 // rowToRunning starts localrun with each of commands, the last of which serves, and presses the button that builds.
 func rowToRunning(b *testing.B, d *db.DB, env []string, commands ...[]string) {
-	s := visit(b, d, env, commands...)
-	form := url.Values{"csrf_token": {tokenOf(s.session)}}
+	s := startSite(b, d, env, commands...)
 	jobs := jobstore.NewStore(d, time.Now)
 	var times []time.Duration
 	for b.Loop() {
-		s.ask(b, "POST", route.OverlayBuild.URL(s.overlay), form, http.StatusSeeOther)
+		want(b, s.visitor.Post(route.OverlayBuild.URL(s.overlay)), http.StatusSeeOther)
 		times = append(times, succeeded(b, jobs))
 	}
 	slices.Sort(times)
@@ -63,11 +61,11 @@ func rowToRunning(b *testing.B, d *db.DB, env []string, commands ...[]string) {
 // BenchmarkColdPage is measure M5: the list of overlays, with its session, from a new process each time.
 func BenchmarkColdPage(b *testing.B) {
 	root := b.TempDir()
-	s := visit(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up", "--single-shot"})
+	s := startSite(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up", "--single-shot"})
 	var times []time.Duration
 	for b.Loop() {
 		begun := time.Now()
-		s.ask(b, "GET", route.OverlayList.URL(), nil, http.StatusOK)
+		want(b, s.visitor.Get(route.OverlayList.URL()), http.StatusOK)
 		times = append(times, time.Since(begun))
 	}
 	slices.Sort(times)
@@ -78,9 +76,9 @@ func BenchmarkColdPage(b *testing.B) {
 // -benchtime 1x: it takes longer than that.
 func BenchmarkIdle(b *testing.B) {
 	root := b.TempDir()
-	s := visit(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up"})
+	s := startSite(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up"})
 	for range 20 {
-		s.ask(b, "GET", route.OverlayList.URL(), nil, http.StatusOK)
+		want(b, s.visitor.Get(route.OverlayList.URL()), http.StatusOK)
 	}
 	time.Sleep(65 * time.Second) // the minute, and what a process takes to end
 	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid))
@@ -108,56 +106,46 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// site is a running left4me with an administrator who is signed in, and an overlay.
+// site is a running left4me with an administrator, who is signed in, and an overlay.
 type site struct {
-	address string
 	pid     int
-	session string
+	visitor *webtest.Visitor
 	overlay int64
-	client  *http.Client
 }
 
-// visit starts localrun with each of commands, the last of which serves.
-func visit(b *testing.B, d *db.DB, env []string, commands ...[]string) site {
+// startSite starts localrun with each of commands, the last of which serves.
+func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site {
 	ctx := b.Context()
 	if _, err := migrations.Up(ctx, d); err != nil {
 		b.Fatal(err)
 	}
-	s := site{client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	var s site
 	accounts := account.NewStore(d, time.Now)
 	anna, err := accounts.Create(ctx, "anna", "a long password", true)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, s.session, err = accounts.SignIn(ctx, "anna", "a long password", account.Client{}); err != nil {
+	_, session, err := accounts.SignIn(ctx, "anna", "a long password", account.Client{})
+	if err != nil {
 		b.Fatal(err)
 	}
 	if s.overlay, err = overlay.NewStore(d, time.Now).Create(ctx, d, anna, "maps", overlay.External); err != nil {
 		b.Fatal(err)
 	}
 	for _, args := range commands {
-		s.address, s.pid = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH")), args)
+		var address string
+		address, s.pid = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH")), args)
+		s.visitor = webtest.New(b, http.DefaultTransport, "http://"+address)
 	}
+	s.visitor.SetSession(session)
+	want(b, s.visitor.Get(route.Account.URL()), http.StatusOK) // which has the token for forms
 	return s
 }
 
-// ask wants an answer with that status.
-func (s site) ask(b *testing.B, method, path string, form url.Values, status int) {
-	r, err := http.NewRequestWithContext(b.Context(), method, "http://"+s.address+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	r.AddCookie(&http.Cookie{Name: "left4me_session", Value: s.session})
-	resp, err := s.client.Do(r)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != status {
-		b.Fatal(resp.Status, err)
+func want(b *testing.B, got webtest.Answer, status int) {
+	b.Helper()
+	if got.StatusCode != status {
+		b.Fatal(got.Status)
 	}
 }
 

@@ -23,8 +23,8 @@ import (
 	"left4me/templates/browsertest"
 )
 
-// browserWorld has an item whose bar moves as the test lets it, one that is there at once, and one that nobody waits for.
-const browserWorld = `
+// browserCatalog has an item whose bar moves as the test lets it, one that is there at once, and one that nobody waits for.
+const browserCatalog = `
 item 101 title="Dark Harbour" size=6MiB
 item 102 title="Old Mill" size=300KiB version=2
 item 103 title="Long Road" size=6MiB
@@ -40,38 +40,58 @@ const (
 type system struct {
 	t                   *testing.T
 	root, url, password string
-	output              string // of localrun, a file
-	steam               string // the address of the stand-in
+	env                 []string // of localrun
+	output              string   // of localrun, a file
+	steam               string   // the address of the stand-in
+}
+
+// startSteam starts the stand-in alone, with that catalog.
+func startSteam(t *testing.T, catalog string) *system {
+	t.Helper()
+	dir := t.TempDir()
+	s := &system{t: t, root: filepath.Join(dir, "root"), output: filepath.Join(dir, "localrun.log")}
+	file := filepath.Join(dir, "catalog")
+	if err := os.WriteFile(file, []byte(catalog), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.env = []string{"PATH=" + os.Getenv("PATH"), "LEFT4ME_ROOT=" + s.root, "LEFT4ME_LISTEN=127.0.0.1:0", "LEFT4ME_EXAMPLES=" + linkTo101 + "\n" + linkTo102}
+	for _, m := range s.start(filepath.Join(dir, "steamd.log"), s.env, steamSays, 2, "steamd", "--catalog", file) {
+		s.env = append(s.env, m[1]+"="+m[2])
+		if m[1] == "STEAM_API_URL" {
+			s.steam = m[2]
+		}
+	}
+	return s
+}
+
+// serve starts localrun with a command that serves pages.
+func (s *system) serve(command string) {
+	s.t.Helper()
+	s.url = "http://" + s.start(s.output, s.env, servesAt, 1, "localrun", command)[0][1]
 }
 
 // startSystem starts both, localrun with the pairs of extra in its environment.
 func startSystem(t *testing.T, extra ...string) *system {
 	t.Helper()
-	dir := t.TempDir()
-	s := &system{t: t, root: filepath.Join(dir, "root"), output: filepath.Join(dir, "localrun.log")}
-	world := filepath.Join(dir, "world")
-	if err := os.WriteFile(world, []byte(browserWorld), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "LEFT4ME_ROOT=" + s.root, "LEFT4ME_LISTEN=127.0.0.1:0", "LEFT4ME_EXAMPLES=" + linkTo101 + "\n" + linkTo102}
-	for _, m := range s.start(filepath.Join(dir, "steamd.log"), env, steamSays, 2, "steamd", "--world", world) {
-		env = append(env, m[1]+"="+m[2])
-		if m[1] == "STEAM_API_URL" {
-			s.steam = m[2]
-		}
-	}
-	env = append(env, extra...)
-	s.url = "http://" + s.start(s.output, env, servesAt, 1, "localrun", "up")[0][1]
-	said, err := os.ReadFile(s.output)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := password.FindSubmatch(said)
+	s := startSteam(t, browserCatalog)
+	s.env = append(s.env, extra...)
+	s.serve("up")
+	m := password.FindStringSubmatch(s.said())
 	if m == nil {
-		t.Fatalf("localrun did not say a password: %s", said)
+		t.Fatalf("localrun did not say a password: %s", s.said())
 	}
-	s.password = string(m[1])
+	s.password = m[1]
 	return s
+}
+
+// said is what localrun has printed.
+func (s *system) said() string {
+	s.t.Helper()
+	text, err := os.ReadFile(s.output)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // start starts a program, of ours unless its path is absolute, that ends with the test, and returns what a pattern finds in its output once it has been found
@@ -156,14 +176,10 @@ func (s *system) tell(command string) {
 // asked returns how often a page was asked for, according to the access log.
 func (s *system) asked(path string) (n int) {
 	s.t.Helper()
-	said, err := os.ReadFile(s.output)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for line := range bytes.Lines(said) {
+	for line := range strings.Lines(s.said()) {
 		var l struct{ Msg, Method, Path string }
 		// The welcome is no JSON.
-		if json.Unmarshal(line, &l) == nil && l.Msg == "request" && l.Method == "GET" && l.Path == path {
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "request" && l.Method == "GET" && l.Path == path {
 			n++
 		}
 	}

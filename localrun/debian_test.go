@@ -21,6 +21,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"left4me/templates/webtest"
 )
 
 // debian is the directory in which `make test-debian` has put a Debian and the packages.
@@ -64,9 +66,11 @@ func TestDebian(t *testing.T) {
 				return err
 			}
 		}
-		w := env.Values[worldKey{}].(*world)
-		w.url = "http://127.0.0.1:8080"
-		w.client.Transport = &http.Transport{DialContext: m.dial, DisableKeepAlives: true}
+		s := env.Values[scriptKey{}].(*script)
+		s.url = "http://127.0.0.1:8080"
+		s.transport = &http.Transport{DialContext: m.dial, DisableKeepAlives: true}
+		s.visitors = map[string]*webtest.Visitor{}
+		s.become("")
 		env.Defer(func() {
 			if m.first != 0 {
 				journal, _ := m.command("journalctl", "--no-pager", "--lines=60", "--output=short-precise").CombinedOutput()

@@ -19,8 +19,8 @@ import (
 var saysMetricsAt = regexp.MustCompile(`"msg":"serving metrics","address":"([^"]+)"`)
 
 // metricsURL waits until a program has said where its metrics are.
-func (w *world) metricsURL(ts *testscript.TestScript, name string) string {
-	p := w.processes[name]
+func (s *script) metricsURL(ts *testscript.TestScript, name string) string {
+	p := s.processes[name]
 	if p == nil {
 		ts.Fatalf("there is no program %s", name)
 	}
@@ -41,11 +41,11 @@ func fetch(ts *testscript.TestScript, method, url string) (status int, body []by
 // metric NAME SERIES PATTERN waits until a metric of a program has a value, such as `left4me_downloads_total{result="failed"}`
 // with its labels in alphabetical order; with ! it must
 // not be there yet, which says something only after an event that it would have come before. Of a histogram SERIES is the number of observations.
-func (w *world) metric(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) metric(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 3 && !(neg && len(args) == 2) {
 		ts.Fatalf("usage: metric NAME SERIES PATTERN, or ! metric NAME SERIES")
 	}
-	url := w.metricsURL(ts, args[0]) + "/metrics"
+	url := s.metricsURL(ts, args[0]) + "/metrics"
 	if neg {
 		if value, found := series(ts, url)[args[1]]; found {
 			ts.Fatalf("%s is %s", args[1], value)
@@ -97,11 +97,11 @@ func value(kind dto.MetricType, m *dto.Metric) float64 {
 }
 
 // metrics NAME METHOD PATH STATUS asks the address of a program's metrics for something.
-func (w *world) metrics(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) metrics(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: metrics NAME METHOD PATH STATUS")
 	}
-	if status, body := fetch(ts, args[1], w.metricsURL(ts, args[0])+args[2]); strconv.Itoa(status) != args[3] {
+	if status, body := fetch(ts, args[1], s.metricsURL(ts, args[0])+args[2]); strconv.Itoa(status) != args[3] {
 		ts.Fatalf("status %d, want %s: %s", status, args[3], body)
 	}
 }

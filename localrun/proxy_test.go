@@ -13,7 +13,6 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/PuerkitoBio/goquery"
+	"left4me/templates/webtest"
 )
 
 // hostPage is the page with the configurations of proxies.
@@ -190,67 +189,37 @@ func visitThroughProxy(t *testing.T, s *system, port string) {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the proxy has no certificate that anybody trusts
 	}
 	defer transport.CloseIdleConnections()
-	var cookies []*http.Cookie
-	visit := func(method, path string, form url.Values) (*http.Response, *goquery.Document) {
+	v := webtest.New(t, transport, "https://"+publicHost)
+	v.Header = http.Header{
+		"Origin":                    {"https://" + publicHost},
+		"X-Forwarded-For":           {"203.0.113.7, 127.0.0.1", "203.0.113.8"},
+		"X-Real-Ip":                 {"203.0.113.7"},
+		"Forwarded":                 {"for=203.0.113.7"},
+		"Cloudfront-Viewer-Address": {"203.0.113.7:443"},
+	}
+	check := func(what string, got webtest.Answer, status int) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, method, "https://"+publicHost+path, strings.NewReader(form.Encode()))
-		if err != nil {
-			t.Fatal(err)
+		if got.StatusCode != status {
+			t.Fatalf("%s: %s", what, got.Status)
 		}
-		r.Header = http.Header{
-			"Content-Type":              {"application/x-www-form-urlencoded"},
-			"Origin":                    {"https://" + publicHost},
-			"X-Forwarded-For":           {"203.0.113.7, 127.0.0.1", "203.0.113.8"},
-			"X-Real-Ip":                 {"203.0.113.7"},
-			"Forwarded":                 {"for=203.0.113.7"},
-			"Cloudfront-Viewer-Address": {"203.0.113.7:443"},
-		}
-		for _, c := range cookies {
-			r.AddCookie(c)
-		}
-		resp, err := transport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		page, err := goquery.NewDocumentFromReader(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range resp.Cookies() {
+		for _, c := range got.Cookies() {
 			if !c.Secure || !c.HttpOnly {
-				t.Errorf("%s: the cookie %s is not for https alone", path, c)
-			}
-			if c.Value != "" {
-				cookies = append(cookies, c)
+				t.Errorf("%s: the cookie %s is not for https alone", what, c)
 			}
 		}
-		return resp, page
 	}
-	resp, page := visit("GET", "/login", nil)
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("the form for signing in: %s", resp.Status)
+	check("the form for signing in", v.Get("/login"), http.StatusOK)
+	check("a wrong password", v.Post("/login", "name", "admin", "password", "wrong"), http.StatusUnauthorized)
+	in := v.Post("/login", "name", "admin", "password", s.password)
+	check("signing in", in, http.StatusSeeOther)
+	if to := in.Location(); strings.Contains(to, ":") && !strings.HasPrefix(to, "https://"+publicHost+"/") {
+		t.Errorf("signing in leads to %s", to)
 	}
-	form := func(password string) url.Values {
-		return url.Values{"name": {"admin"}, "password": {password}, "csrf_token": {token(answer{page: page})}}
+	if said := v.Get("/account").Text(".sessions"); !strings.Contains(said, address) {
+		t.Errorf("the session does not come from %s: %s", address, said)
 	}
-	if resp, _ := visit("POST", "/login", form("wrong")); resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a wrong password: %s", resp.Status)
-	}
-	resp, _ = visit("POST", "/login", form(s.password))
-	if resp.StatusCode != http.StatusSeeOther || strings.Contains(resp.Header.Get("Location"), ":") && !strings.HasPrefix(resp.Header.Get("Location"), "https://"+publicHost+"/") {
-		t.Errorf("signing in: %s to %s", resp.Status, resp.Header.Get("Location"))
-	}
-	if _, page := visit("GET", "/account", nil); !strings.Contains(page.Find(".sessions").Text(), address) {
-		t.Errorf("the session does not come from %s: %s", address, page.Find("main").Text())
-	}
-	said, err := os.ReadFile(s.output)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(said), `"client":"`+address+`"`); n != 4 || strings.Contains(string(said), "203.0.113") {
-		t.Errorf("%d of 4 requests came from %s: %s", n, address, said)
+	s.eventually("4 requests from "+address, func() bool { return strings.Count(s.said(), `"client":"`+address+`"`) == 4 })
+	if said := s.said(); strings.Contains(said, "203.0.113") {
+		t.Errorf("it believes what a client says: %s", said)
 	}
 }

@@ -33,7 +33,7 @@ func database(ts *testscript.TestScript, args []string) (*db.DB, []string) {
 }
 
 // sql [-db FILE] STATEMENT changes rows, to bring about what would take too long, or a fault.
-func (w *world) sql(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) sql(ts *testscript.TestScript, neg bool, args []string) {
 	d, args := database(ts, args)
 	defer d.Close()
 	if len(args) != 1 {
@@ -46,7 +46,7 @@ func (w *world) sql(ts *testscript.TestScript, neg bool, args []string) {
 
 // rows [-db FILE] [-wait] QUERY [ROW…] checks what a query gives, or waits until it does: each row is its columns joined by
 // spaces.
-func (w *world) rows(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) rows(ts *testscript.TestScript, neg bool, args []string) {
 	d, args := database(ts, args)
 	defer d.Close()
 	wait := len(args) > 0 && args[0] == "-wait"
@@ -100,17 +100,17 @@ func query(d *db.DB, text string) ([]string, error) {
 }
 
 // has SELECTOR checks that the last answer has such an element.
-func (w *world) has(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) has(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] has SELECTOR")
 	}
-	if (w.page.Find(args[0]).Length() > 0) == neg {
-		ts.Fatalf("the page: %s", w.body)
+	if (s.answer.Page().Find(args[0]).Length() > 0) == neg {
+		ts.Fatalf("the page: %s", s.answer.Body)
 	}
 }
 
 // comes [-in SELECTOR] PATH PATTERN asks for a page until a person reads the pattern on it.
-func (w *world) comes(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) comes(ts *testscript.TestScript, neg bool, args []string) {
 	selector := "body"
 	if len(args) == 4 && args[0] == "-in" {
 		selector, args = args[1], args[2:]
@@ -121,13 +121,13 @@ func (w *world) comes(ts *testscript.TestScript, neg bool, args []string) {
 	pattern, err := regexp.Compile(args[1])
 	ts.Check(err)
 	until(ts, args[0]+" says "+args[1], func() bool {
-		w.ask(ts, "GET", args[0], nil, false)
-		return pattern.MatchString(w.text(selector))
+		s.ask(ts, "GET", args[0], nil, false)
+		return pattern.MatchString(s.answer.Text(selector))
 	})
 }
 
 // appears FILE… waits until all these files are there at the same time.
-func (w *world) appears(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) appears(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: appears FILE…")
 	}
@@ -142,7 +142,7 @@ func (w *world) appears(ts *testscript.TestScript, neg bool, args []string) {
 // signal FUNCTION NAME sends a signal (KILL, STOP, CONT) to the processes of a function that work for this script's
 // LEFT4ME_ROOT, whoever has started them, as soon as there is one. After KILL they are gone. After STOP none of them holds
 // up others who want to write to the database.
-func (w *world) signal(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) signal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}
 	if neg || len(args) != 2 || signals[args[1]] == 0 {
 		ts.Fatalf("usage: signal FUNCTION KILL|STOP|CONT")

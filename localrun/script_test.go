@@ -2,15 +2,11 @@ package main_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
@@ -22,8 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/PuerkitoBio/goquery"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"left4me/templates/webtest"
 )
 
 // bin is where the programs are built that the scripts run: the real ones.
@@ -63,7 +60,7 @@ func buildAndRun(m *testing.M) (int, error) {
 }
 
 // TestScripts runs testdata/script/*.txtar: whole programs, a real database file, real directories, and the stand-in for
-// Steam. The commands beyond testscript's own are those of world.
+// Steam. The commands beyond testscript's own are those of script.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, scripts("testdata/script"))
@@ -84,16 +81,9 @@ func scripts(dir string, extra ...string) testscript.Params {
 			for i := 0; i+1 < len(extra); i += 2 {
 				env.Setenv(extra[i], extra[i+1])
 			}
-			jar, err := cookiejar.New(nil)
-			if err != nil {
-				return err
-			}
-			env.Values[worldKey{}] = &world{
-				processes: map[string]*process{},
-				browsers:  map[string]browser{},
-				header:    http.Header{},
-				client:    &http.Client{Jar: jar, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-			}
+			s := &script{processes: map[string]*process{}, visitors: map[string]*webtest.Visitor{}, transport: http.DefaultTransport, header: http.Header{}}
+			s.become("")
+			env.Values[scriptKey{}] = s
 			return nil
 		},
 		Condition: func(condition string) (bool, error) {
@@ -103,54 +93,44 @@ func scripts(dir string, extra ...string) testscript.Params {
 			return false, fmt.Errorf("unknown condition %s", condition)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start":   with((*world).start),
-			"end":     with((*world).end),
-			"header":  with((*world).setHeader),
-			"sign-in": with((*world).signIn),
-			"as":      with((*world).as),
-			"get":     with((*world).get),
-			"post":    with((*world).post),
-			"status":  with((*world).wantStatus),
-			"leads":   with((*world).wantLocation),
-			"says":    with((*world).says),
-			"job":     with((*world).job),
-			"links":   with((*world).links),
-			"log":     with((*world).log),
-			"sql":     with((*world).sql),
-			"rows":    with((*world).rows),
-			"has":     with((*world).has),
-			"comes":   with((*world).comes),
-			"appears": with((*world).appears),
-			"metric":  with((*world).metric),
-			"metrics": with((*world).metrics),
-			"signal":  with((*world).signal),
+			"start":   with((*script).start),
+			"end":     with((*script).end),
+			"header":  with((*script).setHeader),
+			"sign-in": with((*script).signIn),
+			"as":      with((*script).as),
+			"get":     with((*script).get),
+			"post":    with((*script).post),
+			"status":  with((*script).wantStatus),
+			"leads":   with((*script).wantLocation),
+			"says":    with((*script).says),
+			"job":     with((*script).job),
+			"links":   with((*script).links),
+			"log":     with((*script).log),
+			"sql":     with((*script).sql),
+			"rows":    with((*script).rows),
+			"has":     with((*script).has),
+			"comes":   with((*script).comes),
+			"appears": with((*script).appears),
+			"metric":  with((*script).metric),
+			"metrics": with((*script).metrics),
+			"signal":  with((*script).signal),
 			"cleanup": cleanup,
 		},
 	}
 }
 
-type worldKey struct{}
+type scriptKey struct{}
 
-// world is what one script has started and asked.
-type world struct {
+// script is what one script has started and asked.
+type script struct {
 	processes map[string]*process
-	client    *http.Client
-	// browsers are those that the script has left; name is that of the one that client is.
-	browsers map[string]browser
-	name     string
-	url      string
-	status   int
-	location string
-	page     *goquery.Document
-	body     string
-	csrf     string
-	// header is sent with every request.
-	header http.Header
-}
-
-type browser struct {
-	jar  http.CookieJar
-	csrf string
+	transport http.RoundTripper
+	url       string
+	// visitors have a browser each; visitor is the one that asks now.
+	visitors map[string]*webtest.Visitor
+	visitor  *webtest.Visitor
+	header   http.Header // sent with every request
+	answer   webtest.Answer
 }
 
 type process struct {
@@ -160,9 +140,9 @@ type process struct {
 	ended  chan struct{}
 }
 
-func with(do func(*world, *testscript.TestScript, bool, []string)) func(*testscript.TestScript, bool, []string) {
+func with(do func(*script, *testscript.TestScript, bool, []string)) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		do(ts.Value(worldKey{}).(*world), ts, neg, args)
+		do(ts.Value(scriptKey{}).(*script), ts, neg, args)
 	}
 }
 
@@ -180,7 +160,7 @@ func until(ts *testscript.TestScript, what string, done func() bool) {
 
 // start NAME PROGRAM ARGS… starts a program in the background and waits until it is ready: for steamd, which sets the
 // environment of what comes after it, until it serves; for localrun, until it serves or looks for jobs.
-func (w *world) start(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: start NAME PROGRAM ARGS…")
 	}
@@ -203,13 +183,13 @@ func (w *world) start(ts *testscript.TestScript, neg bool, args []string) {
 		_ = p.cmd.Wait()
 		close(p.ended)
 	}()
-	w.processes[name] = p
-	ts.Defer(func() { w.kill(p, syscall.SIGKILL) })
+	s.processes[name] = p
+	ts.Defer(func() { p.kill(syscall.SIGKILL) })
 	until(ts, name+" is ready", func() bool {
 		if p.hasEnded() {
 			ts.Fatalf("%s ended: %s", name, p.said(ts))
 		}
-		return w.ready(ts, p.said(ts))
+		return s.ready(ts, p.said(ts))
 	})
 }
 
@@ -219,7 +199,7 @@ var (
 	password  = regexp.MustCompile(`Sign in as admin with the password (\S+)`)
 )
 
-func (w *world) ready(ts *testscript.TestScript, said string) bool {
+func (s *script) ready(ts *testscript.TestScript, said string) bool {
 	found := steamSays.FindAllStringSubmatch(said, -1)
 	for _, m := range found {
 		ts.Setenv(m[1], m[2])
@@ -228,7 +208,7 @@ func (w *world) ready(ts *testscript.TestScript, said string) bool {
 		ts.Setenv("PASSWORD", m[1])
 	}
 	if m := servesAt.FindStringSubmatch(said); m != nil {
-		w.url = "http://" + m[1]
+		s.url = "http://" + m[1]
 		ts.Setenv("ADDRESS", m[1])
 		return true
 	}
@@ -236,8 +216,8 @@ func (w *world) ready(ts *testscript.TestScript, said string) bool {
 }
 
 // kill ends a program and waits until it is gone. Its children, in groups of their own, are not meant.
-func (w *world) kill(p *process, s syscall.Signal) bool {
-	_ = p.cmd.Process.Signal(s)
+func (p *process) kill(signal syscall.Signal) bool {
+	_ = p.cmd.Process.Signal(signal)
 	select {
 	case <-p.ended:
 		return true
@@ -247,15 +227,15 @@ func (w *world) kill(p *process, s syscall.Signal) bool {
 }
 
 // end NAME [KILL] ends a program, with SIGTERM or with SIGKILL. Ended by SIGTERM it must end well.
-func (w *world) end(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 || w.processes[args[0]] == nil {
+func (s *script) end(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || s.processes[args[0]] == nil {
 		ts.Fatalf("usage: end NAME [KILL]")
 	}
-	p, signal := w.processes[args[0]], syscall.SIGTERM
+	p, signal := s.processes[args[0]], syscall.SIGTERM
 	if len(args) > 1 && args[1] == "KILL" {
 		signal = syscall.SIGKILL
 	}
-	if !w.kill(p, signal) {
+	if !p.kill(signal) {
 		ts.Fatalf("%s does not end", args[0])
 	}
 	if signal == syscall.SIGTERM && !p.cmd.ProcessState.Success() {
@@ -264,37 +244,37 @@ func (w *world) end(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // sign-in NAME PASSWORD signs in through the form.
-func (w *world) signIn(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) signIn(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] sign-in NAME PASSWORD")
 	}
-	jar, err := cookiejar.New(nil)
+	var err error
+	s.visitor.GoTo(s.url)
+	s.answer, err = s.visitor.SignIn(args[0], args[1], "")
 	ts.Check(err)
-	w.client.Jar = jar
-	w.ask(ts, "GET", "/login", nil, false)
-	w.ask(ts, "POST", "/login", url.Values{"name": {args[0]}, "password": {args[1]}}, false)
-	if (w.status != http.StatusSeeOther) != neg {
-		ts.Fatalf("signing in as %s: %d %s", args[0], w.status, w.body)
+	if (s.answer.StatusCode != http.StatusSeeOther) != neg {
+		ts.Fatalf("signing in as %s: %d %s", args[0], s.answer.StatusCode, s.answer.Body)
 	}
 	if !neg {
-		w.ask(ts, "GET", w.location, nil, false)
+		s.ask(ts, "GET", s.answer.Location(), nil, false)
 	}
 }
 
 // as NAME goes on with the browser of that name: a new one, or the one that was left, still signed in.
-func (w *world) as(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) as(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: as NAME")
 	}
-	w.browsers[w.name] = browser{w.client.Jar, w.csrf}
-	w.name = args[0]
-	b := w.browsers[w.name]
-	if b.jar == nil {
-		jar, err := cookiejar.New(nil)
-		ts.Check(err)
-		b.jar = jar
+	s.become(args[0])
+}
+
+// become lets the visitor of that name ask from now on.
+func (s *script) become(name string) {
+	if s.visitors[name] == nil {
+		s.visitors[name] = webtest.New(nil, s.transport, s.url)
+		s.visitors[name].Header = s.header
 	}
-	w.client.Jar, w.csrf = b.jar, b.csrf
+	s.visitor = s.visitors[name]
 }
 
 // cleanup COMMAND ARGS… is run when the script has ended, however it did.
@@ -306,24 +286,24 @@ func cleanup(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // header NAME VALUE… sends lines of a header with every request from now on, or none any more.
-func (w *world) setHeader(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) setHeader(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: header NAME VALUE…")
 	}
-	w.header[http.CanonicalHeaderKey(args[0])] = args[1:]
+	s.header[http.CanonicalHeaderKey(args[0])] = args[1:]
 }
 
 // get [-htmx] PATH asks for a page.
-func (w *world) get(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) get(ts *testscript.TestScript, neg bool, args []string) {
 	htmx, args := isHtmx(args)
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: get [-htmx] PATH")
 	}
-	w.ask(ts, "GET", args[0], nil, htmx)
+	s.ask(ts, "GET", args[0], nil, htmx)
 }
 
 // post [-htmx] PATH NAME=VALUE… sends a form with the token of the last page; @FILE as a value is the file's content.
-func (w *world) post(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) post(ts *testscript.TestScript, neg bool, args []string) {
 	htmx, args := isHtmx(args)
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: post [-htmx] PATH NAME=VALUE…")
@@ -336,7 +316,7 @@ func (w *world) post(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		form.Add(name, value)
 	}
-	w.ask(ts, "POST", args[0], form, htmx)
+	s.ask(ts, "POST", args[0], form, htmx)
 }
 
 func isHtmx(args []string) (bool, []string) {
@@ -346,79 +326,46 @@ func isHtmx(args []string) (bool, []string) {
 	return false, args
 }
 
-func (w *world) ask(ts *testscript.TestScript, method, path string, form url.Values, htmx bool) {
-	ts.Check(w.request(method, path, form, htmx))
+func (s *script) ask(ts *testscript.TestScript, method, path string, form url.Values, htmx bool) {
+	ts.Check(s.request(method, path, form, htmx))
 }
 
-func (w *world) request(method, path string, form url.Values, htmx bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var body io.Reader
-	if form != nil {
-		if !form.Has("csrf_token") {
-			form.Set("csrf_token", w.csrf)
-		}
-		body = strings.NewReader(form.Encode())
+func (s *script) request(method, path string, form url.Values, htmx bool) (err error) {
+	s.visitor.GoTo(s.url)
+	if form != nil && !form.Has("csrf_token") {
+		form.Set("csrf_token", s.visitor.Token())
 	}
-	r, err := http.NewRequestWithContext(ctx, method, w.url, body)
-	if err != nil {
-		return err
-	}
-	r.URL.Opaque = path // as it is, even when it is not well-formed
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	maps.Copy(r.Header, w.header)
+	header := http.Header{}
 	if htmx {
-		r.Header.Set("HX-Request", "true")
+		header.Set("HX-Request", "true")
 	}
-	resp, err := w.client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	w.status, w.location, w.body = resp.StatusCode, resp.Header.Get("Location"), string(content)
-	if w.page, err = goquery.NewDocumentFromReader(bytes.NewReader(content)); err != nil {
-		return err
-	}
-	if token := w.page.Find("input[name=csrf_token]").AttrOr("value", ""); token != "" {
-		w.csrf = token
-	}
-	return nil
+	s.answer, err = s.visitor.Ask(method, path, form, header)
+	return err
 }
 
 // status CODE checks the last answer.
-func (w *world) wantStatus(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) wantStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: status CODE")
 	}
-	if strconv.Itoa(w.status) != args[0] {
-		ts.Fatalf("status %d, want %s: %s", w.status, args[0], w.text("body"))
+	if strconv.Itoa(s.answer.StatusCode) != args[0] {
+		ts.Fatalf("status %d, want %s: %s", s.answer.StatusCode, args[0], s.answer.Text("body"))
 	}
 }
 
 // leads PATH checks where the last answer redirects to, and goes there.
-func (w *world) wantLocation(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) wantLocation(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: leads PATH")
 	}
-	if w.location != args[0] {
-		ts.Fatalf("status %d leads to %q, want %q: %s", w.status, w.location, args[0], w.text("body"))
+	if s.answer.Location() != args[0] {
+		ts.Fatalf("status %d leads to %q, want %q: %s", s.answer.StatusCode, s.answer.Location(), args[0], s.answer.Text("body"))
 	}
-	w.ask(ts, "GET", w.location, nil, false)
-}
-
-// text is what a person reads of a part of the page.
-func (w *world) text(selector string) string {
-	return strings.Join(strings.Fields(w.page.Find(selector).Text()), " ")
+	s.ask(ts, "GET", s.answer.Location(), nil, false)
 }
 
 // says [-in SELECTOR] PATTERN checks what a person reads of the last answer. A group (?P<NAME>…) of the pattern sets $NAME.
-func (w *world) says(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) says(ts *testscript.TestScript, neg bool, args []string) {
 	selector := "body"
 	if len(args) == 3 && args[0] == "-in" {
 		selector, args = args[1], args[2:]
@@ -428,7 +375,7 @@ func (w *world) says(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	said := w.text(selector)
+	said := s.answer.Text(selector)
 	found := pattern.FindStringSubmatch(said)
 	if (found != nil) == neg {
 		ts.Fatalf("the page says: %s", said)
@@ -441,7 +388,7 @@ func (w *world) says(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // job ID STATE waits until a job is in a state, by its page, which it leaves as the last answer. STATE is a pattern.
-func (w *world) job(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) job(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: job ID STATE")
 	}
@@ -449,18 +396,18 @@ func (w *world) job(ts *testscript.TestScript, neg bool, args []string) {
 	state := ""
 	until(ts, "job "+args[0]+" is "+args[1], func() bool {
 		// A gateway that is being restarted does not answer.
-		if err := w.request("GET", "/jobs/"+args[0], nil, false); err != nil {
+		if err := s.request("GET", "/jobs/"+args[0], nil, false); err != nil {
 			if errors.Is(err, syscall.ECONNREFUSED) {
 				return false
 			}
 			ts.Check(err)
 		}
-		if w.status != http.StatusOK {
-			ts.Fatalf("job %s: status %d: %s", args[0], w.status, w.text("body"))
+		if s.answer.StatusCode != http.StatusOK {
+			ts.Fatalf("job %s: status %d: %s", args[0], s.answer.StatusCode, s.answer.Text("body"))
 		}
-		state = w.text("#job-state .state")
+		state = s.answer.Text("#job-state .state")
 		if ended := state == "succeeded" || state == "failed" || state == "cancelled"; ended && !want.MatchString(state) {
-			ts.Fatalf("job %s is %s, want %s: %s", args[0], state, args[1], w.text("main"))
+			ts.Fatalf("job %s is %s, want %s: %s", args[0], state, args[1], s.answer.Text("main"))
 		}
 		return want.MatchString(state)
 	})
@@ -468,7 +415,7 @@ func (w *world) job(ts *testscript.TestScript, neg bool, args []string) {
 
 // links ID… checks that the add-ons folder of overlay 1 holds links for exactly these items, each absolute into the cache
 // and to a whole file, and nothing else.
-func (w *world) links(ts *testscript.TestScript, neg bool, args []string) {
+func (s *script) links(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: links ID…")
 	}
@@ -501,11 +448,11 @@ func (w *world) links(ts *testscript.TestScript, neg bool, args []string) {
 
 // log NAME PATTERN waits until a program has logged that; with ! it must not have done so yet, which says something only
 // after an event that it would have come before. Each line of localrun's must be a JSON object or part of its welcome.
-func (w *world) log(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 2 || w.processes[args[0]] == nil {
+func (s *script) log(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || s.processes[args[0]] == nil {
 		ts.Fatalf("usage: [!] log NAME PATTERN")
 	}
-	p := w.processes[args[0]]
+	p := s.processes[args[0]]
 	if pattern := regexp.MustCompile(args[1]); !neg {
 		p.wait(ts, pattern)
 	} else if said := p.said(ts); pattern.MatchString(said) {

@@ -15,17 +15,17 @@ import (
 
 const items = "/overlays/1/items"
 
-func setUp(t *testing.T, world string) (*fntest.Site, account.User, *webtest.Visitor, *steamtest.Server) {
+func setUp(t *testing.T, catalog string) (*fntest.Site, account.User, *webtest.Visitor, *steamtest.Server) {
 	t.Helper()
-	stand := steamtest.Start(t, world)
-	s := fntest.New(t, "STEAM_API_URL", stand.URL, "STEAM_CDN_HOSTS", stand.Host())
+	fake := steamtest.Start(t, catalog)
+	s := fntest.New(t, "STEAM_API_URL", fake.URL, "STEAM_CDN_HOSTS", fake.Host())
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop) // 1
-	return s, anna, s.Visitor(anna, route.ItemAdd, build), stand
+	return s, anna, s.Visitor(anna, route.ItemAdd, build), fake
 }
 
 func TestWhoMayNot(t *testing.T) {
-	s, anna, _, stand := setUp(t, "item 1")
+	s, anna, _, fake := setUp(t, "item 1")
 	root := s.Person("root", true)
 	s.Overlay(root, "shared", overlay.External) // 2
 	got := s.Visitor(root, route.ItemAdd, build).Post("/overlays/2/items", "input", "1")
@@ -46,7 +46,7 @@ func TestWhoMayNot(t *testing.T) {
 			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
 		}
 	}
-	if s.Count(`SELECT COUNT(*) FROM overlay_workshop_items`) != 0 || len(stand.Requests()) != 0 {
+	if s.Count(`SELECT COUNT(*) FROM overlay_workshop_items`) != 0 || len(fake.Requests()) != 0 {
 		t.Error("a refused request did something")
 	}
 }
@@ -78,9 +78,9 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 
 func TestRefusedInputStaysInTheBox(t *testing.T) {
 	for name, c := range map[string]struct {
-		world, input string
-		status       int
-		says         string
+		catalog, input string
+		status         int
+		says           string
 	}{
 		"rubbish":         {"item 1", "1 rubbish", http.StatusBadRequest, "“rubbish” is neither a workshop link nor an id"},
 		"nothing":         {"item 1", "  ", http.StatusBadRequest, "paste at least one"},
@@ -89,7 +89,7 @@ func TestRefusedInputStaysInTheBox(t *testing.T) {
 		"Steam's refusal": {"item 1\napi status=403", "1", http.StatusBadGateway, "steam api error: steam answered 403"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, _, v, _ := setUp(t, c.world)
+			s, _, v, _ := setUp(t, c.catalog)
 			plain := v.Post(items, "input", c.input)
 			page := plain.Page()
 			if plain.StatusCode != c.status || !strings.Contains(page.Find("#add-error").Text(), c.says) || page.Find("#input").Text() != c.input {

@@ -19,14 +19,14 @@ import (
 const refresh = "/overlays/1/refresh"
 
 // setUp makes overlay 1, of anna, that holds ids.
-func setUp(t *testing.T, world string, ids ...steam.ID) (*fntest.Site, account.User, *steamtest.Server) {
+func setUp(t *testing.T, catalog string, ids ...steam.ID) (*fntest.Site, account.User, *steamtest.Server) {
 	t.Helper()
-	stand := steamtest.Start(t, world)
-	s := fntest.New(t, "STEAM_API_URL", stand.URL)
+	fake := steamtest.Start(t, catalog)
+	s := fntest.New(t, "STEAM_API_URL", fake.URL)
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop) // 1
 	db := s.Env.DB
-	items, err := steam.NewClient(stand.URL, slog.New(slog.DiscardHandler)).Details(t.Context(), ids)
+	items, err := steam.NewClient(fake.URL, slog.New(slog.DiscardHandler)).Details(t.Context(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,12 +36,12 @@ func setUp(t *testing.T, world string, ids ...steam.ID) (*fntest.Site, account.U
 	if _, err := db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT 1, id, id FROM workshop_items`); err != nil {
 		t.Fatal(err)
 	}
-	stand.Forget()
-	return s, anna, stand
+	fake.Forget()
+	return s, anna, fake
 }
 
 func TestWhoMayRefresh(t *testing.T) {
-	s, anna, stand := setUp(t, "item 101\n", "101")
+	s, anna, fake := setUp(t, "item 101\n", "101")
 	bert, root := s.Person("bert", false), s.Person("root", true)
 	s.Overlay(root, "shared", overlay.External) // 2
 	for _, c := range []struct {
@@ -57,22 +57,22 @@ func TestWhoMayRefresh(t *testing.T) {
 		{anna, refresh, http.StatusSeeOther},
 		{root, refresh, http.StatusSeeOther},
 	} {
-		asked, jobs := stand.Count("api"), s.Count(`SELECT COUNT(*) FROM jobs`)
+		asked, jobs := fake.Count("api"), s.Count(`SELECT COUNT(*) FROM jobs`)
 		got := s.Visitor(c.user, route.OverlayRefresh, build).Post(c.path)
 		if got.StatusCode != c.status {
 			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
 		}
-		if c.status != http.StatusSeeOther && (stand.Count("api") != asked || s.Count(`SELECT COUNT(*) FROM jobs`) != jobs) {
+		if c.status != http.StatusSeeOther && (fake.Count("api") != asked || s.Count(`SELECT COUNT(*) FROM jobs`) != jobs) {
 			t.Errorf("%s posts %s: a refused refresh did something", c.user.Name, c.path)
 		}
 	}
 }
 
 func TestAnEmptyOverlayAsksNobody(t *testing.T) {
-	s, anna, stand := setUp(t, "")
+	s, anna, fake := setUp(t, "")
 	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
-	if got.StatusCode != http.StatusBadRequest || !strings.Contains(got.Body, "overlay has no items") || stand.Count("api") != 0 {
-		t.Errorf("%d after %d questions: %s", got.StatusCode, stand.Count("api"), got.Page().Find("main").Text())
+	if got.StatusCode != http.StatusBadRequest || !strings.Contains(got.Body, "overlay has no items") || fake.Count("api") != 0 {
+		t.Errorf("%d after %d questions: %s", got.StatusCode, fake.Count("api"), got.Page().Find("main").Text())
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM jobs`); n != 0 {
 		t.Errorf("%d jobs", n)
@@ -80,8 +80,8 @@ func TestAnEmptyOverlayAsksNobody(t *testing.T) {
 }
 
 func TestSuccessLeadsToTheBuild(t *testing.T) {
-	s, anna, stand := setUp(t, "item 101\nitem 102\nitem 103\n", "101", "102", "103")
-	stand.Tell(t, "update 101 size=70KiB title=\"New one\"\nremove 102\nitem 103 app=730\n")
+	s, anna, fake := setUp(t, "item 101\nitem 102\nitem 103\n", "101", "102", "103")
+	fake.Tell(t, "update 101 size=70KiB title=\"New one\"\nremove 102\nitem 103 app=730\n")
 	var log bytes.Buffer
 	s.Env.Log = slog.New(slog.NewTextHandler(&log, nil))
 	v := s.Visitor(anna, route.OverlayRefresh, build)
@@ -93,7 +93,7 @@ func TestSuccessLeadsToTheBuild(t *testing.T) {
 			t.Errorf("%d builds of anna's, want one", n)
 		}
 	}
-	if n := stand.Count("details"); n != 2 {
+	if n := fake.Count("details"); n != 2 {
 		t.Errorf("%d questions for two refreshes", n)
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM workshop_items WHERE steam_id = '101' AND title = 'New one' AND file_size = 71680`); n != 1 {
@@ -122,8 +122,8 @@ func TestTheNoticeSaysWhatWasFound(t *testing.T) {
 }
 
 func TestWhenSteamFailsNothingIsWritten(t *testing.T) {
-	s, anna, stand := setUp(t, "item 101\n", "101")
-	stand.Tell(t, "update 101 size=70KiB title=\"New one\"\ndetails status=403\n")
+	s, anna, fake := setUp(t, "item 101\n", "101")
+	fake.Tell(t, "update 101 size=70KiB title=\"New one\"\ndetails status=403\n")
 	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
 	if got.StatusCode != http.StatusBadGateway || !strings.Contains(got.Body, "steam api error: steam answered 403") {
 		t.Errorf("%d: %s", got.StatusCode, got.Page().Find("main").Text())
@@ -134,10 +134,10 @@ func TestWhenSteamFailsNothingIsWritten(t *testing.T) {
 }
 
 func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s, anna, stand := setUp(t, "item 101\n", "101")
+	s, anna, fake := setUp(t, "item 101\n", "101")
 	v := s.Visitor(anna, route.OverlayRefresh, build)
 	s.Break()
-	if got := v.Post(refresh); got.StatusCode != http.StatusInternalServerError || stand.Count("api") != 0 {
-		t.Errorf("%d after %d questions", got.StatusCode, stand.Count("api"))
+	if got := v.Post(refresh); got.StatusCode != http.StatusInternalServerError || fake.Count("api") != 0 {
+		t.Errorf("%d after %d questions", got.StatusCode, fake.Count("api"))
 	}
 }

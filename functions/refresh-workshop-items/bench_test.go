@@ -11,7 +11,7 @@ import (
 // after another. Run it with -benchtime 1x.
 func BenchmarkRefresh(b *testing.B) {
 	const items = 10_000
-	w := setUp(b, worldOf(items), numbers(items)...)
+	w := setUp(b, catalogOf(items), numbers(items)...)
 	w.steam.Tell(b, "details delay=100ms\n")
 	b.Run("as it is", func(b *testing.B) {
 		w.steam.Forget()

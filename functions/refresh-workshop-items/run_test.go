@@ -54,27 +54,27 @@ func (r *report) Progress(p jobstore.Progress) {
 
 func (r *report) last() string { return r.out[len(r.out)-1] }
 
-type world struct {
+type fixture struct {
 	runner
 	db    *db.DB
 	steam *steamtest.Server
 }
 
-// setUp makes a world in which overlay 1 holds the odd ones of ids and overlay 2 the even ones, and every file is in the
+// setUp makes a database in which overlay 1 holds the odd ones of ids and overlay 2 the even ones, and every file is in the
 // cache, as after a build.
-func setUp(t testing.TB, text string, ids ...steam.ID) *world {
+func setUp(t testing.TB, text string, ids ...steam.ID) *fixture {
 	t.Helper()
-	stand := steamtest.Start(t, text)
+	fake := steamtest.Start(t, text)
 	d := dbtest.New(t)
-	hosts, err := steam.ParseHosts(stand.Host())
+	hosts, err := steam.ParseHosts(fake.Host())
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
 	root := t.TempDir()
 	items := workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now))
-	w := &world{db: d, steam: stand, runner: runner{
-		steam:   steam.NewClient(stand.URL, log),
+	w := &fixture{db: d, steam: fake, runner: runner{
+		steam:   steam.NewClient(fake.URL, log),
 		fetcher: builder.NewFetcher(settings.Settings{Root: root, SteamHosts: hosts, DownloadParallel: 8}, items, log),
 		root:    root,
 	}}
@@ -109,7 +109,7 @@ func setUp(t testing.TB, text string, ids ...steam.ID) *world {
 			}
 		}
 	}
-	if len(all) <= 10 { // larger worlds are about metadata
+	if len(all) <= 10 { // larger catalogs are about metadata
 		fetcher := w.fetcher
 		fetcher.Report = &report{}
 		if done, err := fetcher.Fetch(t.Context(), all, len(all)); err != nil || done.Err() != nil {
@@ -117,11 +117,11 @@ func setUp(t testing.TB, text string, ids ...steam.ID) *world {
 		}
 	}
 	w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
-	stand.Forget()
+	fake.Forget()
 	return w
 }
 
-func (w *world) exec(t testing.TB, query string) {
+func (w *fixture) exec(t testing.TB, query string) {
 	t.Helper()
 	if _, err := w.db.ExecContext(t.Context(), query); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func (w *world) exec(t testing.TB, query string) {
 }
 
 // texts returns the single text column that a query gives, in one line.
-func (w *world) texts(t *testing.T, query string) string {
+func (w *fixture) texts(t *testing.T, query string) string {
 	t.Helper()
 	rows, err := w.db.QueryContext(t.Context(), query)
 	if err != nil {
@@ -153,7 +153,7 @@ func (w *world) texts(t *testing.T, query string) string {
 const queued = `SELECT subject_id FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND user_id IS NULL ORDER BY subject_id`
 
 // wantCached checks that the cache holds what Steam has of an item, or has another content when whole is false.
-func (w *world) wantCached(t *testing.T, id steam.ID, whole bool) {
+func (w *fixture) wantCached(t *testing.T, id steam.ID, whole bool) {
 	t.Helper()
 	content, err := os.ReadFile(w.fetcher.Cache.Path(id))
 	if err != nil {
@@ -248,9 +248,9 @@ func TestADownloadThatFailsStopsNothing(t *testing.T) {
 
 // On a machine without the cache a refresh is about metadata, and builds on the host do the rest.
 func TestWithoutTheCacheNothingIsDownloaded(t *testing.T) {
-	for name, root := range map[string]func(t *testing.T, w *world) string{
-		"no such directory": func(_ *testing.T, w *world) string { return filepath.Join(w.root, "nowhere") },
-		"not writable": func(t *testing.T, _ *world) string {
+	for name, root := range map[string]func(t *testing.T, w *fixture) string{
+		"no such directory": func(_ *testing.T, w *fixture) string { return filepath.Join(w.root, "nowhere") },
+		"not writable": func(t *testing.T, _ *fixture) string {
 			dir := t.TempDir()
 			if err := os.Chmod(dir, 0o555); err != nil {
 				t.Fatal(err)
@@ -286,7 +286,7 @@ func TestWithoutTheCacheNothingIsDownloaded(t *testing.T) {
 }
 
 func TestWhenSteamFailsForGoodWhatWasSavedStaysAndIsBuilt(t *testing.T) {
-	w := setUp(t, worldOf(250), numbers(250)...)
+	w := setUp(t, catalogOf(250), numbers(250)...)
 	for _, id := range numbers(250) {
 		w.steam.Tell(t, "update "+string(id))
 	}
@@ -361,8 +361,8 @@ func numbers(n int) []steam.ID {
 	return all
 }
 
-// worldOf is a world of the items 1 to n.
-func worldOf(n int) string {
+// catalogOf is a catalog of the items 1 to n.
+func catalogOf(n int) string {
 	var b strings.Builder
 	for _, id := range numbers(n) {
 		fmt.Fprintf(&b, "item %s size=1KiB\n", id)

@@ -49,14 +49,14 @@ func (f *functions) Invoke(ctx context.Context, function, requestID string, payl
 	return lambdahost.Answer{Payload: []byte(`{"state":"succeeded"}`)}, f.do(ctx, e)
 }
 
-type world struct {
+type fixture struct {
 	db    *db.DB
 	jobs  *jobstore.Store
 	agent wake.Notifier
 }
 
 // start runs an agent with a socket for a waiter: see startWith.
-func start(t *testing.T, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
+func start(t *testing.T, parallel int, do func(context.Context, fixture, job.Event) error) (w fixture, f *functions, stop func()) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "waiter")
 	waiter, err := wake.Listen(path)
@@ -67,10 +67,10 @@ func start(t *testing.T, parallel int, do func(context.Context, world, job.Event
 }
 
 // startWith runs an agent that looks on its own only once an hour: what happens before is the waiter's doing.
-func startWith(t *testing.T, notifier wake.Notifier, waiter wake.Waiter, parallel int, do func(context.Context, world, job.Event) error) (w world, f *functions, stop func()) {
+func startWith(t *testing.T, notifier wake.Notifier, waiter wake.Waiter, parallel int, do func(context.Context, fixture, job.Event) error) (w fixture, f *functions, stop func()) {
 	t.Helper()
 	d := dbtest.New(t)
-	w = world{db: d, jobs: jobstore.NewStore(d, time.Now), agent: notifier}
+	w = fixture{db: d, jobs: jobstore.NewStore(d, time.Now), agent: notifier}
 	f = &functions{do: func(ctx context.Context, e job.Event) error { return do(ctx, w, e) }}
 	a := &agent.Agent{
 		Jobs: w.jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: parallel, Worker: "test",
@@ -93,7 +93,7 @@ func startWith(t *testing.T, notifier wake.Notifier, waiter wake.Waiter, paralle
 	return w, f, stop
 }
 
-func (w world) enqueue(t *testing.T, overlays ...int64) {
+func (w fixture) enqueue(t *testing.T, overlays ...int64) {
 	t.Helper()
 	for _, id := range overlays {
 		if _, err := w.jobs.EnqueueBuild(t.Context(), w.db, id, 0); err != nil {
@@ -105,7 +105,7 @@ func (w world) enqueue(t *testing.T, overlays ...int64) {
 	}
 }
 
-func (w world) finish(ctx context.Context, e job.Event, state job.State) error {
+func (w fixture) finish(ctx context.Context, e job.Event, state job.State) error {
 	c, err := w.jobs.Resume(ctx, e.JobID, e.Attempt, job.BuildOverlay)
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (w world) finish(ctx context.Context, e job.Event, state job.State) error {
 }
 
 // wait asks until every job is in a state.
-func (w world) wait(t *testing.T, jobs int, state job.State) []jobstore.Job {
+func (w fixture) wait(t *testing.T, jobs int, state job.State) []jobstore.Job {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		all, err := w.jobs.List(t.Context(), jobstore.Everyone, 0, 100)
@@ -137,7 +137,7 @@ func (w world) wait(t *testing.T, jobs int, state job.State) []jobstore.Job {
 }
 
 func TestARingIsEnoughAndTheBoundIsKept(t *testing.T) {
-	w, f, _ := start(t, 2, func(ctx context.Context, w world, e job.Event) error { return w.finish(ctx, e, job.Succeeded) })
+	w, f, _ := start(t, 2, func(ctx context.Context, w fixture, e job.Event) error { return w.finish(ctx, e, job.Succeeded) })
 	w.enqueue(t, 1, 2, 3, 4, 5, 6, 7, 8)
 	w.wait(t, 8, job.Succeeded)
 	if f.most > 2 {
@@ -148,8 +148,8 @@ func TestARingIsEnoughAndTheBoundIsKept(t *testing.T) {
 // Of jobs that come one after another, an agent without a waiter finds those that come just when another one ends, but hardly
 // all of them.
 func TestEveryRingStartsItsJob(t *testing.T) {
-	finish := func(ctx context.Context, w world, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }
-	rings := func(t *testing.T, w world) {
+	finish := func(ctx context.Context, w fixture, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }
+	rings := func(t *testing.T, w fixture) {
 		for n := range 20 {
 			w.enqueue(t, int64(n+1))
 			w.wait(t, n+1, job.Succeeded)
@@ -169,7 +169,7 @@ func TestEveryRingStartsItsJob(t *testing.T) {
 
 func TestABusyAgentTakesTheNextWhenOneEnds(t *testing.T) {
 	release := make(chan struct{})
-	w, _, _ := start(t, 1, func(ctx context.Context, w world, e job.Event) error {
+	w, _, _ := start(t, 1, func(ctx context.Context, w fixture, e job.Event) error {
 		<-release
 		return w.finish(ctx, e, job.Succeeded)
 	})
@@ -181,7 +181,7 @@ func TestABusyAgentTakesTheNextWhenOneEnds(t *testing.T) {
 
 // A process that dies is noticed at once, not when its lease ends, and not for ever.
 func TestAJobWhoseProcessDiesRunsAgainAtMostThreeTimes(t *testing.T) {
-	w, _, _ := start(t, 2, func(context.Context, world, job.Event) error {
+	w, _, _ := start(t, 2, func(context.Context, fixture, job.Event) error {
 		return &lambdahost.ExitError{Function: "build-overlay", Reason: "signal: killed", Lines: []string{"goroutine 1 [running]:"}}
 	})
 	w.enqueue(t, 1)
@@ -204,7 +204,7 @@ func TestAJobWhoseProcessDiesRunsAgainAtMostThreeTimes(t *testing.T) {
 
 // A function that ended its job and then failed to answer changes nothing.
 func TestAnEndedJobStaysEnded(t *testing.T) {
-	w, _, _ := start(t, 2, func(ctx context.Context, w world, e job.Event) error {
+	w, _, _ := start(t, 2, func(ctx context.Context, w fixture, e job.Event) error {
 		return errors.Join(w.finish(ctx, e, job.Succeeded), errors.New("the answer got lost"))
 	})
 	w.enqueue(t, 1)
@@ -216,7 +216,7 @@ func TestAnEndedJobStaysEnded(t *testing.T) {
 
 func TestStoppingGivesRunningJobsBack(t *testing.T) {
 	started := make(chan struct{})
-	w, _, stop := start(t, 1, func(ctx context.Context, w world, e job.Event) error {
+	w, _, stop := start(t, 1, func(ctx context.Context, w fixture, e job.Event) error {
 		close(started)
 		<-ctx.Done()
 		return context.Cause(ctx)
@@ -246,7 +246,7 @@ func TestABrokenBellCostsOnlyTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	waiter.Close()
-	w := world{db: d, jobs: jobs}
+	w := fixture{db: d, jobs: jobs}
 	f := &functions{do: func(ctx context.Context, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }}
 	a := &agent.Agent{Jobs: jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: 1, Worker: "test",
 		Look: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}

@@ -25,8 +25,8 @@ import (
 	"left4me/shared/settings"
 )
 
-// world is a host on which all is well, until a test breaks something.
-type world struct {
+// fixture is a host on which all is well, until a test breaks something.
+type fixture struct {
 	doctor.Host
 	root string
 	env  map[string]string
@@ -34,16 +34,16 @@ type world struct {
 	steam, pages http.HandlerFunc
 }
 
-func setUp(t *testing.T) *world {
+func setUp(t *testing.T) *fixture {
 	t.Helper()
-	w := &world{root: filepath.Join(t.TempDir(), "root"), steam: http.NotFound}
-	stand := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w := &fixture{root: filepath.Join(t.TempDir(), "root"), steam: http.NotFound}
+	fake := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodHead {
 			t.Errorf("the doctor sent %s", r.Method)
 		}
 		w.steam(rw, r)
 	}))
-	t.Cleanup(stand.Close)
+	t.Cleanup(fake.Close)
 	w.pages = func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != route.Health.URL() {
 			t.Errorf("the doctor asked for %s", r.URL)
@@ -52,7 +52,7 @@ func setUp(t *testing.T) *world {
 	}
 	pages := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.pages(rw, r) }))
 	t.Cleanup(pages.Close)
-	w.env = map[string]string{settings.Root: w.root, settings.SteamAPIURL: stand.URL, settings.Listen: pages.Listener.Addr().String()}
+	w.env = map[string]string{settings.Root: w.root, settings.SteamAPIURL: fake.URL, settings.Listen: pages.Listener.Addr().String()}
 	w.Host = doctor.Host{
 		Getenv:       func(name string) string { return w.env[name] },
 		FunctionsDir: filepath.Join(w.root, "functions"),
@@ -74,25 +74,25 @@ func setUp(t *testing.T) *world {
 	return w
 }
 
-func (w *world) open(t *testing.T) *db.DB {
+func (w *fixture) open(t *testing.T) *db.DB {
 	return dbtest.Open(t, db.FileURL(filepath.Join(w.root, "left4me.db")))
 }
 
-func (w *world) report(t *testing.T, d *db.DB, command string, at time.Time) {
+func (w *fixture) report(t *testing.T, d *db.DB, command string, at time.Time) {
 	t.Helper()
 	if err := hostinfo.NewStore(d, func() time.Time { return at }).Report(t.Context(), hostinfo.Host{Name: "cellar", Command: command, Version: "1"}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (w *world) exec(t *testing.T, query string) {
+func (w *fixture) exec(t *testing.T, query string) {
 	t.Helper()
 	if _, err := w.open(t).ExecContext(t.Context(), query); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (w *world) write(t *testing.T, path, text string, mode fs.FileMode) {
+func (w *fixture) write(t *testing.T, path, text string, mode fs.FileMode) {
 	t.Helper()
 	path = filepath.Join(w.root, path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -131,25 +131,25 @@ func TestAHealthyHost(t *testing.T) {
 
 func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 	for name, c := range map[string]struct {
-		sabotage func(*testing.T, *world)
+		sabotage func(*testing.T, *fixture)
 		level    doctor.Level
 		check    string
 		says     []string
 	}{
-		"wrong setting": {func(_ *testing.T, w *world) { w.env[settings.Listen] = "8080" },
+		"wrong setting": {func(_ *testing.T, w *fixture) { w.env[settings.Listen] = "8080" },
 			doctor.Failed, "settings", []string{`LEFT4ME_LISTEN: "8080" is not host:port`, "environment"}},
-		"proxy not named": {func(_ *testing.T, w *world) { w.env[settings.PublicURL] = "https://left4me.example.org" },
+		"proxy not named": {func(_ *testing.T, w *fixture) { w.env[settings.PublicURL] = "https://left4me.example.org" },
 			doctor.Warning, "proxy", []string{"https", "TRUSTED_PROXIES"}},
-		"functions not built": {func(_ *testing.T, w *world) { w.Functions = append(w.Functions, "a", "b", "c", "d") },
+		"functions not built": {func(_ *testing.T, w *fixture) { w.Functions = append(w.Functions, "a", "b", "c", "d") },
 			doctor.Failed, "functions", []string{"4 of 6", "(a, b, c, …)", "make build"}},
-		"function not executable": {func(t *testing.T, w *world) {
+		"function not executable": {func(t *testing.T, w *fixture) {
 			if err := os.Chmod(filepath.Join(w.FunctionsDir, "home"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}, doctor.Failed, "functions", []string{"1 of 2", "(home)"}},
-		"cache is a file": {func(t *testing.T, w *world) { w.write(t, "workshop_cache", "", 0o644) },
+		"cache is a file": {func(t *testing.T, w *fixture) { w.write(t, "workshop_cache", "", 0o644) },
 			doctor.Failed, "workshop_cache", []string{"is no directory", "chown"}},
-		"overlays read-only": {func(t *testing.T, w *world) {
+		"overlays read-only": {func(t *testing.T, w *fixture) {
 			if os.Getuid() == 0 {
 				t.Skip("root may write everywhere")
 			}
@@ -157,49 +157,49 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, doctor.Failed, "overlays", []string{"cannot be written to", "chown"}},
-		"nobody serves pages": {func(_ *testing.T, w *world) { w.env[settings.Listen] = "127.0.0.1:1" },
+		"nobody serves pages": {func(_ *testing.T, w *fixture) { w.env[settings.Listen] = "127.0.0.1:1" },
 			doctor.Warning, "pages", []string{"none are served at 127.0.0.1:1", "refused", "localrun serve"}},
-		"somebody else has the address": {func(_ *testing.T, w *world) {
+		"somebody else has the address": {func(_ *testing.T, w *fixture) {
 			w.pages = func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "It works!") }
 		},
 			doctor.Failed, "pages", []string{"status 200, not as left4me", "LEFT4ME_LISTEN"}},
-		"pages have no database": {func(_ *testing.T, w *world) {
+		"pages have no database": {func(_ *testing.T, w *fixture) {
 			w.pages = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }
 		}, doctor.Failed, "pages", []string{"status 503", "the log"}},
-		"steam unreachable": {func(_ *testing.T, w *world) { w.env[settings.SteamAPIURL] = "http://127.0.0.1:1" },
+		"steam unreachable": {func(_ *testing.T, w *fixture) { w.env[settings.SteamAPIURL] = "http://127.0.0.1:1" },
 			doctor.Failed, "steam", []string{"http://127.0.0.1:1: ", "refused", "HTTPS_PROXY"}},
-		"steam is down": {func(_ *testing.T, w *world) {
+		"steam is down": {func(_ *testing.T, w *fixture) {
 			w.steam = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }
 		}, doctor.Failed, "steam", []string{"unexpected status 503"}},
-		"clock is wrong": {func(_ *testing.T, w *world) {
+		"clock is wrong": {func(_ *testing.T, w *fixture) {
 			w.steam = func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 			}
 		}, doctor.Warning, "clock", []string{"behind Steam's", "NTP"}},
-		"no database": {func(t *testing.T, w *world) {
+		"no database": {func(t *testing.T, w *fixture) {
 			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "other.db")
 		},
 			doctor.Failed, "database", []string{"other.db is not there yet", "localrun migrate up"}},
-		"empty database": {func(t *testing.T, w *world) {
+		"empty database": {func(t *testing.T, w *fixture) {
 			w.write(t, "other.db", "", 0o644)
 			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "other.db")
 		}, doctor.Failed, "database", []string{"lacks 00001_first.sql", "localrun migrate up"}},
-		"newer database": {func(t *testing.T, w *world) {
+		"newer database": {func(t *testing.T, w *fixture) {
 			w.exec(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`)
 		}, doctor.Failed, "database", []string{"is of a newer left4me"}},
-		"no database at all": {func(t *testing.T, w *world) {
+		"no database at all": {func(t *testing.T, w *fixture) {
 			w.write(t, "other.db", strings.Repeat("this is no database", 500), 0o644)
 			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "other.db")
 		}, doctor.Failed, "database", []string{"file is not a database"}},
-		"no administrator": {func(t *testing.T, w *world) { w.exec(t, `UPDATE users SET is_disabled = 1`) },
+		"no administrator": {func(t *testing.T, w *fixture) { w.exec(t, `UPDATE users SET is_disabled = 1`) },
 			doctor.Failed, "people", []string{"no administrator can sign in", "promote-admin"}},
-		"nobody": {func(t *testing.T, w *world) { w.exec(t, `DELETE FROM users`) },
+		"nobody": {func(t *testing.T, w *fixture) { w.exec(t, `DELETE FROM users`) },
 			doctor.Warning, "people", []string{"nobody can sign in", "localrun up"}},
-		"agent never there": {func(t *testing.T, w *world) { w.exec(t, `DELETE FROM hosts`) },
+		"agent never there": {func(t *testing.T, w *fixture) { w.exec(t, `DELETE FROM hosts`) },
 			doctor.Warning, "agent", []string{"none has been heard of", "localrun agent"}},
-		"agent silent": {func(t *testing.T, w *world) { w.report(t, w.open(t), "agent", time.Now().Add(-time.Hour)) },
+		"agent silent": {func(t *testing.T, w *fixture) { w.report(t, w.open(t), "agent", time.Now().Add(-time.Hour)) },
 			doctor.Warning, "agent", []string{"on cellar was heard of 1 hour ago", "localrun agent"}},
-		"no timer": {func(_ *testing.T, w *world) { w.TimerEnabled = func(context.Context) bool { return false } },
+		"no timer": {func(_ *testing.T, w *fixture) { w.TimerEnabled = func(context.Context) bool { return false } },
 			doctor.Warning, "refresh", []string{"nothing starts the daily refresh", "systemctl enable --now left4me-workshop-refresh.timer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -219,9 +219,9 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 }
 
 func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
-	for name, start := range map[string]func(*testing.T, *world){
-		"localrun up": func(t *testing.T, w *world) { w.report(t, w.open(t), "up", time.Now()) },
-		"something else": func(t *testing.T, w *world) {
+	for name, start := range map[string]func(*testing.T, *fixture){
+		"localrun up": func(t *testing.T, w *fixture) { w.report(t, w.open(t), "up", time.Now()) },
+		"something else": func(t *testing.T, w *fixture) {
 			d := w.open(t)
 			if _, err := jobstore.NewStore(d, time.Now).Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems}); err != nil {
 				t.Fatal(err)

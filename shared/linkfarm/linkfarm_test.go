@@ -75,8 +75,8 @@ func must(t testing.TB, errs ...error) {
 	}
 }
 
-// world is a folder with things of all kinds in it.
-type world struct {
+// fixture is a folder with things of all kinds in it.
+type fixture struct {
 	root   *os.Root
 	wanted []string
 	// foreign is what must stay, ours what may go; by path below the overlay.
@@ -86,10 +86,10 @@ type world struct {
 	conflicts []string
 }
 
-// newWorld draws one. Names are few, so that they meet; with conflicts, foreign things may sit on wanted names.
-func newWorld(t testing.TB, seed uint64, conflicts bool) *world {
+// newFixture draws one. Names are few, so that they meet; with conflicts, foreign things may sit on wanted names.
+func newFixture(t testing.TB, seed uint64, conflicts bool) *fixture {
 	r := rand.New(rand.NewPCG(seed, 0))
-	w := &world{root: overlay(t), foreign: map[string]string{}}
+	w := &fixture{root: overlay(t), foreign: map[string]string{}}
 	must(t, w.root.MkdirAll(Dir, 0o755))
 	var names []string
 	for i := range 12 {
@@ -145,7 +145,7 @@ func newWorld(t testing.TB, seed uint64, conflicts bool) *world {
 
 // mustHold checks that what was not ours is as it was, that every link of ours is to its own file or was there before, and
 // that a name which was a link and is to be one has never stopped being one.
-func (w *world) mustHold(t testing.TB, before map[string]string) {
+func (w *fixture) mustHold(t testing.TB, before map[string]string) {
 	t.Helper()
 	now := tree(t, w.root.Name())
 	for path, what := range w.foreign {
@@ -168,7 +168,7 @@ func (w *world) mustHold(t testing.TB, before map[string]string) {
 }
 
 // mustBeBuilt checks that the links of ours are exactly the wanted ones.
-func (w *world) mustBeBuilt(t testing.TB) {
+func (w *fixture) mustBeBuilt(t testing.TB) {
 	t.Helper()
 	want := maps.Clone(w.foreign)
 	want["left4dead2"], want[Dir] = "directory", "directory"
@@ -180,25 +180,25 @@ func (w *world) mustBeBuilt(t testing.TB) {
 	}
 }
 
-func TestRandomWorlds(t *testing.T) {
+func TestRandomTrees(t *testing.T) {
 	for seed := range uint64(100) {
-		w := newWorld(t, seed, false)
+		w := newFixture(t, seed, false)
 		before := tree(t, w.root.Name())
 		done, err := build(t.Context(), w.root, w.wanted)
 		if err != nil {
-			t.Fatalf("world %d: %v", seed, err)
+			t.Fatalf("tree %d: %v", seed, err)
 		}
 		w.mustHold(t, before)
 		w.mustBeBuilt(t)
 		if n := done.Created + done.Replaced + done.Unchanged; n != len(w.wanted) {
-			t.Errorf("world %d: %+v is not %d links", seed, done, len(w.wanted))
+			t.Errorf("tree %d: %+v is not %d links", seed, done, len(w.wanted))
 		}
 		if n := done.Removed + done.Replaced + done.Unchanged; n != w.ours {
-			t.Errorf("world %d: %+v is not what became of %d links", seed, done, w.ours)
+			t.Errorf("tree %d: %+v is not what became of %d links", seed, done, w.ours)
 		}
 		again, err := build(t.Context(), w.root, w.wanted)
 		if want := (Result{Unchanged: len(w.wanted)}); err != nil || again != want {
-			t.Errorf("world %d: a second time %+v, %v", seed, again, err)
+			t.Errorf("tree %d: a second time %+v, %v", seed, again, err)
 		}
 	}
 }
@@ -206,7 +206,7 @@ func TestRandomWorlds(t *testing.T) {
 func TestConflictsTouchNothing(t *testing.T) {
 	met := 0
 	for seed := range uint64(100) {
-		w := newWorld(t, seed, true)
+		w := newFixture(t, seed, true)
 		if len(w.conflicts) == 0 {
 			continue
 		}
@@ -215,7 +215,7 @@ func TestConflictsTouchNothing(t *testing.T) {
 		_, err := build(t.Context(), w.root, w.wanted)
 		conflict, ok := errors.AsType[*ConflictError](err)
 		if !ok {
-			t.Fatalf("world %d: %v", seed, err)
+			t.Fatalf("tree %d: %v", seed, err)
 		}
 		slices.Sort(w.conflicts)
 		var names []string
@@ -223,14 +223,14 @@ func TestConflictsTouchNothing(t *testing.T) {
 			names = append(names, c.Name)
 		}
 		if !slices.Equal(names, w.conflicts) {
-			t.Errorf("world %d: conflicts %v, want %v", seed, names, w.conflicts)
+			t.Errorf("tree %d: conflicts %v, want %v", seed, names, w.conflicts)
 		}
 		if after := tree(t, w.root.Name()); !maps.Equal(before, after) {
-			t.Errorf("world %d: something was touched:\n%v\n%v", seed, before, after)
+			t.Errorf("tree %d: something was touched:\n%v\n%v", seed, before, after)
 		}
 	}
 	if met < 25 {
-		t.Errorf("only %d worlds had conflicts", met)
+		t.Errorf("only %d trees had conflicts", met)
 	}
 }
 
@@ -250,7 +250,7 @@ func (s *stopAfter) Err() error {
 func TestCancelBetweenAnySteps(t *testing.T) {
 	for seed := range uint64(4) {
 		for stop := 0; ; stop++ {
-			w := newWorld(t, seed, false)
+			w := newFixture(t, seed, false)
 			before := tree(t, w.root.Name())
 			done, err := build(&stopAfter{t.Context(), stop}, w.root, w.wanted)
 			w.mustHold(t, before)
@@ -306,7 +306,7 @@ func TestFailureAtEachStep(t *testing.T) {
 	for seed := range uint64(4) {
 		for _, happened := range []bool{false, true} {
 			for n := 0; ; n++ {
-				w := newWorld(t, seed, false)
+				w := newFixture(t, seed, false)
 				before := tree(t, w.root.Name())
 				seen, err := Observe(w.root)
 				must(t, err)
@@ -443,7 +443,7 @@ func TestLinkInside(t *testing.T) {
 
 func TestFirstBuildMakesFolder(t *testing.T) {
 	for _, wanted := range [][]string{nil, {"1.vpk", "2.vpk", "1.vpk"}} {
-		w := &world{root: overlay(t), wanted: wanted}
+		w := &fixture{root: overlay(t), wanted: wanted}
 		done, err := build(t.Context(), w.root, wanted)
 		if err != nil || done.Created != len(wanted)*2/3 {
 			t.Errorf("build = %+v, %v", done, err)

@@ -14,16 +14,16 @@ import (
 	"left4me/shared/problem"
 )
 
-type world struct {
+type fixture struct {
 	*overlay.Store
 	db                *db.DB
 	admin, anna, bert account.User
 }
 
-func setUp(t *testing.T, open dbtest.Backend) world {
+func setUp(t *testing.T, open dbtest.Backend) fixture {
 	t.Helper()
 	d := open(t)
-	w := world{Store: overlay.NewStore(d, time.Now), db: d}
+	w := fixture{Store: overlay.NewStore(d, time.Now), db: d}
 	people := account.NewStore(d, time.Now)
 	for _, u := range []struct {
 		name  string
@@ -39,7 +39,7 @@ func setUp(t *testing.T, open dbtest.Backend) world {
 	return w
 }
 
-func (w world) make(t *testing.T, u account.User, name string, typ overlay.Type) overlay.Overlay {
+func (w fixture) make(t *testing.T, u account.User, name string, typ overlay.Type) overlay.Overlay {
 	t.Helper()
 	id, err := w.Create(t.Context(), w.db, u, name, typ)
 	if err != nil {

@@ -149,20 +149,20 @@ func TestLinksOfRealItemsAreKept(t *testing.T) {
 }
 
 func TestCollections(t *testing.T) {
-	world := "item 1\nitem 2\ncollection 90 children=2,91,1\ncollection 91 children=1\n"
+	catalog := "item 1\nitem 2\ncollection 90 children=2,91,1\ncollection 91 children=1\n"
 	for _, fault := range []string{"", "collections reverse", "collections twice", "collections numbers=strings"} {
-		_, c := client(t, world+fault)
+		_, c := client(t, catalog+fault)
 		got, err := c.Collections(t.Context(), []steam.ID{"1", "90", "8"})
 		want := "[{1 false 9 []} {90 false 1 [{2 0} {91 2} {1 0}]} {8 false 9 []}]"
 		if err != nil || fmt.Sprint(got) != want {
 			t.Errorf("%s: %v, %v", fault, got, err)
 		}
 	}
-	_, c := client(t, world+"collections omit=90")
+	_, c := client(t, catalog+"collections omit=90")
 	if got, err := c.Collections(t.Context(), []steam.ID{"90"}); err != nil || fmt.Sprint(got) != "[{90 true 0 []}]" {
 		t.Errorf("left out: %v, %v", got, err)
 	}
-	_, c = client(t, world)
+	_, c = client(t, catalog)
 	if got, err := c.Collections(t.Context(), []steam.ID{"1", "2"}); err != nil || got[0].Result != 9 {
 		t.Errorf("no collection among them: %v, %v", got, err)
 	}
@@ -209,7 +209,7 @@ func TestFailuresAreTriedAgainAndNamed(t *testing.T) {
 		t.Run(fmt.Sprint(c.fault, " ", c.deadline), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				stand, client := logging(t, threeItems+c.fault, slog.New(slog.NewJSONHandler(&log, nil)))
+				fake, client := logging(t, threeItems+c.fault, slog.New(slog.NewJSONHandler(&log, nil)))
 				ctx := t.Context()
 				if c.deadline != never {
 					var cancel context.CancelFunc
@@ -225,8 +225,8 @@ func TestFailuresAreTriedAgainAndNamed(t *testing.T) {
 				case c.want != "" && (err == nil || err.Error() != c.want):
 					t.Errorf("error %v, want %s", err, c.want)
 				}
-				if stand.Count("details") != c.requests {
-					t.Errorf("%d requests, want %d", stand.Count("details"), c.requests)
+				if fake.Count("details") != c.requests {
+					t.Errorf("%d requests, want %d", fake.Count("details"), c.requests)
 				}
 				wantFailed := c.requests
 				if c.want == "" {
@@ -268,7 +268,7 @@ func TestErrorsCanBeToldApart(t *testing.T) {
 // M8: ten thousand items in batches, several at once, but never more than Steam's clients dare.
 func TestBatchesGoFourAtATimeAndArriveOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stand, c := client(t, "api delay=100ms")
+		fake, c := client(t, "api delay=100ms")
 		ids := numbered(1000, 1949)
 		var inside atomic.Int32
 		got, calls := map[steam.ID]bool{}, 0
@@ -295,10 +295,10 @@ func TestBatchesGoFourAtATimeAndArriveOneAtATime(t *testing.T) {
 		if took := time.Since(start); took > 304*time.Millisecond {
 			t.Errorf("took %s", took)
 		}
-		if stand.Peak("api") != 4 {
-			t.Errorf("%d requests at once", stand.Peak("api"))
+		if fake.Peak("api") != 4 {
+			t.Errorf("%d requests at once", fake.Peak("api"))
 		}
-		for _, r := range stand.Requests() {
+		for _, r := range fake.Requests() {
 			if len(r.IDs) > 100 {
 				t.Errorf("%d ids in one request", len(r.IDs))
 			}
@@ -309,7 +309,7 @@ func TestBatchesGoFourAtATimeAndArriveOneAtATime(t *testing.T) {
 // The limit is Steam's, so it holds for all that one Client does.
 func TestCallsShareTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stand, c := client(t, "api delay=100ms")
+		fake, c := client(t, "api delay=100ms")
 		for range 3 {
 			go func() {
 				if _, err := c.Details(t.Context(), numbered(1, 300)); err != nil {
@@ -321,26 +321,26 @@ func TestCallsShareTheLimit(t *testing.T) {
 			}()
 		}
 		time.Sleep(time.Minute)
-		if stand.Count("api") != 18 || stand.Peak("api") != 4 {
-			t.Errorf("%d requests, %d at once", stand.Count("api"), stand.Peak("api"))
+		if fake.Count("api") != 18 || fake.Peak("api") != 4 {
+			t.Errorf("%d requests, %d at once", fake.Count("api"), fake.Peak("api"))
 		}
 	})
 }
 
 func TestTheFirstErrorEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stand, c := client(t, "api delay=100ms")
+		fake, c := client(t, "api delay=100ms")
 		full := errors.New("disk full")
 		calls := 0
 		err := c.EachDetails(t.Context(), numbered(1, 2000), func([]steam.Item) error {
 			calls++
 			return full
 		})
-		if err != full || calls != 1 || stand.Count("api") > 8 {
-			t.Errorf("%v after %d batches and %d requests", err, calls, stand.Count("api"))
+		if err != full || calls != 1 || fake.Count("api") > 8 {
+			t.Errorf("%v after %d batches and %d requests", err, calls, fake.Count("api"))
 		}
 
-		stand.Tell(t, "details/150 status=403")
+		fake.Tell(t, "details/150 status=403")
 		err = c.EachDetails(t.Context(), numbered(1, 2000), func([]steam.Item) error { return nil })
 		if err == nil || err.Error() != "steam answered 403" {
 			t.Error(err)
@@ -369,11 +369,11 @@ func TestCancelling(t *testing.T) {
 }
 
 func TestNoRequestWithoutIDs(t *testing.T) {
-	stand, c := client(t, "")
+	fake, c := client(t, "")
 	if items, err := c.Details(t.Context(), nil); err != nil || len(items) != 0 {
 		t.Errorf("no ids: %v, %v", items, err)
 	}
-	if stand.Count("api") != 0 {
+	if fake.Count("api") != 0 {
 		t.Error("steam was asked")
 	}
 }
@@ -394,26 +394,26 @@ func TestHugeAnswersAreNotRead(t *testing.T) {
 
 // The same over real sockets with the client's own transport.
 func TestOverTheNetwork(t *testing.T) {
-	stand := steamtest.Start(t, threeItems)
-	c := steam.NewClient(stand.URL, noLog)
+	fake := steamtest.Start(t, threeItems)
+	c := steam.NewClient(fake.URL, noLog)
 	items, err := c.Details(t.Context(), []steam.ID{"2", "1"})
 	if err != nil || len(items) != 2 || items[1].Title != "One" {
 		t.Errorf("%v, %v", items, err)
 	}
-	stand.Tell(t, "forget\napi cut=30 times=1")
-	if items, err := c.Details(t.Context(), []steam.ID{"1"}); err != nil || len(items) != 1 || stand.Count("api") != 2 {
-		t.Errorf("after a cut: %v, %v, %d requests", items, err, stand.Count("api"))
+	fake.Tell(t, "forget\napi cut=30 times=1")
+	if items, err := c.Details(t.Context(), []steam.ID{"1"}); err != nil || len(items) != 1 || fake.Count("api") != 2 {
+		t.Errorf("after a cut: %v, %v, %d requests", items, err, fake.Count("api"))
 	}
 }
 
 // A redirect could lead anywhere, and would turn our POST into a GET.
 func TestRedirectsOfTheAPIAreNotFollowed(t *testing.T) {
-	stand := steamtest.Start(t, "item 1")
-	away := httptest.NewServer(http.RedirectHandler(stand.FileURL("1"), http.StatusFound))
+	fake := steamtest.Start(t, "item 1")
+	away := httptest.NewServer(http.RedirectHandler(fake.FileURL("1"), http.StatusFound))
 	defer away.Close()
 	_, err := steam.NewClient(away.URL, noLog).Details(t.Context(), []steam.ID{"1"})
-	if err == nil || err.Error() != "steam answered 302" || len(stand.Requests()) != 0 {
-		t.Errorf("%v, %v", err, stand.Requests())
+	if err == nil || err.Error() != "steam answered 302" || len(fake.Requests()) != 0 {
+		t.Errorf("%v, %v", err, fake.Requests())
 	}
 }
 

@@ -32,17 +32,17 @@ func hosts(t *testing.T, setting string) Hosts {
 	return h
 }
 
-// start returns a stand-in with item 101 of 20,000 bytes, a client that may ask it, and the item's content.
+// start returns a fake-in with item 101 of 20,000 bytes, a client that may ask it, and the item's content.
 func start(t *testing.T) (*steamtest.Server, *Content, []byte) {
 	t.Helper()
-	stand := steamtest.Start(t, "item 101 size=20000")
-	content := NewContent(hosts(t, stand.Host()))
+	fake := steamtest.Start(t, "item 101 size=20000")
+	content := NewContent(hosts(t, fake.Host()))
 	t.Cleanup(content.client.CloseIdleConnections)
-	whole, err := io.ReadAll(io.NewSectionReader(stand.File("101"), 0, 20000))
+	whole, err := io.ReadAll(io.NewSectionReader(fake.File("101"), 0, 20000))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stand, content, whole
+	return fake, content, whole
 }
 
 // read gets a part and all of its body.
@@ -57,7 +57,7 @@ func read(c *Content, ctx context.Context, url string, from, to int64) (*Part, [
 }
 
 func TestParts(t *testing.T) {
-	stand, c, whole := start(t)
+	fake, c, whole := start(t)
 	for _, test := range []struct {
 		fault            string
 		from, to         int64
@@ -76,8 +76,8 @@ func TestParts(t *testing.T) {
 		{"content encoding=identity", 100, 200, 100, 200, true, "bytes=100-199"},
 	} {
 		t.Run(fmt.Sprint(test.fault, " ", test.from, " ", test.to), func(t *testing.T) {
-			stand.Tell(t, "reset\nforget\n"+test.fault)
-			part, b, err := read(c, t.Context(), stand.FileURL("101"), test.from, test.to)
+			fake.Tell(t, "reset\nforget\n"+test.fault)
+			part, b, err := read(c, t.Context(), fake.FileURL("101"), test.from, test.to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +87,7 @@ func TestParts(t *testing.T) {
 			if !bytes.Equal(b, whole[test.wantFrom:test.wantTo]) {
 				t.Errorf("%d other bytes", len(b))
 			}
-			for _, r := range stand.Requests() {
+			for _, r := range fake.Requests() {
 				if r.Range != test.asked {
 					t.Errorf("asked for %q", r.Range)
 				}
@@ -97,7 +97,7 @@ func TestParts(t *testing.T) {
 }
 
 func TestAnswersThatAreNotTheFile(t *testing.T) {
-	stand, c, _ := start(t)
+	fake, c, _ := start(t)
 	for _, test := range []struct {
 		fault    string
 		from, to int64
@@ -116,30 +116,30 @@ func TestAnswersThatAreNotTheFile(t *testing.T) {
 		{"", 5, 5, "invalid range 5 to 5"},
 	} {
 		t.Run(test.fault, func(t *testing.T) {
-			stand.Tell(t, "reset\n"+test.fault)
-			_, err := c.Get(t.Context(), stand.FileURL("101"), test.from, test.to)
-			if err == nil || err.Error() != strings.ReplaceAll(test.want, "HOST", stand.Host()) {
+			fake.Tell(t, "reset\n"+test.fault)
+			_, err := c.Get(t.Context(), fake.FileURL("101"), test.from, test.to)
+			if err == nil || err.Error() != strings.ReplaceAll(test.want, "HOST", fake.Host()) {
 				t.Error(err)
 			}
 		})
 	}
-	stand.Tell(t, "reset\ncontent status=429 retry-after=9")
-	_, err := c.Get(t.Context(), stand.FileURL("101"), 0, -1)
+	fake.Tell(t, "reset\ncontent status=429 retry-after=9")
+	_, err := c.Get(t.Context(), fake.FileURL("101"), 0, -1)
 	if status, ok := errors.AsType[*StatusError](err); !ok || status.Code != 429 || status.RetryAfter != 9*time.Second {
 		t.Error(err)
 	}
 }
 
 func TestRedirectsEnd(t *testing.T) {
-	stand, c, _ := start(t)
-	stand.Tell(t, "content redirect=loop")
-	_, err := c.Get(t.Context(), stand.FileURL("101"), 0, -1)
-	if err == nil || err.Error() != stand.Host()+" refused: too many redirects" || stand.Count("content") != 6 {
-		t.Errorf("%v after %d requests", err, stand.Count("content"))
+	fake, c, _ := start(t)
+	fake.Tell(t, "content redirect=loop")
+	_, err := c.Get(t.Context(), fake.FileURL("101"), 0, -1)
+	if err == nil || err.Error() != fake.Host()+" refused: too many redirects" || fake.Count("content") != 6 {
+		t.Errorf("%v after %d requests", err, fake.Count("content"))
 	}
 }
 
-// A server can lie in more ways than the stand-in's: each answer is to the question for bytes 100 to 200.
+// A server can lie in more ways than the fake-in's: each answer is to the question for bytes 100 to 200.
 func TestRangesThatWereNotAskedFor(t *testing.T) {
 	for _, test := range []struct {
 		contentRange string
@@ -242,9 +242,9 @@ func TestUnknownLength(t *testing.T) {
 }
 
 func TestConnectionsThatBreak(t *testing.T) {
-	stand, c, whole := start(t)
-	stand.Tell(t, "content cut=7000")
-	_, b, err := read(c, t.Context(), stand.FileURL("101"), 1000, -1)
+	fake, c, whole := start(t)
+	fake.Tell(t, "content cut=7000")
+	_, b, err := read(c, t.Context(), fake.FileURL("101"), 1000, -1)
 	if !errors.Is(err, io.ErrUnexpectedEOF) || err.Error() != "cut off after 7000 of 19000 bytes: unexpected EOF" {
 		t.Error(err)
 	}
@@ -254,11 +254,11 @@ func TestConnectionsThatBreak(t *testing.T) {
 }
 
 func TestStalls(t *testing.T) {
-	stand, c, _ := start(t)
+	fake, c, _ := start(t)
 	c.stall = 3 * time.Second
 	for fault, arrived := range map[string]int{"content stall=1000": 1000, "content delay=1h": 0} {
-		stand.Tell(t, "reset\n"+fault)
-		_, b, err := read(c, t.Context(), stand.FileURL("101"), 0, -1)
+		fake.Tell(t, "reset\n"+fault)
+		_, b, err := read(c, t.Context(), fake.FileURL("101"), 0, -1)
 		stalled, ok := err.(*StalledError)
 		if !ok || stalled.Error() != "stalled: no data for 3s" || len(b) != arrived {
 			t.Errorf("%s: %d bytes, %v", fault, len(b), err)
@@ -286,19 +286,19 @@ func TestSlowReadersAreNoStall(t *testing.T) {
 
 func TestCancelledDownloadsEndAtOnce(t *testing.T) {
 	for _, fault := range []string{"content delay=1h", "content stall=1000"} {
-		stand, c, _ := start(t)
-		stand.Tell(t, fault)
+		fake, c, _ := start(t)
+		fake.Tell(t, fault)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		ended := make(chan error, 1)
 		reading := make(chan struct{})
 		go func() {
 			if fault == "content delay=1h" {
 				close(reading)
-				_, err := c.Get(ctx, stand.FileURL("101"), 0, -1)
+				_, err := c.Get(ctx, fake.FileURL("101"), 0, -1)
 				ended <- err
 				return
 			}
-			part, err := c.Get(ctx, stand.FileURL("101"), 0, -1)
+			part, err := c.Get(ctx, fake.FileURL("101"), 0, -1)
 			if err == nil {
 				defer part.Body.Close()
 				_, err = io.ReadFull(part.Body, make([]byte, 1000))
@@ -319,7 +319,7 @@ func TestCancelledDownloadsEndAtOnce(t *testing.T) {
 
 // Sixteen ranges at once, again and again, must not each open a new connection.
 func TestConnectionsAreUsedAgain(t *testing.T) {
-	stand, c, whole := start(t)
+	fake, c, whole := start(t)
 	var mu sync.Mutex
 	reused, opened := 0, 0
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
@@ -335,7 +335,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		var parts sync.WaitGroup
 		for i := range int64(16) {
 			parts.Go(func() {
-				_, b, err := read(c, ctx, stand.FileURL("101"), i*1000, i*1000+1000)
+				_, b, err := read(c, ctx, fake.FileURL("101"), i*1000, i*1000+1000)
 				if err != nil || !bytes.Equal(b, whole[i*1000:i*1000+1000]) {
 					t.Errorf("part %d: %d bytes, %v", i, len(b), err)
 				}
@@ -349,43 +349,43 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 }
 
 func TestLinksThatAreNotAllowed(t *testing.T) {
-	stand, c, _ := start(t)
+	fake, c, _ := start(t)
 	for link, want := range map[string]string{
-		"https://evil.test/ugc/1/":          "evil.test refused: it is not one of the hosts that files may come from (STEAM_CDN_HOSTS)",
-		"http://127.0.0.1:1/":               "127.0.0.1:1 refused: it is not one of",
-		"http://127.0.0.1/":                 "127.0.0.1 refused: it is not one of",
-		"http://" + stand.Host() + "@evil/": "evil refused: the link carries a user name",
-		"http://a:b@" + stand.Host() + "/":  stand.Host() + " refused: the link carries a user name",
-		"ftp://" + stand.Host() + "/":       stand.Host() + " refused: the link is neither https nor http",
-		"file:///etc/passwd":                " refused: the link is neither https nor http",
-		"//" + stand.Host() + "/":           stand.Host() + " refused: the link is neither https nor http",
-		"http://[::1%25lo]/":                "[::1%lo] refused: it is not one of",
-		"":                                  " refused: the link is neither",
-		"http://127.0.0.1:port/":            "http://127.0.0.1:port/ refused: it is not a link",
+		"https://evil.test/ugc/1/":         "evil.test refused: it is not one of the hosts that files may come from (STEAM_CDN_HOSTS)",
+		"http://127.0.0.1:1/":              "127.0.0.1:1 refused: it is not one of",
+		"http://127.0.0.1/":                "127.0.0.1 refused: it is not one of",
+		"http://" + fake.Host() + "@evil/": "evil refused: the link carries a user name",
+		"http://a:b@" + fake.Host() + "/":  fake.Host() + " refused: the link carries a user name",
+		"ftp://" + fake.Host() + "/":       fake.Host() + " refused: the link is neither https nor http",
+		"file:///etc/passwd":               " refused: the link is neither https nor http",
+		"//" + fake.Host() + "/":           fake.Host() + " refused: the link is neither https nor http",
+		"http://[::1%25lo]/":               "[::1%lo] refused: it is not one of",
+		"":                                 " refused: the link is neither",
+		"http://127.0.0.1:port/":           "http://127.0.0.1:port/ refused: it is not a link",
 	} {
 		_, err := c.Get(t.Context(), link, 0, -1)
 		if refused, ok := err.(*RefusedError); !ok || !strings.HasPrefix(refused.Error(), want) {
 			t.Errorf("%s: %v", link, err)
 		}
 	}
-	if len(stand.Requests()) != 0 {
-		t.Errorf("asked %v", stand.Requests())
+	if len(fake.Requests()) != 0 {
+		t.Errorf("asked %v", fake.Requests())
 	}
 }
 
 func TestRedirectsAreCheckedLikeLinks(t *testing.T) {
-	stand, c, _ := start(t)
+	fake, c, _ := start(t)
 	other := steamtest.Start(t, "item 101")
 	for target, want := range map[string]string{
-		other.FileURL("101"):               "it is not one of the hosts",
-		"https://169.254.169.254/latest":   "it is not one of the hosts",
-		"https://evil.test/":               "it is not one of the hosts",
-		"ftp://" + stand.Host() + "/":      "the link is neither https nor http",
-		"http://a:b@" + stand.Host() + "/": "the link carries a user name",
-		"file:///etc/passwd":               "the link is neither https nor http",
+		other.FileURL("101"):              "it is not one of the hosts",
+		"https://169.254.169.254/latest":  "it is not one of the hosts",
+		"https://evil.test/":              "it is not one of the hosts",
+		"ftp://" + fake.Host() + "/":      "the link is neither https nor http",
+		"http://a:b@" + fake.Host() + "/": "the link carries a user name",
+		"file:///etc/passwd":              "the link is neither https nor http",
 	} {
-		stand.Tell(t, "reset\ncontent redirect="+target)
-		_, err := c.Get(t.Context(), stand.FileURL("101"), 0, -1)
+		fake.Tell(t, "reset\ncontent redirect="+target)
+		_, err := c.Get(t.Context(), fake.FileURL("101"), 0, -1)
 		if refused, ok := err.(*RefusedError); !ok || !strings.HasPrefix(refused.Reason, want) {
 			t.Errorf("to %s: %v", target, err)
 		}
@@ -453,9 +453,9 @@ func TestNamesCannotLeadToPrivateAddresses(t *testing.T) {
 
 // The operator's proxy may be on a private network that the setting does not name.
 func TestProxiesAreReached(t *testing.T) {
-	stand := steamtest.New()
-	stand.Tell(t, "item 101")
-	proxy := httptest.NewServer(stand)
+	fake := steamtest.New()
+	fake.Tell(t, "item 101")
+	proxy := httptest.NewServer(fake)
 	defer proxy.Close()
 	behind, err := url.Parse(proxy.URL)
 	if err != nil {
@@ -464,7 +464,7 @@ func TestProxiesAreReached(t *testing.T) {
 	c := NewContent(hosts(t, "127.0.0.1:1"))
 	defer c.client.CloseIdleConnections()
 	c.client.Transport.(*http.Transport).Proxy = http.ProxyURL(behind)
-	link := "http://127.0.0.1:1/ugc/101/" + stand.File("101").SHA1() + "/"
+	link := "http://127.0.0.1:1/ugc/101/" + fake.File("101").SHA1() + "/"
 	if _, b, err := read(c, t.Context(), link, 0, 10); err != nil || len(b) != 10 {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}

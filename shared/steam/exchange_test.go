@@ -12,7 +12,7 @@ import (
 
 // What one failed try over a real socket is called; that it is followed by others is tested where time is not real.
 func TestHowBrokenConnectionsAreNamed(t *testing.T) {
-	stand := steamtest.Start(t, "api cut=30")
+	fake := steamtest.Start(t, "api cut=30")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func TestHowBrokenConnectionsAreNamed(t *testing.T) {
 	listener.Close()
 	nobody := listener.Addr().String()
 	for base, want := range map[string]string{
-		stand.URL:          "cannot reach steam: unexpected EOF",
+		fake.URL:           "cannot reach steam: unexpected EOF",
 		"http://" + nobody: "cannot reach steam: dial tcp " + nobody + ": connect: connection refused",
 	} {
 		c := NewClient(base, slog.New(slog.DiscardHandler))

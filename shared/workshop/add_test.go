@@ -19,7 +19,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-type world struct {
+type fixture struct {
 	*workshop.Store
 	client   *steam.Client
 	steam    *steamtest.Server
@@ -29,14 +29,14 @@ type world struct {
 	overlay  overlay.Overlay
 }
 
-func setUp(t *testing.T, open dbtest.Backend, text string) world {
+func setUp(t *testing.T, open dbtest.Backend, text string) fixture {
 	t.Helper()
-	stand := steamtest.Start(t, text)
+	fake := steamtest.Start(t, text)
 	d := open(t)
-	w := world{
+	w := fixture{
 		Store:    workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
-		client:   steam.NewClient(stand.URL, slog.New(slog.DiscardHandler)),
-		steam:    stand,
+		client:   steam.NewClient(fake.URL, slog.New(slog.DiscardHandler)),
+		steam:    fake,
 		db:       d,
 		overlays: overlay.NewStore(d, time.Now),
 	}
@@ -46,7 +46,7 @@ func setUp(t *testing.T, open dbtest.Backend, text string) world {
 	return w
 }
 
-func (w world) make(t *testing.T, name string) overlay.Overlay {
+func (w fixture) make(t *testing.T, name string) overlay.Overlay {
 	t.Helper()
 	id, err := w.overlays.Create(t.Context(), w.db, w.anna, name, overlay.Workshop)
 	if err != nil {
@@ -59,7 +59,7 @@ func (w world) make(t *testing.T, name string) overlay.Overlay {
 	return o
 }
 
-func (w world) held(t *testing.T, o overlay.Overlay) []steam.ID {
+func (w fixture) held(t *testing.T, o overlay.Overlay) []steam.ID {
 	t.Helper()
 	items, err := w.OfOverlay(t.Context(), o.ID)
 	if err != nil {
@@ -72,7 +72,7 @@ func (w world) held(t *testing.T, o overlay.Overlay) []steam.ID {
 	return ids
 }
 
-func (w world) builds(t *testing.T) (n int) {
+func (w fixture) builds(t *testing.T) (n int) {
 	t.Helper()
 	if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay'`).Scan(&n); err != nil {
 		t.Fatal(err)

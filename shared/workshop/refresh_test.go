@@ -18,8 +18,8 @@ import (
 	"left4me/shared/workshop"
 )
 
-// refreshes sets up an overlay that holds ids, with no jobs left, and the refresh of its world.
-func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...steam.ID) world {
+// refreshes sets up an overlay that holds ids, with no jobs left, and the refresh of its items.
+func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...steam.ID) fixture {
 	t.Helper()
 	w := setUp(t, open, text)
 	w.holds(t, w.overlay, ids...)
@@ -27,7 +27,7 @@ func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...steam.ID) 
 }
 
 // holds adds ids to an overlay and settles it: its last build was good, and no job is left.
-func (w world) holds(t *testing.T, o overlay.Overlay, ids ...steam.ID) {
+func (w fixture) holds(t *testing.T, o overlay.Overlay, ids ...steam.ID) {
 	t.Helper()
 	if _, err := w.Add(t.Context(), w.client, w.anna, o, ids, workshop.Items); err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func (w world) holds(t *testing.T, o overlay.Overlay, ids ...steam.ID) {
 	w.steam.Forget()
 }
 
-func (w world) exec(t *testing.T, query string, args ...any) {
+func (w fixture) exec(t *testing.T, query string, args ...any) {
 	t.Helper()
 	if _, err := w.db.ExecContext(t.Context(), query, args...); err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func (w world) exec(t *testing.T, query string, args ...any) {
 }
 
 // queued are the overlays with a queued build, each with who asked for it.
-func (w world) queued(t *testing.T) map[int64]int64 {
+func (w fixture) queued(t *testing.T) map[int64]int64 {
 	t.Helper()
 	rows, err := w.db.QueryContext(t.Context(), `SELECT subject_id, COALESCE(user_id, 0) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`)
 	if err != nil {
@@ -66,7 +66,7 @@ func (w world) queued(t *testing.T) map[int64]int64 {
 	return found
 }
 
-func (w world) status(t *testing.T, o overlay.Overlay) string {
+func (w fixture) status(t *testing.T, o overlay.Overlay) string {
 	t.Helper()
 	now, err := w.overlays.Get(t.Context(), o.ID)
 	if err != nil {
@@ -75,7 +75,7 @@ func (w world) status(t *testing.T, o overlay.Overlay) string {
 	return now.LastBuildStatus
 }
 
-func (w world) row(t *testing.T, steamID steam.ID) workshop.Item {
+func (w fixture) row(t *testing.T, steamID steam.ID) workshop.Item {
 	t.Helper()
 	all, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
@@ -195,7 +195,7 @@ func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
 		"half the way":  {"details/150 status=403\n", numbers(150), http.StatusBadGateway, "steam api error: steam answered 403", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := refreshes(t, open, worldOf(150), c.ids...)
+			w := refreshes(t, open, catalogOf(150), c.ids...)
 			for _, id := range c.ids {
 				w.steam.Tell(t, "update "+string(id)+" title=New")
 			}
@@ -232,8 +232,8 @@ func numbers(n int) []steam.ID {
 	return all
 }
 
-// worldOf is a world of the items 1 to n.
-func worldOf(n int) string {
+// catalogOf is a catalog of the items 1 to n.
+func catalogOf(n int) string {
 	var b strings.Builder
 	for _, id := range numbers(n) {
 		fmt.Fprintf(&b, "item %s size=1KiB\n", id)
@@ -248,7 +248,7 @@ func TestAChangeTakesAsManyStatementsForAThousandOverlaysAsForOne(t *testing.T) 
 	w := refreshes(t, func(t testing.TB) *db.DB {
 		server = dbtest.Serve(t)
 		return server.Open(t)
-	}, worldOf(101), "1")
+	}, catalogOf(101), "1")
 	w.exec(t, `INSERT INTO overlays (name, type, user_id, uid, created_at)
 		SELECT 'overlay ' || value, 'workshop', ?, 'uid ' || value, 0 FROM json_each(?)`, w.anna.ID, strings.ReplaceAll(fmt.Sprint(numbers(overlays)), " ", ","))
 	w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
@@ -309,7 +309,7 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 		"the database has no room": {"", false, "save what steam says of 100 items: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := refreshes(t, open, worldOf(n), numbers(n)...)
+			w := refreshes(t, open, catalogOf(n), numbers(n)...)
 			var overlays []overlay.Overlay
 			for first := 1; first <= n; first += 50 {
 				o := w.make(t, fmt.Sprint("from ", first))
@@ -388,7 +388,7 @@ func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
 }
 
 func testEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T, open dbtest.Backend) {
-	w := setUp(t, open, worldOf(10)+"details hold=1\n")
+	w := setUp(t, open, catalogOf(10)+"details hold=1\n")
 	go func() {
 		if err := w.steam.Await(t.Context(), "details", 4); err != nil {
 			t.Error(err)

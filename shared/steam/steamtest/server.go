@@ -61,7 +61,7 @@ func (r Request) String() string {
 	return strings.TrimSpace(r.Kind + " " + strings.Join(r.IDs, ",") + " " + r.Range)
 }
 
-// New returns a stand-in with an empty world.
+// New returns a stand-in with an empty catalog.
 func New() *Server {
 	s := &Server{
 		mux:         http.NewServeMux(),
@@ -95,11 +95,11 @@ func New() *Server {
 	return s
 }
 
-// Start serves a stand-in whose world is what the commands of Do make, until the test ends.
-func Start(t testing.TB, world string) *Server {
+// Start serves a stand-in whose catalog is what the commands of Do make, until the test ends.
+func Start(t testing.TB, catalog string) *Server {
 	t.Helper()
 	s := New()
-	if err := s.Do(world); err != nil {
+	if err := s.Do(catalog); err != nil {
 		t.Fatalf("steamtest: %v", err)
 	}
 	server := httptest.NewServer(s)

@@ -310,7 +310,7 @@ func TestHeldAnswersGoOnWhenTheTestLetsThem(t *testing.T) {
 	}
 }
 
-func TestTheWorldChanges(t *testing.T) {
+func TestTheCatalogChanges(t *testing.T) {
 	s := Start(t, "item 101")
 	before, _ := s.Item("101")
 	old := s.FileURL("101")
@@ -403,8 +403,8 @@ func TestControlWhileRunning(t *testing.T) {
 	}
 }
 
-// A world with a slip must not become another world.
-func TestMistakesInWorldsAreNamed(t *testing.T) {
+// A catalog with a slip must not become another catalog.
+func TestMistakesInCatalogsAreNamed(t *testing.T) {
 	for commands, want := range map[string]string{
 		"item":                         "line 1: item needs a steam id",
 		"item size=3":                  "line 1: item needs a steam id",

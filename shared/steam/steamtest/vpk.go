@@ -198,7 +198,7 @@ func (seed noise) word(i int64) uint64 {
 	return z ^ z>>31
 }
 
-// encoder makes haste, as a world may have thousands of pictures; most of the work would be to make room for each anew.
+// encoder makes haste, as a catalog may have thousands of pictures; most of the work would be to make room for each anew.
 var encoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &buffers{}}
 
 type buffers struct{ sync.Pool }

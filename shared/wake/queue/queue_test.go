@@ -25,9 +25,9 @@ var (
 
 const patience = 2 * time.Minute
 
-func open(s *queuetest.Stand) *queue.Queue { return queue.New(s.Getenv, s.QueueURL) }
+func open(s *queuetest.Server) *queue.Queue { return queue.New(s.Getenv, s.QueueURL) }
 
-func listen(t *testing.T, s *queuetest.Stand) *poll.Listener {
+func listen(t *testing.T, s *queuetest.Server) *poll.Listener {
 	t.Helper()
 	b := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	t.Cleanup(func() { b.Close() })
@@ -42,7 +42,7 @@ func wantRing(t *testing.T, b *poll.Listener) {
 }
 
 // left is how many messages the queue has, those that somebody is working on included.
-func left(t *testing.T, s *queuetest.Stand) string {
+func left(t *testing.T, s *queuetest.Server) string {
 	t.Helper()
 	got, err := s.Client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &s.QueueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command steamd serves a stand-in for Steam: alone, or for the time that another program runs with it. It makes
 // demonstrations and whole-program tests possible without internet. What the stand-in is and how it is told to misbehave
-// is package steamtest's; this program adds the address, the demonstration's world and the processes.
+// is package steamtest's; this program adds the address, the demonstration's catalog and the processes.
 package main
 
 import (
@@ -25,8 +25,8 @@ import (
 	"left4me/shared/steam/steamtest"
 )
 
-//go:embed demo.world
-var demoWorld string
+//go:embed demo.catalog
+var demoCatalog string
 
 func main() {
 	err := command().Execute()
@@ -45,7 +45,7 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("the command ended with status %d", int(e)) }
 
 func command() *cobra.Command {
-	var listen, worldFile string
+	var listen, catalogFile string
 	var demo bool
 	root := &cobra.Command{
 		Use:   "steamd [flags] [-- command args...]",
@@ -56,33 +56,33 @@ With a command, the command runs with STEAM_API_URL, STEAM_CDN_HOSTS and LEFT4ME
 environment; interrupts are passed on to it, and its exit status becomes steamd's. Without one, the settings are printed
 and the stand-in serves until it is interrupted.`,
 		Example: `  steamd --demo -- bin/localrun up
-  steamd --world test.world --listen 127.0.0.1:7000
+  steamd --catalog test.catalog --listen 127.0.0.1:7000
   steamd tell 'content/101 cut=100000 times=1'   # in the command, or with STEAM_API_URL set`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var worlds []string
+			var catalogs []string
 			if demo {
-				worlds = append(worlds, demoWorld)
+				catalogs = append(catalogs, demoCatalog)
 			}
-			if worldFile != "" {
-				text, err := os.ReadFile(worldFile)
+			if catalogFile != "" {
+				text, err := os.ReadFile(catalogFile)
 				if err != nil {
 					return err
 				}
-				worlds = append(worlds, string(text))
+				catalogs = append(catalogs, string(text))
 			}
-			return serve(cmd, listen, worlds, demo, args)
+			return serve(cmd, listen, catalogs, demo, args)
 		},
 	}
 	root.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address to serve, port 0 for any free one")
-	root.Flags().StringVar(&worldFile, "world", "", "file with the world's items, collections and faults")
-	root.Flags().BoolVar(&demo, "demo", false, "add the demonstration's world, and print what to paste")
+	root.Flags().StringVar(&catalogFile, "catalog", "", "file with the catalog's items, collections and faults")
+	root.Flags().BoolVar(&demo, "demo", false, "add the demonstration's catalog, and print what to paste")
 	root.AddCommand(
 		&cobra.Command{
 			Use:   "tell COMMAND...",
-			Short: "Change the world of the running stand-in at STEAM_API_URL, or make it misbehave",
+			Short: "Change the catalog of the running stand-in at STEAM_API_URL, or make it misbehave",
 			Args:  cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return ask(cmd, http.MethodPost, "/control", strings.Join(args, "\n"))
@@ -124,23 +124,23 @@ func ask(cmd *cobra.Command, method, path, body string) error {
 	return err
 }
 
-func serve(cmd *cobra.Command, listen string, worlds []string, demo bool, args []string) error {
+func serve(cmd *cobra.Command, listen string, catalogs []string, demo bool, args []string) error {
 	// Caught from the start, so that an early interrupt does not orphan the command.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	stand := steamtest.New()
-	for _, world := range worlds {
-		if err := stand.Do(world); err != nil {
-			return fmt.Errorf("world: %w", err)
+	fake := steamtest.New()
+	for _, catalog := range catalogs {
+		if err := fake.Do(catalog); err != nil {
+			return fmt.Errorf("catalog: %w", err)
 		}
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: stand, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: fake, ReadHeaderTimeout: 10 * time.Second}
 	defer server.Close()
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -151,7 +151,7 @@ func serve(cmd *cobra.Command, listen string, worlds []string, demo bool, args [
 	}
 	out := cmd.OutOrStdout()
 	if demo {
-		fmt.Fprint(out, paste(stand))
+		fmt.Fprint(out, paste(fake))
 	}
 	if len(args) == 0 {
 		fmt.Fprintln(out, strings.Join(env, "\n"))
@@ -162,7 +162,7 @@ func serve(cmd *cobra.Command, listen string, worlds []string, demo bool, args [
 			return err
 		}
 	}
-	env = append(env, "LEFT4ME_EXAMPLES="+strings.Join(links(stand), "\n"))
+	env = append(env, "LEFT4ME_EXAMPLES="+strings.Join(links(fake), "\n"))
 	return run(cmd.Context(), args, env, signals)
 }
 
@@ -202,8 +202,8 @@ func status(err error) error {
 }
 
 // links are the items' and collections' pages on Steam, as people paste them.
-func links(stand *steamtest.Server) []string {
-	items, collections := stand.IDs()
+func links(fake *steamtest.Server) []string {
+	items, collections := fake.IDs()
 	var links []string
 	for _, id := range slices.Concat(items, collections) {
 		links = append(links, "https://steamcommunity.com/sharedfiles/filedetails/?id="+id)
@@ -212,19 +212,19 @@ func links(stand *steamtest.Server) []string {
 }
 
 // paste is the text that tells a person what to do with the demonstration.
-func paste(stand *steamtest.Server) string {
-	items, collections := stand.IDs()
-	all := links(stand)
+func paste(fake *steamtest.Server) string {
+	items, collections := fake.IDs()
+	all := links(fake)
 	var b strings.Builder
 	b.WriteString("\n  A stand-in for Steam is running: nothing here needs the internet.\n" +
 		"  Make a workshop overlay and paste one or more of these links into it.\n\n  Items:\n")
 	for i, id := range items {
-		item, _ := stand.Item(id)
+		item, _ := fake.Item(id)
 		fmt.Fprintf(&b, "    %s  %s, %s\n", all[i], item.Title, humanize.IBytes(uint64(item.Size)))
 	}
 	b.WriteString("\n  Collections:\n")
 	for i, id := range collections {
-		collection, _ := stand.Collection(id)
+		collection, _ := fake.Collection(id)
 		fmt.Fprintf(&b, "    %s  %s\n", all[len(items)+i], collection.Title)
 	}
 	b.WriteString("\n")

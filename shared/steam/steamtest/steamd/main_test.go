@@ -57,11 +57,11 @@ func exitCode(err error) int {
 }
 
 func TestTheCommandSeesSettingsAndGivesItsStatus(t *testing.T) {
-	world := filepath.Join(t.TempDir(), "a.world")
-	if err := os.WriteFile(world, []byte("item 12\ncollection 90 children=12\n"), 0o644); err != nil {
+	catalog := filepath.Join(t.TempDir(), "a.catalog")
+	if err := os.WriteFile(catalog, []byte("item 12\ncollection 90 children=12\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := steamd(t, "--world", world, "--", "sh", "-c", `echo "$STEAM_API_URL|$STEAM_CDN_HOSTS|$LEFT4ME_EXAMPLES"; exit 7`).Output()
+	out, err := steamd(t, "--catalog", catalog, "--", "sh", "-c", `echo "$STEAM_API_URL|$STEAM_CDN_HOSTS|$LEFT4ME_EXAMPLES"; exit 7`).Output()
 	if exitCode(err) != 7 {
 		t.Errorf("ended with %v", err)
 	}
@@ -161,13 +161,13 @@ func TestWithoutCommandItServesUntilTold(t *testing.T) {
 }
 
 func TestWhatCannotWorkIsSaid(t *testing.T) {
-	bad := filepath.Join(t.TempDir(), "bad.world")
+	bad := filepath.Join(t.TempDir(), "bad.catalog")
 	if err := os.WriteFile(bad, []byte("item 1\nitem x\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"steamd: world: line 2: \"x\" is not a steam id\n":                        {"--world", bad},
-		"steamd: open no.world: no such file or directory\n":                      {"--world", "no.world"},
+		"steamd: catalog: line 2: \"x\" is not a steam id\n":                      {"--catalog", bad},
+		"steamd: open no.catalog: no such file or directory\n":                    {"--catalog", "no.catalog"},
 		"steamd: exec: \"no-such-program\": executable file not found in $PATH\n": {"--", "no-such-program"},
 		"steamd: STEAM_API_URL is not set\n":                                      {"requests"},
 		"steamd: listen tcp: address 99999999: missing port in address\n":         {"--listen", "99999999"},
@@ -183,30 +183,30 @@ func TestWhatCannotWorkIsSaid(t *testing.T) {
 
 // The demonstration is to be watched: long enough to see a bar move, short enough not to be left.
 func TestTheDemonstrationTakesAboutAQuarterOfAMinute(t *testing.T) {
-	stand := steamtest.New()
-	stand.Tell(t, demoWorld)
-	items, collections := stand.IDs()
+	fake := steamtest.New()
+	fake.Tell(t, demoCatalog)
+	items, collections := fake.IDs()
 	var bytes int64
 	for _, id := range items {
-		item, _ := stand.Item(id)
+		item, _ := fake.Item(id)
 		if item.Size < 10<<20 || item.Size > 40<<20 || item.App != 550 {
 			t.Errorf("%+v", item)
 		}
 		bytes += item.Size
 	}
-	if !strings.Contains(demoWorld, " total-rate=9MiB\n") {
-		t.Error("the rate below is not the world's")
+	if !strings.Contains(demoCatalog, " total-rate=9MiB\n") {
+		t.Error("the rate below is not the catalog's")
 	}
 	if seconds := bytes / (9 << 20); len(items) != 6 || seconds < 10 || seconds > 20 {
 		t.Errorf("%d items in %d seconds", len(items), seconds)
 	}
 	inside := map[string]bool{}
 	for _, id := range collections {
-		c, _ := stand.Collection(id)
+		c, _ := fake.Collection(id)
 		for _, child := range c.Children {
-			if _, ok := stand.Item(child); ok {
+			if _, ok := fake.Item(child); ok {
 				inside[child] = true
-			} else if _, ok := stand.Collection(child); !ok {
+			} else if _, ok := fake.Collection(child); !ok {
 				t.Errorf("%s holds %s, which is nothing", id, child)
 			}
 		}

@@ -18,8 +18,8 @@ import (
 	"left4me/shared/wake/queue"
 )
 
-// Stand is a running stand-in with one queue.
-type Stand struct {
+// Server is a running stand-in for SQS with one queue.
+type Server struct {
 	// QueueURL is the value of JOB_QUEUE_URL.
 	QueueURL string
 	// Environ is what else a process needs in its environment to reach it.
@@ -33,7 +33,7 @@ type Stand struct {
 
 // Start starts a stand-in that goes with the test. Where it is not installed (`make` does that), the test is skipped, and
 // fails under CI=true.
-func Start(t testing.TB) *Stand {
+func Start(t testing.TB) *Server {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(file), "..", "..", "..", "..", "infra", "aws")
@@ -45,7 +45,7 @@ func Start(t testing.TB) *Stand {
 		fmt.Fprintln(os.Stderr, why)
 		t.Skip(why)
 	}
-	s := &Stand{node: exec.Command("node", "sqs.mjs")}
+	s := &Server{node: exec.Command("node", "sqs.mjs")}
 	s.node.Dir = dir
 	s.node.Stderr = os.Stderr
 	out, err := s.node.StdoutPipe()
@@ -83,13 +83,13 @@ func Start(t testing.TB) *Stand {
 }
 
 // Stop ends the stand-in, as if SQS were out of reach.
-func (s *Stand) Stop() {
+func (s *Server) Stop() {
 	_ = s.node.Process.Kill() // it may be gone already
 	_ = s.node.Wait()
 }
 
 // Getenv looks a name up in Environ.
-func (s *Stand) Getenv(name string) string {
+func (s *Server) Getenv(name string) string {
 	for _, e := range s.Environ {
 		if value, ok := strings.CutPrefix(e, name+"="); ok {
 			return value

@@ -12,7 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Item is one workshop item of the stand-in's world. The zero values of all fields but ID mean an ordinary one.
+// Item is one workshop item of the stand-in's catalog. The zero values of all fields but ID mean an ordinary one.
 type Item struct {
 	// ID is the steam id: digits.
 	ID string
@@ -44,7 +44,7 @@ type Collection struct {
 	ID string
 	// Title defaults to `Collection {ID}`.
 	Title string
-	// Children are steam ids, in order. Those of collections are told apart by the world.
+	// Children are steam ids, in order. Those of collections are told apart by the catalog.
 	Children []string
 }
 
@@ -100,7 +100,7 @@ func newItem(i Item) (*item, error) {
 
 func isID(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// Do carries out commands, one a line, in the language that worlds are written in. Empty lines and lines that start with
+// Do carries out commands, one a line, in the language that catalogs are written in. Empty lines and lines that start with
 // # are left out. Values with spaces are quoted as in Go; sizes may be written as 10MiB. The error names the line;
 // those before it have had their effect.
 //
