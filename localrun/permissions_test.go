@@ -300,7 +300,8 @@ var uses = map[string][]use{
 	},
 	route.Account.Name: {{path: at("/account"), status: okay}},
 	route.PasswordChange.Name: {
-		{path: at("/account/password"), form: fields("current", everyonesPassword, "new", "another password", "again", "a third one"), status: invalid},
+		{about: "a new one", path: at("/account/password"), form: fields("current", everyonesPassword, "new", everyonesPassword, "again", everyonesPassword), status: leads},
+		{about: "two new ones", path: at("/account/password"), form: fields("current", everyonesPassword, "new", "another password", "again", "a third one"), status: invalid},
 	},
 	route.SessionEnd.Name:   {{path: at("/account/sessions"), form: fields("session", "1000000"), status: leads}},
 	route.AdminHome.Name:    {{path: at("/admin"), status: okay}},

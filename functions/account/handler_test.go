@@ -32,12 +32,3 @@ func TestOneSeesOnesOwn(t *testing.T) {
 		t.Errorf("the rows say %q", rows.Text())
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.Account, build)
-	s.Break()
-	if got := v.Get("/account"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -107,12 +107,3 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	exec(`INSERT INTO jobs (operation, state, locks, created_at) VALUES ('collect_garbage', 'queued', '[{"resource":"game","write":true}]', ?)`, now)
 	says("#garbage", `^Unneeded files A job that removes them is queued\.$`)
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("root", true), route.AdminHome, build)
-	s.Break()
-	if got := v.Get("/admin"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -99,12 +99,3 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 		t.Errorf("all pages together: %v", seen)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("root", true), route.AdminJobs, build)
-	s.Break()
-	if got := v.Get("/admin/jobs"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -52,12 +52,3 @@ func TestButtonsDoWhatMakesSense(t *testing.T) {
 		t.Errorf("with one administrator left: %v, want %v", got, want)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("root", true), route.AdminUsers, build)
-	s.Break()
-	if got := v.Get("/admin/users"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -105,11 +105,3 @@ func TestRefusedInputStaysInTheBox(t *testing.T) {
 		})
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s, _, v, _ := setUp(t, "item 1")
-	s.Break()
-	if got := v.Post(items, "input", "1"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

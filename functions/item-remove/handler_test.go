@@ -70,12 +70,3 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 		t.Errorf("%d builds, want one", n)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s, anna := setUp(t)
-	v := s.Visitor(anna, route.ItemRemove, build)
-	s.Break()
-	if got := v.Post("/overlays/1/items/1/delete"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

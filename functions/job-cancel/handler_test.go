@@ -60,12 +60,3 @@ func TestARunningJobIsAsked(t *testing.T) {
 		}
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.JobCancel, build)
-	s.Break()
-	if got := v.Post("/jobs/1/cancel"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -55,12 +55,3 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 		t.Errorf("%d jobs on all pages", seen)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.JobList, build)
-	s.Break()
-	if got := v.Get("/jobs"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

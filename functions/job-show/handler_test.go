@@ -122,12 +122,3 @@ func TestOldLinesAreOnFurtherPages(t *testing.T) {
 		t.Errorf("%d lines on all pages", seen)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.JobShow, build)
-	s.Break()
-	if got := v.Get("/jobs/1"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -27,12 +27,3 @@ func TestTheFormKnowsWhereToGoOn(t *testing.T) {
 		t.Errorf("somebody who is signed in: %d to %q", got.StatusCode, got.Header.Get("Location"))
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.LoginForm, build)
-	s.Break()
-	if got := v.Get("/login"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

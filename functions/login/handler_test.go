@@ -62,12 +62,3 @@ func TestWithoutTheTokenNobodySignsIn(t *testing.T) {
 		t.Errorf("%d", got.StatusCode)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(nobody, route.Login, build)
-	s.Break()
-	if got := v.Post("/login", "name", "anna", "password", "x"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

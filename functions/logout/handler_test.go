@@ -28,12 +28,3 @@ func TestSigningOutRevokesTheSession(t *testing.T) {
 		t.Errorf("nobody: %d", got.StatusCode)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.Logout, build)
-	s.Break()
-	if got := v.Post("/logout"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -52,12 +52,3 @@ func TestBuildsCoalesce(t *testing.T) {
 		t.Errorf("%d jobs", n)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.OverlayBuild, build)
-	s.Break()
-	if got := v.Post("/overlays/1/build"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

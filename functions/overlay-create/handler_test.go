@@ -73,12 +73,3 @@ func TestAFaultyFormIsShownAgainWithASentence(t *testing.T) {
 		t.Error("a refused form left something behind")
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.OverlayCreate, build)
-	s.Break()
-	if got := v.Post("/overlays", "name", "maps", "type", "workshop"); got.StatusCode != http.StatusInternalServerError || strings.Contains(got.Body, "sql") {
-		t.Errorf("%d: %s", got.StatusCode, got.Body)
-	}
-}

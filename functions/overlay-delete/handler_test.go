@@ -82,12 +82,3 @@ func TestWithoutConfirmationNothingHappens(t *testing.T) {
 		t.Error("something was deleted, or is going to be")
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.OverlayDelete, build)
-	s.Break()
-	if got := v.Post("/overlays/1/delete", "confirm", "yes"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -47,12 +47,3 @@ func TestEachPersonSeesTheirOwn(t *testing.T) {
 		}
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.OverlayList, build)
-	s.Break()
-	if got := v.Get("/overlays"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -132,12 +132,3 @@ func TestWhenSteamFailsNothingIsWritten(t *testing.T) {
 		t.Error("something was written")
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s, anna, fake := setUp(t, "item 101\n", "101")
-	v := s.Visitor(anna, route.OverlayRefresh, build)
-	s.Break()
-	if got := v.Post(refresh); got.StatusCode != http.StatusInternalServerError || fake.Count("api") != 0 {
-		t.Errorf("%d after %d questions", got.StatusCode, fake.Count("api"))
-	}
-}

@@ -84,12 +84,3 @@ func TestAFaultyNameIsShownAgainWithASentence(t *testing.T) {
 		}
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.OverlayRename, build)
-	s.Break()
-	if got := v.Post("/overlays/1", "name", "x"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

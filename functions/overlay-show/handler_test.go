@@ -102,12 +102,3 @@ func TestNewsOfTheRunningJob(t *testing.T) {
 		t.Errorf("an ended job: %s", body)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.OverlayShow, build)
-	s.Break()
-	if got := v.Get("/overlays/1"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -77,12 +77,3 @@ func TestRefusedIsSaidInTheForm(t *testing.T) {
 	}
 	t.Error("guessing is not slowed down")
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.PasswordChange, build)
-	s.Break()
-	if got := v.Post(path, "current", old, "new", "another one", "again", "another one"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

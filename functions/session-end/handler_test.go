@@ -58,12 +58,3 @@ func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
 		t.Errorf("the session that asked is gone: %d", got.StatusCode)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("anna", false), route.SessionEnd, build)
-	s.Break()
-	if got := v.Post(path, "session", "others"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -111,13 +111,3 @@ func TestWhatIsNotThereIsRefused(t *testing.T) {
 		}
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	root := s.Person("root", true)
-	v := s.Visitor(root, route.UserChange, build)
-	s.Break()
-	if got := v.Post(path(root), "action", "promote"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

@@ -86,12 +86,3 @@ func TestAFaultyFormIsShownAgainWithASentence(t *testing.T) {
 		t.Errorf("%d people", n)
 	}
 }
-
-func TestABrokenDatabaseIsOurFault(t *testing.T) {
-	s := fntest.New(t)
-	v := s.Visitor(s.Person("root", true), route.UserCreate, build)
-	s.Break()
-	if got := v.Post("/admin/users", "name", "anna", "password", "long enough"); got.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%d", got.StatusCode)
-	}
-}

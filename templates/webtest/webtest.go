@@ -15,6 +15,8 @@ import (
 	"github.com/PuerkitoBio/goquery"
 )
 
+const sessionCookie = "left4me_session"
+
 // Visitor is somebody with a browser.
 type Visitor struct {
 	// Header is sent with every request.
@@ -54,19 +56,19 @@ func (v *Visitor) Forget() {
 // Token is the csrf_token of the last page that had one.
 func (v *Visitor) Token() string { return v.token }
 
-// Has reports whether the visitor has a cookie.
-func (v *Visitor) Has(cookie string) bool {
+// Session is the token of the visitor's session, or empty.
+func (v *Visitor) Session() string {
 	for _, c := range v.jar.Cookies(v.origin) {
-		if c.Name == cookie {
-			return true
+		if c.Name == sessionCookie {
+			return c.Value
 		}
 	}
-	return false
+	return ""
 }
 
 // SetSession gives the visitor a session of account.Store's SignIn.
 func (v *Visitor) SetSession(token string) {
-	v.jar.SetCookies(v.origin, []*http.Cookie{{Name: "left4me_session", Value: token, Path: "/"}})
+	v.jar.SetCookies(v.origin, []*http.Cookie{{Name: sessionCookie, Value: token, Path: "/"}})
 }
 
 // Htmx makes the visitor's further requests htmx's.
