@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -190,6 +191,21 @@ func (f *fixture) standing() string {
 	return said
 }
 
+// requests are what the stand-in for Steam was asked.
+func (f *fixture) requests() string {
+	f.t.Helper()
+	resp, err := http.Get(f.steam + "/requests")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(text)
+}
+
 const (
 	okay     = http.StatusOK
 	leads    = http.StatusSeeOther
@@ -252,11 +268,13 @@ var uses = map[string][]use{
 		{about: "an unknown type", path: at("/overlays"), form: named("type", "torrent"), status: invalid},
 	},
 	route.OverlayShow.Name: {
+		{about: "no number", path: at("/overlays/x"), status: notFound},
 		{about: "workshop", path: mine(route.OverlayShow), status: okay, stranger: refused},
 		{about: "external", path: external(route.OverlayShow), status: okay},
 		{about: "none", path: at("/overlays/999999"), status: notFound},
 	},
 	route.OverlayRename.Name: {
+		{about: "no number", path: at("/overlays/x"), form: named(), status: notFound},
 		{about: "workshop", path: mine(route.OverlayRename), form: named(), status: leads, stranger: refused},
 		{about: "external", path: external(route.OverlayRename), form: named(), status: leads, stranger: refused, owner: refused},
 		{about: "none", path: at("/overlays/999999"), form: named(), status: notFound},
@@ -284,6 +302,9 @@ var uses = map[string][]use{
 	route.ItemRemove.Name: {
 		{about: "workshop", path: func(f *fixture) string { return route.ItemRemove.URL(f.withItem(), 1) }, status: leads, stranger: refused},
 		{about: "external", path: func(f *fixture) string { return route.ItemRemove.URL(f.overlay(root, "external"), 1) }, status: notFound, stranger: refused, owner: refused},
+		{about: "an item that is not there", path: func(f *fixture) string { return route.ItemRemove.URL(f.withItem(), 999999) }, status: notFound, stranger: refused},
+		{about: "no number", path: func(f *fixture) string { return "/overlays/" + f.withItem() + "/items/x/delete" }, status: notFound},
+		{about: "none", path: at("/overlays/999999/items/1/delete"), status: notFound},
 	},
 	route.JobList.Name: {{path: at("/jobs"), status: okay}},
 	route.JobShow.Name: {
@@ -309,10 +330,14 @@ var uses = map[string][]use{
 	route.AdminRefresh.Name: {{path: at("/admin/workshop/refresh"), status: leads}},
 	route.AdminGC.Name:      {{path: at("/admin/gc"), status: leads}},
 	route.AdminUsers.Name:   {{path: at("/admin/users"), status: okay}},
-	route.UserCreate.Name:   {{path: at("/admin/users"), form: named("password", everyonesPassword), status: leads}},
+	route.UserCreate.Name: {
+		{about: "a user", path: at("/admin/users"), form: named("password", everyonesPassword), status: leads},
+		{about: "an administrator", path: at("/admin/users"), form: named("password", everyonesPassword, "administrator", "yes"), status: leads},
+	},
 	route.UserChange.Name: {
 		{about: "promote", path: func(f *fixture) string { return route.UserChange.URL(f.person()) }, form: fields("action", "promote"), status: leads},
 		{about: "disable", path: func(f *fixture) string { return route.UserChange.URL(f.person()) }, form: fields("action", "disable"), status: leads},
+		{about: "password", path: func(f *fixture) string { return route.UserChange.URL(f.person()) }, form: fields("action", "password"), status: okay},
 	},
 }
 
@@ -371,14 +396,14 @@ func (f *fixture) ask(r route.Route, u use, who string) {
 	t := f.t
 	t.Helper()
 	path, form := u.make(f)
-	before := f.standing()
+	before := f.standing() + f.requests()
 	got := f.do(who, r.Method, path, form)
 	what := fmt.Sprintf("%q, %s %s (%s)", who, r.Method, path, u.about)
 	want := u.want(r, who)
 	if got.StatusCode != want {
 		t.Errorf("%s: %d, want %d: %s", what, got.StatusCode, want, strings.Join(strings.Fields(got.Page().Find("main").Text()), " "))
 	}
-	if want >= 400 && f.standing() != before {
+	if want >= 400 && f.standing()+f.requests() != before {
 		t.Errorf("%s: refused, and yet something happened", what)
 	}
 	if want >= 400 && got.Page().Find("#error, .field-error:not(:empty)").Length() == 0 {

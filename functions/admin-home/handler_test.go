@@ -1,13 +1,11 @@
 package main
 
 import (
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/hostinfo"
@@ -15,16 +13,6 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 )
-
-func TestOnlyAdministratorsSeeHowLeft4meIsDoing(t *testing.T) {
-	s := fntest.New(t)
-	anna, root := s.Person("anna", false), s.Person("root", true)
-	for user, want := range map[account.User]int{{}: http.StatusSeeOther, anna: http.StatusForbidden, root: http.StatusOK} {
-		if got := s.Visitor(user, route.AdminHome, build).Get("/admin"); got.StatusCode != want {
-			t.Errorf("%q: %d, want %d", user.Name, got.StatusCode, want)
-		}
-	}
-}
 
 func TestThePageSaysWhatIsThere(t *testing.T) {
 	s := fntest.New(t)

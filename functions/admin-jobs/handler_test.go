@@ -9,28 +9,10 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
 )
-
-func TestOnlyAdministratorsSeeAllJobs(t *testing.T) {
-	s := fntest.New(t)
-	anna, root := s.Person("anna", false), s.Person("root", true)
-	if _, err := jobstore.NewStore(s.Env.DB, time.Now).EnqueueBuild(t.Context(), s.Env.DB, 1, anna.ID); err != nil {
-		t.Fatal(err)
-	}
-	for user, want := range map[account.User]int{{}: http.StatusSeeOther, anna: http.StatusForbidden, root: http.StatusOK} {
-		got := s.Visitor(user, route.AdminJobs, build).Get("/admin/jobs")
-		if got.StatusCode != want {
-			t.Errorf("%q: %d, want %d", user.Name, got.StatusCode, want)
-		}
-		if rows := got.Page().Find("table.jobs tbody tr").Length(); (rows == 1) != (want == http.StatusOK) {
-			t.Errorf("%q sees %d jobs", user.Name, rows)
-		}
-	}
-}
 
 // fill adds ended jobs, every second of them failed, and then queued ones.
 func fill(t *testing.T, s *fntest.Site, ended, queued int) {

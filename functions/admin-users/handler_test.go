@@ -2,7 +2,6 @@ package main
 
 import (
 	"maps"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -12,17 +11,6 @@ import (
 	"left4me/shared/fn/fntest"
 	"left4me/shared/route"
 )
-
-func TestOnlyAdministratorsSeePeople(t *testing.T) {
-	s := fntest.New(t)
-	anna, root := s.Person("anna", false), s.Person("root", true)
-	for user, want := range map[account.User]int{{}: http.StatusSeeOther, anna: http.StatusForbidden, root: http.StatusOK} {
-		got := s.Visitor(user, route.AdminUsers, build).Get("/admin/users")
-		if got.StatusCode != want || strings.Contains(got.Body, "table") != (want == http.StatusOK) {
-			t.Errorf("%q: %d, want %d", user.Name, got.StatusCode, want)
-		}
-	}
-}
 
 func TestButtonsDoWhatMakesSense(t *testing.T) {
 	s := fntest.New(t)

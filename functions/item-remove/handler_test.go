@@ -28,28 +28,6 @@ func setUp(t *testing.T) (*fntest.Site, account.User) {
 	return s, anna
 }
 
-func TestWhoMayNot(t *testing.T) {
-	s, anna := setUp(t)
-	for _, c := range []struct {
-		user   account.User
-		path   string
-		status int
-	}{
-		{account.User{}, "/overlays/1/items/1/delete", http.StatusUnauthorized},
-		{s.Person("bert", false), "/overlays/1/items/1/delete", http.StatusForbidden},
-		{anna, "/overlays/9/items/1/delete", http.StatusNotFound},
-		{anna, "/overlays/1/items/9/delete", http.StatusNotFound},
-		{anna, "/overlays/1/items/x/delete", http.StatusNotFound},
-	} {
-		if got := s.Visitor(c.user, route.ItemRemove, build).Post(c.path); got.StatusCode != c.status {
-			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
-		}
-	}
-	if n := s.Count(`SELECT COUNT(*) FROM overlay_workshop_items`); n != 2 || s.Count(`SELECT COUNT(*) FROM jobs`) != 0 {
-		t.Errorf("%d items are left", n)
-	}
-}
-
 func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 	s, anna := setUp(t)
 	v := s.Visitor(anna, route.ItemRemove, build)

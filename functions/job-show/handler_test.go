@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,24 +32,6 @@ func running(t *testing.T) (*fntest.Site, account.User, *jobstore.Recorder) {
 	r := jobs.Record(t.Context(), c)
 	t.Cleanup(r.Close)
 	return s, anna, r
-}
-
-func TestWhoMaySeeIt(t *testing.T) {
-	s, anna, _ := running(t)
-	for _, c := range []struct {
-		user   account.User
-		path   string
-		status int
-	}{
-		{anna, "/jobs/1", http.StatusOK},
-		{s.Person("root", true), "/jobs/1", http.StatusOK},
-		{s.Person("bert", false), "/jobs/1", http.StatusForbidden},
-		{anna, "/jobs/2", http.StatusNotFound},
-	} {
-		if got := s.Visitor(c.user, route.JobShow, build).Get(c.path); got.StatusCode != c.status {
-			t.Errorf("%s asks for %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
-		}
-	}
 }
 
 // A reader who asks for news again and again sees every line once, then how it ended, and is told to stop asking.

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"testing"
 
-	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/route"
 )
@@ -12,9 +11,6 @@ import (
 func TestSigningOutRevokesTheSession(t *testing.T) {
 	s := fntest.New(t)
 	v := s.Visitor(s.Person("anna", false), route.Logout, build)
-	if got := v.PostWith(nil, "/logout"); got.StatusCode != http.StatusForbidden || s.Count(`SELECT COUNT(*) FROM sessions`) != 1 {
-		t.Errorf("without a token: %d", got.StatusCode)
-	}
 	if got := v.Post("/logout"); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/login" {
 		t.Errorf("%d to %q", got.StatusCode, got.Header.Get("Location"))
 	}
@@ -23,8 +19,5 @@ func TestSigningOutRevokesTheSession(t *testing.T) {
 	}
 	if got := v.Post("/logout"); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("signing out again: %d", got.StatusCode)
-	}
-	if got := s.Visitor(account.User{}, route.Logout, build).Post("/logout"); got.StatusCode != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", got.StatusCode)
 	}
 }

@@ -5,25 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 )
-
-func TestWhoMayNot(t *testing.T) {
-	s := fntest.New(t)
-	if got := s.Visitor(account.User{}, route.OverlayCreate, build).Post("/overlays", "name", "maps", "type", "workshop"); got.StatusCode != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", got.StatusCode)
-	}
-	got := s.Visitor(s.Person("anna", false), route.OverlayCreate, build).Post("/overlays", "name", "maps", "type", "external")
-	if got.StatusCode != http.StatusForbidden || !strings.Contains(got.Body, "Only administrators") {
-		t.Errorf("an external overlay: %d", got.StatusCode)
-	}
-	if n := s.Count(`SELECT COUNT(*) FROM overlays`); n != 0 {
-		t.Errorf("%d overlays", n)
-	}
-}
 
 func TestSuccessMakesTheOverlayAndItsFirstBuild(t *testing.T) {
 	s := fntest.New(t)

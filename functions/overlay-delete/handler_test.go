@@ -6,44 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 )
-
-func TestWhoMayDelete(t *testing.T) {
-	s := fntest.New(t)
-	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
-	s.Overlay(anna, "annas", overlay.Workshop)  // 1
-	s.Overlay(root, "shared", overlay.External) // 2
-	s.Overlay(anna, "second", overlay.Workshop) // 3
-	for _, c := range []struct {
-		user   account.User
-		path   string
-		status int
-	}{
-		{account.User{}, "/overlays/1/delete", http.StatusUnauthorized},
-		{bert, "/overlays/1/delete", http.StatusForbidden},
-		{bert, "/overlays/2/delete", http.StatusForbidden},
-		{anna, "/overlays/9/delete", http.StatusNotFound},
-		{anna, "/overlays/1/delete", http.StatusSeeOther},
-		{anna, "/overlays/1/delete", http.StatusNotFound},
-		{root, "/overlays/2/delete", http.StatusSeeOther},
-		{root, "/overlays/3/delete", http.StatusSeeOther},
-	} {
-		before := s.Count(`SELECT COUNT(*) FROM overlays WHERE deleted_at IS NULL`) - s.Count(`SELECT COUNT(*) FROM jobs`)
-		got := s.Visitor(c.user, route.OverlayDelete, build).Post(c.path, "confirm", "yes")
-		if got.StatusCode != c.status {
-			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
-		}
-		after := s.Count(`SELECT COUNT(*) FROM overlays WHERE deleted_at IS NULL`) - s.Count(`SELECT COUNT(*) FROM jobs`)
-		if c.status != http.StatusSeeOther && after != before {
-			t.Errorf("%s posts %s: deleted although refused", c.user.Name, c.path)
-		}
-	}
-}
 
 func TestSuccessHidesItFreesItsNameAndEnqueuesTheRemoval(t *testing.T) {
 	s := fntest.New(t)

@@ -40,34 +40,6 @@ func setUp(t *testing.T, catalog string, ids ...steam.ID) (*fntest.Site, account
 	return s, anna, fake
 }
 
-func TestWhoMayRefresh(t *testing.T) {
-	s, anna, fake := setUp(t, "item 101\n", "101")
-	bert, root := s.Person("bert", false), s.Person("root", true)
-	s.Overlay(root, "shared", overlay.External) // 2
-	for _, c := range []struct {
-		user   account.User
-		path   string
-		status int
-	}{
-		{account.User{}, refresh, http.StatusUnauthorized},
-		{bert, refresh, http.StatusForbidden},
-		{bert, "/overlays/2/refresh", http.StatusForbidden},
-		{anna, "/overlays/3/refresh", http.StatusNotFound},
-		{root, "/overlays/2/refresh", http.StatusBadRequest},
-		{anna, refresh, http.StatusSeeOther},
-		{root, refresh, http.StatusSeeOther},
-	} {
-		asked, jobs := fake.Count("api"), s.Count(`SELECT COUNT(*) FROM jobs`)
-		got := s.Visitor(c.user, route.OverlayRefresh, build).Post(c.path)
-		if got.StatusCode != c.status {
-			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
-		}
-		if c.status != http.StatusSeeOther && (fake.Count("api") != asked || s.Count(`SELECT COUNT(*) FROM jobs`) != jobs) {
-			t.Errorf("%s posts %s: a refused refresh did something", c.user.Name, c.path)
-		}
-	}
-}
-
 func TestAnEmptyOverlayAsksNobody(t *testing.T) {
 	s, anna, fake := setUp(t, "")
 	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)

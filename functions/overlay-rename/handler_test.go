@@ -5,41 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 )
-
-func TestWhoMayRename(t *testing.T) {
-	s := fntest.New(t)
-	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
-	s.Overlay(anna, "annas", overlay.Workshop)  // 1
-	s.Overlay(root, "shared", overlay.External) // 2
-	for _, c := range []struct {
-		user   account.User
-		path   string
-		status int
-	}{
-		{account.User{}, "/overlays/1", http.StatusUnauthorized},
-		{bert, "/overlays/1", http.StatusForbidden},
-		{bert, "/overlays/2", http.StatusForbidden},
-		{anna, "/overlays/3", http.StatusNotFound},
-		{anna, "/overlays/x", http.StatusNotFound},
-		{anna, "/overlays/1", http.StatusSeeOther},
-		{root, "/overlays/1", http.StatusSeeOther},
-		{root, "/overlays/2", http.StatusSeeOther},
-	} {
-		before := s.Count(`SELECT COUNT(*) FROM overlays WHERE name = 'new'`)
-		got := s.Visitor(c.user, route.OverlayRename, build).Post(c.path, "name", "new")
-		if got.StatusCode != c.status {
-			t.Errorf("%s posts %s: %d, want %d", c.user.Name, c.path, got.StatusCode, c.status)
-		}
-		if c.status != http.StatusSeeOther && s.Count(`SELECT COUNT(*) FROM overlays WHERE name = 'new'`) != before {
-			t.Errorf("%s posts %s: renamed although refused", c.user.Name, c.path)
-		}
-	}
-}
 
 func TestSuccessChangesTheNameOnly(t *testing.T) {
 	s := fntest.New(t)

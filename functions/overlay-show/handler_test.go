@@ -16,28 +16,24 @@ import (
 	"left4me/shared/workshop"
 )
 
-func TestWhoMaySeeIt(t *testing.T) {
+func TestOnlyWhoMayBuildHasTheButton(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
 	s.Overlay(anna, "annas", overlay.Workshop)  // 1
 	s.Overlay(root, "shared", overlay.External) // 2
 	for _, c := range []struct {
-		user   account.User
-		path   string
-		status int
-		edits  bool
+		user  account.User
+		path  string
+		edits bool
 	}{
-		{anna, "/overlays/1", http.StatusOK, true},
-		{root, "/overlays/1", http.StatusOK, true},
-		{bert, "/overlays/1", http.StatusForbidden, false},
-		{bert, "/overlays/2", http.StatusOK, false},
-		{root, "/overlays/2", http.StatusOK, true},
-		{anna, "/overlays/3", http.StatusNotFound, false},
-		{anna, "/overlays/x", http.StatusNotFound, false},
+		{anna, "/overlays/1", true},
+		{root, "/overlays/1", true},
+		{bert, "/overlays/2", false},
+		{root, "/overlays/2", true},
 	} {
 		got := s.Visitor(c.user, route.OverlayShow, build).Get(c.path)
 		builds := got.Page().Find(`form[action$="/build"]`).Length() > 0
-		if got.StatusCode != c.status || builds != c.edits {
+		if got.StatusCode != http.StatusOK || builds != c.edits {
 			t.Errorf("%s asks for %s: %d, may build: %v", c.user.Name, c.path, got.StatusCode, builds)
 		}
 	}

@@ -15,17 +15,6 @@ const (
 	old  = "a password" // fntest's
 )
 
-func TestWhoMayNot(t *testing.T) {
-	s := fntest.New(t)
-	if got := s.Visitor(account.User{}, route.PasswordChange, build).Post(path, "current", old, "new", "another one", "again", "another one"); got.StatusCode != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", got.StatusCode)
-	}
-	v := s.Visitor(s.Person("anna", false), route.PasswordChange, build)
-	if got := v.PostWith(nil, path, "current", old, "new", "another one", "again", "another one"); got.StatusCode != http.StatusForbidden {
-		t.Errorf("without a token: %d", got.StatusCode)
-	}
-}
-
 func TestSuccessChangesThePasswordAndEndsOtherSessions(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)

@@ -22,12 +22,6 @@ func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
 	v := s.Visitor(anna, route.SessionEnd, build)
 	left := func(u account.User) int { return s.Count(`SELECT COUNT(*) FROM sessions WHERE user_id = ?`, u.ID) }
 
-	if got := s.Visitor(account.User{}, route.SessionEnd, build).Post(path, "session", "others"); got.StatusCode != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", got.StatusCode)
-	}
-	if got := v.PostWith(nil, path, "session", "others"); got.StatusCode != http.StatusForbidden || left(anna) != 4 {
-		t.Errorf("without a token: %d, %d sessions", got.StatusCode, left(anna))
-	}
 	annas, berts := s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, anna.ID), s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, bert.ID)
 	const ended, none = "That session has ended.", "That is not, or no longer, one of your sessions. Nothing was changed."
 	for _, c := range []struct {

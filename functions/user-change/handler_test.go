@@ -13,24 +13,6 @@ import (
 
 func path(u account.User) string { return fmt.Sprintf("/admin/users/%d", u.ID) }
 
-func TestWhoMayNot(t *testing.T) {
-	s := fntest.New(t)
-	anna, root := s.Person("anna", false), s.Person("root", true)
-	for _, action := range []string{"promote", "password", "disable"} {
-		for user, want := range map[account.User]int{{}: http.StatusUnauthorized, anna: http.StatusForbidden} {
-			if got := s.Visitor(user, route.UserChange, build).Post(path(anna), "action", action); got.StatusCode != want {
-				t.Errorf("%s by %q: %d, want %d", action, user.Name, got.StatusCode, want)
-			}
-		}
-	}
-	if got := s.Visitor(root, route.UserChange, build).PostWith(nil, path(anna), "action", "promote"); got.StatusCode != http.StatusForbidden {
-		t.Errorf("without a token: %d", got.StatusCode)
-	}
-	if n := s.Count(`SELECT COUNT(*) FROM users WHERE is_admin = 1 OR is_disabled = 1`); n != 1 {
-		t.Errorf("%d people are administrators or disabled, want root alone", n)
-	}
-}
-
 func TestEachButtonDoesWhatItSays(t *testing.T) {
 	s := fntest.New(t)
 	anna, root := s.Person("anna", false), s.Visitor(s.Person("root", true), route.UserChange, build)

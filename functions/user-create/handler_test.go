@@ -10,22 +10,6 @@ import (
 	"left4me/shared/route"
 )
 
-func TestWhoMayNot(t *testing.T) {
-	s := fntest.New(t)
-	for user, want := range map[account.User]int{{}: http.StatusUnauthorized, s.Person("anna", false): http.StatusForbidden} {
-		if got := s.Visitor(user, route.UserCreate, build).Post("/admin/users", "name", "eve", "password", "long enough", "administrator", "yes"); got.StatusCode != want {
-			t.Errorf("%q: %d, want %d", user.Name, got.StatusCode, want)
-		}
-	}
-	root := s.Visitor(s.Person("root", true), route.UserCreate, build)
-	if got := root.PostWith(nil, "/admin/users", "name", "eve", "password", "long enough"); got.StatusCode != http.StatusForbidden {
-		t.Errorf("without a token: %d", got.StatusCode)
-	}
-	if n := s.Count(`SELECT COUNT(*) FROM users WHERE name = 'eve'`); n != 0 {
-		t.Error("eve has an account")
-	}
-}
-
 func TestSuccessMakesAPersonWhoCanSignIn(t *testing.T) {
 	s := fntest.New(t)
 	root := s.Visitor(s.Person("root", true), route.UserCreate, build)
