@@ -59,10 +59,8 @@ func status(err error) int {
 	return 0
 }
 
-func TestWhoMayCreateWhat(t *testing.T) { dbtest.Each(t, testWhoMayCreateWhat) }
-
-func testWhoMayCreateWhat(t *testing.T, open dbtest.Backend) {
-	w := setUp(t, open)
+func TestWhoMayCreateWhat(t *testing.T) {
+	w := setUp(t, dbtest.New)
 	for _, c := range []struct {
 		name   string
 		user   account.User

@@ -180,9 +180,7 @@ func testRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T, op
 	}
 }
 
-func TestRefreshOfAnOverlayIsRefused(t *testing.T) { dbtest.Each(t, testRefreshOfAnOverlayIsRefused) }
-
-func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
+func TestRefreshOfAnOverlayIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault  string
 		ids    []steam.ID
@@ -195,7 +193,7 @@ func testRefreshOfAnOverlayIsRefused(t *testing.T, open dbtest.Backend) {
 		"half the way":  {"details/150 status=403\n", numbers(150), http.StatusBadGateway, "steam api error: steam answered 403", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := refreshes(t, open, catalogOf(150), c.ids...)
+			w := refreshes(t, dbtest.New, catalogOf(150), c.ids...)
 			for _, id := range c.ids {
 				w.steam.Tell(t, "update "+string(id)+" title=New")
 			}
@@ -384,11 +382,7 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 }
 
 func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
-	dbtest.Each(t, testEachNeverAsksMoreThanFourTimesAtOnce)
-}
-
-func testEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T, open dbtest.Backend) {
-	w := setUp(t, open, catalogOf(10)+"details hold=1\n")
+	w := setUp(t, dbtest.New, catalogOf(10)+"details hold=1\n")
 	go func() {
 		if err := w.steam.Await(t.Context(), "details", 4); err != nil {
 			t.Error(err)
