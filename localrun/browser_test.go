@@ -155,7 +155,7 @@ func (s *system) eventually(what string, done func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("waited in vain: %s", what)
+			s.t.Fatalf("it never happened: %s", what)
 		}
 	}
 }
@@ -243,7 +243,7 @@ func (p *tab) until(expression string) {
 			return
 		}
 		if p.Ctx.Err() != nil || time.Now().After(deadline) {
-			p.t.Fatalf("waited in vain for %s, the page says: %s", expression, p.text("body"))
+			p.t.Fatalf("%s never came true, the page says: %s", expression, p.text("body"))
 		}
 	}
 }
@@ -322,7 +322,7 @@ func (p *tab) again(expression string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience / 2); !browsertest.Eval[bool](p.Page, expression); {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("waited in vain for %s, the page says: %s", expression, p.text("body"))
+			p.t.Fatalf("%s never came true, the page says: %s", expression, p.text("body"))
 		}
 		p.follow("#overlay-job .hint a")
 	}

@@ -153,7 +153,7 @@ const patience = 3 * time.Minute
 func until(ts *testscript.TestScript, what string, done func() bool) {
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("waited in vain: %s", what)
+			ts.Fatalf("it never happened: %s", what)
 		}
 	}
 }

@@ -92,7 +92,6 @@ func needsPackages(t *testing.T) {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("%s is missing: run `npm ci --prefix infra/aws`", name)
 		}
-		fmt.Fprintf(os.Stderr, "\n*** TEST %s DID NOT RUN: `make test` fetches what it needs ***\n\n", t.Name())
 		t.Skipf("no %s in infra/aws/node_modules", name)
 	}
 }

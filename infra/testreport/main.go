@@ -80,17 +80,12 @@ func report(w io.Writer, r io.Reader, leftOut []string) error {
 	return out.Flush()
 }
 
-// reason is what a skipped test has said last.
-func reason(said string) string {
-	var last string
+// reason is what a skipped test has logged last, as in `file_test.go:12: why`.
+func reason(said string) (why string) {
 	for line := range strings.Lines(said) {
-		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, "--- SKIP") {
-			last = line
+		if _, after, ok := strings.Cut(line, ".go:"); ok {
+			_, why, _ = strings.Cut(strings.TrimSpace(after), ": ")
 		}
 	}
-	if _, why, ok := strings.Cut(last, ".go:"); ok { // file.go:12: why
-		_, last, _ = strings.Cut(why, ": ")
-	}
-	return last
+	return why
 }

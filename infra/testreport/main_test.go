@@ -10,6 +10,7 @@ const events = `{"Action":"start","Package":"a"}
 {"Action":"output","Package":"a","Test":"TestWell","Output":"    a_test.go:3: noise\n"}
 {"Action":"pass","Package":"a","Test":"TestWell"}
 {"Action":"output","Package":"a","Test":"TestBrowser","Output":"    a_test.go:5: no Chromium: not installed\n"}
+{"Action":"output","Package":"a","Test":"TestBrowser","Output":"printed by another test\n"}
 {"Action":"output","Package":"a","Test":"TestBrowser","Output":"--- SKIP: TestBrowser (0.00s)\n"}
 {"Action":"skip","Package":"a","Test":"TestBrowser"}
 {"Action":"output","Package":"a","Output":"PASS\n"}

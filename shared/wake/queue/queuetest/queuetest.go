@@ -42,7 +42,6 @@ func Start(t testing.TB) *Server {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(why)
 		}
-		fmt.Fprintln(os.Stderr, why)
 		t.Skip(why)
 	}
 	s := &Server{node: exec.Command("node", "sqs.mjs")}
