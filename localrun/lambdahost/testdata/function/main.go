@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -40,7 +41,7 @@ func main() {
 			os.Exit(4)
 		}
 	case "hang":
-		select {}
+		time.Sleep(time.Hour) // an empty select would be a deadlock, and end it
 	case "hold":
 		if _, err := (function{}).hold(os.Getenv("TEST_GATE")); err != nil {
 			panic(err)
