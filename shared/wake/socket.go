@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// mode lets members of the group notify: the user of the pages and the user of the agent may differ.
+	// mode lets members of the group notify: pages and agent may run as different users.
 	mode = 0o660
-	// sendTimeout is how long Notify waits while the agent's buffer is full. A full buffer already holds notifications.
+	// sendTimeout limits how long Notify waits while the agent's buffer is full. A full buffer already holds notifications.
 	sendTimeout = 20 * time.Millisecond
-	// longestPath is the length of a socket address in the kernel, without the final NUL.
-	longestPath = 107
+	// maxPath is the length of a socket address in the kernel, without the final NUL.
+	maxPath = 107
 )
 
 // ErrTaken says that another live process listens on the same path.
@@ -30,7 +30,7 @@ var ErrTaken = errors.New("another process is listening there")
 // Socket is the path of a Unix datagram socket. It is a Notifier.
 type Socket string
 
-// Notify sends one datagram. It is no error when nobody listens.
+// Notify sends one datagram. It returns nil when nobody listens.
 func (s Socket) Notify(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (s Socket) Notify(ctx context.Context) error {
 	defer done()
 	conn, err := net.DialUnix("unixgram", nil, address)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil // no agent runs, or it was killed and its socket is left
+		return nil // no agent runs, or it was killed and left its socket
 	}
 	if err != nil {
 		return fmt.Errorf("notify %s: %w", string(s), err)
@@ -70,15 +70,15 @@ type Listener struct {
 	conn   *net.UnixConn
 	lock   *flock.Flock
 	signal Signal
-	// broken ends when the socket cannot be read any more; its cause is the error.
+	// broken ends when the socket cannot be read any more. Its cause is the error.
 	broken context.Context
 	once   sync.Once
 }
 
-// Listen starts to listen on path, whose directory must exist. A socket that a killed process has left there is replaced.
-// While another process listens there, the error is ErrTaken: the kernel would give each notification to only one of the two.
-// Such an agent can still look for jobs regularly. The lock on path + ".lock" decides who listens; unlike the socket, it ends
-// with its process.
+// Listen starts to listen on path, in an existing directory. It replaces the socket of a killed process. While another process
+// listens there it fails with ErrTaken, because the kernel would give each notification to only one of the two; the second
+// agent can still look for jobs regularly. The lock on path + ".lock" decides who listens: unlike the socket, it ends with its
+// process.
 func Listen(path string) (*Listener, error) {
 	l, err := listen(path)
 	if err != nil {
@@ -102,9 +102,9 @@ func listen(path string) (_ *Listener, err error) {
 		}
 	}()
 	if found, err := os.Lstat(path); err == nil && found.Mode().Type() != os.ModeSocket {
-		return nil, errors.New("what is there is not a socket")
+		return nil, errors.New("the file is not a socket")
 	}
-	// Created beside it and renamed, so that there is always a complete socket with the right mode.
+	// Create the socket beside path and rename it, so that path never has the wrong mode.
 	fresh := path + ".new"
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -143,7 +143,7 @@ func (l *Listener) listen(end context.CancelCauseFunc) {
 	}
 }
 
-// Wait waits for a notification: see Waiter.
+// Wait implements Waiter.
 func (l *Listener) Wait(ctx context.Context, atMost time.Duration) (notified bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -157,8 +157,8 @@ func (l *Listener) Wait(ctx context.Context, atMost time.Duration) (notified boo
 	return notified, err
 }
 
-// Close stops listening and removes the socket. Waiting ends with an error. The lock file stays, so that two processes that
-// start at once cannot lock different files.
+// Close stops listening and removes the socket. A running Wait returns an error. The lock file stays, so that two processes
+// that start at the same time cannot lock different files.
 func (l *Listener) Close() error {
 	var err error
 	l.once.Do(func() {
@@ -171,10 +171,10 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// addressOf returns the socket address of path. A path that is too long for the kernel is reached through its opened directory
-// in /proc/self/fd. done closes that directory; call it when the address has been used.
+// addressOf returns the socket address of path. For a path that is too long for the kernel, the address goes through the opened
+// directory in /proc/self/fd. Call done, which closes that directory, after using the address.
 func addressOf(path string) (_ *net.UnixAddr, done func(), err error) {
-	if len(path) <= longestPath {
+	if len(path) <= maxPath {
 		return &net.UnixAddr{Name: path, Net: "unixgram"}, func() {}, nil
 	}
 	dir, err := os.Open(filepath.Dir(path))
@@ -182,9 +182,9 @@ func addressOf(path string) (_ *net.UnixAddr, done func(), err error) {
 		return nil, nil, err
 	}
 	short := filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), filepath.Base(path))
-	if _, err := os.Stat(filepath.Dir(short)); err != nil || len(short) > longestPath {
+	if _, err := os.Stat(filepath.Dir(short)); err != nil || len(short) > maxPath {
 		dir.Close()
-		return nil, nil, fmt.Errorf("the path has %d bytes, a socket's at most %d", len(path), longestPath)
+		return nil, nil, fmt.Errorf("the path has %d bytes, a socket's at most %d", len(path), maxPath)
 	}
 	return &net.UnixAddr{Name: short, Net: "unixgram"}, func() { dir.Close() }, nil
 }

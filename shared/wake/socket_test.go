@@ -24,81 +24,81 @@ const never = time.Hour
 
 func listen(t *testing.T, path string) *wake.Listener {
 	t.Helper()
-	b, err := wake.Listen(path)
+	l, err := wake.Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { b.Close() })
-	return b
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
-func ring(t *testing.T, path string) {
+func notify(t *testing.T, path string) {
 	t.Helper()
 	if err := wake.Socket(path).Notify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func heard(t *testing.T, b *wake.Listener) {
+func wantNotified(t *testing.T, l *wake.Listener) {
 	t.Helper()
-	if rung, err := b.Wait(t.Context(), never); !rung || err != nil {
-		t.Fatalf("Wait = %v, %v, want a ring", rung, err)
+	if notified, err := l.Wait(t.Context(), never); !notified || err != nil {
+		t.Fatalf("Wait = %v, %v, want a notification", notified, err)
 	}
 }
 
-func silent(t *testing.T, b *wake.Listener) {
+func wantTimeout(t *testing.T, l *wake.Listener) {
 	t.Helper()
-	if rung, err := b.Wait(t.Context(), time.Millisecond); rung || err != nil {
-		t.Fatalf("Wait = %v, %v, want silence", rung, err)
+	if notified, err := l.Wait(t.Context(), time.Millisecond); notified || err != nil {
+		t.Fatalf("Wait = %v, %v, want a timeout", notified, err)
 	}
 }
 
-func TestRingWakesWhoWaitsAndWhoWaitsLater(t *testing.T) {
+func TestNotifyWakesCurrentAndLaterWaits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	b := listen(t, path)
-	silent(t, b)
-	ring(t, path)
-	heard(t, b)
+	l := listen(t, path)
+	wantTimeout(t, l)
+	notify(t, path)
+	wantNotified(t, l)
 
 	woken := make(chan error)
 	go func() {
-		rung, err := b.Wait(t.Context(), never)
-		if err == nil && !rung {
+		notified, err := l.Wait(t.Context(), never)
+		if err == nil && !notified {
 			err = errors.New("the time is up")
 		}
 		woken <- err
 	}()
-	ring(t, path)
+	notify(t, path)
 	if err := <-woken; err != nil {
 		t.Error(err)
 	}
 }
 
-func TestManyRingsAreFewAndBlockNobody(t *testing.T) {
+func TestManyNotificationsAreMerged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	b := listen(t, path)
+	l := listen(t, path)
 	for range 2000 {
-		ring(t, path)
+		notify(t, path)
 	}
-	heard(t, b)
-	rings := 1
+	wantNotified(t, l)
+	wakes := 1
 	for {
-		rung, err := b.Wait(t.Context(), 10*time.Millisecond)
+		notified, err := l.Wait(t.Context(), 10*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !rung {
+		if !notified {
 			break
 		}
-		rings++
+		wakes++
 	}
-	if rings > 100 {
-		t.Errorf("2000 rings that nobody waited for woke the agent %d times", rings)
+	if wakes > 100 {
+		t.Errorf("2000 notifications that nobody waited for woke the agent %d times", wakes)
 	}
 }
 
-// A stopped agent reads nothing: the kernel's queue is full after a few rings.
-func TestRingAtAnAgentThatDoesNotReadIsNoError(t *testing.T) {
+// A stopped agent reads nothing: the kernel's queue is full after a few notifications.
+func TestNotifyIgnoresAFullQueue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
@@ -109,71 +109,71 @@ func TestRingAtAnAgentThatDoesNotReadIsNoError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 30 {
-		ring(t, path)
+		notify(t, path)
 	}
 }
 
-func TestRingWithoutAnAgentIsNoError(t *testing.T) {
+func TestNotifyWithoutAnAgentReturnsNil(t *testing.T) {
 	dir := t.TempDir()
-	ring(t, filepath.Join(dir, "agent.sock"))
-	ring(t, filepath.Join(dir, "no", "such", "agent.sock"))
-	ring(t, filepath.Join(dir, strings.Repeat("no-such-directory/", 8), "agent.sock"))
+	notify(t, filepath.Join(dir, "agent.sock"))
+	notify(t, filepath.Join(dir, "no", "such", "agent.sock"))
+	notify(t, filepath.Join(dir, strings.Repeat("no-such-directory/", 8), "agent.sock"))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := wake.Socket(filepath.Join(dir, "agent.sock")).Notify(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Ring with a cancelled context = %v", err)
+		t.Errorf("Notify with a cancelled context = %v", err)
 	}
 }
 
-func TestWaitEndsWithItsContextAndWithItsBell(t *testing.T) {
+func TestWaitEndsWithItsContextAndWithClose(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	b := listen(t, path)
+	l := listen(t, path)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if rung, err := b.Wait(ctx, never); rung || !errors.Is(err, context.Canceled) {
-		t.Errorf("Wait = %v, %v, want the context's error", rung, err)
+	if notified, err := l.Wait(ctx, never); notified || !errors.Is(err, context.Canceled) {
+		t.Errorf("Wait = %v, %v, want the context's error", notified, err)
 	}
 	ended := make(chan error)
 	go func() {
-		_, err := b.Wait(t.Context(), never)
+		_, err := l.Wait(t.Context(), never)
 		ended <- err
 	}()
-	if err := b.Close(); err != nil {
+	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Wait of a closed bell: %v", err)
+		t.Errorf("Wait of a closed listener: %v", err)
 	}
-	if err := b.Close(); err != nil {
+	if err := l.Close(); err != nil {
 		t.Errorf("a second Close: %v", err)
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
 	}
-	ring(t, path)
+	notify(t, path)
 	again := listen(t, path)
-	ring(t, path)
-	heard(t, again)
+	notify(t, path)
+	wantNotified(t, again)
 }
 
-func TestSecondListenerIsRefusedAndTheFirstStillHears(t *testing.T) {
+func TestSecondListenerIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
-	b := listen(t, path)
+	l := listen(t, path)
 	if second, err := wake.Listen(path); !errors.Is(err, wake.ErrTaken) {
 		t.Fatalf("a second Listen = %v, %v, want ErrTaken", second, err)
 	}
-	ring(t, path)
-	heard(t, b)
+	notify(t, path)
+	wantNotified(t, l)
 }
 
-func TestListenTakesNothingThatIsNotASocket(t *testing.T) {
+func TestListenReplacesOnlySockets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := wake.Listen(path); err == nil {
-		b.Close()
+	if l, err := wake.Listen(path); err == nil {
+		l.Close()
 		t.Error("Listen replaced a file")
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
@@ -185,7 +185,7 @@ func TestListenTakesNothingThatIsNotASocket(t *testing.T) {
 	listen(t, path) // the refusal left no lock
 }
 
-func TestSocketIsForOwnerAndGroup(t *testing.T) {
+func TestSocketMode(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agent.sock")
 	listen(t, path)
 	info, err := os.Lstat(path)
@@ -194,7 +194,7 @@ func TestSocketIsForOwnerAndGroup(t *testing.T) {
 	}
 }
 
-func TestLongPathsWorkOrSayWhyNot(t *testing.T) {
+func TestLongPaths(t *testing.T) {
 	dir := t.TempDir()
 	for len(dir) < 300 {
 		dir = filepath.Join(dir, "a-rather-long-name")
@@ -203,21 +203,21 @@ func TestLongPathsWorkOrSayWhyNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "agent.sock")
-	ring(t, path)
-	b := listen(t, path)
-	ring(t, path)
-	heard(t, b)
+	notify(t, path)
+	l := listen(t, path)
+	notify(t, path)
+	wantNotified(t, l)
 
 	long := filepath.Join(dir, strings.Repeat("x", 200))
-	if b, err := wake.Listen(long); err == nil || !strings.Contains(err.Error(), "at most 107") {
-		t.Errorf("Listen = %v, %v", b, err)
+	if l, err := wake.Listen(long); err == nil || !strings.Contains(err.Error(), "at most 107") {
+		t.Errorf("Listen = %v, %v", l, err)
 	}
 	if err := wake.Socket(long).Notify(t.Context()); err == nil || !strings.Contains(err.Error(), "at most 107") {
-		t.Errorf("Ring = %v", err)
+		t.Errorf("Notify = %v", err)
 	}
 }
 
-const childPath = "DOORBELL_TEST_LISTEN"
+const childPath = "WAKE_TEST_LISTEN"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childPath); path != "" {
@@ -254,8 +254,8 @@ func TestSocketOfAKilledAgentIsReplaced(t *testing.T) {
 	if _, err := os.Lstat(path); err != nil {
 		t.Fatalf("a killed process should leave its socket: %v", err)
 	}
-	ring(t, path)
-	b := listen(t, path)
-	ring(t, path)
-	heard(t, b)
+	notify(t, path)
+	l := listen(t, path)
+	notify(t, path)
+	wantNotified(t, l)
 }

@@ -13,20 +13,20 @@ import (
 
 // Notifier is the sending side.
 type Notifier interface {
-	// Notify returns soon, whether or not an agent is waiting. An error says that the setup is broken and no agent can have
-	// received it. The jobs are safe and are found at the next regular look, so a request does not fail for it.
+	// Notify returns soon, whether or not an agent is waiting. An error means that the setup is broken and no agent received
+	// the notification. The jobs are safe and are found at the next regular look, so a request does not fail because of it.
 	Notify(ctx context.Context) error
 }
 
 // Waiter is the receiving side.
 type Waiter interface {
 	// Wait returns true when a notification arrives or has arrived since the last Wait, and false after atMost without one.
-	// The error is ctx's, or says that no notification can arrive any more.
+	// The error is ctx's, or means that no notification can arrive any more.
 	Wait(ctx context.Context, atMost time.Duration) (notified bool, err error)
 	Close() error
 }
 
-// Signal joins any number of notifications that nobody has waited for into one. Make it with NewSignal.
+// Signal merges notifications until somebody waits for them. Make it with NewSignal.
 type Signal chan struct{}
 
 // NewSignal returns a Signal that is not set.
@@ -40,7 +40,7 @@ func (s Signal) Set() {
 	}
 }
 
-// Wait waits until the signal is set and resets it: see Waiter. The error is ctx's.
+// Wait implements Waiter: it waits until the signal is set, and resets it. The error is ctx's.
 func (s Signal) Wait(ctx context.Context, atMost time.Duration) (notified bool, err error) {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()

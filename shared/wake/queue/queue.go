@@ -1,6 +1,7 @@
 // Package queue sends notifications through an SQS queue, from pages on AWS to a host agent elsewhere.
 //
-// Receiving is package poll's: it needs AWS's SDK, which makes every program that imports it start later.
+// Package poll receives them. It is separate because it needs AWS's SDK, which slows down the start of every program that
+// imports it.
 package queue
 
 import (
@@ -13,10 +14,10 @@ import (
 	"left4me/shared/awsapi"
 )
 
-// sendTimeout is how long a page waits for SQS before it gives the notification up.
+// sendTimeout limits how long a page waits for SQS.
 const sendTimeout = 2 * time.Second
 
-// Endpoint names the environment variable that replaces SQS's address in tests, as in AWS's SDKs.
+// Endpoint is the environment variable that replaces SQS's address in tests, as in AWS's SDKs.
 const Endpoint = "AWS_ENDPOINT_URL_SQS"
 
 // Queue is an SQS queue. It is a wake.Notifier.
@@ -25,7 +26,7 @@ type Queue struct {
 	url     string
 }
 
-// New returns the queue at queueURL for a function on Lambda, which has its region and credentials in its environment.
+// New returns the queue at queueURL. getenv gives the region and the credentials, as in the environment of a Lambda function.
 func New(getenv func(string) string, queueURL string) *Queue {
 	s := awsapi.Service{Name: "sqs", Region: getenv("AWS_REGION"), Endpoint: getenv(Endpoint), JSON: "1.0", Getenv: getenv}
 	if s.Region == "" {
@@ -37,7 +38,7 @@ func New(getenv func(string) string, queueURL string) *Queue {
 	return &Queue{service: s, url: queueURL}
 }
 
-// Region reads `https://sqs.eu-central-1.amazonaws.com/…`; empty for another form of URL.
+// Region returns the region in a URL such as https://sqs.eu-central-1.amazonaws.com/…, or "" for other URLs.
 func Region(queueURL string) string {
 	u, err := url.Parse(queueURL)
 	if err != nil {

@@ -23,26 +23,26 @@ var (
 	_ wake.Waiter   = (*poll.Listener)(nil)
 )
 
-const patience = 2 * time.Minute
+const timeout = 2 * time.Minute
 
 func open(s *queuetest.Server) *queue.Queue { return queue.New(s.Getenv, s.QueueURL) }
 
 func listen(t *testing.T, s *queuetest.Server) *poll.Listener {
 	t.Helper()
-	b := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	t.Cleanup(func() { b.Close() })
-	return b
+	l := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
-func wantRing(t *testing.T, b *poll.Listener) {
+func wantNotified(t *testing.T, l *poll.Listener) {
 	t.Helper()
-	if rung, err := b.Wait(t.Context(), patience); !rung || err != nil {
-		t.Fatalf("Wait = %v, %v", rung, err)
+	if notified, err := l.Wait(t.Context(), timeout); !notified || err != nil {
+		t.Fatalf("Wait = %v, %v", notified, err)
 	}
 }
 
-// left is how many messages the queue has, those that somebody is working on included.
-func left(t *testing.T, s *queuetest.Server) string {
+// messages returns how many visible and hidden messages the queue has, as "0+0".
+func messages(t *testing.T, s *queuetest.Server) string {
 	t.Helper()
 	got, err := s.Client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &s.QueueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	if err != nil {
@@ -51,20 +51,19 @@ func left(t *testing.T, s *queuetest.Server) string {
 	return got.Attributes["ApproximateNumberOfMessages"] + "+" + got.Attributes["ApproximateNumberOfMessagesNotVisible"]
 }
 
-func TestARingIsHeardBeforeAndDuringTheWait(t *testing.T) {
+func TestNotifyBeforeAndDuringWait(t *testing.T) {
 	s := queuetest.Start(t)
 	q := open(s)
 	if err := q.Notify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b := listen(t, s)
-	wantRing(t, b)
+	l := listen(t, s)
+	wantNotified(t, l)
 	go q.Notify(t.Context())
-	wantRing(t, b)
+	wantNotified(t, l)
 }
 
-// Messages that come twice, late, or all at once are looks, not jobs.
-func TestManyMessagesAreOneReasonToLook(t *testing.T) {
+func TestManyMessagesAreMerged(t *testing.T) {
 	s := queuetest.Start(t)
 	q := open(s)
 	for range 25 {
@@ -72,87 +71,87 @@ func TestManyMessagesAreOneReasonToLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := listen(t, s)
-	wantRing(t, b)
-	for deadline := time.Now().Add(patience); left(t, s) != "0+0"; time.Sleep(20 * time.Millisecond) {
+	l := listen(t, s)
+	wantNotified(t, l)
+	for deadline := time.Now().Add(timeout); messages(t, s) != "0+0"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("messages stay in the queue: %s", left(t, s))
+			t.Fatalf("messages stay in the queue: %s", messages(t, s))
 		}
 	}
-	rings := 0
+	wakes := 0
 	for {
-		rung, err := b.Wait(t.Context(), 50*time.Millisecond)
+		notified, err := l.Wait(t.Context(), 50*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !rung {
+		if !notified {
 			break
 		}
-		rings++
+		wakes++
 	}
-	if rings > 3 {
-		t.Errorf("25 messages rang %d more times", rings)
+	if wakes > 3 {
+		t.Errorf("25 messages woke the listener %d more times", wakes)
 	}
 }
 
-func TestWithoutMessagesNothingRings(t *testing.T) {
-	b := listen(t, queuetest.Start(t))
-	if rung, err := b.Wait(t.Context(), 100*time.Millisecond); rung || err != nil {
-		t.Errorf("Wait = %v, %v", rung, err)
+func TestWaitWithoutMessages(t *testing.T) {
+	l := listen(t, queuetest.Start(t))
+	if notified, err := l.Wait(t.Context(), 100*time.Millisecond); notified || err != nil {
+		t.Errorf("Wait = %v, %v", notified, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if rung, err := b.Wait(ctx, patience); rung || err != context.Canceled {
-		t.Errorf("Wait after a cancel = %v, %v", rung, err)
+	if notified, err := l.Wait(ctx, timeout); notified || err != context.Canceled {
+		t.Errorf("Wait after a cancel = %v, %v", notified, err)
 	}
 }
 
-func TestAQueueThatIsAwayCostsNobodyAnything(t *testing.T) {
+func TestUnreachableQueue(t *testing.T) {
 	s := queuetest.Start(t)
 	q := open(s)
-	b := listen(t, s)
+	l := listen(t, s)
 	s.Stop()
 	if err := q.Notify(t.Context()); err == nil || !strings.Contains(err.Error(), s.QueueURL) {
-		t.Errorf("Ring = %v", err)
+		t.Errorf("Notify = %v", err)
 	}
-	if rung, err := b.Wait(t.Context(), 50*time.Millisecond); rung || err != nil {
-		t.Errorf("Wait = %v, %v", rung, err)
+	if notified, err := l.Wait(t.Context(), 50*time.Millisecond); notified || err != nil {
+		t.Errorf("Wait = %v, %v", notified, err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.Close()
+		l.Close()
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("Close does not return")
 	}
 }
 
 // A page must not wait for a queue that does not answer.
-func TestRingGivesUpOnASilentQueue(t *testing.T) {
+func TestNotifyGivesUpWhenTheQueueDoesNotAnswer(t *testing.T) {
 	release := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer silent.Close()
 	defer close(release)
 	env := map[string]string{queue.Endpoint: silent.URL, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 	q := queue.New(func(name string) string { return env[name] }, "https://sqs.eu-central-1.amazonaws.com/1/q")
-	rung := make(chan error, 1)
-	go func() { rung <- q.Notify(t.Context()) }()
+	result := make(chan error, 1)
+	go func() { result <- q.Notify(t.Context()) }()
 	select {
-	case err := <-rung:
+	case err := <-result:
 		if err == nil {
-			t.Error("no error")
+			t.Error("Notify = nil, want an error")
 		}
-	case <-time.After(patience):
-		t.Fatal("it waits for ever")
+	case <-time.After(timeout):
+		t.Fatal("Notify does not return")
 	}
 }
 
-func TestWithoutCredentialsTheErrorSaysSo(t *testing.T) {
+func TestNotifyWithoutCredentials(t *testing.T) {
 	q := queue.New(func(string) string { return "" }, "https://sqs.eu-central-1.amazonaws.com/1/q")
 	if err := q.Notify(t.Context()); err == nil || !strings.Contains(err.Error(), "no AWS credentials") {
-		t.Errorf("Ring = %v", err)
+		t.Errorf("Notify = %v", err)
 	}
 }

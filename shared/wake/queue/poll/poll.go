@@ -1,5 +1,4 @@
-// Package poll receives the notifications that package queue sends: with long polls of an SQS queue, as long as a host agent
-// runs.
+// Package poll receives the notifications that package queue sends. A host agent long-polls the SQS queue while it runs.
 package poll
 
 import (
@@ -20,15 +19,15 @@ import (
 )
 
 const (
-	// pollTime is SQS's longest long poll, in seconds.
-	pollTime = 20
-	// batch is the most messages that one answer has.
-	batch = 10
-	// hidden is for how many seconds a message that was received stays hidden from other polls. A poll that was on its way
-	// when its agent ended may swallow one, and the next agent must not wait for it.
-	hidden = 1
-	// longestPause bounds the growing pause between polls that fail.
-	longestPause = time.Minute
+	// pollSeconds is the duration of a poll. SQS allows no longer ones.
+	pollSeconds = 20
+	// maxMessages is the highest number of messages in one answer.
+	maxMessages = 10
+	// hiddenSeconds is how long a received message stays hidden from other polls. It is short because a message may go to the
+	// last poll of an agent that has just ended, and the next agent should receive it soon.
+	hiddenSeconds = 1
+	// maxPause limits the growing pause between failed polls.
+	maxPause = time.Minute
 )
 
 // Listener is the receiving side of a queue. It is a wake.Waiter.
@@ -42,9 +41,9 @@ type Listener struct {
 	ended  sync.WaitGroup
 }
 
-// Listen starts to poll the queue at queueURL. config has the credentials; without a region there, the region is that of the
-// queue's URL. Failures are logged and retried for ever, with growing pauses: until a poll succeeds, the agent looks for jobs
-// regularly.
+// Listen starts to poll the queue at queueURL. config has the credentials and perhaps the region; otherwise the region is taken
+// from queueURL. Failed polls are logged and repeated until Close, with growing pauses. Meanwhile the agent still looks for
+// jobs regularly.
 func Listen(ctx context.Context, config aws.Config, queueURL string, log *slog.Logger) *Listener {
 	if config.Region == "" {
 		config.Region = queue.Region(queueURL)
@@ -57,7 +56,7 @@ func Listen(ctx context.Context, config aws.Config, queueURL string, log *slog.L
 
 func (l *Listener) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		pauses := retry.WithCappedDuration(longestPause, retry.NewExponential(time.Second))
+		pauses := retry.WithCappedDuration(maxPause, retry.NewExponential(time.Second))
 		_ = retry.Do(ctx, pauses, func(ctx context.Context) error {
 			err := l.poll(ctx)
 			if err != nil && ctx.Err() == nil {
@@ -71,7 +70,7 @@ func (l *Listener) listen(ctx context.Context) {
 // poll waits for messages, sets the signal once for all of them, and deletes them.
 func (l *Listener) poll(ctx context.Context) error {
 	got, err := l.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &l.url, MaxNumberOfMessages: batch, WaitTimeSeconds: pollTime, VisibilityTimeout: hidden,
+		QueueUrl: &l.url, MaxNumberOfMessages: maxMessages, WaitTimeSeconds: pollSeconds, VisibilityTimeout: hiddenSeconds,
 	})
 	if err != nil {
 		return fmt.Errorf("receive: %w", err)
@@ -84,14 +83,14 @@ func (l *Listener) poll(ctx context.Context) error {
 	for i, m := range got.Messages {
 		entries = append(entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
 	}
-	// One that stays comes again, and means no more than the first time.
+	// A message that is not deleted arrives again, which does no harm.
 	if _, err := l.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &l.url, Entries: entries}); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
 	return nil
 }
 
-// Close ends the polling.
+// Close stops polling.
 func (l *Listener) Close() error {
 	l.stop()
 	l.ended.Wait()

@@ -1,4 +1,4 @@
-// Package queuetest gives tests a stand-in for SQS: npm's fauxqs, in a process of its own on a loopback port.
+// Package queuetest gives tests a fake SQS: npm's fauxqs, in its own process on a loopback port.
 package queuetest
 
 import (
@@ -17,21 +17,21 @@ import (
 	"left4me/shared/wake/queue"
 )
 
-// Server is a running stand-in for SQS with one queue.
+// Server is a running fake SQS with one queue.
 type Server struct {
 	// QueueURL is the value of JOB_QUEUE_URL.
 	QueueURL string
-	// Environ is what else a process needs in its environment to reach it.
+	// Environ are the other environment variables that a process needs to reach the fake, as NAME=value.
 	Environ []string
-	// Config reaches it with AWS's SDK, and Client does so, for looking at the queue.
+	// Config and Client reach the fake with AWS's SDK.
 	Config aws.Config
 	Client *sqs.Client
 
 	node *exec.Cmd
 }
 
-// Start starts a stand-in that goes with the test. Where it is not installed (`make` does that), the test is skipped, and
-// fails under CI=true.
+// Start starts a fake that stops at the end of the test. If fauxqs is not installed (`make` installs it), the test is skipped,
+// or fails if CI=true.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
@@ -80,13 +80,13 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Stop ends the stand-in, as if SQS were out of reach.
+// Stop ends the fake, as if SQS were unreachable.
 func (s *Server) Stop() {
 	_ = s.node.Process.Kill() // it may be gone already
 	_ = s.node.Wait()
 }
 
-// Getenv looks a name up in Environ.
+// Getenv returns the value of name in Environ, or "".
 func (s *Server) Getenv(name string) string {
 	for _, e := range s.Environ {
 		if value, ok := strings.CutPrefix(e, name+"="); ok {
