@@ -1,7 +1,7 @@
-// Package awsapi asks services of AWS that speak JSON single questions, signed by the SDK's signer. It is for programs that
-// start on demand: importing the SDK's client of one service costs a start as much as a page takes.
+// Package awsapi sends single JSON requests to AWS services, signed by the SDK's signer. It is for programs that start on
+// demand: importing the SDK's client of one service would slow down their start by as much time as a page takes.
 //
-// What is asked, and what an answer means, is its users' business. Who asks all the time uses the SDK.
+// It does not know the services' actions. Programs that send requests all the time use the SDK.
 package awsapi
 
 import (
@@ -27,50 +27,46 @@ const (
 	tries   = 3
 	tryTime = 2 * time.Second
 	pause   = 100 * time.Millisecond
-	// maxAnswer is more than the 64 KiB that a secret may have, escaped.
+	// maxAnswer has room for a secret, which may have 64 KiB before escaping.
 	maxAnswer = 512 << 10
 )
 
-// Service is one service of AWS, asked with the credentials of a function's environment.
+// Service is a service of AWS.
 type Service struct {
-	// Name is the one that requests are signed for, such as sqs.
-	Name string
-	// Region is the one that requests are signed for.
-	Region string
-	// Endpoint is its address: scheme and host.
+	// Name and Region are used to sign requests, such as sqs and eu-central-1.
+	Name, Region string
+	// Endpoint is the service's address: scheme and host.
 	Endpoint string
 	// JSON is the version of the protocol, such as 1.1.
 	JSON string
-	// Getenv is os.Getenv, for the credentials.
+	// Getenv returns the environment variables with the credentials. It is os.Getenv except in tests.
 	Getenv func(string) string
 }
 
-// errPassing marks what another try may mend.
-var errPassing = errors.New("no answer")
+// errTemporary marks errors after which a retry may succeed.
+var errTemporary = errors.New("no answer")
 
-// Ask has the service do action, such as AmazonSQS.SendMessage, with question as JSON, and returns the answer's JSON. What may
-// pass is tried again, a few times. The error says why there is no answer, in the service's words; it never holds a part of
-// one.
-func (s Service) Ask(ctx context.Context, action string, question any) ([]byte, error) {
-	body, err := json.Marshal(question)
+// Call makes the service run action, such as AmazonSQS.SendMessage, with input as JSON, and returns its JSON answer. It retries
+// temporary failures a few times. The error has the service's message, and never a part of an answer, which may be secret.
+func (s Service) Call(ctx context.Context, action string, input any) ([]byte, error) {
+	body, err := json.Marshal(input)
 	if err != nil {
 		return nil, err
 	}
-	who := aws.Credentials{AccessKeyID: s.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: s.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: s.Getenv("AWS_SESSION_TOKEN")}
-	if !who.HasKeys() {
+	credentials := aws.Credentials{AccessKeyID: s.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: s.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: s.Getenv("AWS_SESSION_TOKEN")}
+	if !credentials.HasKeys() {
 		return nil, errors.New("the environment has no AWS credentials")
 	}
 	return retry.DoValue(ctx, retry.WithMaxRetries(tries-1, retry.NewConstant(pause)), func(ctx context.Context) ([]byte, error) {
-		answer, err := s.ask(ctx, action, who, body)
-		if errors.Is(err, errPassing) {
+		answer, err := s.try(ctx, action, credentials, body)
+		if errors.Is(err, errTemporary) {
 			err = retry.RetryableError(err)
 		}
 		return answer, err
 	})
 }
 
-// ask puts the question once.
-func (s Service) ask(ctx context.Context, action string, who aws.Credentials, body []byte) ([]byte, error) {
+func (s Service) try(ctx context.Context, action string, credentials aws.Credentials, body []byte) ([]byte, error) {
 	ctx, stop := context.WithTimeout(ctx, tryTime)
 	defer stop()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoint+"/", bytes.NewReader(body))
@@ -80,17 +76,17 @@ func (s Service) ask(ctx context.Context, action string, who aws.Credentials, bo
 	r.Header.Set("Content-Type", "application/x-amz-json-"+s.JSON)
 	r.Header.Set("X-Amz-Target", action)
 	digest := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, who, r, hex.EncodeToString(digest[:]), s.Name, s.Region, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(digest[:]), s.Name, s.Region, time.Now()); err != nil {
 		return nil, err
 	}
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errPassing, err)
+		return nil, fmt.Errorf("%w: %w", errTemporary, err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errPassing, err)
+		return nil, fmt.Errorf("%w: %w", errTemporary, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return answer, nil
@@ -99,10 +95,10 @@ func (s Service) ask(ctx context.Context, action string, who aws.Credentials, bo
 		Type    string `json:"__type"`
 		Message string `json:"message"`
 	}
-	_ = json.Unmarshal(answer, &refusal) // what is no JSON says nothing
+	_ = json.Unmarshal(answer, &refusal) // if it fails, the status must do
 	err = fmt.Errorf("%s: %s %s", resp.Status, refusal.Type, refusal.Message)
 	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || strings.Contains(refusal.Type, "Throttling") {
-		err = fmt.Errorf("%w: %w", errPassing, err)
+		err = fmt.Errorf("%w: %w", errTemporary, err)
 	}
 	return nil, err
 }

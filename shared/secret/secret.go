@@ -1,8 +1,7 @@
-// Package secret reads the settings that must not stand in a function's environment on AWS, where everybody who may look
-// at the function sees them: the keys of one secret of AWS Secrets Manager, named like the environment variables.
+// Package secret reads secret settings on AWS, where everybody who may look at a function sees its environment. They are the
+// keys of one secret of AWS Secrets Manager, named like the environment variables. Package settings checks them.
 //
-// AWS's extension for secrets is no way to them: it answers only during an invocation, and settings are read before. What
-// the settings mean is shared/settings'.
+// AWS's extension for secrets would not help: it answers only during an invocation, and settings are read before.
 package secret
 
 import (
@@ -17,18 +16,18 @@ import (
 
 // The environment variables that name the secret.
 const (
-	// ARN is the secret's full ARN. Without it there is none.
+	// ARN is the secret's full ARN. If it is not set, no secret is read.
 	ARN = "SECRETS_ARN"
-	// Version is the id of the version to read; without it the current one is read.
+	// Version is the id of the version to read. If it is not set, the current version is read.
 	Version = "SECRETS_VERSION"
-	// Endpoint replaces Secrets Manager's address, for a stand-in. The name is that of AWS's SDKs.
+	// Endpoint replaces Secrets Manager's address in tests, as in AWS's SDKs.
 	Endpoint = "AWS_ENDPOINT_URL_SECRETS_MANAGER"
 )
 
 const service = "secretsmanager"
 
-// Getenv returns getenv, such as os.Getenv, with the keys of the secret put over it. The error says why the secret that
-// getenv names cannot be had; it never holds a part of one.
+// Getenv returns a function that looks up a name in the secret first and in getenv otherwise. getenv, such as os.Getenv, also
+// names the secret. An error never has a part of the secret.
 func Getenv(ctx context.Context, getenv func(string) string) (func(string) string, error) {
 	arn := getenv(ARN)
 	if arn == "" {
@@ -55,11 +54,11 @@ func fetch(ctx context.Context, getenv func(string) string, arn string) (map[str
 	if manager.Endpoint == "" {
 		manager.Endpoint = "https://" + service + "." + manager.Region + ".amazonaws.com"
 	}
-	question := map[string]string{"SecretId": arn}
+	input := map[string]string{"SecretId": arn}
 	if version := getenv(Version); version != "" {
-		question["VersionId"] = version
+		input["VersionId"] = version
 	}
-	text, err := manager.Ask(ctx, "secretsmanager.GetSecretValue", question)
+	text, err := manager.Call(ctx, "secretsmanager.GetSecretValue", input)
 	if err != nil {
 		return nil, err
 	}

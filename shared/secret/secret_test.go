@@ -13,17 +13,17 @@ import (
 
 const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:left4me-AbCdEf"
 
-// manager is a stand-in for AWS Secrets Manager: what it was asked, and what it answers.
+// manager is a fake AWS Secrets Manager, which records its requests.
 type manager struct {
-	asked  []*http.Request
-	bodies []string
-	answer func(try int) (status int, text string)
+	requests []*http.Request
+	bodies   []string
+	answer   func(try int) (status int, text string)
 }
 
 func (m *manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	m.asked, m.bodies = append(m.asked, r), append(m.bodies, string(body))
-	status, text := m.answer(len(m.asked))
+	m.requests, m.bodies = append(m.requests, r), append(m.bodies, string(body))
+	status, text := m.answer(len(m.requests))
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text)
 }
@@ -48,7 +48,7 @@ func getenv(t *testing.T, m *manager, env map[string]string) (func(string) strin
 	return secret.Getenv(t.Context(), func(name string) string { return all[name] })
 }
 
-func TestTheSecretStandsOverTheEnvironment(t *testing.T) {
+func TestSecretOverridesTheEnvironment(t *testing.T) {
 	m := &manager{answer: func(int) (int, string) {
 		return 200, value(`{"DATABASE_AUTH_TOKEN":"token","ORIGIN_SECRET":"of the secret"}`)
 	}}
@@ -61,9 +61,9 @@ func TestTheSecretStandsOverTheEnvironment(t *testing.T) {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
 	}
-	r := m.asked[0]
+	r := m.requests[0]
 	if m.bodies[0] != `{"SecretId":"`+arn+`","VersionId":"v-1"}` || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" {
-		t.Errorf("asked %s %s", r.Header.Get("X-Amz-Target"), m.bodies[0])
+		t.Errorf("got request %s %s", r.Header.Get("X-Amz-Target"), m.bodies[0])
 	}
 	authorization := r.Header.Get("Authorization")
 	if !strings.Contains(authorization, "/eu-central-1/secretsmanager/aws4_request, SignedHeaders=content-length;content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature=") ||
@@ -72,33 +72,33 @@ func TestTheSecretStandsOverTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestWithoutASecretNobodyIsAsked(t *testing.T) {
+func TestWithoutASecretNoRequestIsSent(t *testing.T) {
 	m := &manager{}
 	env, err := getenv(t, m, map[string]string{secret.ARN: ""})
-	if err != nil || env("ORIGIN_SECRET") != "of the environment" || len(m.asked) > 0 {
-		t.Errorf("%v, asked %d times", err, len(m.asked))
+	if err != nil || env("ORIGIN_SECRET") != "of the environment" || len(m.requests) > 0 {
+		t.Errorf("%v, %d requests", err, len(m.requests))
 	}
 }
 
-func TestAPassingFailureIsTriedAgain(t *testing.T) {
+func TestTemporaryFailuresAreRetried(t *testing.T) {
 	m := &manager{answer: func(try int) (int, string) {
 		if try < 3 {
 			return 503, "busy"
 		}
 		return 200, value(`{"ORIGIN_SECRET":"x"}`)
 	}}
-	if env, err := getenv(t, m, nil); err != nil || env("ORIGIN_SECRET") != "x" || len(m.asked) != 3 {
-		t.Errorf("%v after %d tries", err, len(m.asked))
+	if env, err := getenv(t, m, nil); err != nil || env("ORIGIN_SECRET") != "x" || len(m.requests) != 3 {
+		t.Errorf("%v after %d tries", err, len(m.requests))
 	}
 }
 
-func TestAFailureSaysWhyAndNothingOfTheSecret(t *testing.T) {
+func TestErrorsExplainAndHideTheSecret(t *testing.T) {
 	for name, c := range map[string]struct {
-		status int
-		text   string
-		env    map[string]string
-		want   string
-		asked  int
+		status   int
+		text     string
+		env      map[string]string
+		want     string
+		requests int
 	}{
 		"not allowed":   {400, `{"__type":"AccessDeniedException","Message":"not authorized to perform GetSecretValue"}`, nil, "AccessDeniedException not authorized", 1},
 		"always busy":   {503, "busy", nil, "503", 3},
@@ -111,8 +111,8 @@ func TestAFailureSaysWhyAndNothingOfTheSecret(t *testing.T) {
 	} {
 		m := &manager{answer: func(int) (int, string) { return c.status, c.text }}
 		_, err := getenv(t, m, c.env)
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") || len(m.asked) != c.asked {
-			t.Errorf("%s: %v, asked %d times", name, err, len(m.asked))
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") || len(m.requests) != c.requests {
+			t.Errorf("%s: %v, %d requests", name, err, len(m.requests))
 		}
 	}
 }

@@ -54,7 +54,7 @@ func Region(queueURL string) string {
 func (q *Queue) Notify(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, sendTimeout)
 	defer stop()
-	if _, err := q.service.Ask(ctx, "AmazonSQS.SendMessage", map[string]string{"QueueUrl": q.url, "MessageBody": "look"}); err != nil {
+	if _, err := q.service.Call(ctx, "AmazonSQS.SendMessage", map[string]string{"QueueUrl": q.url, "MessageBody": "look"}); err != nil {
 		return fmt.Errorf("notify through %s: %w", q.url, err)
 	}
 	return nil
