@@ -1,10 +1,9 @@
-// Package settings owns what an operator can set: the environment variables of product.md, their defaults, and one clear
-// sentence for each that is wrong.
-//
-// It opens and contacts nothing.
+// Package settings reads and checks the environment variables that an operator can set, and owns their defaults. It opens no
+// file and no connection.
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -32,10 +31,10 @@ const (
 	JobQueueURL       = "JOB_QUEUE_URL"
 	OriginSecret      = "ORIGIN_SECRET"
 	TrustedProxies    = "TRUSTED_PROXIES"
-	// MetricsListen is for a localrun that serves pages, AgentMetricsListen for one that only runs jobs.
+	// MetricsListen applies to a localrun that serves pages, AgentMetricsListen to one that only runs jobs.
 	MetricsListen      = "LEFT4ME_METRICS_LISTEN"
 	AgentMetricsListen = "LEFT4ME_AGENT_METRICS_LISTEN"
-	// Examples are texts to paste, one a line, that the empty page of an overlay shows; for demonstrations.
+	// Examples are texts to paste, one per line, that the page of an empty overlay shows. They are for demonstrations.
 	Examples = "LEFT4ME_EXAMPLES"
 )
 
@@ -49,7 +48,7 @@ const (
 	minSecret       = 16
 )
 
-// Settings are the checked values. Those of secrets must not be logged.
+// Settings are the checked values. They include secrets, so do not log them.
 type Settings struct {
 	// Root is an absolute path.
 	Root              string
@@ -60,15 +59,15 @@ type Settings struct {
 	// PublicURL is an origin: scheme and host, without a path.
 	PublicURL   *url.URL
 	SteamAPIURL string
-	// SteamHosts is STEAM_CDN_HOSTS as it was parsed.
+	// SteamHosts is the parsed value of STEAM_CDN_HOSTS.
 	SteamHosts steam.Hosts
-	// DownloadParallel is how many items one build fetches at once.
+	// DownloadParallel is how many items one build downloads at once.
 	DownloadParallel int
-	// JobQueueURL is the SQS queue that wakes the host agent; empty on a host alone.
+	// JobQueueURL is the SQS queue that wakes the host agent. It is empty if all of left4me runs on the host.
 	JobQueueURL string
-	// OriginSecret is what CloudFront says to prove that a request came by way of it; empty where no CloudFront is in front.
+	// OriginSecret proves that a request came through CloudFront. It is empty without CloudFront.
 	OriginSecret string
-	// TrustedProxies are the addresses of reverse proxies, whose word about the client's address the gateway takes.
+	// TrustedProxies are the addresses of the reverse proxies that the gateway believes about a client's address.
 	TrustedProxies []netip.Prefix
 	// MetricsListen and AgentMetricsListen are host:port, or empty.
 	MetricsListen, AgentMetricsListen string
@@ -77,42 +76,38 @@ type Settings struct {
 	cdnHosts string
 }
 
-// Load reads the settings with getenv, such as os.Getenv. The error joins one sentence for each that is wrong.
+// Load reads the settings with getenv, such as os.Getenv. The error has one line for each wrong setting.
 func Load(getenv func(string) string) (Settings, error) {
 	var s Settings
 	var errs []error
 	wrong := func(name, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %w", name, fmt.Errorf(format, args...)))
 	}
-	or := func(name, otherwise string) string {
-		if v := strings.TrimSpace(getenv(name)); v != "" {
-			return v
-		}
-		return otherwise
+	get := func(name, fallback string) string {
+		return cmp.Or(strings.TrimSpace(getenv(name)), fallback)
 	}
 
-	root, err := filepath.Abs(or(Root, DefaultRoot))
-	if err != nil {
+	var err error
+	if s.Root, err = filepath.Abs(get(Root, DefaultRoot)); err != nil {
 		wrong(Root, "%w", err)
 	}
-	s.Root = root
 
-	s.DatabaseURL = or(DatabaseURL, db.FileURL(filepath.Join(root, "left4me.db")))
+	s.DatabaseURL = get(DatabaseURL, db.FileURL(filepath.Join(s.Root, "left4me.db")))
 	if err := db.CheckURL(s.DatabaseURL); err != nil {
 		wrong(DatabaseURL, "%w", err)
 	}
-	s.DatabaseAuthToken = or(DatabaseAuthToken, "")
+	s.DatabaseAuthToken = get(DatabaseAuthToken, "")
 
-	s.Listen = or(Listen, defaultListen)
+	s.Listen = get(Listen, defaultListen)
 	host, port, ok := splitAddress(s.Listen)
 	if !ok {
 		wrong(Listen, "%q is not host:port, such as %s", s.Listen, defaultListen)
 	}
 	if host == "" || host == "0.0.0.0" || host == "::" {
-		host = "127.0.0.1" // what a browser on this machine can ask for
+		host = "127.0.0.1" // an address that a browser on this machine can open
 	}
 
-	public := or(PublicURL, "http://"+net.JoinHostPort(host, port))
+	public := get(PublicURL, "http://"+net.JoinHostPort(host, port))
 	u, err := url.Parse(public)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 		wrong(PublicURL, "%q is not an address such as https://left4me.example.org, without a path", public)
@@ -120,33 +115,33 @@ func Load(getenv func(string) string) (Settings, error) {
 	}
 	s.PublicURL = &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
 
-	if s.SteamAPIURL, err = steam.ParseURL(or(SteamAPIURL, "")); err != nil {
+	if s.SteamAPIURL, err = steam.ParseURL(get(SteamAPIURL, "")); err != nil {
 		errs = append(errs, err)
 	}
-	s.cdnHosts = or(SteamCDNHosts, "")
+	s.cdnHosts = get(SteamCDNHosts, "")
 	if s.SteamHosts, err = steam.ParseHosts(s.cdnHosts); err != nil {
 		errs = append(errs, err)
 	}
 
-	parallel := or(DownloadParallel, strconv.Itoa(defaultParallel))
+	parallel := get(DownloadParallel, strconv.Itoa(defaultParallel))
 	if s.DownloadParallel, err = strconv.Atoi(parallel); err != nil || s.DownloadParallel < 1 || s.DownloadParallel > maxParallel {
 		wrong(DownloadParallel, "%q is not a number from 1 to %d", parallel, maxParallel)
 	}
-	s.JobQueueURL = or(JobQueueURL, "")
+	s.JobQueueURL = get(JobQueueURL, "")
 	if u, err := url.Parse(s.JobQueueURL); s.JobQueueURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 		wrong(JobQueueURL, "%q is not the URL of a queue", s.JobQueueURL)
 	}
-	s.OriginSecret = or(OriginSecret, "")
+	s.OriginSecret = get(OriginSecret, "")
 	if n := len(s.OriginSecret); n > 0 && n < minSecret {
 		wrong(OriginSecret, "it has %d characters; at least %d cannot be guessed", n, minSecret)
 	}
 	for name, address := range map[string]*string{MetricsListen: &s.MetricsListen, AgentMetricsListen: &s.AgentMetricsListen} {
-		*address = or(name, "")
+		*address = get(name, "")
 		if _, _, ok := splitAddress(*address); !ok && *address != "" {
 			wrong(name, "%q is not host:port, such as 127.0.0.1:9464", *address)
 		}
 	}
-	for word := range strings.FieldsFuncSeq(or(TrustedProxies, ""), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+	for word := range strings.FieldsFuncSeq(get(TrustedProxies, ""), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		proxies, err := parseProxies(word)
 		if err != nil {
 			wrong(TrustedProxies, "%q %w", word, err)
@@ -161,14 +156,14 @@ func Load(getenv func(string) string) (Settings, error) {
 	return s, errors.Join(errs...)
 }
 
-// splitAddress reads host:port, of which the host may be empty and the port 0.
+// splitAddress splits host:port. The host may be empty and the port 0.
 func splitAddress(address string) (host, port string, ok bool) {
 	host, port, err := net.SplitHostPort(address)
 	n, perr := strconv.ParseUint(port, 10, 16)
 	return host, port, err == nil && perr == nil && (n != 0 || port == "0")
 }
 
-// parseProxies reads an address or a range of addresses. The error goes on where a sentence has named it.
+// parseProxies parses an address or a range of addresses. The error continues a sentence that begins with word.
 func parseProxies(word string) (netip.Prefix, error) {
 	proxies, err := netip.ParsePrefix(word)
 	if address, aerr := netip.ParseAddr(word); aerr == nil && address.Zone() == "" {
@@ -183,9 +178,9 @@ func parseProxies(word string) (netip.Prefix, error) {
 	return proxies, nil
 }
 
-// Environ returns the settings as the environment of a function on a host: complete, and independent of its working
-// directory. The origin's secret is not among them: on a host the gateway is in front, and nobody else can reach functions.
-// Nor is what only localrun itself goes by: the trusted proxies, and where metrics are.
+// Environ returns the settings as environment variables for a function on a host. They do not depend on the working directory.
+// The origin's secret is left out, because on a host only the gateway can reach functions. So are the settings of localrun
+// itself: the trusted proxies and the addresses of the metrics.
 func (s Settings) Environ() []string {
 	env := []string{
 		Root + "=" + s.Root,
@@ -211,8 +206,8 @@ func (s Settings) Environ() []string {
 // CacheDir is the workshop cache.
 func (s Settings) CacheDir() string { return filepath.Join(s.Root, "workshop_cache") }
 
-// OverlaysDir is where the overlays' directories are.
+// OverlaysDir contains the overlays' directories.
 func (s Settings) OverlaysDir() string { return filepath.Join(s.Root, "overlays") }
 
-// WakeSocket is the socket on which the host agent is woken.
+// WakeSocket is the path of the socket that wakes the host agent.
 func (s Settings) WakeSocket() string { return filepath.Join(s.Root, "agent.sock") }

@@ -18,7 +18,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, c := range map[string][2]string{
+	for name, c := range map[string][2]string{
 		"root":     {s.Root, "/var/lib/left4me"},
 		"database": {s.DatabaseURL, "file:/var/lib/left4me/left4me.db"},
 		"listen":   {s.Listen, "127.0.0.1:8080"},
@@ -28,7 +28,7 @@ func TestDefaults(t *testing.T) {
 		"overlays": {s.OverlaysDir(), "/var/lib/left4me/overlays"},
 	} {
 		if c[0] != c[1] {
-			t.Errorf("%s = %q, want %q", what, c[0], c[1])
+			t.Errorf("%s = %q, want %q", name, c[0], c[1])
 		}
 	}
 	if s.DownloadParallel != 8 {
@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestOneSentenceForEachThatIsWrong(t *testing.T) {
+func TestOneLinePerWrongSetting(t *testing.T) {
 	wrong := map[string]string{
 		settings.DatabaseURL:        "postgres://x",
 		settings.Listen:             "8080",
@@ -56,7 +56,7 @@ func TestOneSentenceForEachThatIsWrong(t *testing.T) {
 	}
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != len(wrong) {
-		t.Errorf("%d sentences for %d mistakes:\n%v", len(lines), len(wrong), err)
+		t.Errorf("%d lines for %d mistakes:\n%v", len(lines), len(wrong), err)
 	}
 	for name, value := range wrong {
 		one, err := load(map[string]string{name: value})
@@ -66,7 +66,7 @@ func TestOneSentenceForEachThatIsWrong(t *testing.T) {
 	}
 	for _, value := range []string{"-1", "65", "eight", "8.0"} {
 		if _, err := load(map[string]string{settings.DownloadParallel: value}); err == nil {
-			t.Errorf("%s items at once: no error", value)
+			t.Errorf("DOWNLOAD_PARALLEL=%s: no error", value)
 		}
 	}
 }
@@ -78,12 +78,12 @@ func TestTrustedProxies(t *testing.T) {
 	}
 	for _, value := range []string{"0.0.0.0/0", "::/0", "::ffff:10.0.0.0/104", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.0/33", "10.0.0", "*", "127.0.0.1:80", "[::1]"} {
 		if s, err := load(map[string]string{settings.TrustedProxies: value}); err == nil {
-			t.Errorf("%s is taken for %v", value, s.TrustedProxies)
+			t.Errorf("%s was accepted as %v", value, s.TrustedProxies)
 		}
 	}
 }
 
-func TestAnEmptyListenHostIsStillAnAddressForBrowsers(t *testing.T) {
+func TestPublicURLWithoutAListenHost(t *testing.T) {
 	for listen, want := range map[string]string{
 		":9000":        "http://127.0.0.1:9000",
 		"0.0.0.0:9000": "http://127.0.0.1:9000",

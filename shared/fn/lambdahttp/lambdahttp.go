@@ -1,9 +1,9 @@
-// Package lambdahttp lets an ordinary http.Handler answer Lambda Function URL events of payload format 2.0: the event
-// becomes a request, the handler's answer is buffered and becomes the result.
+// Package lambdahttp lets an http.Handler answer Lambda Function URL events of payload format 2.0. It turns the event into a
+// request, and the handler's buffered response into the result. If the handler panics or its response exceeds Lambda's limit,
+// the result is an error page.
 //
-// It owns that translation, and what a server would do around a handler: a panic becomes an error page, an answer beyond
-// Lambda's limit too. It leaves out settings, logs and everything that left4me's pages have in common, which is shared/fn.
-// The format is that of docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html and of aws-lambda-go's events package.
+// Settings, logs and whatever else left4me's pages have in common are in shared/fn. The format is documented in
+// docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html and in aws-lambda-go's events package.
 package lambdahttp
 
 import (
@@ -27,29 +27,29 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// MaxAnswer is the largest result in bytes, JSON included, that Lambda takes from a function.
+// MaxAnswer is the size in bytes of the largest result, as JSON, that Lambda accepts from a function.
 const MaxAnswer = 6 << 20
 
-// Adapter is a lambda.Handler that has an http.Handler answer. All fields must be set.
+// Adapter is a lambda.Handler that calls an http.Handler. All fields must be set.
 type Adapter struct {
-	// Handler answers the requests. It sees one at a time.
+	// Handler answers the requests, one at a time.
 	Handler http.Handler
-	// Host is the host, with its port if any, under which browsers see the pages. The event's own is of no use, because on
-	// AWS the viewer's Host header is not forwarded.
+	// Host is the host, with an optional port, of the pages' public address. The event's host cannot be used, because on AWS
+	// the viewer's Host header is not forwarded.
 	Host string
-	// Failed answers in place of Handler with status 500 when Handler panicked, or answered more than fits. The cause is
-	// logged already.
+	// Failed answers with status 500 after Handler has panicked or written too large a response. The cause has been logged.
 	Failed http.Handler
-	// Log gets those causes.
+	// Log receives those causes.
 	Log *slog.Logger
 }
 
-// reserve is how long before the deadline of its invocation, at most, a request's context ends, so that there is time left to
-// answer with a page: who is late is killed, and then Lambda answers with its own words.
+// reserve is the longest time between the end of a request's context and the deadline of its invocation. It leaves time to
+// answer with an error page: Lambda kills a function that misses its deadline, and answers with its own text.
 const reserve = time.Second
 
 // Invoke takes a Function URL event and returns the answer to it. It fails only if payload is not such an event, which
-// Lambda reports as a failure of the function. The request's context ends a tenth of its time before ctx does, or reserve.
+// Lambda reports as a failure of the function. The request's context ends before ctx does: by a tenth of the remaining time,
+// or by reserve if that is shorter.
 func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var stop context.CancelFunc
@@ -72,12 +72,12 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return []byte(`{"statusCode":500,"headers":{"Content-Type":"text/plain; charset=utf-8"},"body":"Internal Server Error\n"}`), nil
 }
 
-func (a *Adapter) report(r *http.Request, what string, err error) {
+func (a *Adapter) report(r *http.Request, message string, err error) {
 	attrs := []any{"error", err, "method", r.Method, "path", r.URL.Path}
-	if p := (*panicError)(nil); errors.As(err, &p) {
+	if p, ok := errors.AsType[*panicError](err); ok {
 		attrs = append(attrs, "stack", p.stack)
 	}
-	a.Log.ErrorContext(r.Context(), what, attrs...)
+	a.Log.ErrorContext(r.Context(), message, attrs...)
 }
 
 type panicError struct {
@@ -87,7 +87,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.cause) }
 
-// serve returns what handler answers, or why that is not fit to be sent.
+// serve returns the handler's answer to r, encoded for Lambda. The error is a *panicError, or errTooLarge, or says that the
+// answer cannot be encoded.
 func (a *Adapter) serve(handler http.Handler, r *http.Request) (answer []byte, err error) {
 	w := &response{header: http.Header{}}
 	defer func() {
@@ -112,24 +113,24 @@ var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", MaxAnswer)
 
 type requestIDKey struct{}
 
-// RequestID returns the id of the request that ctx belongs to, or "" outside of one.
+// RequestID returns the id of the request that ctx belongs to, or "" if it belongs to none.
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
 
-// NewRequest makes the request that payload, a Function URL event, describes, as if it had come to host. Its RemoteAddr is
-// the address that the event names, with port 0, and its context is ctx with the request id.
+// NewRequest returns the request that payload, a Function URL event, describes, with host as its Host. Its RemoteAddr is the
+// event's source address with port 0, and its context is ctx with the request id.
 //
-// The path of an event is as the browser sent it. Where it is not well-formed (`/%zz`), URL.Path is that text itself, which
-// no route matches; it is no error.
+// The path of an event is exactly what the browser sent. If it is not well-formed (`/%zz`), that is no error: URL.Path is that
+// text, which no route matches.
 func NewRequest(ctx context.Context, payload []byte, host string) (*http.Request, error) {
 	var e events.LambdaFunctionURLRequest
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("read the Function URL event: %w", err)
 	}
-	about := e.RequestContext.HTTP
-	if about.Method == "" {
+	meta := e.RequestContext.HTTP
+	if meta.Method == "" {
 		return nil, errors.New("read the Function URL event: it has no requestContext.http.method")
 	}
 	body := []byte(e.Body)
@@ -144,8 +145,8 @@ func NewRequest(ctx context.Context, payload []byte, host string) (*http.Request
 		id = lc.AwsRequestID
 	}
 	r := &http.Request{
-		Method:        about.Method,
-		URL:           location(e.RawPath, e.RawQueryString),
+		Method:        meta.Method,
+		URL:           parseURL(e.RawPath, e.RawQueryString),
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
@@ -153,10 +154,10 @@ func NewRequest(ctx context.Context, payload []byte, host string) (*http.Request
 		Body:          http.NoBody,
 		ContentLength: int64(len(body)),
 		Host:          host,
-		RemoteAddr:    net.JoinHostPort(about.SourceIP, "0"),
+		RemoteAddr:    net.JoinHostPort(meta.SourceIP, "0"),
 	}
-	if major, minor, ok := http.ParseHTTPVersion(about.Protocol); ok {
-		r.Proto, r.ProtoMajor, r.ProtoMinor = about.Protocol, major, minor
+	if major, minor, ok := http.ParseHTTPVersion(meta.Protocol); ok {
+		r.Proto, r.ProtoMajor, r.ProtoMinor = meta.Protocol, major, minor
 	}
 	r.RequestURI = e.RawPath
 	if e.RawQueryString != "" {
@@ -170,14 +171,14 @@ func NewRequest(ctx context.Context, payload []byte, host string) (*http.Request
 	}
 	r.Header.Del("Host") // as net/http's server does
 	if len(e.Cookies) > 0 {
-		// The same cookies as in headers.cookie, but well separated.
+		// The same cookies as in headers.cookie, but reliably separated.
 		r.Header.Set("Cookie", strings.Join(e.Cookies, "; "))
 	}
 	return r.WithContext(context.WithValue(ctx, requestIDKey{}, id)), nil
 }
 
-// location is url.ParseRequestURI for a path that may be malformed.
-func location(rawPath, rawQuery string) *url.URL {
+// parseURL is url.ParseRequestURI for a path that may be malformed.
+func parseURL(rawPath, rawQuery string) *url.URL {
 	if !strings.HasPrefix(rawPath, "/") {
 		rawPath = "/" + rawPath
 	}
@@ -185,24 +186,24 @@ func location(rawPath, rawQuery string) *url.URL {
 	if path, err := url.PathUnescape(rawPath); err == nil {
 		u.Path = path
 		if u.EscapedPath() != rawPath {
-			u.RawPath = rawPath // escaped in another way than Go would
+			u.RawPath = rawPath // the browser escapes other characters than Go
 		}
 	}
 	return u
 }
 
-// response is an http.ResponseWriter that keeps everything.
+// response is an http.ResponseWriter that keeps everything in memory.
 type response struct {
 	header   http.Header
 	status   int         // 0 until WriteHeader
-	sent     http.Header // a copy of header from that moment
+	sent     http.Header // the copy of header that WriteHeader makes
 	body     bytes.Buffer
 	overflow bool
 }
 
 func (w *response) Header() http.Header { return w.header }
 
-// WriteHeader implements http.ResponseWriter. Only the first final status counts; 1xx cannot be passed on.
+// WriteHeader implements http.ResponseWriter. Only the first final status counts. Lambda has no way to send a 1xx status.
 func (w *response) WriteHeader(status int) {
 	if w.status != 0 || status < 200 {
 		return
@@ -211,7 +212,7 @@ func (w *response) WriteHeader(status int) {
 	w.sent = w.header.Clone()
 }
 
-// Write implements io.Writer. Once the answer is too large to be sent, nothing is kept.
+// Write implements io.Writer. When the body gets too large to be sent, it is dropped.
 func (w *response) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	if !hasBody(w.status) {
@@ -223,7 +224,7 @@ func (w *response) Write(b []byte) (int, error) {
 		return 0, errTooLarge
 	}
 	if w.body.Cap() == 0 {
-		w.body.Grow(32 << 10) // a page comes in many small pieces
+		w.body.Grow(32 << 10) // a page is written in many small pieces
 	}
 	return w.body.Write(b)
 }
@@ -232,7 +233,7 @@ func hasBody(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// encode makes the event's answer. As in net/http, a body without a type gets the one that it looks like.
+// encode returns the response as Lambda expects it. As in net/http, a missing Content-Type is detected from the body.
 func (w *response) encode() ([]byte, error) {
 	w.WriteHeader(http.StatusOK)
 	body := w.body.Bytes()
@@ -259,14 +260,14 @@ func (w *response) encode() ([]byte, error) {
 	var out bytes.Buffer
 	out.Grow(len(answer.Body) + len(answer.Body)/8 + 1<<10)
 	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false) // a page would become half as large again
+	enc.SetEscapeHTML(false) // escaping would make a page 1.5 times as large
 	if err := enc.Encode(answer); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
 }
 
-// isText says whether a body of this kind is worth sending as text: anything may be sent in base64, it is only longer.
+// isText reports whether to send the body as text. Base64 works for every body, but is longer.
 func isText(h http.Header) bool {
 	if h.Get("Content-Encoding") != "" {
 		return false

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// It must fit where lambda.Start wants it.
+// lambda.Start must accept it.
 var _ lambda.Handler = (*Adapter)(nil)
 
 type answer struct {
@@ -138,7 +138,7 @@ func TestRequestFromEvent(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAnEventIsAnError(t *testing.T) {
+func TestInvalidEvents(t *testing.T) {
 	a := &Adapter{Handler: http.NotFoundHandler(), Failed: http.NotFoundHandler(), Log: slog.New(slog.DiscardHandler)}
 	for _, event := range []string{
 		``, `null`, `{}`, `[]`, `"x"`, `{"job_id":1}`, `{"rawPath":1}`,
@@ -150,7 +150,7 @@ func TestWhatIsNotAnEventIsAnError(t *testing.T) {
 	}
 }
 
-func TestRequestIDIsLambdas(t *testing.T) {
+func TestRequestID(t *testing.T) {
 	var got string
 	a := &Adapter{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = RequestID(r.Context()) })}
 	if _, err := a.Invoke(t.Context(), []byte(plainEvent)); err != nil || got != "r1" {
@@ -251,7 +251,7 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-func TestAHandlerThatFailsGivesTheErrorPage(t *testing.T) {
+func TestErrorPageAfterAFailedHandler(t *testing.T) {
 	overflow := bytes.Repeat([]byte("x"), MaxAnswer/4)
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
@@ -301,7 +301,7 @@ func writeTimes(w io.Writer, b []byte, times int) {
 	}
 }
 
-func TestAsMuchAsFits(t *testing.T) {
+func TestLargestAnswer(t *testing.T) {
 	page := strings.Repeat("x", MaxAnswer-1000)
 	got, log := serve(t, plainEvent, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, page) }, failedPage)
 	if got.StatusCode != 200 || got.Body != page {
@@ -331,8 +331,8 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// Who waits until the deadline of its invocation has still time to say so.
-func TestARequestEndsBeforeItsInvocation(t *testing.T) {
+// A handler that waits for its context must still have time to answer.
+func TestRequestContextEndsBeforeTheInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for limit, reserve := range map[time.Duration]time.Duration{30 * time.Second: time.Second, time.Second: 100 * time.Millisecond} {
 			ctx, stop := context.WithTimeout(t.Context(), limit)
