@@ -139,7 +139,7 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if path == "" {
-		boundDefaultClient()
+		limitDefaultClient()
 		connector = &serverConnector{Connector: connector, timeout: serverTimeout}
 	}
 	pool := sql.OpenDB(connector)

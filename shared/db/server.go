@@ -17,30 +17,30 @@ import (
 )
 
 const (
-	// serverTimeout bounds a statement on a libSQL server with all its repetitions: a write waits there for up to 5 s for
-	// each transaction before it. A read, which waits for nobody, is asked for again after a third of that.
+	// serverTimeout limits a statement on a libSQL server, including all retries. A write waits up to 5 s there for each
+	// earlier transaction. A read does not wait, so it is retried after a third of the limit.
 	serverTimeout = 15 * time.Second
 	serverTries   = 6
-	firstPause    = 50 * time.Millisecond // and twice that after each try
+	firstPause    = 50 * time.Millisecond // doubled after each try
 )
 
-// boundDefaultClient keeps what the driver does in the background, ending streams, from waiting for ever: it uses
-// http.DefaultClient without a context.
-var boundDefaultClient = sync.OnceFunc(func() { http.DefaultClient.Timeout = serverTimeout })
+// limitDefaultClient sets the timeout of http.DefaultClient, which the driver uses without a context to close streams in the
+// background.
+var limitDefaultClient = sync.OnceFunc(func() { http.DefaultClient.Timeout = serverTimeout })
 
 // serverConnector makes the driver's connections to a libSQL server robust.
 //
-// A statement that fails on the way to the server and back may have run or not. What is known not to have run, and what may
-// run twice, is repeated on a new stream; any other write fails with ErrInDoubt. Nothing is repeated inside a transaction:
-// there the whole transaction is lost, and its connection refuses everything from then on, so that no later statement of
-// it runs, and is committed, by itself. (A server that has ended a transaction after its 5 s says so only once.)
+// If the connection fails during a statement, the statement may have run or not. It is retried on a new stream if it certainly
+// did not run or if it may run twice. Any other write fails with ErrInDoubt. Inside a transaction nothing is retried: the
+// transaction is lost, and its connection refuses all later statements, which would otherwise run and be committed outside of
+// it. (A server that has ended a transaction after its 5 s says so only once.)
 type serverConnector struct {
 	driver.Connector
 	timeout time.Duration
 }
 
 func (c *serverConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	inner, err := c.Connector.Connect(ctx) // no word to the server before the first statement
+	inner, err := c.Connector.Connect(ctx) // contacts no server before the first statement
 	if err != nil {
 		return nil, err
 	}
@@ -52,36 +52,36 @@ type serverConn struct {
 	connector *serverConnector
 	inner     driver.Conn
 	inTx      bool
-	broken    error // with what it answers everything
+	broken    error // if set, the error of every later statement
 }
 
-// fate is what is known about a statement that was sent.
-type fate int
+// outcome is what we know about a statement that was sent.
+type outcome int
 
 const (
-	answered fate = iota // by the database itself, with a result or an error
-	notRun               // and may be sent again
-	refused              // not run, and sending it again is pointless
+	answered outcome = iota // the database returned a result or an error
+	notRun                  // the statement did not run and may be sent again
+	refused                 // the statement did not run, and a retry would be refused, too
 	unknown
 )
 
-// What a server says is told apart by plain words: compiling regular expressions would cost the start of every program.
+// Errors of a server are classified without regular expressions, because compiling them slows down the start of every program.
 
-// dbErrors begin what the database, and not the way to it, has to say: the texts of libsql-server's hrana::stmt::StmtError.
+// dbErrors are the prefixes of the database's own errors: the texts of libsql-server's hrana::stmt::StmtError.
 var dbErrors = []string{"SQLite ", "SQL ", "Arguments do not match", "Specifying both", "Transaction timed",
 	"Operation was blocked", "Response is too large"}
 
-// streamGone reports whether a server says that it has forgotten the stream. (Of a baton that "has already been used",
-// somebody in between may have used it for us.)
-func streamGone(said string) bool {
-	said = strings.ToLower(said)
-	_, stream, _ := strings.Cut(said, "stream")
+// streamGone reports whether message says that the server has dropped the stream. It does not accept "has already been used":
+// a proxy may have used the baton for our request.
+func streamGone(message string) bool {
+	message = strings.ToLower(message)
+	_, stream, _ := strings.Cut(message, "stream")
 	return strings.Contains(stream, " expired") || strings.Contains(stream, " closed") || strings.Contains(stream, " not found") ||
-		strings.Contains(said, "invalid baton")
+		strings.Contains(message, "invalid baton")
 }
 
-// fateOf reads the driver's error, which for everything that the server has sent is a text.
-func fateOf(err error) fate {
+// outcomeOf classifies an error of the driver, which passes on the server's errors only as text.
+func outcomeOf(err error) outcome {
 	if err == nil {
 		return answered
 	}
@@ -96,18 +96,18 @@ func fateOf(err error) fate {
 		return notRun
 	}
 	text, isStatus := strings.CutPrefix(text, "error code ")
-	code, said, _ := strings.Cut(text, ":")
-	said = strings.TrimSpace(said)
+	code, message, _ := strings.Cut(text, ":")
+	message = strings.TrimSpace(message)
 	switch {
 	case !isStatus:
 		return unknown
 	case code == "408" || code == "429":
 		return notRun
-	case code == "400" && said == "": // the driver drops the text of {"message": "The stream has expired…", "code": "STREAM_EXPIRED"}
+	case code == "400" && message == "": // the driver drops the text of {"message": "The stream has expired…", "code": "STREAM_EXPIRED"}
 		return notRun
-	case (code == "400" || code == "404") && streamGone(said):
+	case (code == "400" || code == "404") && streamGone(message):
 		return notRun
-	case strings.Contains(said, "already been used"):
+	case strings.Contains(message, "already been used"):
 		return unknown
 	case len(code) == 3 && code[0] == '4':
 		return refused
@@ -115,7 +115,7 @@ func fateOf(err error) fate {
 	return unknown
 }
 
-// explain says what a person can do about an error of fate refused.
+// explain adds to an error with the outcome refused what an operator can do about it.
 func explain(err error) error {
 	switch {
 	case contains(err, "error code 401", "error code 403"):
@@ -126,22 +126,22 @@ func explain(err error) error {
 	return fmt.Errorf("%w: %w", errRefused, err)
 }
 
-// verbOf returns the first word of a statement, in capitals.
+// verbOf returns the first word of a statement in capitals.
 func verbOf(query string) string {
 	query = strings.TrimSpace(query)
 	for strings.HasPrefix(query, "--") {
 		_, query, _ = strings.Cut(query, "\n")
 		query = strings.TrimSpace(query)
 	}
-	word := strings.IndexFunc(query, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) })
-	if word < 0 {
-		word = len(query)
+	end := strings.IndexFunc(query, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) })
+	if end < 0 {
+		end = len(query)
 	}
-	return strings.ToUpper(query[:word])
+	return strings.ToUpper(query[:end])
 }
 
-// run lets do send the query, on c.inner.
-func (c *serverConn) run(ctx context.Context, query string, do func(context.Context) error) error {
+// run calls send, which sends the query on c.inner, once or several times as serverConnector describes.
+func (c *serverConn) run(ctx context.Context, query string, send func(context.Context) error) error {
 	if c.broken != nil {
 		return c.broken
 	}
@@ -150,13 +150,13 @@ func (c *serverConn) run(ctx context.Context, query string, do func(context.Cont
 	defer stop()
 	verb := verbOf(query)
 	if c.inTx {
-		return c.runInTx(ctx, verb, do)
+		return c.runInTx(ctx, verb, send)
 	}
-	twice := verb == "SELECT" || verb == "BEGIN" // may run twice
-	var last fate
+	repeatable := verb == "SELECT" || verb == "BEGIN"
+	var last outcome
 	backoff := retry.WithMaxRetries(serverTries-1, retry.WithJitterPercent(50, retry.NewExponential(firstPause)))
 	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
-		if c.broken != nil { // by the try before
+		if c.broken != nil { // by the previous try
 			inner, err := c.connector.Connector.Connect(ctx)
 			if err != nil {
 				return err
@@ -169,12 +169,12 @@ func (c *serverConn) run(ctx context.Context, query string, do func(context.Cont
 			ctx, stop = context.WithTimeout(ctx, c.connector.timeout/3)
 			defer stop()
 		}
-		err := do(ctx)
-		if last = fateOf(err); last == answered {
+		err := send(ctx)
+		if last = outcomeOf(err); last == answered {
 			return err
 		}
-		c.broken = plain(err)
-		if last == notRun || last == unknown && twice {
+		c.broken = hideBadConn(err)
+		if last == notRun || last == unknown && repeatable {
 			return retry.RetryableError(c.broken)
 		}
 		return c.broken
@@ -187,51 +187,50 @@ func (c *serverConn) run(ctx context.Context, query string, do func(context.Cont
 	case last == refused:
 		c.broken = explain(c.broken)
 		return c.broken
-	case caller.Err() == nil: // else it is our caller who was away
+	case caller.Err() == nil: // otherwise the caller gave up
 		c.broken = fmt.Errorf("%w: %w", errAway, c.broken)
 	}
-	if last == unknown && !twice {
+	if last == unknown && !repeatable {
 		c.broken = fmt.Errorf("%w: %w", ErrInDoubt, c.broken)
 	}
 	return c.broken
 }
 
-func (c *serverConn) runInTx(ctx context.Context, verb string, do func(context.Context) error) error {
-	ends := verb == "COMMIT" || verb == "END" || verb == "ROLLBACK"
-	err := ctx.Err()
-	if err != nil {
-		c.broken = fmt.Errorf("%w: %w", errTxLost, err) // not sent
+func (c *serverConn) runInTx(ctx context.Context, verb string, send func(context.Context) error) error {
+	commits := verb == "COMMIT" || verb == "END"
+	if err := ctx.Err(); err != nil {
+		c.broken = fmt.Errorf("%w: %w", errTxLost, err)
 		return c.broken
 	}
-	err = do(ctx)
-	switch fate := fateOf(err); {
-	case fate == answered && contains(err, "Transaction timed", "no transaction is active"):
+	err := send(ctx)
+	switch result := outcomeOf(err); {
+	case result == answered && contains(err, "Transaction timed", "no transaction is active"):
 		c.broken = fmt.Errorf("%w: %w", errTxLost, err)
-	case fate == answered:
-		if ends && err == nil {
+	case result == answered:
+		if err == nil && (commits || verb == "ROLLBACK") {
 			c.inTx = false
 		}
 		return err
-	case fate == refused:
-		c.broken = explain(plain(err))
-	case fate == unknown && (verb == "COMMIT" || verb == "END"):
-		c.broken = fmt.Errorf("%w: %w: %w", ErrInDoubt, errAway, plain(err))
+	case result == refused:
+		c.broken = explain(hideBadConn(err))
+	case result == unknown && commits:
+		c.broken = fmt.Errorf("%w: %w: %w", ErrInDoubt, errAway, hideBadConn(err))
 	default:
-		c.broken = fmt.Errorf("%w: %w", errTxLost, plain(err))
+		c.broken = fmt.Errorf("%w: %w", errTxLost, hideBadConn(err))
 	}
 	return c.broken
 }
 
-// plain keeps database/sql, which repeats what fails with driver.ErrBadConn, from doing so: that is decided here.
-func plain(err error) error {
+// hideBadConn returns an error that is not driver.ErrBadConn, after which database/sql would retry on its own.
+func hideBadConn(err error) error {
 	if errors.Is(err, driver.ErrBadConn) {
 		return errors.New(err.Error())
 	}
 	return err
 }
 
-// noPanic makes an error of the driver's panics, of which there is one for an answer without results.
-func noPanic(err *error) {
+// recoverTo turns a panic of the driver into *err. The driver panics when an answer has no results.
+func recoverTo(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("the answer cannot be read: %v", p)
 	}
@@ -239,17 +238,17 @@ func noPanic(err *error) {
 
 func (c *serverConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
 	err = c.run(ctx, query, func(ctx context.Context) (err error) {
-		defer noPanic(&err)
+		defer recoverTo(&err)
 		result, err = c.inner.(driver.ExecerContext).ExecContext(ctx, query, args)
 		return err
 	})
 	return result, err
 }
 
-// QueryContext returns rows that are all here: the driver reads the whole answer.
+// QueryContext returns rows that cannot fail later, because the driver has read the whole answer.
 func (c *serverConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
 	err = c.run(ctx, query, func(ctx context.Context) (err error) {
-		defer noPanic(&err)
+		defer recoverTo(&err)
 		rows, err = c.inner.(driver.QueryerContext).QueryContext(ctx, query, args)
 		return err
 	})
@@ -260,12 +259,12 @@ func (c *serverConn) Ping(ctx context.Context) error {
 	return c.run(ctx, "SELECT", func(ctx context.Context) error { return c.inner.(driver.Pinger).Ping(ctx) })
 }
 
-// ResetSession comes before each use but the first. The driver begins a new stream then.
+// ResetSession is called before each use except the first. The driver then begins a new stream.
 func (c *serverConn) ResetSession(ctx context.Context) error {
 	return c.inner.(driver.SessionResetter).ResetSession(ctx)
 }
 
-// IsValid reports whether the next user may have the connection.
+// IsValid reports whether the connection may be used again.
 func (c *serverConn) IsValid() bool { return c.broken == nil && !c.inTx }
 
 func (c *serverConn) Close() error { return c.inner.Close() }
@@ -274,7 +273,7 @@ func (c *serverConn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// BeginTx begins an immediate transaction. SQLite has one level of isolation.
+// BeginTx begins an immediate transaction. It ignores the isolation level: SQLite has only one.
 func (c *serverConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	if options.ReadOnly {
 		return nil, errors.New("there are no read-only transactions")
@@ -304,7 +303,7 @@ func (c *serverConn) Prepare(query string) (driver.Stmt, error) {
 	return &serverStmt{c, query}, nil
 }
 
-// serverStmt is a statement that is sent whole each time, as the driver does it, too.
+// serverStmt is a statement whose text is sent each time, as the driver does.
 type serverStmt struct {
 	conn  *serverConn
 	query string

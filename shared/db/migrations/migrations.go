@@ -1,5 +1,5 @@
-// Package migrations holds the schema of left4me's database and moves a database between its versions. Only localrun and
-// the migration function use it: page functions never migrate.
+// Package migrations holds the schema of left4me's database and migrates a database between its versions. Only localrun and
+// the migration function use it. Page functions never migrate.
 package migrations
 
 import (
@@ -17,61 +17,62 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// Step is one migration that was applied or taken back.
+// Step is one migration that was applied or reverted.
 type Step struct {
 	Version  int64
 	File     string
 	Duration time.Duration
 }
 
-// Status is one migration and whether the database has it.
+// Status is the state of one migration in a database.
 type Status struct {
 	Version int64
 	File    string
-	// AppliedAt is zero for one that is pending.
+	// AppliedAt is zero if the migration is pending.
 	AppliedAt time.Time
 }
 
 func provider(d *db.DB) (*goose.Provider, error) {
-	return goose.NewProvider(goose.DialectTurso, d.DB, files)
-}
-
-// Up applies every pending migration, oldest first, and returns what it did: nothing for a database that is current.
-// The error names the migration that failed; those before it stand. Several processes may do it at once: a migration and the
-// note that the database has it are one transaction.
-func Up(ctx context.Context, d *db.DB) ([]Step, error) {
-	done, err := up(ctx, d)
+	p, err := goose.NewProvider(goose.DialectTurso, d.DB, files)
 	if err != nil {
-		return done, fmt.Errorf("migrate up: %w", err)
+		return nil, fmt.Errorf("read migrations: %w", err)
 	}
-	return done, nil
+	return p, nil
 }
 
-func up(ctx context.Context, d *db.DB) (done []Step, err error) {
+// Up applies all pending migrations, oldest first, and returns those that it applied. The error names the migration that
+// failed; the earlier ones stay applied. Several processes may call it at once, because each transaction both migrates and
+// records the new version.
+func Up(ctx context.Context, d *db.DB) (done []Step, err error) {
 	p, err := provider(d)
 	if err != nil {
 		return nil, err
 	}
 	for {
 		results, err := p.Up(ctx)
-		partial, ok := errors.AsType[*goose.PartialError](err)
-		if !ok {
-			return append(done, steps(results)...), err
+		partial, isPartial := errors.AsType[*goose.PartialError](err)
+		if isPartial {
+			results = partial.Applied
 		}
-		done = append(done, steps(partial.Applied)...)
-		applied, lookErr := versions(ctx, d)
-		if lookErr != nil || !applied[partial.Failed.Source.Version] {
-			return done, err
+		done = append(done, steps(results)...)
+		if err == nil {
+			return done, nil
 		}
-		// Another process was quicker, or we have not heard that it went well.
+		if isPartial {
+			applied, versionsErr := appliedVersions(ctx, d)
+			if versionsErr == nil && applied[partial.Failed.Source.Version] {
+				continue // another process applied it first, or the answer to our own commit was lost
+			}
+		}
+		return done, fmt.Errorf("migrate up: %w", err)
 	}
 }
 
-// Down takes back the newest applied migration.
+// Down reverts the newest applied migration.
 func Down(ctx context.Context, d *db.DB) ([]Step, error) {
 	p, err := provider(d)
 	if err != nil {
-		return nil, fmt.Errorf("migrate down: %w", err)
+		return nil, err
 	}
 	result, err := p.Down(ctx)
 	if err != nil {
@@ -84,7 +85,7 @@ func Down(ctx context.Context, d *db.DB) ([]Step, error) {
 func List(ctx context.Context, d *db.DB) ([]Status, error) {
 	p, err := provider(d)
 	if err != nil {
-		return nil, fmt.Errorf("migration status: %w", err)
+		return nil, err
 	}
 	found, err := p.Status(ctx)
 	if err != nil {
@@ -97,14 +98,14 @@ func List(ctx context.Context, d *db.DB) ([]Status, error) {
 	return list, nil
 }
 
-// Pending returns the files of the migrations that the database lacks, oldest first, and whether it has any that this
-// program does not know, which a newer one has left. Unlike List it changes nothing in a database that has none yet.
+// Pending returns the files of the migrations that the database lacks, oldest first. newer reports whether the database has
+// migrations that this program does not know, from a newer version. Unlike List it does not create goose's table.
 func Pending(ctx context.Context, d *db.DB) (pending []string, newer bool, err error) {
 	p, err := provider(d)
 	if err != nil {
-		return nil, false, fmt.Errorf("migration status: %w", err)
+		return nil, false, err
 	}
-	applied, err := versions(ctx, d)
+	applied, err := appliedVersions(ctx, d)
 	if err != nil {
 		return nil, false, fmt.Errorf("migration status: %w", err)
 	}
@@ -118,27 +119,18 @@ func Pending(ctx context.Context, d *db.DB) (pending []string, newer bool, err e
 	return pending, len(applied) > 0, nil
 }
 
-// versions are what goose has written down.
-func versions(ctx context.Context, d *db.DB) (map[int64]bool, error) {
+// appliedVersions reads goose's table, if the database has it.
+func appliedVersions(ctx context.Context, d *db.DB) (map[int64]bool, error) {
 	applied := map[int64]bool{}
-	var begun bool
-	err := d.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'goose_db_version')`).Scan(&begun)
-	if err != nil || !begun {
+	exists, err := db.Row(ctx, d, db.Value[bool], `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'goose_db_version')`)
+	if err != nil || !exists {
 		return applied, err
 	}
-	rows, err := d.QueryContext(ctx, `SELECT version_id FROM goose_db_version WHERE is_applied`)
-	if err != nil {
-		return nil, err
+	versions, err := db.Rows(ctx, d, db.Value[int64], `SELECT version_id FROM goose_db_version WHERE is_applied`)
+	for _, v := range versions {
+		applied[v] = true
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var version int64
-		if err := rows.Scan(&version); err != nil {
-			return nil, err
-		}
-		applied[version] = true
-	}
-	return applied, rows.Err()
+	return applied, err
 }
 
 func steps(results []*goose.MigrationResult) []Step {
