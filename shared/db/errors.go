@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// ErrInDoubt means that a write, or the commit of several, failed in a way that leaves open whether it happened.
+// ErrInDoubt means that a write or a commit failed, and that the database may have written it or not.
 var ErrInDoubt = errors.New("it is not known whether the database has written this")
 
 var (
 	errBad = driver.ErrBadConn
-	// errAway means that a server did not do its part, which it may do later.
+	// errAway means that a server failed, and that a later try may succeed.
 	errAway = errors.New("the database server could not be reached or did not answer properly")
-	// errTxLost means that a transaction is gone, and that nothing of it was committed.
+	// errTxLost means that the server has dropped a transaction and committed nothing of it.
 	errTxLost = errors.New("the database server has lost the transaction")
-	// errRefused means that a server will not do its part until somebody changes a setting.
+	// errRefused means that a server refuses statements until somebody changes a setting.
 	errRefused = errors.New("the database server refuses to answer")
 )
 
-// The embedded driver has typed errors and a server sends only text, but both texts are SQLite's own, so one test
-// serves both. The phrases are those of sqlite3_errstr and of the constraint messages in SQLite's vdbe.c.
+// The embedded driver has typed errors and a server sends only text. Both use SQLite's messages, so one check serves both. The
+// phrases are those of sqlite3_errstr and of the constraint messages in SQLite's vdbe.c.
 
 // IsUnique reports whether err is the violation of a UNIQUE constraint or primary key.
 func IsUnique(err error) bool {
@@ -32,18 +32,18 @@ func IsForeignKey(err error) bool {
 	return contains(err, "FOREIGN KEY constraint failed")
 }
 
-// IsOlderSchema reports whether err says that the database lacks a column, which a migration is yet to add.
+// IsOlderSchema reports whether err says that the database lacks a column, which a pending migration will add.
 func IsOlderSchema(err error) bool {
 	return contains(err, "no such column", "has no column named")
 }
 
-// IsBusy reports whether err says that another process was writing for too long; nothing was changed.
+// IsBusy reports whether err says that another process was writing for too long. Nothing was changed.
 func IsBusy(err error) bool {
 	return contains(err, "database is locked", "database table is locked", "SQLITE_BUSY", "cannot handle additional transactions")
 }
 
-// IsAway reports whether err says that the database server could not be reached, was overloaded or failed, so that the same
-// may work later. Unless err is also ErrInDoubt, nothing was written.
+// IsAway reports whether err says that the database server could not be reached, was overloaded or failed. A later try may
+// succeed. Unless err is also ErrInDoubt, nothing was written.
 func IsAway(err error) bool {
 	return errors.Is(err, errAway) || errors.Is(err, errTxLost)
 }

@@ -4,5 +4,5 @@ package db
 
 import _ "modernc.org/sqlite" // the driver behind file: URLs
 
-// embeddedDriver says whether file: URLs can be opened.
+// embeddedDriver reports whether file: URLs can be opened.
 const embeddedDriver = true

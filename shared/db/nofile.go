@@ -2,6 +2,6 @@
 
 package db
 
-// embeddedDriver says whether file: URLs can be opened. The build for AWS Lambda leaves their driver out: it is half of a
-// page's program, and there is no disk there.
+// embeddedDriver reports whether file: URLs can be opened. The build for AWS Lambda leaves their driver out: it would be half
+// of a page's program, and Lambda has no disk for the file.
 const embeddedDriver = false

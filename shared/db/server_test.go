@@ -52,7 +52,7 @@ func (s served) two(ctx context.Context) error {
 
 // sent counts the statements that the server was sent.
 func (s served) sent(text string) (n int) {
-	for _, asked := range s.Asked() {
+	for _, asked := range s.Received() {
 		if strings.HasPrefix(asked, text) {
 			n++
 		}

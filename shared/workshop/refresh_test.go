@@ -274,11 +274,11 @@ func TestAChangeTakesAsManyStatementsForAThousandOverlaysAsForOne(t *testing.T) 
 	} {
 		w.exec(t, `DELETE FROM jobs`)
 		w.steam.Tell(t, "update 1\n")
-		server.Asked()
+		server.Received()
 		if err := change(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		asked := server.Asked()
+		asked := server.Received()
 		begun, ended := slices.Index(asked, "BEGIN IMMEDIATE"), slices.Index(asked, "COMMIT")
 		if begun < 0 || ended < begun || ended-begun > statements {
 			t.Errorf("%s: %d statements in a transaction: %q", name, ended-begun, asked)

@@ -9,8 +9,8 @@ import (
 //go:embed testdata/client.js
 var client string
 
-// The other client that people use has other habits: several requests at once, stored SQL, sequences, conditions.
-func TestNpmsClientIsContent(t *testing.T) {
+// npm's client sends what the Go driver does not: several requests at once, stored SQL, sequences, conditions.
+func TestNpmClient(t *testing.T) {
 	t.Parallel()
 	s := ServeEmpty(t, func(s *Server) { s.Token = "a token" })
 	out := string(node(t, "@libsql/client", client, nil, s.URL, s.Token))

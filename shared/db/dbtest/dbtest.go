@@ -1,7 +1,7 @@
-// Package dbtest gives tests a real, migrated database of their own: in an embedded file, or behind a libSQL server, which
-// it brings along (Server) and which can be told to misbehave.
+// Package dbtest gives each test its own migrated database: an embedded file, or a libSQL server. The server is the package's
+// own (Server), and a test can make it fail.
 //
-// The server is a stand-in for one database: it has no replicas, no websockets, no cursors and no protobuf.
+// The server has one database, and no replicas, websockets, cursors or protobuf.
 package dbtest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"left4me/shared/db/migrations"
 )
 
-// Open opens databaseURL for the time of the test.
+// Open opens databaseURL until the end of the test.
 func Open(t testing.TB, databaseURL string) *db.DB {
 	t.Helper()
 	return open(t, databaseURL, "")
@@ -29,7 +29,7 @@ func open(t testing.TB, databaseURL, token string) *db.DB {
 	return d
 }
 
-// New returns a migrated embedded database in a file that goes with the test.
+// New returns a migrated embedded database in a temporary file.
 func New(t testing.TB) *db.DB {
 	t.Helper()
 	d := Open(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db")))
@@ -47,7 +47,7 @@ func migrate(t testing.TB, d *db.DB) {
 // Backend opens a new, migrated database of one kind.
 type Backend func(testing.TB) *db.DB
 
-// Each runs the test on each kind of database that left4me can have: what is said of SQL must be true of both.
+// Each runs the test once for each kind of database that left4me supports.
 func Each(t *testing.T, test func(t *testing.T, open Backend)) {
 	t.Run("file", func(t *testing.T) { test(t, New) })
 	t.Run("server", func(t *testing.T) {
@@ -55,12 +55,12 @@ func Each(t *testing.T, test func(t *testing.T, open Backend)) {
 	})
 }
 
-// Serve returns a running server with a migrated database, both for the time of the test. Each of set may change the server's
-// fields before it runs.
+// Serve returns a server with a migrated database, which runs until the end of the test. The functions in set may change the
+// server's fields before it starts.
 func Serve(t testing.TB, set ...func(*Server)) *Server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "left4me.db")
-	d, err := db.Open(db.FileURL(file), "") // in a hurry: over the server, it would be a request for each statement
+	d, err := db.Open(db.FileURL(file), "") // faster than a request to the server for each statement
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func serve(t testing.TB, file string, set []func(*Server)) *Server {
 	return s
 }
 
-// Open opens the server's database for the time of the test.
+// Open opens the server's database until the end of the test.
 func (s *Server) Open(t testing.TB) *db.DB {
 	t.Helper()
 	return open(t, s.URL, s.Token)

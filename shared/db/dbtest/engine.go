@@ -16,17 +16,17 @@ import (
 //go:embed engine.js
 var engine string
 
-// Step is something to do in Engine: `exec`, `prepare` or `query` a statement.
+// Step is a statement for Engine. Do is `exec`, `prepare` or `query`.
 type Step struct{ Do, SQL string }
 
-// Result is what came of a Step: rows of a query, or the engine's error.
+// Result is the result of a Step: the rows of a query, or the engine's error.
 type Result struct {
 	Rows  [][]any
 	Error string
 }
 
-// Engine carries out the steps on a new, empty database of the real engine of libSQL's servers, as npm's package `libsql` has
-// it. Where that is not installed (`make test` does that), the test is skipped, and fails under CI=true.
+// Engine runs the steps on a new, empty database of the engine of real libSQL servers, which npm's package `libsql` contains.
+// If that is not installed (`make test` installs it), the test is skipped, or fails if CI=true.
 func Engine(t testing.TB, steps []Step) []Result {
 	t.Helper()
 	input, err := json.Marshal(steps)
@@ -40,13 +40,13 @@ func Engine(t testing.TB, steps []Step) []Result {
 	return results
 }
 
-// node runs a script that requires a package of npm's, and returns what it prints.
-func node(t testing.TB, needs, script string, input []byte, args ...string) []byte {
+// node runs a script that needs the npm package pkg, and returns its output.
+func node(t testing.TB, pkg, script string, input []byte, args ...string) []byte {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(file), "..", "..", "..", "infra", "aws")
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", needs)); err != nil {
-		why := fmt.Sprintf("%s DID NOT RUN: npm's %s is not installed; `make test` does that", t.Name(), needs)
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", pkg)); err != nil {
+		why := fmt.Sprintf("%s DID NOT RUN: npm's %s is not installed; `make test` does that", t.Name(), pkg)
 		if os.Getenv("CI") == "true" {
 			t.Fatal(why)
 		}
@@ -54,7 +54,7 @@ func node(t testing.TB, needs, script string, input []byte, args ...string) []by
 		t.Skip(why)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{"-e", script, "--"}, args...)...)
-	cmd.Dir = dir // where the script's require begins to look
+	cmd.Dir = dir // the script's require looks for packages here
 	cmd.Stdin = bytes.NewReader(input)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -64,18 +64,18 @@ func node(t testing.TB, needs, script string, input []byte, args ...string) []by
 	return out
 }
 
-// Schema returns the steps that give Engine left4me's tables: what the migrations make a server do.
+// Schema returns the statements of all migrations as steps for Engine.
 func Schema(t testing.TB) []Step {
 	t.Helper()
 	s := ServeEmpty(t)
 	migrate(t, s.Open(t))
-	return s.AskedSteps()
+	return s.ReceivedSteps()
 }
 
-// AskedSteps returns, as steps for Engine, what Asked does, without transactions and what concerns only goose.
-func (s *Server) AskedSteps() []Step {
+// ReceivedSteps returns the statements of Received as steps for Engine, without BEGIN, COMMIT, ROLLBACK and goose's own.
+func (s *Server) ReceivedSteps() []Step {
 	var steps []Step
-	for _, text := range s.Asked() {
+	for _, text := range s.Received() {
 		switch scan(text).verb() {
 		case "BEGIN", "COMMIT", "ROLLBACK":
 			continue

@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,75 +12,75 @@ import (
 	"time"
 )
 
-// Fault is one way in which a server, or the network before it, misbehaves towards a request with SQL. Exactly one of Drop,
-// Stall, Status and Delay is set.
+// Fault makes the server, or the network in front of it, fail a request with SQL. Set exactly one of Drop, Stall, Status and
+// Delay.
 type Fault struct {
-	// Match limits it to requests one of whose SQL texts contains this.
+	// Match limits the fault to requests with an SQL text that contains it.
 	Match string
-	// Times is how many requests it hits before it is over; 0 means all.
+	// Times is how many requests the fault affects. 0 means all.
 	Times int
-	// After lets the request be carried out first, which the client does not learn.
+	// After runs the request before the fault, so that the client does not learn the result.
 	After bool
 
-	// Drop ends the connection without an answer.
+	// Drop closes the connection without an answer.
 	Drop bool
 	// Stall does not answer until the client gives up.
 	Stall bool
-	// Status answers this status; Body is its body, a page of HTML when empty.
+	// Status answers with this status and Body, or with an HTML page if Body is empty.
 	Status int
 	Body   string
-	// Delay answers later, and correctly.
+	// Delay answers correctly, but later.
 	Delay time.Duration
 
-	// Hit, if there is one, is called when the fault begins to have its effect.
+	// Hit, if set, is called when the fault begins.
 	Hit func()
 }
 
-// Fail adds a fault. Of those that fit a request the oldest has its effect.
+// Fail adds a fault. If several faults match a request, the oldest applies.
 func (s *Server) Fail(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, &f)
 }
 
-// Heal ends all faults.
+// Heal removes all faults.
 func (s *Server) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// Asked returns the SQL texts of all requests since the last call, in order: those that a fault kept from running, too.
-func (s *Server) Asked() []string {
+// Received returns the SQL texts of all requests since the last call, in order, including those that failed with a fault.
+func (s *Server) Received() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked := s.asked
-	s.asked = nil
-	return asked
+	texts := s.received
+	s.received = nil
+	return texts
 }
 
-// ask notes what is asked and returns the fault that hits it, or nil.
-func (s *Server) ask(r pipelineRequest) *Fault {
+// record stores the request's SQL texts for Received, and returns the fault that matches the request, or nil.
+func (s *Server) record(r pipelineRequest) *Fault {
 	var texts []string
-	note := func(t sqlText) {
+	add := func(t sqlText) {
 		if t.SQL != nil {
 			texts = append(texts, *t.SQL)
 		}
 	}
 	for _, each := range r.Requests {
-		note(each.sqlText)
+		add(each.sqlText)
 		if each.Stmt != nil {
-			note(each.Stmt.sqlText)
+			add(each.Stmt.sqlText)
 		}
 		if each.Batch != nil {
 			for _, step := range each.Batch.Steps {
-				note(step.Stmt.sqlText)
+				add(step.Stmt.sqlText)
 			}
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, texts...)
+	s.received = append(s.received, texts...)
 	for i, f := range s.faults {
 		for _, text := range texts {
 			if !strings.Contains(text, f.Match) {
@@ -98,8 +99,8 @@ func (s *Server) ask(r pipelineRequest) *Fault {
 	return nil
 }
 
-// happen does what a client sees of the fault.
-func (f *Fault) happen(w http.ResponseWriter, r *http.Request) {
+// apply fails or delays the request.
+func (f *Fault) apply(w http.ResponseWriter, r *http.Request) {
 	if f.Hit != nil {
 		f.Hit()
 	}
@@ -124,10 +125,10 @@ func (f *Fault) happen(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Do carries out commands, one a line:
+// Do runs commands, one per line:
 //
-//	drop | stall | status=CODE | delay=DURATION   a fault, with
-//	    [after] [times=N] [sql=TEXT…]             the fields of Fault; TEXT goes to the end of the line
+//	drop | stall | status=CODE | delay=DURATION   add a fault, with
+//	    [after] [times=N] [sql=TEXT…]             After, Times and Match; TEXT is the rest of the line
 //	expire | end-transactions | heal              ExpireStreams, EndTransactions, Heal
 func (s *Server) Do(commands string) error {
 	for line := range strings.Lines(commands) {
@@ -171,20 +172,20 @@ func (s *Server) do(line string) (err error) {
 		case "delay":
 			f.Delay, err = time.ParseDuration(value)
 		default:
-			err = fmt.Errorf("%q is no word of a fault", word)
+			err = fmt.Errorf("%q is not a known word", word)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if !f.Drop && !f.Stall && f.Status == 0 && f.Delay == 0 {
-		return fmt.Errorf("it does not say what is to happen")
+		return errors.New("one of drop, stall, status and delay is needed")
 	}
 	s.Fail(f)
 	return nil
 }
 
-// Tell is Do for tests.
+// Tell calls Do, and fails the test on an error.
 func (s *Server) Tell(t testing.TB, commands string) {
 	t.Helper()
 	if err := s.Do(commands); err != nil {

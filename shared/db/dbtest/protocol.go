@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The messages of Hrana over HTTP, versions 2 and 3, in JSON. Names are the protocol's.
+// The messages of Hrana over HTTP, versions 2 and 3, in JSON. The names are the protocol's.
 
 type pipelineRequest struct {
 	Baton    *string         `json:"baton"`
@@ -29,7 +29,7 @@ type streamRequest struct {
 	sqlText
 }
 
-// sqlText is an SQL text, or the number of one that was stored.
+// sqlText is an SQL text, or the number of a stored one.
 type sqlText struct {
 	SQL   *string `json:"sql"`
 	SQLID *int32  `json:"sql_id"`
@@ -67,7 +67,7 @@ type streamResult struct {
 	Error    *fail  `json:"error,omitempty"`
 }
 
-// fail is an error that concerns one request and leaves the stream open.
+// fail is the error of one request. The stream stays open.
 type fail struct {
 	Message string `json:"message"`
 	Code    string `json:"code"`
@@ -101,7 +101,7 @@ type describeResult struct {
 	IsReadonly bool     `json:"is_readonly"`
 }
 
-// value is one of SQLite's: nil, int64, float64, string or []byte.
+// value is a value of SQLite: nil, int64, float64, string or []byte.
 type value struct{ v any }
 
 type wireValue struct {
@@ -122,13 +122,13 @@ func (v value) MarshalJSON() ([]byte, error) {
 	case string:
 		w.Type = "text"
 	case time.Time:
-		// The embedded driver makes times of texts in columns declared so.
+		// The embedded driver parses texts in columns that are declared as times.
 		w.Type, w.Value = "text", x.Format("2006-01-02 15:04:05.999999999")
 	case []byte:
 		text := base64.RawStdEncoding.EncodeToString(x)
 		w.Type, w.Value, w.Base64 = "blob", nil, &text
 	default:
-		return nil, fmt.Errorf("a %T is no value", x)
+		return nil, fmt.Errorf("%T is not a type of SQLite", x)
 	}
 	return json.Marshal(w)
 }
@@ -148,11 +148,11 @@ func (v *value) UnmarshalJSON(data []byte) (err error) {
 	case w.Type == "float" && isNumber:
 		v.v = number
 	case w.Type == "text" && (isText || w.Value == nil):
-		v.v = text // the empty text may be left out
+		v.v = text // clients may omit an empty text
 	case w.Type == "blob" && w.Base64 != nil:
 		v.v, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(*w.Base64, "="))
 	default:
-		err = fmt.Errorf("%s is no value", data)
+		err = fmt.Errorf("%s is not a value", data)
 	}
 	return err
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ask sends requests to the server, on the stream of *baton unless that is empty, and returns the answer with its status
-// before it. It leaves the next baton in *baton.
+// ask sends requests to the server, on the stream of *baton unless that is empty. It returns the status and the answer, and
+// stores the next baton in *baton.
 func ask(t *testing.T, s *Server, path string, baton *string, requests string) string {
 	t.Helper()
 	body := map[string]any{"requests": json.RawMessage("[" + requests + "]")}
@@ -39,7 +39,7 @@ func ask(t *testing.T, s *Server, path string, baton *string, requests string) s
 	return fmt.Sprint(resp.StatusCode, " ", strings.TrimSpace(string(answer)))
 }
 
-// What clients hardly ever ask, in the protocol's own words.
+// Requests that clients rarely send.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	s := ServeEmpty(t)
@@ -85,7 +85,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestStreamsEndAsOnARealServer(t *testing.T) {
+func TestStreamAndTransactionTimeouts(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1_700_000_000, 0)
 	s := ServeEmpty(t, func(s *Server) { s.Now = func() time.Time { return at } })
@@ -104,7 +104,7 @@ func TestStreamsEndAsOnARealServer(t *testing.T) {
 	invented := "x.1"
 	run(&invented, "SELECT 1", `400 Received an invalid baton`)
 
-	// 10 s without a word.
+	// 10 s without a request.
 	at = at.Add(10*time.Second - 1)
 	run(&baton, "SELECT 1", `200`)
 	at = at.Add(10 * time.Second)
@@ -114,7 +114,7 @@ func TestStreamsEndAsOnARealServer(t *testing.T) {
 		baton = kept
 	}
 
-	// 5 s in a transaction, of which the client is told once; what it says then is run.
+	// A transaction ends after 5 s. The client gets one error; its later statements run.
 	var tx string
 	run(&tx, "BEGIN", `200`)
 	run(&tx, "INSERT INTO t VALUES (2)", `"affected_row_count":1`)
@@ -126,7 +126,7 @@ func TestStreamsEndAsOnARealServer(t *testing.T) {
 	run(&tx, "COMMIT", `SQLite error: cannot commit - no transaction is active`)
 	run(&tx, "SELECT group_concat(a) FROM t", `"value":"1,4"`)
 
-	// BEGIN is deferred: what was read stays so, and cannot be written on when somebody else has written.
+	// BEGIN is deferred: reads see a snapshot, and a write fails if another stream has written since.
 	var other string
 	run(&tx, "BEGIN", `200`)
 	run(&tx, "SELECT COUNT(*) FROM t", `"value":"2"`)
@@ -135,7 +135,7 @@ func TestStreamsEndAsOnARealServer(t *testing.T) {
 	run(&tx, "INSERT INTO t VALUES (6)", `{"message":"SQLite error: database is locked","code":"SQLITE_BUSY"}`)
 	run(&tx, "ROLLBACK", `200`)
 
-	// A stream that is closed takes its transaction with it.
+	// Closing a stream rolls back its transaction.
 	run(&tx, "BEGIN IMMEDIATE", `200`)
 	run(&tx, "DELETE FROM t", `200`)
 	if got := ask(t, s, "/v2/pipeline", &tx, `{"type":"close"}`); !strings.Contains(got, `"baton":null`) {

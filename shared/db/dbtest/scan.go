@@ -2,12 +2,12 @@ package dbtest
 
 import "strings"
 
-// scanned is what the protocol needs to know of an SQL text that SQLite itself does not tell.
+// scanned are the facts about an SQL text that the protocol needs and the embedded driver does not tell.
 type scanned struct {
 	statements int
-	// words are the first statement's, in capitals, without those in quotes.
+	// words are the unquoted words of the first statement, in capitals.
 	words []string
-	// params are the names of the first statement's parameters with their prefixes, each once; a lone ? has none.
+	// params are the names of the first statement's parameters, with their prefixes and without repetitions, but with every ?.
 	params []string
 }
 
@@ -22,7 +22,7 @@ func isWord(c byte) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= 0x80
 }
 
-// scan reads an SQL text. Semicolons inside a trigger do not end its statement.
+// scan parses an SQL text. Semicolons inside a trigger do not end its statement.
 func scan(sql string) scanned {
 	var s scanned
 	var inside, trigger bool
@@ -72,7 +72,7 @@ func scan(sql string) scanned {
 		first := s.statements == 1
 		switch {
 		case strings.IndexByte("'\"`", c) >= 0:
-			take(through(string(c), 1)) // a doubled quote is two texts side by side
+			take(through(string(c), 1)) // a doubled quote becomes two adjacent texts, which does not matter here
 		case c == '[':
 			take(through("]", 1))
 		case strings.IndexByte("?:@$", c) >= 0:

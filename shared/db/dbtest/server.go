@@ -23,64 +23,64 @@ import (
 )
 
 // Server is a libSQL server: Hrana over HTTP, versions 2 and 3 in JSON, without cursors. Each stream is a connection to one
-// SQLite file. It does what libsql-server does, as far as a client can tell, and errors have its words; told to, it also
-// does what networks do (Fail). The addresses are /v2, /v3 and /v2/pipeline, /v3/pipeline; /control takes commands (Do).
+// SQLite file. To a client it behaves like libsql-server, including the error texts; faults can be added with Fail. It serves
+// /v2, /v3, /v2/pipeline and /v3/pipeline. /control takes commands for Do.
 //
-// The fields are not to be changed while it runs.
+// Do not change the fields while it runs.
 type Server struct {
-	// URL is the DATABASE_URL, where Serve has started it.
+	// URL is the server's DATABASE_URL, set by Serve.
 	URL string
-	// Token is asked of every request; empty asks for none.
+	// Token is required in every request, unless it is empty.
 	Token string
-	// A stream is forgotten when nobody has used it for StreamTimeout, and a transaction rolled back when it has been open
-	// for TxTimeout and anybody asks for anything.
+	// A stream expires after StreamTimeout without use. A transaction that has been open for TxTimeout is rolled back at the
+	// next request of any client.
 	StreamTimeout, TxTimeout time.Duration
-	// Now is the clock of both.
+	// Now is the clock for both timeouts.
 	Now func() time.Time
 
 	file   string
 	db     *sql.DB
-	anchor *sql.Conn // else the last stream to close would take SQLite's log with it each time
+	anchor *sql.Conn // stays open, because the last connection to close deletes SQLite's log
 
-	mu      sync.Mutex
-	streams map[string]*stream
-	faults  []*Fault
-	asked   []string
-	changed chan struct{} // closed and replaced when a lock may have become free
+	mu       sync.Mutex
+	streams  map[string]*stream
+	faults   []*Fault
+	received []string
+	changed  chan struct{} // closed and replaced when a lock may have become free
 }
 
 type stream struct {
 	id   string
-	conn *sql.Conn // nil: expired or closed
-	seq  int       // of the baton that is expected next
-	busy bool      // a request has it
+	conn *sql.Conn // nil if expired or closed
+	seq  int       // number of the next baton
+	busy bool      // a request is using the stream
 	used time.Time
 	sqls map[int32]string
 
-	total  int64     // sqlite3_total_changes so far
-	begun  time.Time // of the open transaction; zero: none
-	rolled bool      // back, by force, and the client has not been told
+	total      int64     // sqlite3_total_changes so far
+	begun      time.Time // start of the open transaction, or zero
+	rolledBack bool      // the server has rolled back the transaction, and the client does not know yet
 }
 
 const (
 	maxSQLs    = 50
 	maxSQLSize = 5000
-	// forgetAfter is how long it is still known that a stream had expired.
+	// forgetAfter is how long the server remembers an expired stream.
 	forgetAfter = 5 * time.Minute
-	// pollLock is how long a statement waits before it looks again whether a lock is free that nobody has said is.
+	// pollLock is how long a statement waits for a change before it tries a lock again.
 	pollLock = 20 * time.Millisecond
 )
 
-// NewServer returns a server for the SQLite file, which need not be there.
+// NewServer returns a server for the SQLite file, which it creates if necessary.
 func NewServer(file string) (*Server, error) {
-	// Its own waiting for locks takes the place of SQLite's, and nobody needs these files after a power cut.
+	// The server itself waits for locks, not SQLite. Test files need not survive a power cut.
 	pool, err := sql.Open("sqlite", db.FileURL(file)+"?_pragma=busy_timeout(0)&_pragma=synchronous(OFF)&_pragma=foreign_keys(1)")
 	if err != nil {
 		return nil, err
 	}
 	anchor, err := pool.Conn(context.Background())
 	if err == nil {
-		// Only a connection that has read keeps the lock that keeps others from locking everybody out when they close.
+		// Only a connection that has read holds the lock that keeps SQLite from deleting the log.
 		_, err = anchor.ExecContext(context.Background(), "PRAGMA journal_mode = WAL; SELECT COUNT(*) FROM sqlite_schema")
 	}
 	if err != nil {
@@ -93,10 +93,10 @@ func NewServer(file string) (*Server, error) {
 	}, nil
 }
 
-// File is the path of the database, for a test to look at the rows by another way.
+// File is the path of the database file, for tests that open it directly.
 func (s *Server) File() string { return s.file }
 
-// Close ends all streams. Requests that are under way must have ended.
+// Close closes all streams. No request may be running.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,12 +112,12 @@ func (st *stream) close() {
 	if st.conn == nil {
 		return
 	}
-	// The connection is not for the next stream: it may be in a transaction.
+	// The pool must not reuse the connection, which may be in a transaction.
 	_ = st.conn.Raw(func(any) error { return driver.ErrBadConn })
 	st.conn = nil
 }
 
-// protocolError closes the stream and is answered as plain text.
+// protocolError is an error that closes the stream and is answered as plain text.
 type protocolError string
 
 func (e protocolError) Error() string { return string(e) }
@@ -143,9 +143,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		textError(w, "Cannot deserialize client message from JSON: "+err.Error())
 		return
 	}
-	fault := s.ask(request)
+	fault := s.record(request)
 	if fault != nil && !fault.After {
-		fault.happen(w, r)
+		fault.apply(w, r)
 		if fault.Delay == 0 {
 			return
 		}
@@ -156,7 +156,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := s.pipeline(r.Context(), request, version)
 	if fault != nil && fault.After {
-		fault.happen(w, r)
+		fault.apply(w, r)
 		if fault.Delay == 0 {
 			return
 		}
@@ -165,7 +165,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(answer) // it fails when the client is gone
+		_ = json.NewEncoder(w).Encode(answer) // fails if the client is gone
 	case errors.Is(err, errExpired):
 		jsonError(w, http.StatusBadRequest, &fail{Message: errExpired.Error(), Code: "STREAM_EXPIRED"})
 	case errors.As(err, &protocol):
@@ -192,7 +192,7 @@ var (
 	errTimeout = &fail{"Transaction timed out", "TRANSACTION_TIMEOUT"}
 )
 
-// pipeline runs the requests one after the other on their stream, which a protocolError closes.
+// pipeline runs the requests in order on their stream. A protocolError closes the stream.
 func (s *Server) pipeline(ctx context.Context, request pipelineRequest, version int) (*pipelineResponse, error) {
 	st, err := s.acquire(ctx, request.Baton)
 	if err != nil {
@@ -224,7 +224,7 @@ func (s *Server) pipeline(ctx context.Context, request pipelineRequest, version 
 	if closed || err != nil {
 		st.close()
 		delete(s.streams, st.id)
-		s.free()
+		s.notify()
 		return answer, err
 	}
 	st.seq++
@@ -267,7 +267,7 @@ func (s *Server) acquire(ctx context.Context, baton *string) (*stream, error) {
 	return st, nil
 }
 
-// reap ends what has lasted too long and what nobody uses.
+// reap applies the timeouts to streams and transactions.
 func (s *Server) reap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,26 +279,27 @@ func (s *Server) reap() {
 			delete(s.streams, id)
 		case st.conn != nil && now.Sub(st.used) >= s.StreamTimeout:
 			st.close()
-			s.free()
+			s.notify()
 		case st.conn != nil && !st.begun.IsZero() && now.Sub(st.begun) >= s.TxTimeout:
 			s.rollBack(st)
 		}
 	}
 }
 
-// rollBack and free need s.mu, and that no request has st.
+// rollBack rolls back st's transaction. The caller holds s.mu, and st is not busy.
 func (s *Server) rollBack(st *stream) {
 	_, _ = st.conn.ExecContext(context.Background(), "ROLLBACK")
-	st.begun, st.rolled = time.Time{}, true
-	s.free()
+	st.begun, st.rolledBack = time.Time{}, true
+	s.notify()
 }
 
-func (s *Server) free() {
+// notify wakes the statements that wait for a lock. The caller holds s.mu.
+func (s *Server) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// ExpireStreams forgets all streams that no request has, as if they had not been used for long.
+// ExpireStreams expires all streams that are not busy.
 func (s *Server) ExpireStreams() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,10 +308,10 @@ func (s *Server) ExpireStreams() {
 			st.close()
 		}
 	}
-	s.free()
+	s.notify()
 }
 
-// EndTransactions rolls back all transactions that no statement is running in, as if they had taken too long.
+// EndTransactions rolls back the transactions of all streams that are not busy, as after TxTimeout.
 func (s *Server) EndTransactions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -321,7 +322,7 @@ func (s *Server) EndTransactions() {
 	}
 }
 
-// Streams counts those that are open.
+// Streams returns the number of open streams.
 func (s *Server) Streams() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -333,11 +334,8 @@ func (s *Server) Streams() (n int) {
 	return n
 }
 
-// response is an answer that has nothing but its type.
-func response(kind string) map[string]any { return map[string]any{"type": kind} }
-
 func (s *Server) request(ctx context.Context, st *stream, r streamRequest, version int) (any, error) {
-	answer := response(r.Type)
+	answer := map[string]any{"type": r.Type}
 	var err error
 	switch r.Type {
 	case "close":
@@ -431,7 +429,7 @@ func (s *Server) batch(ctx context.Context, st *stream, b batch, version int) (*
 	return result, nil
 }
 
-// holds evaluates the condition of the step with the number.
+// holds evaluates the condition of step number.
 func (st *stream) holds(c condition, sofar *batchResult, number, version int) (bool, error) {
 	switch c.Type {
 	case "ok", "error":
@@ -499,19 +497,19 @@ func argsInvalid(why string) *fail {
 	return &fail{"Arguments do not match SQL parameters: " + why, "ARGS_INVALID"}
 }
 
-// run does what runs SQL on the stream's connection, again and again while another stream has the lock that it needs.
+// run calls do, which runs SQL on the stream's connection, until no other stream holds a lock that it needs.
 func (s *Server) run(ctx context.Context, st *stream, do func(context.Context) (*stmtResult, error)) (*stmtResult, error) {
 	for {
 		s.mu.Lock()
 		changed := s.changed
-		rolled := st.rolled
-		st.rolled = false
+		rolledBack := st.rolledBack
+		st.rolledBack = false
 		s.mu.Unlock()
-		if rolled {
+		if rolledBack {
 			return nil, errTimeout
 		}
 		result, err := do(context.WithoutCancel(ctx))
-		// A transaction that has read what has changed since then would wait in vain: that has a code of its own.
+		// Not the extended code of a transaction whose snapshot is outdated: waiting does not help it.
 		e, ok := errors.AsType[*sqlite.Error](err)
 		locked := ok && e.Code() == sqlite3.SQLITE_BUSY
 		open := !st.autocommit()
@@ -521,7 +519,7 @@ func (s *Server) run(ctx context.Context, st *stream, do func(context.Context) (
 			st.begun = s.Now()
 		case !open && !locked:
 			st.begun = time.Time{}
-			s.free()
+			s.notify()
 		}
 		s.mu.Unlock()
 		if !locked {
@@ -590,7 +588,7 @@ func (st *stream) query(ctx context.Context, text, verb string, args []any, want
 	return result, nil
 }
 
-// autocommit reports whether no transaction is open. There is no way to ask but to try.
+// autocommit reports whether no transaction is open. The driver offers no other way than to try.
 func (st *stream) autocommit() bool {
 	if _, err := st.conn.ExecContext(context.Background(), "BEGIN"); err != nil {
 		return false
@@ -627,7 +625,7 @@ func (st *stream) describe(text string) (*describeResult, error) {
 	return result, failure(err)
 }
 
-// failure puts an error of the embedded driver into the server's words.
+// failure converts an error of the embedded driver into the server's error.
 func failure(err error) error {
 	if err == nil {
 		return nil
@@ -657,7 +655,7 @@ func failure(err error) error {
 	return &fail{"SQLite error: " + message, code}
 }
 
-// supported reports whether a server takes such a statement: not what is about files or one connection only.
+// supported reports whether a server accepts the statement. It refuses those that concern files or one connection only.
 func supported(text string, known scanned) bool {
 	second := ""
 	if len(known.words) > 1 {
@@ -676,7 +674,7 @@ func supported(text string, known scanned) bool {
 	return false
 }
 
-// What a server lets clients ask: these in any form, those without a value.
+// A server accepts pragmas in any form, and readPragmas only without a value.
 var (
 	pragmas = strings.Fields(`table_list index_list table_info table_xinfo index_xinfo pragma_list compile_options database_list
 		function_list module_list encoding defer_foreign_keys foreign_keys foreign_key_list foreign_key_check collation_list

@@ -11,8 +11,8 @@ import (
 
 const driver = "github.com/tursodatabase/libsql-client-go"
 
-// What the driver's authors ask of a server, with the driver's version that left4me has.
-func TestTheDriversOwnTestsPass(t *testing.T) {
+// The tests are those of the version in go.mod.
+func TestTestsOfTheDriver(t *testing.T) {
 	t.Parallel()
 	s := dbtest.ServeEmpty(t, func(s *dbtest.Server) { s.Token = "a token" })
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", driver+"/tests/http")

@@ -160,15 +160,15 @@ func TestTheRealEngineGoesUpDownAndUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	up, want := s.AskedSteps(), schema(t, d)
-	s.Asked()
+	up, want := s.ReceivedSteps(), schema(t, d)
+	s.Received()
 	for range applied {
 		if _, err := migrations.Down(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 	}
 	look := dbtest.Step{Do: "query", SQL: schemaSQL}
-	steps := slices.Concat(up, []dbtest.Step{look}, s.AskedSteps(), []dbtest.Step{look}, up, []dbtest.Step{look})
+	steps := slices.Concat(up, []dbtest.Step{look}, s.ReceivedSteps(), []dbtest.Step{look}, up, []dbtest.Step{look})
 	var seen [][]string
 	for i, r := range dbtest.Engine(t, steps) {
 		if r.Error != "" {

@@ -1,5 +1,5 @@
-// Command libsqld serves an SQLite file as a libSQL server does, for trying left4me split in two on one machine. It is a test
-// server: what it can do and how it is told to misbehave is package dbtest's.
+// Command libsqld serves an SQLite file as a libSQL server, to try left4me with a database server on one machine. It runs the
+// test server of package dbtest.
 package main
 
 import (
@@ -35,7 +35,7 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "libsqld --file FILE",
 		Short: "Serve an SQLite file as a libSQL server",
-		Long:  "Serve an SQLite file as a libSQL server until interrupted. The setting that left4me needs is printed.",
+		Long:  "Serve an SQLite file as a libSQL server until interrupted. It prints the DATABASE_URL for left4me.",
 		Example: `  libsqld --file /tmp/left4me.db
   libsqld tell 'drop after times=1 sql=COMMIT'   # with DATABASE_URL set`,
 		Args:          cobra.NoArgs,
@@ -46,12 +46,12 @@ func command() *cobra.Command {
 		},
 	}
 	root.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address to serve, port 0 for any free one")
-	root.Flags().StringVar(&file, "file", "", "the database, which is made when it is not there")
-	root.Flags().StringVar(&token, "token", "", "ask for this DATABASE_AUTH_TOKEN")
-	_ = root.MarkFlagRequired("file") // it fails when there is no such flag
+	root.Flags().StringVar(&file, "file", "", "the database, created if it does not exist")
+	root.Flags().StringVar(&token, "token", "", "require this DATABASE_AUTH_TOKEN")
+	_ = root.MarkFlagRequired("file") // fails only without such a flag
 	root.AddCommand(&cobra.Command{
 		Use:   "tell COMMAND...",
-		Short: "Make the running server at DATABASE_URL misbehave",
+		Short: "Add faults to the running server at DATABASE_URL",
 		Args:  cobra.MinimumNArgs(1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return tell(cmd.Context(), strings.Join(args, "\n")) },
 	})

@@ -13,7 +13,7 @@ import (
 	"left4me/shared/db/dbtest"
 )
 
-func TestItServesUntilToldAndKeepsTheFile(t *testing.T) {
+func TestServeAndTell(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "left4me.db")
 	for round := range 2 {
 		ctx, stop := context.WithCancel(t.Context())
@@ -40,7 +40,7 @@ func TestItServesUntilToldAndKeepsTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := d.ExecContext(t.Context(), "INSERT INTO t VALUES (1)"); !errors.Is(err, db.ErrInDoubt) {
-			t.Errorf("got %v, want the fault that it was told", err)
+			t.Errorf("got %v, want ErrInDoubt", err)
 		}
 		d.Close()
 		stop()
@@ -54,7 +54,7 @@ func TestItServesUntilToldAndKeepsTheFile(t *testing.T) {
 	}
 }
 
-func TestWhatCannotWorkIsSaid(t *testing.T) {
+func TestErrors(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "absent", "left4me.db")
 	t.Setenv("DATABASE_URL", "")
 	for want, args := range map[string][]string{
