@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// standIn is a program that takes the place of another in a script, and notes how it was called.
-func standIn(t *testing.T, dir, name, text string) {
+// fakeProgram writes a shell script that replaces the program name.
+func fakeProgram(t *testing.T, dir, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func TestDeploy(t *testing.T) {
 	const secretARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:left4me-AbCdEf"
 	for name, c := range map[string]struct {
 		env     []string
-		aws     string // what describe-stacks says of PublicUrl and DomainName
+		aws     string // the value of PublicUrl or DomainName in describe-stacks
 		calls   []string
 		fails   string
 		noBuild bool
@@ -56,15 +56,15 @@ func TestDeploy(t *testing.T) {
 				"cloudformation describe-stacks --stack-name left4me --query Stacks[0].Outputs[].[OutputKey, OutputValue] --output text",
 			},
 		},
-		"without a bucket":  {env: []string{"BUCKET="}, fails: "BUCKET"},
-		"without a build":   {noBuild: true, fails: "make lambda"},
-		"without a secret":  {env: []string{"SECRET=missing"}, fails: "ResourceNotFoundException", calls: []string{"secretsmanager list-secret-version-ids --secret-id missing --query [ARN, Versions[?contains(VersionStages, 'AWSCURRENT')].VersionId | [0]] --output text"}},
-		"an update fails":   {env: []string{"STACK=broken"}, fails: "UPDATE_ROLLBACK", calls: nil},
-		"the bucket is not": {env: []string{"BUCKET=nowhere"}, fails: "NoSuchBucket", calls: nil},
+		"without a bucket": {env: []string{"BUCKET="}, fails: "BUCKET"},
+		"without a build":  {noBuild: true, fails: "make lambda"},
+		"without a secret": {env: []string{"SECRET=missing"}, fails: "ResourceNotFoundException", calls: []string{"secretsmanager list-secret-version-ids --secret-id missing --query [ARN, Versions[?contains(VersionStages, 'AWSCURRENT')].VersionId | [0]] --output text"}},
+		"an update fails":  {env: []string{"STACK=broken"}, fails: "UPDATE_ROLLBACK", calls: nil},
+		"no such bucket":   {env: []string{"BUCKET=nowhere"}, fails: "NoSuchBucket", calls: nil},
 	} {
 		dir := t.TempDir()
 		calls := filepath.Join(dir, "calls")
-		standIn(t, dir, "aws", `printf '%s\n' "$*" >>"$CALLS"
+		fakeProgram(t, dir, "aws", `printf '%s\n' "$*" >>"$CALLS"
 case "$*" in
 *list-secret-version-ids*missing*) echo ResourceNotFoundException >&2; exit 254 ;;
 *list-secret-version-ids*) printf '`+secretARN+`\tv-1\n' ;;
@@ -92,7 +92,7 @@ esac
 		run.Env = append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "CALLS=" + calls, "PUBLIC=" + c.aws, "BUCKET=code"}, c.env...)
 		out, err := run.CombinedOutput()
 		if (err != nil) != (c.fails != "") || !strings.Contains(string(out), c.fails) {
-			t.Errorf("%s: %v, saying %s", name, err, out)
+			t.Errorf("%s: %v, printed %s", name, err, out)
 		}
 		got, _ := os.ReadFile(calls)
 		if c.calls != nil && string(got) != strings.Join(c.calls, "\n")+"\n" {

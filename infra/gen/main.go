@@ -1,9 +1,9 @@
-// Command gen makes what AWS needs to run left4me, from the tables of routes, operations and schedules:
+// Command gen generates the files to run left4me on AWS, from the tables of routes, operations and schedules:
 //
-//	gen aws DIR         the CloudFormation template and the router for CloudFront, DIR/template.json and DIR/router.js
-//	gen zip FROM TO     a package for Lambda of each program in FROM, TO/{name}.zip, and TO/release, which names them all
+//	gen aws DIR         writes the CloudFormation template and CloudFront's router: DIR/template.json and DIR/router.js
+//	gen zip FROM TO     writes a Lambda package for each program in FROM: TO/{name}.zip. TO/release is a name for all of them
 //
-// The same input gives the same bytes. It contacts nothing: what uploads is infra/aws/deploy.
+// The same input gives the same bytes. It does not use the network: infra/aws/deploy uploads the files.
 package main
 
 import (

@@ -18,16 +18,16 @@ var routerText string
 
 var routerTemplate = template.Must(template.New("router.js").Parse(routerText))
 
-// row is one route as the router knows it.
+// row is one route in the router's table.
 type row struct {
 	Name, Method string
-	// Segments are those of the pattern; an empty one stands for anything.
+	// Segments are the segments of the pattern. An empty segment matches any.
 	Segments []string
-	// Host is where CloudFormation puts the function's host name.
+	// Host is a placeholder that CloudFormation replaces with the function's host name.
 	Host string
 }
 
-// JSON is the row's pattern for the router, in which null stands for anything.
+// JSON returns the segments as a JavaScript array, in which null matches any segment.
 func (r row) JSON() (string, error) {
 	segments := make([]*string, len(r.Segments))
 	for i := range r.Segments {
@@ -39,14 +39,13 @@ func (r row) JSON() (string, error) {
 	return strings.ReplaceAll(strings.ReplaceAll(string(b), `"`, `'`), ",", ", "), err
 }
 
-// rows puts routes into the order in which the router tries them: at the first segment in which two patterns differ, the
-// one with a word comes before the one with a wildcard, as in net/http. The error names a pattern that the router does not
-// understand.
+// rows returns routes in the order in which the router tries them. As in net/http, where two patterns first differ, the one
+// with a word precedes the one with a wildcard. The error names a route that the router does not support.
 func rows(routes []route.Route) ([]row, error) {
 	var all []row
 	for _, r := range routes {
 		if r.Method != "GET" && r.Method != "POST" {
-			return nil, fmt.Errorf("route %s: the router knows GET and POST, not %s", r.Name, r.Method)
+			return nil, fmt.Errorf("route %s: the router supports GET and POST, not %s", r.Name, r.Method)
 		}
 		x := row{Name: r.Name, Method: r.Method, Host: "${" + logicalID(r.Name) + "Host}"}
 		path, ok := strings.CutPrefix(r.Pattern, "/")
@@ -56,7 +55,7 @@ func rows(routes []route.Route) ([]row, error) {
 		for s := range strings.SplitSeq(path, "/") {
 			switch {
 			case s == "{$}":
-				s = "/" // as in net/http, the end of a path with a slash is a segment of its own
+				s = "/" // as in net/http, a slash at the end of a path is a segment
 			case strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}") && !strings.HasSuffix(s, "...}"):
 				s = ""
 			case s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
@@ -77,7 +76,7 @@ func rows(routes []route.Route) ([]row, error) {
 	return all, nil
 }
 
-// router returns the code of the CloudFront function, in which CloudFormation replaces ${…}.
+// router returns the code of the CloudFront function. CloudFormation replaces each ${…} in it.
 func router(routes []route.Route) ([]byte, error) {
 	all, err := rows(routes)
 	if err != nil {

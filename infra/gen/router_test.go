@@ -22,15 +22,15 @@ import (
 	"left4me/shared/route"
 )
 
-// visit is one request to the router, and what became of it.
-type visit struct {
+// request is one request to the router.
+type request struct {
 	Method  string                       `json:"method"`
 	URI     string                       `json:"uri"`
 	Headers map[string]map[string]string `json:"headers,omitempty"`
 }
 
 type outcome struct {
-	// Host is where the request was sent, and Passed that it was the request itself.
+	// Host is the origin that the request was sent to. Passed reports whether the router returned the request itself.
 	Host   string
 	Passed bool
 	Answer struct {
@@ -48,7 +48,7 @@ func (o outcome) header(name string) string {
 	return h.Value
 }
 
-// String is what a visitor notices: a function, or a status with what it allows.
+// String returns the name of the function, or the status with the allowed methods.
 func (o outcome) String() string {
 	if o.Host != "" {
 		return o.Host
@@ -56,11 +56,11 @@ func (o outcome) String() string {
 	return strings.TrimSpace(fmt.Sprint(o.Answer.StatusCode, " ", o.header("allow")))
 }
 
-// placeholders is what CloudFormation replaces.
+// placeholders are replaced by CloudFormation.
 var placeholders = regexp.MustCompile(`\$\{([A-Za-z]+)\}`)
 
-// throughRouter runs code as CloudFront would, with each function's name for its host.
-func throughRouter(t *testing.T, routes []route.Route, visits []visit) []outcome {
+// runRouter runs the router as CloudFront does, with the functions' names as their hosts.
+func runRouter(t *testing.T, routes []route.Route, requests []request) []outcome {
 	t.Helper()
 	code, err := router(routes)
 	if err != nil {
@@ -72,7 +72,7 @@ func throughRouter(t *testing.T, routes []route.Route, visits []visit) []outcome
 	}
 	input, err := json.Marshal(map[string]any{
 		"code":     placeholders.ReplaceAllStringFunc(string(code), func(p string) string { return names[p] }),
-		"requests": visits,
+		"requests": requests,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,12 +97,12 @@ func node(t *testing.T, script string, input []byte) []byte {
 	return out
 }
 
-// byGateway is what the host's gateway does with a visit: the name of the function that it asks, or a status.
-func byGateway(t *testing.T, g http.Handler, v visit) string {
+// runGateway returns what the host's gateway does with a request, in the format of outcome.String.
+func runGateway(t *testing.T, g http.Handler, v request) string {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(v.Method + " " + v.URI + " HTTP/1.1\r\nHost: left4me.example.org\r\n\r\n")))
 	if err != nil {
-		return "400" // net/http's server refuses it before there is a request
+		return "400" // net/http's server refuses it
 	}
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, r)
@@ -112,7 +112,7 @@ func byGateway(t *testing.T, g http.Handler, v visit) string {
 	return strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Header().Get("Allow")))
 }
 
-// nameTeller answers for each function with its name.
+// nameTeller is a fake of all functions. It answers with the function's name.
 type nameTeller struct{}
 
 func (nameTeller) Invoke(_ context.Context, function, _ string, _ []byte) (lambdahost.Answer, error) {
@@ -136,7 +136,7 @@ func newGateway(t *testing.T, routes []route.Route) http.Handler {
 
 var wildcard = regexp.MustCompile(`\{[^/]*\}`)
 
-// paths are addresses that everybody types, and those that only somebody with ill will does, for each of routes.
+// paths returns ordinary and malicious paths for each route.
 func paths(routes []route.Route) []string {
 	fillers := []string{
 		"1", "0", "-1", "007", "app.css", "a%2Fb", "a%2fb", "%2F", "%2e%2e", "%2E", "..", ".", "...", "%zz", "%", "%4", "%25", "%252F",
@@ -163,23 +163,23 @@ func paths(routes []route.Route) []string {
 	return all
 }
 
-func TestTheRouterSendsEachRequestWhereTheGatewayDoes(t *testing.T) {
+func TestRouterAgreesWithTheGateway(t *testing.T) {
 	routes := route.All()
 	host := newGateway(t, routes)
-	var visits []visit
+	var requests []request
 	for _, path := range paths(routes) {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
-			visits = append(visits, visit{Method: method, URI: path})
+			requests = append(requests, request{Method: method, URI: path})
 		}
 	}
 	reached := map[string]bool{}
-	for i, got := range throughRouter(t, routes, visits) {
-		v := visits[i]
-		if want := byGateway(t, host, v); got.String() != want {
+	for i, got := range runRouter(t, routes, requests) {
+		v := requests[i]
+		if want := runGateway(t, host, v); got.String() != want {
 			t.Errorf("%s %.80s: %s, want %s", v.Method, v.URI, got, want)
 		}
 		if got.Host != "" && (!got.Passed || got.Answer.URI != v.URI || got.Answer.Method != v.Method) {
-			t.Errorf("%s %.80s: was changed on its way", v.Method, v.URI)
+			t.Errorf("%s %.80s: was changed", v.Method, v.URI)
 		}
 		if (got.Answer.Body.Data == "") != (got.Host != "" || v.Method == "HEAD") {
 			t.Errorf("%s %.80s: body %q", v.Method, v.URI, got.Answer.Body.Data)
@@ -188,19 +188,19 @@ func TestTheRouterSendsEachRequestWhereTheGatewayDoes(t *testing.T) {
 	}
 	for _, r := range routes {
 		if !reached[r.Name] {
-			t.Errorf("nothing reached %s", r.Name)
+			t.Errorf("no request reached %s", r.Name)
 		}
 	}
 	for _, status := range []string{"400", "404", "405 GET, HEAD", "405 POST", "405 GET, HEAD, POST"} {
 		if !reached[status] {
-			t.Errorf("nothing was answered with %s", status)
+			t.Errorf("no request was answered with %s", status)
 		}
 	}
-	t.Logf("%d requests", len(visits))
+	t.Logf("%d requests", len(requests))
 }
 
-// What the route table has none of today: a word and a wildcard in the same place.
-func TestAWordComesBeforeAWildcardAsInTheGateway(t *testing.T) {
+// The route table has no word and wildcard in the same place today.
+func TestRouterPrefersWordsToWildcards(t *testing.T) {
 	r := func(name, method, pattern string) route.Route {
 		return route.Route{Name: name, Method: method, Pattern: pattern}
 	}
@@ -209,29 +209,29 @@ func TestAWordComesBeforeAWildcardAsInTheGateway(t *testing.T) {
 		r("any-below", "GET", "/a/{id}/x"), r("deep", "GET", "/a/{id}/{other}"), r("second", "GET", "/a/{id}/z"), r("root", "GET", "/{$}"),
 	}
 	host := newGateway(t, routes)
-	var visits []visit
+	var requests []request
 	for _, path := range []string{"/", "/a", "/a/new", "/a/1", "/a/new/x", "/a/1/x", "/a/1/z", "/a/new/z", "/a/1/2"} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
-			visits = append(visits, visit{Method: method, URI: path})
+			requests = append(requests, request{Method: method, URI: path})
 		}
 	}
-	for i, got := range throughRouter(t, routes, visits) {
-		if want := byGateway(t, host, visits[i]); got.String() != want {
-			t.Errorf("%s %s: %s, want %s", visits[i].Method, visits[i].URI, got, want)
+	for i, got := range runRouter(t, routes, requests) {
+		if want := runGateway(t, host, requests[i]); got.String() != want {
+			t.Errorf("%s %s: %s, want %s", requests[i].Method, requests[i].URI, got, want)
 		}
 	}
 }
 
-func TestTheRouterLetsNobodyBringTheSecret(t *testing.T) {
+func TestRouterRemovesTheSecretHeader(t *testing.T) {
 	headers := map[string]map[string]string{"x-origin-secret": {"value": "guessed"}, "cookie-like": {"value": "kept"}}
-	got := throughRouter(t, route.All(), []visit{{Method: "GET", URI: "/login", Headers: headers}})[0]
+	got := runRouter(t, route.All(), []request{{Method: "GET", URI: "/login", Headers: headers}})[0]
 	if got.header("x-origin-secret") != "" || got.header("cookie-like") != "kept" {
 		t.Errorf("headers sent on: %s", got.Answer.Headers)
 	}
 }
 
-func TestTheRoutersOwnPagesAreNotKeptAndRunNothing(t *testing.T) {
-	got := throughRouter(t, route.All(), []visit{{Method: "GET", URI: "/<script>alert(1)</script>"}})[0]
+func TestErrorPagesOfTheRouter(t *testing.T) {
+	got := runRouter(t, route.All(), []request{{Method: "GET", URI: "/<script>alert(1)</script>"}})[0]
 	if got.header("cache-control") != "no-store" || !strings.HasPrefix(got.header("content-security-policy"), "default-src 'none';") || got.header("content-type") != "text/html; charset=utf-8" {
 		t.Errorf("headers: %s", got.Answer.Headers)
 	}
@@ -240,7 +240,7 @@ func TestTheRoutersOwnPagesAreNotKeptAndRunNothing(t *testing.T) {
 	}
 }
 
-func TestARouteThatTheRouterDoesNotUnderstandIsNotGenerated(t *testing.T) {
+func TestUnsupportedRoutesAreRefused(t *testing.T) {
 	for name, r := range map[string]route.Route{
 		"another method":    {Name: "x", Method: "PUT", Pattern: "/x"},
 		"the rest":          {Name: "x", Method: "GET", Pattern: "/x/{rest...}"},
@@ -256,7 +256,7 @@ func TestARouteThatTheRouterDoesNotUnderstandIsNotGenerated(t *testing.T) {
 	}
 }
 
-func TestTheRouterUsesOnlyWhatCloudFrontsRuntimeHas(t *testing.T) {
+func TestRouterSyntaxIsSupportedByCloudFront(t *testing.T) {
 	needsPackages(t)
 	code, err := router(route.All())
 	if err != nil {
@@ -266,12 +266,12 @@ func TestTheRouterUsesOnlyWhatCloudFrontsRuntimeHas(t *testing.T) {
 		t.Errorf("%s", problem)
 	}
 	if problem := node(t, "syntax.mjs", append(code, "const f = ({ a }) => a?.b;\n"...)); len(problem) == 0 {
-		t.Error("newer JavaScript went unnoticed")
+		t.Error("newer JavaScript was accepted")
 	}
 }
 
-// CloudFront takes 10 KB of code, with the functions' host names in it.
-func TestTheRouterIsNotTooLargeForCloudFront(t *testing.T) {
+// CloudFront accepts 10 KB of code, including the functions' host names.
+func TestRouterSize(t *testing.T) {
 	code, err := router(route.All())
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -18,14 +19,14 @@ type object = map[string]any
 type list = []any
 
 const (
-	// longestPage is what CloudFront may be told to wait for an origin, less a moment for the way back.
-	longestPage = 55 * time.Second
-	// longestRun is Lambda's.
-	longestRun = 15 * time.Minute
+	// maxPageTime is the longest time limit of a route. CloudFront waits at most 60 s for an origin.
+	maxPageTime = 55 * time.Second
+	// maxJobTime is Lambda's longest time limit.
+	maxJobTime = 15 * time.Minute
 )
 
-// Managed policies of CloudFront. The second one forwards all that the visitor sent but Host, by which a Function URL knows
-// itself, and adds what CloudFront says of the visitor. See
+// Managed policies of CloudFront. The second one forwards all headers of the viewer except Host, which must be the Function
+// URL's, and adds CloudFront's headers about the viewer. See
 // docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html and
 // …/using-managed-origin-request-policies.html.
 const (
@@ -47,7 +48,7 @@ func isSet(parameter string) object {
 
 var nothing = ref("AWS::NoValue")
 
-// logicalID makes the first part of the names of a function's resources from its name: overlay-show, OverlayShow.
+// logicalID returns the name prefix of a function's resources, such as OverlayShow for overlay-show.
 func logicalID(function string) string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(function, "-") {
@@ -56,7 +57,7 @@ func logicalID(function string) string {
 	return b.String()
 }
 
-// stack is the template while it is built.
+// stack collects the template's resources, and the variables in the router's code.
 type stack struct {
 	resources, variables object
 }
@@ -66,7 +67,7 @@ func (s *stack) add(name, kind string, properties object) {
 }
 
 // templateJSON returns the CloudFormation template for the routes, the operations that need no disk, and the schedules.
-// The error names what cannot run on AWS.
+// The error names a route that cannot run on AWS.
 func templateJSON(routes []route.Route, operations []job.Operation, schedules []job.Schedule) ([]byte, error) {
 	code, err := router(routes)
 	if err != nil {
@@ -75,7 +76,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 	s := &stack{resources: object{}, variables: object{}}
 	slowest := time.Duration(0)
 	for _, r := range routes {
-		if r.TimeLimit > longestPage {
+		if r.TimeLimit > maxPageTime {
 			return nil, fmt.Errorf("route %s: CloudFront does not wait %s", r.Name, r.TimeLimit)
 		}
 		slowest = max(slowest, r.TimeLimit)
@@ -93,7 +94,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 	for _, x := range schedules {
 		s.schedule(x, jobs)
 	}
-	s.front(string(code), routes[0], slowest)
+	s.cloudFront(string(code), routes[0], slowest)
 
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -114,10 +115,10 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 		},
 		"Resources": s.resources,
 		"Outputs": object{
-			"Url":           object{"Description": "Where browsers find left4me.", "Value": sub("https://${Distribution.DomainName}")},
+			"Url":           object{"Description": "The address of left4me's pages.", "Value": sub("https://${Distribution.DomainName}")},
 			"QueueUrl":      object{"Description": "JOB_QUEUE_URL of the host agent.", "Value": ref("WakeQueue")},
 			"AgentPolicy":   object{"Description": "The IAM policy for the host agent's user.", "Value": ref("AgentPolicy")},
-			"DeadLetterUrl": object{"Description": "Where messages end up that nobody could handle.", "Value": ref("DeadLetters")},
+			"DeadLetterUrl": object{"Description": "The queue for messages that could not be handled.", "Value": ref("DeadLetters")},
 		},
 	})
 	return b.Bytes(), err
@@ -126,47 +127,38 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 func parameters() object {
 	parameter := func(description string, more object) object {
 		p := object{"Type": "String", "Description": description}
-		for k, v := range more {
-			p[k] = v
-		}
+		maps.Copy(p, more)
 		return p
 	}
 	return object{
-		"CodeBucket":     parameter("The S3 bucket, in this region, that holds the functions' code.", nil),
-		"CodePrefix":     parameter("What is before the names of the code's objects there, with a slash at the end; it names the release.", object{"AllowedPattern": "(.+/)?"}),
+		"CodeBucket":     parameter("The S3 bucket in this region with the functions' code.", nil),
+		"CodePrefix":     parameter("The name prefix of the code's objects in the bucket, ending with a slash. It names the release.", object{"AllowedPattern": "(.+/)?"}),
 		"DatabaseUrl":    parameter("DATABASE_URL: the libSQL server.", object{"AllowedPattern": "(libsql|https)://.+"}),
 		"SecretArn":      parameter("The ARN of the secret, in AWS Secrets Manager in this region, with the keys DATABASE_AUTH_TOKEN and ORIGIN_SECRET.", object{"AllowedPattern": "arn:[^:]+:secretsmanager:[^:]+:[0-9]+:secret:.+"}),
-		"SecretVersion":  parameter("The id of the secret's version. Another one makes functions and CloudFront change over together.", object{"AllowedPattern": ".+"}),
-		"PublicUrl":      parameter("PUBLIC_URL where there is no DomainName: the output Url, once it is known.", object{"Default": "", "AllowedPattern": "(https://[^/]+)?"}),
-		"DomainName":     parameter("A domain name of your own, such as left4me.example.org; empty for CloudFront's.", object{"Default": ""}),
+		"SecretVersion":  parameter("The id of the secret's version. Changing it updates the functions and CloudFront together.", object{"AllowedPattern": ".+"}),
+		"PublicUrl":      parameter("PUBLIC_URL without a DomainName: the output Url, once it is known.", object{"Default": "", "AllowedPattern": "(https://[^/]+)?"}),
+		"DomainName":     parameter("Your own domain name, such as left4me.example.org; empty for CloudFront's.", object{"Default": ""}),
 		"CertificateArn": parameter("The certificate for DomainName, in AWS Certificate Manager in us-east-1.", object{"Default": "", "AllowedPattern": "(arn:[^:]+:acm:us-east-1:.+)?"}),
 		"SteamCdnHosts":  parameter("STEAM_CDN_HOSTS; empty for Steam's own.", object{"Default": ""}),
-		"TimeZone":       parameter("In which the time of the daily refresh is meant, such as Europe/Berlin.", object{"Default": "UTC"}),
-		"AlarmEmail":     parameter("Who gets mail when something is wrong; empty for nobody.", object{"Default": ""}),
-		"PriceClass":     parameter("From which of CloudFront's places left4me is served.", object{"Default": "PriceClass_100", "AllowedValues": list{"PriceClass_100", "PriceClass_200", "PriceClass_All"}}),
-		"LogDays":        object{"Type": "Number", "Description": "For how many days logs are kept.", "Default": 30, "AllowedValues": list{1, 3, 5, 7, 14, 30, 60, 90, 180, 365}},
-		"Memory":         object{"Type": "Number", "Description": "MiB for each function; its share of a processor grows with it.", "Default": 512, "MinValue": 128, "MaxValue": 10240},
+		"TimeZone":       parameter("The time zone of the daily refresh, such as Europe/Berlin.", object{"Default": "UTC"}),
+		"AlarmEmail":     parameter("The address for alarm mails; empty for none.", object{"Default": ""}),
+		"PriceClass":     parameter("CloudFront's price class, which decides the locations that serve left4me.", object{"Default": "PriceClass_100", "AllowedValues": list{"PriceClass_100", "PriceClass_200", "PriceClass_All"}}),
+		"LogDays":        object{"Type": "Number", "Description": "How many days to keep logs.", "Default": 30, "AllowedValues": list{1, 3, 5, 7, 14, 30, 60, 90, 180, 365}},
+		"Memory":         object{"Type": "Number", "Description": "MiB of memory for each function. Its share of a processor grows with it.", "Default": 512, "MinValue": 128, "MaxValue": 10240},
 	}
 }
 
-// function is what a function may need beyond its code.
-type function struct {
-	name    string
-	limit   time.Duration
-	permits list // further statements of its role
-}
-
-// function adds a Lambda function with a role and a log of its own, and returns the first part of the names of its
-// resources.
-func (s *stack) function(f function) string {
-	id := logicalID(f.name)
+// function adds a Lambda function with its own role and log, and returns its logical ID. permissions are policy statements
+// beyond those that every function has.
+func (s *stack) function(name string, timeLimit time.Duration, permissions ...any) string {
+	id := logicalID(name)
 	s.add(id+"Log", "AWS::Logs::LogGroup", object{
-		"LogGroupName":    sub("/aws/lambda/${AWS::StackName}-" + f.name),
+		"LogGroupName":    sub("/aws/lambda/${AWS::StackName}-" + name),
 		"RetentionInDays": ref("LogDays"),
 	})
 	s.add(id+"Errors", "AWS::Logs::MetricFilter", object{
 		"LogGroupName": ref(id + "Log"),
-		// A fault of ours, and what Lambda writes of a function that was too slow or has died.
+		// Our own errors, and Lambda's log lines about functions that timed out or died.
 		"FilterPattern":         `?ERROR ?"Task timed out" ?"Runtime exited" ?"Runtime.ExitError"`,
 		"MetricTransformations": list{object{"MetricNamespace": ref("AWS::StackName"), "MetricName": "Errors", "MetricValue": "1"}},
 	})
@@ -178,21 +170,21 @@ func (s *stack) function(f function) string {
 		"SECRETS_VERSION": ref("SecretVersion"),
 		"STEAM_CDN_HOSTS": either("HasSteamCdnHosts", ref("SteamCdnHosts"), nothing),
 	}
-	permits := list{
+	common := list{
 		object{"Effect": "Allow", "Action": list{"logs:CreateLogStream", "logs:PutLogEvents"}, "Resource": attribute(id+"Log", "Arn")},
 		object{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": ref("SecretArn")},
-		// Every function may enqueue jobs, and wakes the host agent when it has.
+		// Every function may enqueue jobs, and then wakes the host agent.
 		object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": attribute("WakeQueue", "Arn")},
 	}
-	s.role(id+"Role", "lambda.amazonaws.com", nil, append(permits, f.permits...))
+	s.role(id+"Role", "lambda.amazonaws.com", nil, append(common, permissions...))
 	s.add(id, "AWS::Lambda::Function", object{
-		"FunctionName":  sub("${AWS::StackName}-" + f.name),
+		"FunctionName":  sub("${AWS::StackName}-" + name),
 		"Architectures": list{"arm64"},
 		"Runtime":       "provided.al2023",
 		"Handler":       "bootstrap",
-		"Code":          object{"S3Bucket": ref("CodeBucket"), "S3Key": sub("${CodePrefix}" + f.name + ".zip")},
+		"Code":          object{"S3Bucket": ref("CodeBucket"), "S3Key": sub("${CodePrefix}" + name + ".zip")},
 		"MemorySize":    ref("Memory"),
-		"Timeout":       int(f.limit / time.Second),
+		"Timeout":       int(timeLimit / time.Second),
 		"Role":          attribute(id+"Role", "Arn"),
 		"Environment":   object{"Variables": environment},
 		"LoggingConfig": object{"LogGroup": ref(id + "Log")},
@@ -200,14 +192,14 @@ func (s *stack) function(f function) string {
 	return id
 }
 
-func (s *stack) role(name, service string, condition object, permits list) {
+func (s *stack) role(name, service string, condition object, permissions list) {
 	trust := object{"Effect": "Allow", "Principal": object{"Service": service}, "Action": "sts:AssumeRole"}
 	if condition != nil {
 		trust["Condition"] = condition
 	}
 	s.add(name, "AWS::IAM::Role", object{
 		"AssumeRolePolicyDocument": policy(trust),
-		"Policies":                 list{object{"PolicyName": "own", "PolicyDocument": policy(permits...)}},
+		"Policies":                 list{object{"PolicyName": "own", "PolicyDocument": policy(permissions...)}},
 	})
 }
 
@@ -215,10 +207,10 @@ func policy(statements ...any) object {
 	return object{"Version": "2012-10-17", "Statement": statements}
 }
 
-// page adds the function of a route with its URL. Everybody may call the URL, because CloudFront cannot sign forms; the
-// function itself answers nobody who does not know ORIGIN_SECRET.
+// page adds a route's function and its URL. Everybody may call the URL, because CloudFront cannot sign requests with a body.
+// The function itself refuses requests without ORIGIN_SECRET.
 func (s *stack) page(r route.Route) {
-	id := s.function(function{name: r.Name, limit: r.TimeLimit})
+	id := s.function(r.Name, r.TimeLimit)
 	s.add(id+"Url", "AWS::Lambda::Url", object{"TargetFunctionArn": attribute(id, "Arn"), "AuthType": "NONE", "InvokeMode": "BUFFERED"})
 	s.add(id+"UrlPermission", "AWS::Lambda::Permission", object{
 		"FunctionName": ref(id), "Principal": "*", "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE",
@@ -229,42 +221,40 @@ func (s *stack) page(r route.Route) {
 	s.variables[id+"Host"] = host(id)
 }
 
-// host is the host name in a function's URL, https://HOST/.
+// host returns the host name in a function's URL.
 func host(id string) object {
 	return object{"Fn::Select": list{2, object{"Fn::Split": list{"/", attribute(id+"Url", "FunctionUrl")}}}}
 }
 
-// toDeadLetters is the right to report what could not be done.
-func toDeadLetters() object {
-	return object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": attribute("DeadLetters", "Arn")}
-}
+// sendDeadLetters is the policy statement for writing to the dead-letter queue.
+var sendDeadLetters = object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": attribute("DeadLetters", "Arn")}
 
 // job adds the function of an operation that needs no disk.
 func (s *stack) job(o job.Operation) {
-	id := s.function(function{name: o.Function, limit: min(o.TimeLimit, longestRun), permits: list{toDeadLetters()}})
+	id := s.function(o.Function, min(o.TimeLimit, maxJobTime), sendDeadLetters)
 	s.add(id+"Invocations", "AWS::Lambda::EventInvokeConfig", object{
 		"FunctionName": ref(id), "Qualifier": "$LATEST",
 		"DestinationConfig": object{"OnFailure": object{"Destination": attribute("DeadLetters", "Arn")}},
 	})
 }
 
-// schedule adds a schedule's function and the timer that calls it. Where the operation can run as a function, too, Lambda
-// hands the answer, which names the job, to it; the host agent may be quicker.
+// schedule adds a schedule's function and the timer that calls it. If the operation can run on Lambda, the function's answer,
+// which names the job, goes to the operation's function. The host agent may claim the job first.
 func (s *stack) schedule(x job.Schedule, jobs map[string]job.Operation) {
 	destinations := object{"OnFailure": object{"Destination": attribute("DeadLetters", "Arn")}}
-	permits := list{toDeadLetters()}
+	permissions := list{sendDeadLetters}
 	if o, ok := jobs[x.Operation.Name]; ok {
 		runner := attribute(logicalID(o.Function), "Arn")
 		destinations["OnSuccess"] = object{"Destination": runner}
-		permits = append(permits, object{"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": runner})
+		permissions = append(permissions, object{"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": runner})
 	}
-	id := s.function(function{name: x.Function, limit: time.Minute, permits: permits})
+	id := s.function(x.Function, time.Minute, permissions...)
 	s.add(id+"Invocations", "AWS::Lambda::EventInvokeConfig", object{
 		"FunctionName": ref(id), "Qualifier": "$LATEST", "DestinationConfig": destinations,
 	})
 	s.role(id+"TimerRole", "scheduler.amazonaws.com", object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}}, list{
 		object{"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": attribute(id, "Arn")},
-		toDeadLetters(),
+		sendDeadLetters,
 	})
 	s.add(id+"Timer", "AWS::Scheduler::Schedule", object{
 		"ScheduleExpression":         fmt.Sprintf("cron(%d %d * * ? *)", x.Minute, x.Hour),
@@ -289,7 +279,7 @@ func (s *stack) schedule(x job.Schedule, jobs map[string]job.Operation) {
 		"MetricTransformations": list{object{"MetricNamespace": ref("AWS::StackName"), "MetricName": id + "Waits", "MetricValue": "1"}},
 	})
 	s.alarm(id+"NotRun", object{
-		"AlarmDescription": "When the schedule " + x.Name + " fired, the job " + x.Operation.Name + " of the time before had not ended: does the host agent run?",
+		"AlarmDescription": "When the schedule " + x.Name + " fired, its previous job " + x.Operation.Name + " had not ended: is the host agent running?",
 		"Namespace":        ref("AWS::StackName"), "MetricName": id + "Waits",
 		"Statistic": "Sum", "Period": 300, "EvaluationPeriods": 1,
 		"ComparisonOperator": "GreaterThanOrEqualToThreshold", "Threshold": 1, "TreatMissingData": "notBreaching",
@@ -319,7 +309,7 @@ func (s *stack) wakeQueue() {
 	})
 }
 
-// alarms adds what tells somebody, and the alarms about all functions.
+// alarms adds the alarm topic, and the alarms that concern all functions.
 func (s *stack) alarms() {
 	s.add("Alarms", "AWS::SNS::Topic", object{
 		"Subscription": either("HasAlarmEmail", list{object{"Protocol": "email", "Endpoint": ref("AlarmEmail")}}, nothing),
@@ -343,16 +333,14 @@ func (s *stack) alarms() {
 func (s *stack) alarm(name string, parts ...object) {
 	properties := object{"AlarmActions": list{ref("Alarms")}, "OKActions": list{ref("Alarms")}}
 	for _, part := range parts {
-		for k, v := range part {
-			properties[k] = v
-		}
+		maps.Copy(properties, part)
 	}
 	s.add(name, "AWS::CloudWatch::Alarm", properties)
 }
 
-// front adds CloudFront with the router. There is one origin, whose host name the router replaces for each request; any
-// function's will do for it. The origin's secret goes with it.
-func (s *stack) front(router string, any route.Route, slowest time.Duration) {
+// cloudFront adds the distribution with the router. It has one origin, which sends the origin's secret. The router replaces the
+// origin's host name in each request, so the template may use that of any route. slowest is the longest time limit of a route.
+func (s *stack) cloudFront(router string, any route.Route, slowest time.Duration) {
 	s.add("Router", "AWS::CloudFront::Function", object{
 		"Name":           sub("${AWS::StackName}-${AWS::Region}-router"),
 		"AutoPublish":    true,
@@ -372,16 +360,14 @@ func (s *stack) front(router string, any route.Route, slowest time.Duration) {
 		b := object{
 			"TargetOriginId":       "functions",
 			"ViewerProtocolPolicy": "redirect-to-https",
-			// All that there are: the router refuses those that a path has not.
+			// All methods: the router refuses those that the path does not support.
 			"AllowedMethods":       list{"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"},
 			"FunctionAssociations": list{object{"EventType": "viewer-request", "FunctionARN": attribute("Router", "FunctionMetadata.FunctionARN")}},
 		}
-		for k, v := range more {
-			b[k] = v
-		}
+		maps.Copy(b, more)
 		return b
 	}
-	// CloudFront keeps errors for 10 s unless told otherwise, no-store or not: one person's 403 would be shown to another.
+	// By default CloudFront caches errors for 10 s, even with no-store: it would show one person's 403 to others.
 	var errors list
 	for _, status := range []int{400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504} {
 		errors = append(errors, object{"ErrorCode": status, "ErrorCachingMinTTL": 0})

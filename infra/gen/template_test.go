@@ -15,7 +15,7 @@ import (
 	"left4me/shared/route"
 )
 
-// ours is the template of today's tables.
+// ours returns the template of the real tables.
 func ours(t *testing.T) []byte {
 	t.Helper()
 	text, err := templateJSON(route.All(), job.All(), job.Schedules())
@@ -25,8 +25,8 @@ func ours(t *testing.T) []byte {
 	return text
 }
 
-// parsed is the template as a tree of its own.
-func parsed(t *testing.T, text []byte) object {
+// parse returns a new tree of the template.
+func parse(t *testing.T, text []byte) object {
 	t.Helper()
 	var o object
 	if err := json.Unmarshal(text, &o); err != nil {
@@ -35,7 +35,7 @@ func parsed(t *testing.T, text []byte) object {
 	return o
 }
 
-// at follows keys and indexes into a tree.
+// at returns the part of tree at path, which has keys and indexes.
 func at(t *testing.T, tree any, path ...any) any {
 	t.Helper()
 	for _, step := range path {
@@ -51,7 +51,7 @@ func at(t *testing.T, tree any, path ...any) any {
 	return tree
 }
 
-func TestTheFilesCheckedInAreThoseOfTheTables(t *testing.T) {
+func TestCommittedFilesAreCurrent(t *testing.T) {
 	dir := t.TempDir()
 	if err := run([]string{"aws", dir}); err != nil {
 		t.Fatal(err)
@@ -63,18 +63,18 @@ func TestTheFilesCheckedInAreThoseOfTheTables(t *testing.T) {
 		}
 		got, err := os.ReadFile(filepath.Join("../aws", name))
 		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("infra/aws/%s is not what the tables ask for: run `make infra` and commit it (%v)", name, err)
+			t.Errorf("infra/aws/%s is outdated: run `make infra` and commit it (%v)", name, err)
 		}
 	}
 	if again := ours(t); !bytes.Equal(again, ours(t)) {
-		t.Error("made twice, the template differs")
+		t.Error("the template differs between two calls")
 	}
 }
 
-// Limits are CloudFormation's for a template that is uploaded: 1 MiB, 500 resources, 200 parameters.
-func TestTheTemplateFitsIntoCloudFormationsLimits(t *testing.T) {
+// CloudFormation's limits for an uploaded template: 1 MiB, 500 resources, 200 parameters.
+func TestTemplateSize(t *testing.T) {
 	text := ours(t)
-	tree := parsed(t, text)
+	tree := parse(t, text)
 	resources, parameters := tree["Resources"].(object), tree["Parameters"].(object)
 	t.Logf("%d bytes, %d resources, %d parameters", len(text), len(resources), len(parameters))
 	if len(text) > 1<<20 || len(resources) > 500 || len(parameters) > 200 {
@@ -82,7 +82,7 @@ func TestTheTemplateFitsIntoCloudFormationsLimits(t *testing.T) {
 	}
 }
 
-// needsPackages skips a test that needs npm's packages, unless it is one of those that must not be skipped.
+// needsPackages skips a test if npm's packages are missing, or fails it if CI=true.
 func needsPackages(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"@aws-cdk/aws-service-spec", "acorn"} {
@@ -96,7 +96,7 @@ func needsPackages(t *testing.T) {
 	}
 }
 
-// problems asks the specification of AWS's resources about templates.
+// problems checks templates against the specification of AWS's resources.
 func problems(t *testing.T, templates map[string]any) map[string][]string {
 	t.Helper()
 	needsPackages(t)
@@ -111,8 +111,8 @@ func problems(t *testing.T, templates map[string]any) map[string][]string {
 	return found
 }
 
-// Each fault is put into a template of its own, so that it shows that the check would find it.
-func TestTheTemplateIsWhatCloudFormationTakes(t *testing.T) {
+// The check must accept our template, and find each of the faults in a copy of it.
+func TestTemplateIsValid(t *testing.T) {
 	text := ours(t)
 	properties := func(tree object, resource string, path ...any) object {
 		return at(t, tree, append([]any{"Resources", resource, "Properties"}, path...)...).(object)
@@ -155,16 +155,16 @@ func TestTheTemplateIsWhatCloudFormationTakes(t *testing.T) {
 		}},
 		{"a parameter for nothing", "More: nothing refers to it", func(x object) { x["Parameters"].(object)["More"] = object{"Type": "String"} }},
 		{"a default that does not fit", "Default does not fit", func(x object) { at(t, x, "Parameters", "PublicUrl").(object)["Default"] = "http://x" }},
-		// What PUBLIC_URL would be without the parameter.
+		// PUBLIC_URL without the parameter.
 		{"a circle", "needs itself", func(x object) {
 			properties(x, "Home", "Environment", "Variables")["PUBLIC_URL"] = sub("https://${Distribution.DomainName}")
 		}},
 		{"an unknown key", "Home: unknown key DependOn", func(x object) { at(t, x, "Resources", "Home").(object)["DependOn"] = "HomeLog" }},
 		{"an unknown function", "unknown function Fn::Jion", func(x object) { properties(x, "Home")["Handler"] = object{"Fn::Jion": list{"", list{"x"}}} }},
 	}
-	templates := map[string]any{"ours": parsed(t, text)}
+	templates := map[string]any{"ours": parse(t, text)}
 	for _, f := range faults {
-		tree := parsed(t, text)
+		tree := parse(t, text)
 		f.put(tree)
 		templates[f.name] = tree
 	}
@@ -179,7 +179,7 @@ func TestTheTemplateIsWhatCloudFormationTakes(t *testing.T) {
 	}
 }
 
-// statements are those of a role's policies, with an action and a resource each.
+// statements returns "action resource" for each action that the role's policies allow.
 func statements(t *testing.T, tree object, role string) (all []string) {
 	t.Helper()
 	for _, s := range at(t, tree, "Resources", role, "Properties", "Policies", 0, "PolicyDocument", "Statement").(list) {
@@ -198,9 +198,9 @@ func statements(t *testing.T, tree object, role string) (all []string) {
 	return all
 }
 
-// A function that was broken into can reach nothing but what it works with.
-func TestAFunctionMayDoWhatItMustAndNoMore(t *testing.T) {
-	tree := parsed(t, ours(t))
+// An attacker inside a function can reach only what the function needs.
+func TestPermissionsOfFunctions(t *testing.T) {
+	tree := parse(t, ours(t))
 	const (
 		readsSecret = `secretsmanager:GetSecretValue {"Ref":"SecretArn"}`
 		wakes       = `sqs:SendMessage {"Fn::GetAtt":["WakeQueue","Arn"]}`
@@ -238,9 +238,9 @@ func functionName(t *testing.T, r any) string {
 	return strings.TrimPrefix(at(t, r, "Properties", "FunctionName", "Fn::Sub").(string), "${AWS::StackName}-")
 }
 
-// What is in the environment of a function can be seen by everybody who may look at it.
-func TestNoSecretStandsInAnEnvironment(t *testing.T) {
-	tree := parsed(t, ours(t))
+// Everybody who may look at a function sees its environment.
+func TestEnvironmentsHaveNoSecrets(t *testing.T) {
+	tree := parse(t, ours(t))
 	for name, r := range tree["Resources"].(object) {
 		if r.(object)["Type"] != "AWS::Lambda::Function" {
 			continue
@@ -258,10 +258,10 @@ func TestNoSecretStandsInAnEnvironment(t *testing.T) {
 	}
 }
 
-func TestOnlyAssetsAreKept(t *testing.T) {
-	config := at(t, parsed(t, ours(t)), "Resources", "Distribution", "Properties", "DistributionConfig").(object)
+func TestOnlyAssetsAreCached(t *testing.T) {
+	config := at(t, parse(t, ours(t)), "Resources", "Distribution", "Properties", "DistributionConfig").(object)
 	if got := at(t, config, "DefaultCacheBehavior", "CachePolicyId"); got != cachingDisabled {
-		t.Errorf("pages are kept by %v", got)
+		t.Errorf("pages are cached by %v", got)
 	}
 	others := config["CacheBehaviors"].(list)
 	if len(others) != 1 || at(t, others, 0, "PathPattern") != strings.ReplaceAll(route.Asset.Pattern, "{file}", "*") {
@@ -273,13 +273,13 @@ func TestOnlyAssetsAreKept(t *testing.T) {
 	}
 	for _, status := range []float64{400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504} {
 		if !uncached[status] {
-			t.Errorf("answers with %v are kept", status)
+			t.Errorf("answers with %v are cached", status)
 		}
 	}
 }
 
-func TestWhatCannotRunOnAWSIsNotGenerated(t *testing.T) {
-	tree := parsed(t, ours(t))
+func TestTemplateLeavesOutTheHostsJobs(t *testing.T) {
+	tree := parse(t, ours(t))
 	for _, name := range []string{"BuildOverlay", "DeleteOverlay"} {
 		if _, ok := tree["Resources"].(object)[name]; ok {
 			t.Errorf("%s needs the host's disk", name)
@@ -287,6 +287,6 @@ func TestWhatCannotRunOnAWSIsNotGenerated(t *testing.T) {
 	}
 	slow := []route.Route{{Name: "slow", Method: "GET", Pattern: "/slow", TimeLimit: 2 * time.Minute}}
 	if _, err := templateJSON(slow, nil, nil); err == nil {
-		t.Error("a page that CloudFront would not wait for")
+		t.Error("a page that is too slow for CloudFront was accepted")
 	}
 }

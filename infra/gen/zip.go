@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// lambdaLimit is what Lambda takes as a function's code, unzipped.
-const lambdaLimit = 250 << 20
+// maxProgram is the size of the largest program, unzipped, that Lambda accepts.
+const maxProgram = 250 << 20
 
-// epoch is the time of every file in a package: the oldest that a zip file can hold.
+// epoch is the time of every file in a package: the earliest that a zip file can have.
 var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// zipAll writes a package for each program in the directory from, and to/release, a name made from all their bytes. It
+// zipAll writes a package to/{name}.zip for each program in the directory from, and to/release, a hash of all packages. It
 // prints a table of sizes to out.
 func zipAll(from, to string, out io.Writer) error {
 	programs, err := os.ReadDir(from) // sorted by name
@@ -39,10 +39,10 @@ func zipAll(from, to string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if len(program) > lambdaLimit {
-			return fmt.Errorf("%s has %d bytes; Lambda takes %d", p.Name(), len(program), lambdaLimit)
+		if len(program) > maxProgram {
+			return fmt.Errorf("%s has %d bytes; Lambda accepts %d", p.Name(), len(program), maxProgram)
 		}
-		pack, err := packed(program)
+		pack, err := zipProgram(program)
 		if err != nil {
 			return fmt.Errorf("zip %s: %w", p.Name(), err)
 		}
@@ -61,8 +61,8 @@ func zipAll(from, to string, out io.Writer) error {
 	return os.WriteFile(filepath.Join(to, "release"), []byte(name), 0o644)
 }
 
-// packed is a package for Lambda's runtime provided.al2023: a zip file with the program under the name bootstrap.
-func packed(program []byte) ([]byte, error) {
+// zipProgram returns a package for Lambda's runtime provided.al2023: a zip file with the program as bootstrap.
+func zipProgram(program []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {

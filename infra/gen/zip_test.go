@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestPackagesAreTheSameEachTimeAndWhatLambdaWants(t *testing.T) {
+func TestPackagesAreReproducible(t *testing.T) {
 	from := t.TempDir()
 	programs := map[string]string{"home": strings.Repeat("program of home ", 4000), "asset": "program of asset"}
 	pack := func(when time.Time, mode os.FileMode) (release string, packs map[string][]byte) {
@@ -73,11 +73,11 @@ func TestPackagesAreTheSameEachTimeAndWhatLambdaWants(t *testing.T) {
 	}
 	programs["home"] += "."
 	if other, _ := pack(time.Unix(1_700_000_000, 0), 0o755); other == release {
-		t.Error("other programs, and the same release")
+		t.Error("different programs have the same release")
 	}
 }
 
-func TestNothingToPackIsAnError(t *testing.T) {
+func TestZipWithoutPrograms(t *testing.T) {
 	if err := zipAll(t.TempDir(), t.TempDir(), io.Discard); err == nil {
 		t.Error("no error")
 	}
