@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The contract as it stands: each promise has a test that goes through the built programs.
-func TestEveryPromiseIsShown(t *testing.T) {
+// Each promise has a test that runs the built programs.
+func TestEveryPromiseHasAProgramTest(t *testing.T) {
 	var out strings.Builder
 	if err := run("../..", &out); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
@@ -18,7 +18,7 @@ func TestEveryPromiseIsShown(t *testing.T) {
 	}
 }
 
-// tree is a root with these files, path and content in turn.
+// tree returns a directory with the files, given as alternating paths and contents.
 func tree(t *testing.T, files ...string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -56,19 +56,19 @@ func TestMarksAreFound(t *testing.T) {
 		if got := strings.Join(found.names(p), " "); got != want {
 			t.Errorf("%s is shown by %q, want %q", p, got, want)
 		}
-		if got := found.throughPrograms(p); got != (want != "" && p != 21) {
-			t.Errorf("%s is shown through the programs: %v", p, got)
+		if got := found.hasProgramTest(p); got != (want != "" && p != 21) {
+			t.Errorf("%s is shown by the programs: %v", p, got)
 		}
 	}
 }
 
-func TestMarksThatAreNoneFail(t *testing.T) {
+func TestInvalidMarks(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, says string }{
 		"an unknown number in a name":    {"localrun/testdata/script/p44-x.txtar", "", "no promise P44"},
 		"an unknown number in a script":  {"localrun/testdata/script/x.txtar", "# shows: P0\n", "no promise P0"},
 		"an unknown number above a test": {"shared/x_test.go", package1 + "// shows: P1 44\nfunc TestA(t *testing.T) {}\n", "no promise 44"},
 		"no number":                      {"localrun/testdata/script/x.txtar", "# shows:\n", "names no promise"},
-		"no test":                        {"shared/x_test.go", package1 + "// shows: P1\nfunc testA(t *testing.T) {}\n", "x_test.go:5:1: \"// shows: P1\" stands above no test"},
+		"no test":                        {"shared/x_test.go", package1 + "// shows: P1\nfunc testA(t *testing.T) {}\n", "x_test.go:5:1: \"// shows: P1\" is not the comment of a test"},
 	} {
 		if _, err := find(tree(t, c.file, c.text)); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q", name, err, c.says)
@@ -76,7 +76,7 @@ func TestMarksThatAreNoneFail(t *testing.T) {
 	}
 }
 
-func TestAPromiseWithoutATestThroughTheProgramsFails(t *testing.T) {
+func TestPromiseWithoutAProgramTest(t *testing.T) {
 	var out strings.Builder
 	err := run(tree(t, "shared/b_test.go", package1+"// shows: P1\nfunc TestB(t *testing.T) {}\n"), &out)
 	if err == nil || !strings.Contains(err.Error(), "shows P1, P2, ") || !strings.Contains(out.String(), "shared.TestB") {

@@ -16,21 +16,15 @@ import (
 
 const scripts = "localrun/testdata/script"
 
-// test is one test that shows something.
+// test is a test that shows a promise.
 type test struct {
 	name string
-	// programs is true when it goes through the built programs.
+	// programs reports whether the test runs the built programs.
 	programs bool
 }
 
-// shown has the tests of each promise.
+// shown are the tests of each promise.
 type shown map[promise][]test
-
-func (s shown) add(p promise, t test) {
-	if !slices.Contains(s[p], t) {
-		s[p] = append(s[p], t)
-	}
-}
 
 func (s shown) names(p promise) []string {
 	var names []string
@@ -40,12 +34,12 @@ func (s shown) names(p promise) []string {
 	return names
 }
 
-func (s shown) throughPrograms(p promise) bool {
+func (s shown) hasProgramTest(p promise) bool {
 	return slices.ContainsFunc(s[p], func(t test) bool { return t.programs })
 }
 
-// find reads the marks of the tree at root. The error names a mark that is not one: an unknown number, or a place where no
-// test is.
+// find reads the marks in the tree at root. The error names an invalid mark: it has an unknown number, or is not in the comment
+// of a test.
 func find(root string) (shown, error) {
 	found := shown{}
 	tree := os.DirFS(root)
@@ -58,9 +52,9 @@ func find(root string) (shown, error) {
 		case entry.IsDir():
 			return nil
 		case strings.HasSuffix(name, "_test.go"):
-			return found.goTests(tree, name)
+			return found.addGoTests(tree, name)
 		case path.Dir(name) == scripts && path.Ext(name) == ".txtar":
-			return found.script(tree, name)
+			return found.addScript(tree, name)
 		}
 		return nil
 	})
@@ -68,23 +62,24 @@ func find(root string) (shown, error) {
 }
 
 var (
-	inName  = regexp.MustCompile(`^p([0-9]+)-`)
-	aMark   = regexp.MustCompile(`^(?:#|//) shows:(.*)$`)
-	aNumber = regexp.MustCompile(`^P([0-9]+)$`)
+	namePattern   = regexp.MustCompile(`^p([0-9]+)-`)
+	markPattern   = regexp.MustCompile(`^(?:#|//) shows:(.*)$`)
+	numberPattern = regexp.MustCompile(`^P([0-9]+)$`)
 )
 
-func (s shown) script(tree fs.FS, name string) error {
+// addScript adds the promises of a script.
+func (s shown) addScript(tree fs.FS, name string) error {
 	text, err := fs.ReadFile(tree, name)
 	if err != nil {
 		return err
 	}
 	t := test{name: path.Base(name), programs: true}
 	for rest := t.name; ; {
-		m := inName.FindStringSubmatch(rest)
+		m := namePattern.FindStringSubmatch(rest)
 		if m == nil {
 			break
 		}
-		if err := s.show("P"+strings.TrimLeft(m[1], "0"), t, name); err != nil {
+		if err := s.addNumber("P"+strings.TrimLeft(m[1], "0"), t, name); err != nil {
 			return err
 		}
 		rest = rest[len(m[0]):]
@@ -93,14 +88,15 @@ func (s shown) script(tree fs.FS, name string) error {
 		if strings.HasPrefix(line, "-- ") {
 			break // files follow
 		}
-		if err := s.mark(strings.TrimSpace(line), t, name); err != nil {
+		if err := s.addMark(strings.TrimSpace(line), t, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s shown) goTests(tree fs.FS, name string) error {
+// addGoTests adds the promises of the tests in a Go file.
+func (s shown) addGoTests(tree fs.FS, name string) error {
 	text, err := fs.ReadFile(tree, name)
 	if err != nil {
 		return err
@@ -110,26 +106,26 @@ func (s shown) goTests(tree fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	above := map[*ast.Comment]string{} // the test below a comment
+	testOf := map[*ast.Comment]string{} // the test below a comment
 	for _, d := range file.Decls {
 		f, ok := d.(*ast.FuncDecl)
 		if ok && f.Recv == nil && f.Doc != nil && strings.HasPrefix(f.Name.Name, "Test") && f.Name.Name != "TestMain" {
 			for _, c := range f.Doc.List {
-				above[c] = f.Name.Name
+				testOf[c] = f.Name.Name
 			}
 		}
 	}
 	dir := path.Dir(name)
 	for _, group := range file.Comments {
 		for _, c := range group.List {
-			if above[c] == "" {
-				if aMark.MatchString(c.Text) {
-					return fmt.Errorf("%s: %q stands above no test", files.Position(c.Pos()), c.Text)
+			if testOf[c] == "" {
+				if markPattern.MatchString(c.Text) {
+					return fmt.Errorf("%s: %q is not the comment of a test", files.Position(c.Pos()), c.Text)
 				}
 				continue
 			}
-			t := test{name: dir + "." + above[c], programs: dir == "localrun"}
-			if err := s.mark(c.Text, t, files.Position(c.Pos()).String()); err != nil {
+			t := test{name: dir + "." + testOf[c], programs: dir == "localrun"}
+			if err := s.addMark(c.Text, t, files.Position(c.Pos()).String()); err != nil {
 				return err
 			}
 		}
@@ -137,31 +133,34 @@ func (s shown) goTests(tree fs.FS, name string) error {
 	return nil
 }
 
-// mark takes a comment's line, if it is a mark.
-func (s shown) mark(line string, t test, where string) error {
-	m := aMark.FindStringSubmatch(line)
+// addMark adds the promises in a comment's line, if it is a mark. position is for the error.
+func (s shown) addMark(line string, t test, position string) error {
+	m := markPattern.FindStringSubmatch(line)
 	if m == nil {
 		return nil
 	}
 	numbers := strings.Fields(m[1])
 	if len(numbers) == 0 {
-		return fmt.Errorf("%s: %q names no promise", where, line)
+		return fmt.Errorf("%s: %q names no promise", position, line)
 	}
 	for _, n := range numbers {
-		if err := s.show(n, t, where); err != nil {
+		if err := s.addNumber(n, t, position); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s shown) show(number string, t test, where string) error {
-	m := aNumber.FindStringSubmatch(number)
+// addNumber adds the promise with a number such as P12.
+func (s shown) addNumber(number string, t test, position string) error {
+	m := numberPattern.FindStringSubmatch(number)
 	if m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil && n >= 1 && n <= len(promises) {
-			s.add(promise(n), t)
+			if p := promise(n); !slices.Contains(s[p], t) {
+				s[p] = append(s[p], t)
+			}
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: there is no promise %s", where, number)
+	return fmt.Errorf("%s: there is no promise %s", position, number)
 }

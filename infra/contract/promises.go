@@ -7,10 +7,10 @@ type promise int
 
 func (p promise) String() string { return fmt.Sprintf("P%d", int(p)) }
 
-// promises are all promises in a few words each, P1 first.
+// promises are the titles of all promises. P1 is the first.
 var promises = []string{
 	"two types of overlays, in a registry",
-	"whose an overlay is does not depend on its type",
+	"an overlay's owner does not depend on its type",
 	"who creates what, and without a path",
 	"names of overlays",
 	"ids never come back",
@@ -23,9 +23,9 @@ var promises = []string{
 	"collections come whole, or not at all",
 	"items are for Left 4 Dead 2",
 	"what Steam does not give is kept as an error",
-	"adding what is there says so",
+	"adding an item twice says so",
 	"a change answers with the table, and enqueues one build",
-	"what the table of items says",
+	"the columns of the items table",
 	"what a build fetches, skips and leaves alone",
 	"a build asks Steam for no metadata",
 	"no half file under its final name, and one download of two",

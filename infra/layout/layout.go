@@ -1,3 +1,3 @@
-// Package layout holds the tests that hold the repository together: tables and folders agree, and every package imports
-// only what it may. It owns no code.
+// Package layout has only tests of the repository's layout: tables and folders agree, and each package imports only packages
+// that it may import.
 package layout

@@ -21,8 +21,8 @@ import (
 
 const root = "../.."
 
-// mayImport says which packages of ours each package may import. A pattern that ends in … stands for all below it. What a
-// package's tests import is not limited. A package without a row fails: a new one is a decision.
+// mayImport lists the packages of ours that each package may import. A pattern that ends in … matches all packages below it.
+// Imports of tests are not limited. The test fails for a package without a row.
 var mayImport = map[string]string{
 	"functions/…":                    "shared/… templates/…",
 	"infra/contract":                 "",
@@ -129,12 +129,12 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 	for row := range mayImport {
 		if !used[row] && !strings.Contains(row, "testdata") {
-			t.Errorf("mayImport has a row for %s, which no package is", row)
+			t.Errorf("mayImport has a row for %s, but there is no such package", row)
 		}
 	}
 }
 
-// A function's folder is its name in a table, and its main hands that row to the process.
+// A function's folder has its name in a table, and its main passes that row to package fn.
 func TestFoldersAndTablesAgree(t *testing.T) {
 	want := map[string]string{} // folder to the call in its main
 	routes := variables(t, "shared/route/route.go")
@@ -174,7 +174,7 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 	}
 }
 
-// What a function enqueues wakes the host agent because it goes through the process's one job store.
+// Package fn wakes the host agent only for jobs that were enqueued through its own job store.
 func TestFunctionsUseTheJobStoreOfTheirProcess(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "functions", "*", "*.go"))
 	if err != nil {
@@ -186,7 +186,7 @@ func TestFunctionsUseTheJobStoreOfTheirProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.HasSuffix(file, "_test.go") && strings.Contains(string(text), "jobstore.NewStore(") {
-			t.Errorf("%s makes a job store of its own: use fn.Env's", file)
+			t.Errorf("%s creates another job store: use fn.Env.Jobs", file)
 		}
 	}
 }
@@ -219,7 +219,7 @@ func variables(t *testing.T, file string) map[string]string {
 	return found
 }
 
-func TestNoTwoRoutesClash(t *testing.T) {
+func TestRoutesDoNotConflict(t *testing.T) {
 	mux := http.NewServeMux()
 	for _, r := range route.All() {
 		func() {
@@ -233,8 +233,7 @@ func TestNoTwoRoutesClash(t *testing.T) {
 	}
 }
 
-// A link of a page to a file, or to a heading of one, leads there.
-func TestLinksOfPagesLead(t *testing.T) {
+func TestLinksInMarkdownWork(t *testing.T) {
 	pages := exec.Command("git", "ls-files", "*.md")
 	pages.Dir = root
 	out, err := pages.Output()
@@ -254,7 +253,7 @@ func TestLinksOfPagesLead(t *testing.T) {
 		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
 			path, fragment, _ := strings.Cut(l[1], "#")
 			if strings.Contains(path, ":") {
-				continue // elsewhere
+				continue // another site
 			}
 			to := name
 			if path != "" {
@@ -273,18 +272,18 @@ func TestLinksOfPagesLead(t *testing.T) {
 	}
 }
 
-func TestTopLevelHoldsOnlyItsFloors(t *testing.T) {
+func TestTopLevelEntries(t *testing.T) {
 	tracked := exec.Command("git", "ls-files")
 	tracked.Dir = root
 	out, err := tracked.Output()
 	if err != nil {
 		t.Skip("not a git checkout: ", err)
 	}
-	floors := []string{".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "functions", "go.mod", "go.sum", "infra", "localrun", "shared", "templates"}
+	known := []string{".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "functions", "go.mod", "go.sum", "infra", "localrun", "shared", "templates"}
 	for line := range strings.Lines(string(out)) {
 		top, _, _ := strings.Cut(strings.TrimSpace(line), "/")
-		if !slices.Contains(floors, top) {
-			t.Errorf("%s is on no floor of the house", strings.TrimSpace(line))
+		if !slices.Contains(known, top) {
+			t.Errorf("%s does not belong in a known top-level folder", strings.TrimSpace(line))
 		}
 	}
 }

@@ -1,7 +1,8 @@
-// Command measures reads what `go test -bench` prints and says what the measures come to: ours, the peer that was run beside
-// it, the ratio, and whether that is allowed. `make bench` runs all that it wants; what was not run has no figures.
+// Command measures reads the output of `go test -bench` and prints a table: for each measure our figure, the figure of the
+// compared program, the ratio, and whether the ratio is allowed. `make bench` runs all benchmarks. Those that were not run have
+// no figures.
 //
-// It fails only when it cannot read: a figure that is missed is for a person to judge, who knows what else the machine did.
+// It does not fail if a figure is too high: a person must judge whether the machine was busy.
 package main
 
 import (
@@ -25,11 +26,10 @@ func main() {
 	}
 }
 
-// results are the values of benchmarks: package, benchmark and unit, such as
-// `shared/vpkcache ManyItems/aria2c ns/op`.
+// results are the values of benchmarks by package, benchmark and unit, such as `shared/vpkcache ManyItems/aria2c ns/op`.
 type results map[string]float64
 
-// read reads the output of one or many `go test -bench`.
+// read parses the output of one or more runs of `go test -bench`.
 func read(r io.Reader) (results, error) {
 	found := results{}
 	pkg := ""
@@ -43,7 +43,7 @@ func read(r io.Reader) (results, error) {
 			continue
 		}
 		name := strings.TrimPrefix(word[0], "Benchmark")
-		if i := strings.LastIndex(name, "-"); i > 0 { // GOMAXPROCS, which is missing where it is 1
+		if i := strings.LastIndex(name, "-"); i > 0 { // GOMAXPROCS follows, unless it is 1
 			if _, err := strconv.Atoi(name[i+1:]); err == nil {
 				name = name[:i]
 			}
@@ -62,33 +62,33 @@ func read(r io.Reader) (results, error) {
 // write prints the table.
 func write(w io.Writer, found results) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "measure\tours\tbeside it\tcomes to\tallowed\t")
+	fmt.Fprintln(t, "measure\tours\tcompared\tresult\tallowed\t")
 	for _, m := range table {
 		ours, ok := found.sum(m.ours)
-		beside, besideOK := found.sum(m.beside)
-		if !ok || m.beside != nil && !besideOK {
-			fmt.Fprintf(t, "%s\t\t\t\t%s %g\tnot measured\n", m.what, m.sign(), m.limit)
+		peer, peerOK := found.sum(m.peer)
+		if !ok || m.peer != nil && !peerOK {
+			fmt.Fprintf(t, "%s\t\t\t\t%s %g\tnot measured\n", m.title, m.relation(), m.limit)
 			continue
 		}
-		ours, beside = ours*m.scale, beside*m.scale
-		comes, peer := ours, ""
-		if m.beside != nil {
-			peer = fmt.Sprintf("%.4g %s", beside, m.unit)
-			comes = ours / beside
-			if m.minus {
-				comes = ours - beside
+		ours, peer = ours*m.scale, peer*m.scale
+		result, compared := ours, ""
+		if m.peer != nil {
+			compared = fmt.Sprintf("%.4g %s", peer, m.unit)
+			result = ours / peer
+			if m.difference {
+				result = ours - peer
 			}
 		}
 		verdict := "met"
-		if comes > m.limit {
+		if result > m.limit {
 			verdict = "MISSED"
 		}
-		fmt.Fprintf(t, "%s\t%.4g %s\t%s\t%.3g\t%s %g\t%s\n", m.what, ours, m.unit, peer, comes, m.sign(), m.limit, verdict)
+		fmt.Fprintf(t, "%s\t%.4g %s\t%s\t%.3g\t%s %g\t%s\n", m.title, ours, m.unit, compared, result, m.relation(), m.limit, verdict)
 	}
 	return t.Flush()
 }
 
-// sum adds up results; false when one of them is not there.
+// sum returns the sum of the named results, and false if one of them is missing.
 func (r results) sum(names []string) (float64, bool) {
 	total := 0.0
 	for _, name := range names {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestFiguresBecomeTheTable(t *testing.T) {
+func TestTable(t *testing.T) {
 	found, err := read(strings.NewReader(`goos: linux
 pkg: left4me/shared/vpkcache
 BenchmarkManyItems/vpkcache-2         	       1	1360000000 ns/op	 150 MB/s	        24.00 peak-MiB

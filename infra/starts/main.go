@@ -1,12 +1,12 @@
-// Command starts measures how fast built functions start (`make starts`): for each program of a directory its size, the
-// time from its spawn to its first question for work, the ratio of that to a minimal function's, and the time from its
-// spawn to its first answer.
+// Command starts measures how fast built functions start (`make starts`). For each program in a directory it prints the size,
+// the time from the start of its process to its first request for an event and to its first answer, and the ratios of both to
+// those of a minimal function.
 //
-//	starts DIR          functions with the embedded database, on a file
-//	starts -server DIR  functions that only know a libSQL server, on the test server in this process
+//	starts DIR          functions with the embedded database, using a file
+//	starts -server DIR  functions built without it, using a libSQL test server in this process
 //
-// It speaks the Runtime API itself, as localrun/lambdahost does, because that does not tell the two times apart. Between any
-// two programs the minimal one is measured, so that what else the machine does meets both alike; the figures are medians.
+// It has its own Runtime API, because localrun/lambdahost does not measure the two times separately. It measures the minimal
+// function between any two programs, so that other work on the machine slows down both. The figures are medians.
 package main
 
 import (
@@ -65,7 +65,7 @@ func run(ctx context.Context, dir string, server bool, runs int) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close() // not sooner: localrun has the database open, too, and the first to open it would have more to do
+	defer d.Close() // stays open, as in localrun, because the first process to open the database has more work
 	session, err := fill(ctx, d)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func run(ctx context.Context, dir string, server bool, runs int) error {
 	return measure(minimal, dir, env, events, runs)
 }
 
-// fill gives the database tables, an administrator and an overlay, and returns the token of the administrator's session.
+// fill migrates the database and adds an administrator and an overlay. It returns the token of the administrator's session.
 func fill(ctx context.Context, d *db.DB) (string, error) {
 	if _, err := migrations.Up(ctx, d); err != nil {
 		return "", err
@@ -110,9 +110,9 @@ func fill(ctx context.Context, d *db.DB) (string, error) {
 	return token, err
 }
 
-// events returns the first event of each function. Pages are asked for by the administrator. Forms come without their
-// token and are refused once it is known who sends them; jobs' functions are told to run a job that is not there: each start
-// finds the same database.
+// events returns an event for each function. Pages are requested by the administrator. The events do not change the database:
+// forms lack the CSRF token and are refused after the session is checked, and jobs' functions get the id of a job that does
+// not exist.
 func events(session string) (map[string][]byte, error) {
 	all := map[string]any{}
 	for _, r := range route.All() {
@@ -148,15 +148,15 @@ func measure(minimal, dir string, env []string, events map[string][]byte, runs i
 	if err != nil {
 		return err
 	}
-	var least times
+	var baseline times
 	each := make([]times, len(entries))
 	for range runs {
 		for i, e := range entries {
 			event, ok := events[e.Name()]
 			if !ok {
-				return fmt.Errorf("%s is no function", e.Name())
+				return fmt.Errorf("%s is not a function", e.Name())
 			}
-			if err := least.add(start(minimal, nil, []byte("{}"))); err != nil {
+			if err := baseline.add(start(minimal, nil, []byte("{}"))); err != nil {
 				return err
 			}
 			if err := each[i].add(start(filepath.Join(dir, e.Name()), env, event)); err != nil {
@@ -173,17 +173,17 @@ func measure(minimal, dir string, env []string, events map[string][]byte, runs i
 		}
 		start, answer := median(t.start), median(t.answer)
 		fmt.Fprintf(w, "%s\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", name, float64(info.Size())/(1<<20),
-			ms(start), ms(start)/ms(median(least.start)), ms(answer), ms(answer)/ms(median(least.answer)))
+			ms(start), ms(start)/ms(median(baseline.start)), ms(answer), ms(answer)/ms(median(baseline.answer)))
 		return nil
 	}
-	errs := []error{row("(minimal)", minimal, least)}
+	errs := []error{row("(minimal)", minimal, baseline)}
 	for i, e := range entries {
 		errs = append(errs, row(e.Name(), filepath.Join(dir, e.Name()), each[i]))
 	}
 	return errors.Join(append(errs, w.Flush())...)
 }
 
-// times are those of many starts of one program.
+// times are the times of several starts of one program.
 type times struct{ start, answer []time.Duration }
 
 func (t *times) add(start, answer time.Duration, err error) error {

@@ -1,6 +1,6 @@
-// Command testreport reads what `go test -json` prints, prints what `go test` would, and at the end which tests were skipped
-// and why. Its arguments are sentences about what else was left out. It fails only when it cannot write: whether the tests
-// have failed is go test's to say.
+// Command testreport reads the output of `go test -json` and prints what `go test` would print. At the end it lists the skipped
+// tests and why they were skipped, after its arguments, which describe other omissions. It does not fail if tests have failed:
+// go test does.
 package main
 
 import (
@@ -19,18 +19,18 @@ func main() {
 	}
 }
 
-// test is one test of one package; the package itself has no name.
+// test is a test of a package. Test is empty for the package itself.
 type test struct{ Package, Test string }
 
-// event is a line of `go test -json`: see `go doc test2json`.
+// event is a line of `go test -json`. See `go doc test2json`.
 type event struct {
 	test
 	Action, Output string
 }
 
-func report(w io.Writer, r io.Reader, leftOut []string) error {
+func report(w io.Writer, r io.Reader, omissions []string) error {
 	out := bufio.NewWriter(w)
-	running := map[test]string{} // what tests have printed so far
+	running := map[test]string{} // the output of running tests
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
@@ -42,7 +42,7 @@ func report(w io.Writer, r io.Reader, leftOut []string) error {
 		}
 		var e event
 		if json.Unmarshal([]byte(line), &e) != nil {
-			e = event{Action: "output", Output: line} // go itself prints some
+			e = event{Action: "output", Output: line} // printed by the go command itself
 		}
 		switch {
 		case e.Action == "build-output", e.Action == "output" && e.Test == "" && e.Output != "PASS\n":
@@ -51,10 +51,10 @@ func report(w io.Writer, r io.Reader, leftOut []string) error {
 			if !strings.HasPrefix(e.Output, "=== ") {
 				running[e.test] += e.Output
 			}
-		case e.Action == "fail" && e.Test == "": // tests that a crash has ended have no end of their own
-			for t, said := range running {
+		case e.Action == "fail" && e.Test == "": // after a crash, its tests have no events of their own
+			for t, output := range running {
 				if t.Package == e.Package {
-					out.WriteString(said)
+					out.WriteString(output)
 					delete(running, t)
 				}
 			}
@@ -62,7 +62,7 @@ func report(w io.Writer, r io.Reader, leftOut []string) error {
 			out.WriteString(running[e.test])
 			delete(running, e.test)
 		case e.Action == "skip" && e.Test != "":
-			leftOut = append(leftOut, fmt.Sprintf("%s %s: %s", e.Package, e.Test, reason(running[e.test])))
+			omissions = append(omissions, fmt.Sprintf("%s %s: %s", e.Package, e.Test, reason(running[e.test])))
 			delete(running, e.test)
 		case e.Action == "pass":
 			delete(running, e.test)
@@ -71,18 +71,18 @@ func report(w io.Writer, r io.Reader, leftOut []string) error {
 			return err
 		}
 	}
-	if len(leftOut) > 0 {
-		fmt.Fprintf(out, "\nNot run (%d):\n", len(leftOut))
-		for _, s := range leftOut {
+	if len(omissions) > 0 {
+		fmt.Fprintf(out, "\nNot run (%d):\n", len(omissions))
+		for _, s := range omissions {
 			fmt.Fprintf(out, "  %s\n", s)
 		}
 	}
 	return out.Flush()
 }
 
-// reason is what a skipped test has logged last, as in `file_test.go:12: why`.
-func reason(said string) (why string) {
-	for line := range strings.Lines(said) {
+// reason returns the last message that a skipped test has logged, the why of `file_test.go:12: why`.
+func reason(output string) (why string) {
+	for line := range strings.Lines(output) {
 		if _, after, ok := strings.Cut(line, ".go:"); ok {
 			_, why, _ = strings.Cut(strings.TrimSpace(after), ": ")
 		}

@@ -45,6 +45,6 @@ Not run (2):
   a TestBrowser: no Chromium: not installed
 `
 	if out.String() != want {
-		t.Errorf("it prints:\n%s", &out)
+		t.Errorf("got:\n%s", &out)
 	}
 }

@@ -1,4 +1,4 @@
-// Command minimal is the least that a Lambda function can be: what the starts of the others are compared with.
+// Command minimal is the smallest possible Lambda function, with which command starts compares the others.
 package main
 
 import "github.com/aws/aws-lambda-go/lambda"
