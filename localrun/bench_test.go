@@ -129,7 +129,10 @@ func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site 
 	if err != nil {
 		b.Fatal(err)
 	}
-	if s.overlay, err = overlay.NewStore(d, time.Now).Create(ctx, d, anna, "maps", overlay.External); err != nil {
+	if s.overlay, err = overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).Create(ctx, anna, "maps", overlay.External.Name); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := d.ExecContext(ctx, `DELETE FROM jobs`); err != nil {
 		b.Fatal(err)
 	}
 	for _, args := range commands {

@@ -507,7 +507,7 @@ func TestMainJobInTheBrowser(t *testing.T) {
 
 	// An item is taken out and put back.
 	page.click("#remove-1")
-	page.reads("#items .notice p", "Old Mill removed. Job 5 makes it so on the game host.")
+	page.reads("#items .notice p", "Old Mill removed. Job 5 updates the game host.")
 	s.eventually("the link goes", func() bool { return s.links("101") })
 	page.reads("#overlay-build .state", "built")
 	page.well()

@@ -18,11 +18,8 @@ func errorPage(w http.ResponseWriter, r *http.Request, p gateway.Problem) {
 	if r.Header.Get("HX-Request") == "true" {
 		body = page.ErrorFragment(v)
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
+	page.SetSecurityHeaders(w.Header())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(p.Status)
 	_ = body.Render(r.Context(), w) // the browser has gone, or gets it
 }

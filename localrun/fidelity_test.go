@@ -23,6 +23,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
+	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam/steamtest"
@@ -190,7 +191,7 @@ func TestAProcessThatEndsOrHangsHarmsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := overlay.NewStore(d, time.Now).Create(t.Context(), d, anna, "maps", overlay.Workshop)
+	id, err := overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).Create(t.Context(), anna, "maps", overlay.Workshop.Name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,8 @@ const removalsAgain = 24 * time.Hour
 // delete_overlay has failed, or was cancelled. An administrator who has put right what was in its way restarts the agent,
 // or waits.
 func completeRemovals(ctx context.Context, d *db.DB, log *slog.Logger) {
-	overlays, jobs := overlay.NewStore(d, time.Now), jobstore.NewStore(d, time.Now)
+	jobs := jobstore.NewStore(d, time.Now)
+	overlays := overlay.NewStore(d, time.Now, jobs)
 	again := time.NewTicker(removalsAgain)
 	defer again.Stop()
 	for {

@@ -2,15 +2,20 @@
 package main
 
 import (
+	"net/http"
+
 	"left4me/shared/account"
 	"left4me/shared/fn"
-	"left4me/shared/present"
 	"left4me/shared/route"
+	view "left4me/templates/account"
 	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.Account, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{page: present.AccountPage{Accounts: account.NewStore(env.DB, env.Now)}}.serve
+	page := view.ShowPage{Accounts: account.NewStore(env.DB, env.Now)}
+	return func(w http.ResponseWriter, r *web.Request) error {
+		return page.Render(w, r, http.StatusOK, "")
+	}
 }

@@ -1,4 +1,4 @@
-// Command admin-gc enqueues the job that removes files of the cache that no overlay needs, for an administrator.
+// Command admin-gc enqueues the job that removes the files in the cache that no overlay needs. Only administrators may.
 package main
 
 import (

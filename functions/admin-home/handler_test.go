@@ -33,7 +33,7 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	says("main", `There has not been one yet.*No job is at work or waits.*No host agent has been heard of`)
+	says("main", `There has not been one yet.*No job is running or waiting.*No host agent has reported yet`)
 
 	s.Overlay(anna, "maps", overlay.Workshop)
 	s.Overlay(anna, "more", overlay.Workshop)

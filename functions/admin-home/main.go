@@ -1,4 +1,4 @@
-// Command admin-home shows how left4me is doing: people, overlays, items, jobs, the last refresh, the game hosts.
+// Command admin-home shows an overview: people, overlays, items, jobs, the last refresh, the game hosts.
 package main
 
 import (
@@ -16,10 +16,9 @@ func main() { fn.HTTP(route.AdminHome, build) }
 func build(env *fn.Env) web.Handler {
 	return handler{
 		accounts: account.NewStore(env.DB, env.Now),
-		overlays: overlay.NewStore(env.DB, env.Now),
+		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		jobs:     env.Jobs,
 		hosts:    hostinfo.NewStore(env.DB, env.Now),
-		now:      env.Now,
 	}.serve
 }

@@ -12,6 +12,7 @@ import (
 	"left4me/shared/fn/fntest"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
+	jobview "left4me/templates/job"
 )
 
 // fill adds ended jobs, every second of them failed, and then queued ones.
@@ -63,7 +64,7 @@ func TestWhatHasNotEndedComesFirst(t *testing.T) {
 func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 	s := fntest.New(t)
 	v := s.Visitor(s.Person("root", true), route.AdminJobs, build)
-	fill(t, s, 2*pageSize+10, pageSize+3)
+	fill(t, s, 2*jobview.PageSize+10, jobview.PageSize+3)
 	var seen []string
 	path := "/admin/jobs?state=failed"
 	for pages := 0; path != ""; pages++ {
@@ -77,7 +78,7 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 			t.Fatal("the pages do not end")
 		}
 	}
-	if want := append(slices.Repeat([]string{"queued"}, pageSize), slices.Repeat([]string{"failed"}, pageSize+5)...); !slices.Equal(seen, want) {
+	if want := append(slices.Repeat([]string{"queued"}, jobview.PageSize), slices.Repeat([]string{"failed"}, jobview.PageSize+5)...); !slices.Equal(seen, want) {
 		t.Errorf("all pages together: %v", seen)
 	}
 }

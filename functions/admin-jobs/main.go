@@ -1,4 +1,4 @@
-// Command admin-jobs shows the jobs of all people: those that have not ended first.
+// Command admin-jobs shows the jobs of all people, starting with those that have not ended.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command admin-refresh enqueues the job that refreshes all workshop items, for an administrator.
+// Command admin-refresh enqueues the job that refreshes all workshop items. Only administrators may.
 package main
 
 import (

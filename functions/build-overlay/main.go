@@ -1,5 +1,5 @@
-// Command build-overlay runs the job build_overlay on the game host: it makes one overlay's directory what the database
-// says.
+// Command build-overlay runs the job build_overlay on the game host: it makes an overlay's directory match the
+// database.
 package main
 
 import (
@@ -17,7 +17,7 @@ func main() { fn.Job(job.BuildOverlay, build) }
 func build(env *fn.Env) func(context.Context, *fn.Run) error {
 	return runner{host: builder.Host{
 		OverlaysDir: env.Settings.OverlaysDir(),
-		Overlays:    overlay.NewStore(env.DB, env.Now),
+		Overlays:    overlay.NewStore(env.DB, env.Now, env.Jobs),
 		Fetcher:     builder.NewFetcher(env.Settings, workshop.NewStore(env.DB, env.Now, env.Jobs), env.Log),
 	}}.run
 }

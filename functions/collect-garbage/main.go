@@ -1,4 +1,4 @@
-// Command collect-garbage runs the job collect_garbage: it removes the files of the host's cache that nobody needs.
+// Command collect-garbage runs the job collect_garbage: it removes the files in the host's cache that no overlay needs.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command delete-overlay runs the job delete_overlay on the game host: it removes the directory of a deleted overlay, and
-// then its row.
+// Command delete-overlay runs the job delete_overlay on the game host: it removes a deleted overlay's directory, and then
+// its row.
 package main
 
 import (
@@ -13,5 +13,5 @@ import (
 func main() { fn.Job(job.DeleteOverlay, build) }
 
 func build(env *fn.Env) func(context.Context, *fn.Run) error {
-	return runner{overlays: overlay.NewStore(env.DB, env.Now), overlaysDir: env.Settings.OverlaysDir()}.run
+	return runner{overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), overlaysDir: env.Settings.OverlaysDir()}.run
 }

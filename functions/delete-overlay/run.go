@@ -16,12 +16,12 @@ type runner struct {
 
 func (r runner) run(ctx context.Context, run *fn.Run) error {
 	run.OnSuccess(func(ctx context.Context, q db.Querier) error {
-		return r.overlays.Forget(ctx, q, run.Subject.ID)
+		return r.overlays.Purge(ctx, q, run.Subject.ID)
 	})
 	return r.remove(ctx, run.Subject.ID, run)
 }
 
-// remove removes the directory of an overlay, which must be a deleted one.
+// remove removes the directory of a deleted overlay. The error says so if the overlay has not been deleted.
 func (r runner) remove(ctx context.Context, overlayID int64, report builder.Report) error {
 	o, err := r.overlays.Deleted(ctx, overlayID)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -24,7 +25,7 @@ func setUp(t *testing.T) (*fntest.Site, runner, string) {
 	t.Helper()
 	s := fntest.New(t)
 	o := s.Overlay(s.Person("anna", false), "maps", overlay.Workshop) // 1
-	r := runner{overlays: overlay.NewStore(s.Env.DB, s.Env.Now), overlaysDir: s.Env.Settings.OverlaysDir()}
+	r := runner{overlays: overlay.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs), overlaysDir: s.Env.Settings.OverlaysDir()}
 	dir := filepath.Join(r.overlaysDir, "1")
 	marker := fmt.Sprintf("This directory belongs to left4me's overlay 1.\n%s\n", o.UID)
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, ".left4me-overlay"), []byte(marker), 0o644)); err != nil {
@@ -37,14 +38,14 @@ func TestOnlyADeletedOverlayIsRemoved(t *testing.T) {
 	s, r, dir := setUp(t)
 	var said lines
 	for _, id := range []int64{1, 2} {
-		if err := r.remove(t.Context(), id, &said); err == nil || !strings.Contains(err.Error(), "is not one that was deleted") {
+		if err := r.remove(t.Context(), id, &said); err == nil || !strings.Contains(err.Error(), "has not been deleted") {
 			t.Errorf("overlay %d: %v", id, err)
 		}
 	}
 	if _, err := os.Stat(dir); err != nil {
 		t.Error(err)
 	}
-	if err := r.overlays.Delete(t.Context(), s.Env.DB, 1); err != nil {
+	if _, err := r.overlays.Delete(t.Context(), account.User{}, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.remove(t.Context(), 1, &said); err != nil {

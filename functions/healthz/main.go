@@ -2,6 +2,7 @@
 package main
 
 import (
+	"left4me/shared/account"
 	"left4me/shared/fn"
 	"left4me/shared/route"
 	"left4me/templates/web"
@@ -10,5 +11,5 @@ import (
 func main() { fn.HTTP(route.Health, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{db: env.DB}.serve
+	return handler{accounts: account.NewStore(env.DB, env.Now)}.serve
 }

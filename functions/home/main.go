@@ -1,4 +1,4 @@
-// Command home leads from / to the overlays.
+// Command home redirects / to the list of overlays.
 package main
 
 import (

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"time"
 
 	"left4me/shared/overlay"
-	"left4me/shared/present"
-	"left4me/shared/problem"
 	"left4me/shared/steam"
 	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
@@ -16,14 +13,14 @@ import (
 	"left4me/templates/web"
 )
 
-// steamTime leaves the rest of the route's 30 s for the database and the answer.
+// steamTime limits the requests to Steam, so that the route's 30 s also suffice for the database and the answer.
 const steamTime = 25 * time.Second
 
 type handler struct {
 	overlays *overlay.Store
 	items    *workshop.Store
 	steam    *steam.Client
-	page     present.OverlayPage
+	page     view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
@@ -31,18 +28,18 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	form, err := r.Form()
+	added, err := h.paste(r, o, r.PostForm.Get("input"), r.PostForm.Get("input_mode"))
+	if p, ok := web.Problem(w, err); ok && o.Type.HoldsItems { // other pages have no box
+		if r.Fragment() {
+			page.Retarget(w.Header(), view.AddErrorID)
+			return r.Render(w, p.Status, view.AddError(p.Sentence))
+		}
+		return h.page.Render(w, r, p.Status, o.ID, view.ShowView{Input: r.PostForm.Get("input"), InputMode: r.PostForm.Get("input_mode"), InputError: p.Sentence})
+	}
 	if err != nil {
 		return err
 	}
-	added, err := h.paste(r, o, form.Get("input"), form.Get("input_mode"))
-	if p, ok := problem.As(err); ok && o.Type == overlay.Workshop { // the page of another one has no box
-		return h.refuse(w, r, o, form, p)
-	}
-	if err != nil {
-		return err
-	}
-	return h.page.Changed(w, r, o, present.Added(added))
+	return h.page.RenderChanged(w, r, o.ID, view.Outcome{Added: added, JobID: added.JobID})
 }
 
 func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (workshop.Added, error) {
@@ -56,18 +53,4 @@ func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (w
 	ctx, stop := context.WithTimeout(r.Context(), steamTime)
 	defer stop()
 	return h.items.Add(ctx, h.steam, r.User, o, ids, workshop.Mode(mode))
-}
-
-// refuse shows the sentence beside the box, with what was pasted still in it.
-func (h handler) refuse(w http.ResponseWriter, r *web.Request, o overlay.Overlay, form url.Values, p *problem.Problem) error {
-	show, err := h.page.View(w, r, o, 0)
-	if err != nil {
-		return err
-	}
-	show.Input, show.InputMode, show.InputError = form.Get("input"), form.Get("input_mode"), p.Sentence
-	if r.Fragment() {
-		page.Aim(w.Header(), view.AddErrorID)
-		return r.Render(w, p.Status, view.AddError(p.Sentence))
-	}
-	return r.Render(w, p.Status, view.Show(show))
 }

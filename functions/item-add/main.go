@@ -4,10 +4,10 @@ package main
 import (
 	"left4me/shared/fn"
 	"left4me/shared/overlay"
-	"left4me/shared/present"
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/workshop"
+	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
@@ -15,9 +15,9 @@ func main() { fn.HTTP(route.ItemAdd, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{
-		overlays: overlay.NewStore(env.DB, env.Now),
+		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		steam:    steam.NewClient(env.Settings.SteamAPIURL, env.Log),
-		page:     present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
+		page:     view.NewShowPage(env.DB, env.Now, env.Jobs, env.Settings.Examples),
 	}.serve
 }

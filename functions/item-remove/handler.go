@@ -4,15 +4,15 @@ import (
 	"net/http"
 
 	"left4me/shared/overlay"
-	"left4me/shared/present"
 	"left4me/shared/workshop"
+	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 type handler struct {
 	overlays *overlay.Store
 	items    *workshop.Store
-	page     present.OverlayPage
+	page     view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
@@ -28,5 +28,5 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.page.Changed(w, r, o, present.Removed(removed, build.ID))
+	return h.page.RenderChanged(w, r, o.ID, view.Outcome{Removed: &removed, JobID: build.ID})
 }

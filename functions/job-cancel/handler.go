@@ -5,8 +5,8 @@ import (
 
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
-	"left4me/shared/present"
 	"left4me/shared/route"
+	view "left4me/templates/job"
 	"left4me/templates/web"
 )
 
@@ -15,7 +15,7 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	j, err := present.VisibleJob(r, h.jobs)
+	j, err := view.Visible(r, h.jobs)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	view "left4me/templates/job"
 )
 
 func TestEachPersonSeesWhatConcernsThem(t *testing.T) {
@@ -36,7 +37,7 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 	s := fntest.New(t)
 	root := s.Person("root", true)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
-	for id := range int64(pageSize + 10) {
+	for id := range int64(view.PageSize + 10) {
 		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, id+1, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,7 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 			t.Fatal("the pages do not end")
 		}
 	}
-	if seen != pageSize+10 {
+	if seen != view.PageSize+10 {
 		t.Errorf("%d jobs on all pages", seen)
 	}
 }

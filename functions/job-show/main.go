@@ -1,4 +1,4 @@
-// Command job-show shows one job with its log, and answers its page's question for what is new.
+// Command job-show shows one job with its log, and answers its page when it polls.
 package main
 
 import (

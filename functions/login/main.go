@@ -1,4 +1,4 @@
-// Command login checks a name and a password and opens a session.
+// Command login checks a name and a password and starts a session.
 package main
 
 import (

@@ -1,20 +1,15 @@
 package main
 
 import (
-	"context"
 	"net/http"
 
-	"left4me/shared/db"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/templates/web"
 )
 
 type handler struct {
-	db       *db.DB
 	overlays *overlay.Store
-	jobs     *jobstore.Store
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
@@ -22,11 +17,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	var build jobstore.Enqueued
-	err = h.db.InTx(r.Context(), func(ctx context.Context, q db.Querier) error {
-		build, err = h.jobs.EnqueueBuild(ctx, q, o.ID, r.User.ID)
-		return err
-	})
+	build, err := h.overlays.RequestBuild(r.Context(), r.User, o.ID)
 	if err != nil {
 		return err
 	}

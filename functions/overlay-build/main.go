@@ -11,9 +11,5 @@ import (
 func main() { fn.HTTP(route.OverlayBuild, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{
-		db:       env.DB,
-		overlays: overlay.NewStore(env.DB, env.Now),
-		jobs:     env.Jobs,
-	}.serve
+	return handler{overlays: overlay.NewStore(env.DB, env.Now, env.Jobs)}.serve
 }

@@ -4,8 +4,8 @@ package main
 import (
 	"left4me/shared/fn"
 	"left4me/shared/overlay"
-	"left4me/shared/present"
 	"left4me/shared/route"
+	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
@@ -13,9 +13,7 @@ func main() { fn.HTTP(route.OverlayDelete, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{
-		db:       env.DB,
-		overlays: overlay.NewStore(env.DB, env.Now),
-		jobs:     env.Jobs,
-		page:     present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples),
+		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
+		page:     view.NewShowPage(env.DB, env.Now, env.Jobs, env.Settings.Examples),
 	}.serve
 }

@@ -2,15 +2,20 @@
 package main
 
 import (
+	"net/http"
+
 	"left4me/shared/fn"
 	"left4me/shared/overlay"
-	"left4me/shared/present"
 	"left4me/shared/route"
+	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.OverlayList, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{page: present.OverlayList{Overlays: overlay.NewStore(env.DB, env.Now), Jobs: env.Jobs}}.serve
+	page := view.ListPage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Jobs: env.Jobs}
+	return func(w http.ResponseWriter, r *web.Request) error {
+		return page.Render(w, r, http.StatusOK, view.CreateForm{})
+	}
 }

@@ -17,7 +17,7 @@ import (
 	"left4me/templates/web"
 )
 
-// steamTime leaves the rest of the route's 30 s for the database and the answer.
+// steamTime limits the requests to Steam, so that the route's 30 s also suffice for the database and the answer.
 const steamTime = 25 * time.Second
 
 type handler struct {
@@ -44,19 +44,19 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	return r.Redirect(w, route.JobShow.URL(found.Builds[0].ID), notice(found))
 }
 
-// notice says what a refresh has found.
+// notice summarizes a refresh.
 func notice(found workshop.Refreshed) string {
-	said := []string{fmt.Sprintf("Refreshed from Steam: %d of %s changed", len(found.Changed), page.Count(found.Items, "item"))}
+	parts := []string{fmt.Sprintf("Refreshed from Steam: %d of %s changed", len(found.Changed), page.Count(found.Items, "item"))}
 	if n := len(found.Unavailable) + len(found.Missing); n > 0 {
-		said = append(said, fmt.Sprintf("%d cannot be downloaded from Steam", n))
+		parts = append(parts, fmt.Sprintf("%d cannot be downloaded from Steam", n))
 	}
 	if len(found.Foreign) > 0 {
-		said = append(said, "skipped as made for another game now: "+list(found.Foreign))
+		parts = append(parts, "skipped as made for another game now: "+list(found.Foreign))
 	}
-	return strings.Join(said, ", ") + "."
+	return strings.Join(parts, ", ") + "."
 }
 
-// list names the first items: a notice is a cookie, and must stay small.
+// list names the first items, and counts the rest: a notice is stored in a cookie, which must stay small.
 func list(items []steam.Item) string {
 	var ids []string
 	for _, i := range items {

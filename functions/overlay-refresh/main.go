@@ -14,7 +14,7 @@ func main() { fn.HTTP(route.OverlayRefresh, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{
-		overlays: overlay.NewStore(env.DB, env.Now),
+		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		steam:    steam.NewClient(env.Settings.SteamAPIURL, env.Log),
 		log:      env.Log,

@@ -4,8 +4,6 @@ import (
 	"net/http"
 
 	"left4me/shared/overlay"
-	"left4me/shared/present"
-	"left4me/shared/problem"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
@@ -13,7 +11,7 @@ import (
 
 type handler struct {
 	overlays *overlay.Store
-	page     present.OverlayPage
+	page     view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
@@ -21,19 +19,10 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	form, err := r.Form()
-	if err != nil {
-		return err
-	}
-	name := form.Get("name")
+	name := r.PostForm.Get("name")
 	err = h.overlays.Rename(r.Context(), r.User, o, name)
-	if p, ok := problem.As(err); ok && p.Status != http.StatusNotFound {
-		show, err := h.page.View(w, r, o, 0)
-		if err != nil {
-			return err
-		}
-		show.NewName, show.RenameError = name, p.Sentence
-		return r.Render(w, p.Status, view.Show(show))
+	if p, ok := web.Problem(w, err); ok && p.Status != http.StatusNotFound {
+		return h.page.Render(w, r, p.Status, o.ID, view.ShowView{NewName: name, RenameError: p.Sentence})
 	}
 	if err != nil {
 		return err

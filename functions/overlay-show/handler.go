@@ -2,17 +2,16 @@ package main
 
 import (
 	"net/http"
-	"strconv"
 
+	"left4me/shared/job"
 	"left4me/shared/overlay"
-	"left4me/shared/present"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 type handler struct {
 	overlays *overlay.Store
-	page     present.OverlayPage
+	page     view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
@@ -21,14 +20,9 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 		return err
 	}
 	query := r.URL.Query()
-	seen, _ := strconv.ParseInt(query.Get(view.JobParam), 10, 64)
-	show, err := h.page.View(w, r, o, seen)
-	if err != nil {
-		return err
-	}
+	seen := r.Number(view.JobParam)
 	if r.Fragment() && query.Has(view.JobParam) {
-		show.Live.SeenJob, show.Live.SeenState = seen, query.Get(view.StateParam)
-		return r.Render(w, http.StatusOK, view.News(show))
+		return h.page.RenderNews(w, r, o.ID, seen, job.State(query.Get(view.StateParam)))
 	}
-	return r.Render(w, http.StatusOK, view.Show(show))
+	return h.page.Render(w, r, http.StatusOK, o.ID, view.ShowView{SeenJob: seen})
 }

@@ -1,16 +1,16 @@
-// Command overlay-show shows one overlay with its items, and answers its page's question for news of a running job.
+// Command overlay-show shows one overlay with its items, and answers its page when it polls a running job.
 package main
 
 import (
 	"left4me/shared/fn"
 	"left4me/shared/overlay"
-	"left4me/shared/present"
 	"left4me/shared/route"
+	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 func main() { fn.HTTP(route.OverlayShow, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{overlays: overlay.NewStore(env.DB, env.Now), page: present.NewOverlayPage(env.DB, env.Now, env.Settings.Examples)}.serve
+	return handler{overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), page: view.NewShowPage(env.DB, env.Now, env.Jobs, env.Settings.Examples)}.serve
 }

@@ -1,5 +1,5 @@
-// Command refresh-workshop-items runs the job refresh_workshop_items: it asks Steam about every item, downloads what
-// advanced where the host's cache is at hand, and enqueues builds of the overlays that hold what changed.
+// Command refresh-workshop-items runs the job refresh_workshop_items: it asks Steam about every item, downloads the
+// newer ones if it runs on a game host, and enqueues builds of the overlays whose items changed.
 package main
 
 import (

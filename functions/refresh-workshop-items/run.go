@@ -20,7 +20,7 @@ type runner struct {
 	root string
 }
 
-// tally counts what a refresh did, for its last line.
+// tally has the counts for a refresh's last log line.
 type tally struct {
 	items, changed, unavailable, foreign, missing, downloaded, failed int
 	overlays                                                          map[int64]bool
@@ -31,8 +31,8 @@ func (t tally) String() string {
 		t.items, t.changed, t.unavailable, t.foreign, t.missing, t.downloaded, t.failed, len(t.overlays))
 }
 
-// run refreshes everything. A download that fails is reported, but does not fail the job: the builds of the overlays that
-// hold the item try again, and say so when they fail.
+// run refreshes all items. A failed download is logged, but does not fail the job: the builds of the overlays that hold the item
+// try it again, and fail if it fails again.
 func (r runner) run(ctx context.Context, report builder.Report) error {
 	t := tally{overlays: map[int64]bool{}}
 	err := r.work(ctx, report, &t)
@@ -60,7 +60,7 @@ func (r runner) work(ctx context.Context, report builder.Report, t *tally) error
 		tell(report, found)
 		t.add(found)
 		advanced = append(advanced, found.Advanced...)
-		// What has advanced is done when it is downloaded.
+		// Items that advanced count as done once they are downloaded.
 		p.ItemsDone = int64(t.items - len(advanced))
 		report.Progress(p)
 		report.Infof("refreshed %d of %d items", t.items, len(ids))
@@ -88,8 +88,7 @@ func (r runner) work(ctx context.Context, report builder.Report, t *tally) error
 	return nil
 }
 
-// writable tells the game host, where the agent keeps the cache below LEFT4ME_ROOT, from a machine without one, such as
-// AWS Lambda.
+// writable reports whether this process runs on a game host, which has a cache below LEFT4ME_ROOT. AWS Lambda has none.
 func writable(root string) bool { return unix.Access(root, unix.W_OK|unix.X_OK) == nil }
 
 func (t *tally) add(found workshop.Refreshed) {
@@ -103,7 +102,7 @@ func (t *tally) add(found workshop.Refreshed) {
 	}
 }
 
-// tell logs what a batch brought, in words.
+// tell logs the changes of a batch.
 func tell(report builder.Report, found workshop.Refreshed) {
 	for _, i := range found.Changed {
 		report.Infof("workshop item %s changed: %q, %d bytes, updated %s", i.SteamID, i.Title, i.FileSize, time.Unix(i.TimeUpdated, 0).UTC().Format(time.RFC3339))

@@ -14,12 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"left4me/shared/account"
 	"left4me/shared/builder"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/jobstore"
-	"left4me/shared/overlay"
 	"left4me/shared/settings"
 	"left4me/shared/steam"
 	"left4me/shared/steam/steamtest"
@@ -79,16 +77,7 @@ func setUp(t testing.TB, text string, ids ...steam.ID) *fixture {
 		root:    root,
 	}}
 	w.fetcher.FirstPause = time.Millisecond
-	anna, err := account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	overlays := overlay.NewStore(d, time.Now)
-	for _, name := range []string{"odd", "even"} {
-		if _, err := overlays.Create(t.Context(), d, anna, name, overlay.Workshop); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.exec(t, `INSERT INTO overlays (name, type, uid, created_at) VALUES ('odd', 'workshop', 'odd', 0), ('even', 'workshop', 'even', 0)`)
 	said, err := w.runner.steam.Details(t.Context(), ids)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Command schedule-refresh enqueues the daily refresh of all workshop items: a timer calls it, on AWS or on a host.
+// Command schedule-refresh enqueues the daily refresh of all workshop items. A timer on AWS or on a host calls it.
 package main
 
 import (

@@ -16,26 +16,24 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	form, err := r.Form()
-	if err != nil {
-		return err
-	}
-	which, said := form.Get(view.SessionField), "That session has ended."
+	which := r.PostForm.Get(view.SessionField)
 	if which == view.OtherSessions {
-		said = "Your other sessions have ended."
-		err = h.accounts.EndOtherSessions(r.Context(), r.User.ID, r.SessionToken())
-	} else {
-		id, perr := strconv.ParseInt(which, 10, 64)
-		if perr != nil {
-			return problem.Invalid("Please choose a session of the list.")
+		if err := h.accounts.EndOtherSessions(r.Context(), r.User.ID, r.SessionToken()); err != nil {
+			return err
 		}
-		var ended bool
-		if ended, err = h.accounts.EndSession(r.Context(), r.User.ID, id); !ended {
-			said = "That is not, or no longer, one of your sessions. Nothing was changed."
-		}
+		return r.Redirect(w, route.Account.URL(), "Your other sessions have ended.")
 	}
+	id, err := strconv.ParseInt(which, 10, 64)
+	if err != nil {
+		return problem.Invalid("Please choose a session from the list.")
+	}
+	ended, err := h.accounts.EndSession(r.Context(), r.User.ID, id)
 	if err != nil {
 		return err
 	}
-	return r.Redirect(w, route.Account.URL(), said)
+	notice := "That session has ended."
+	if !ended {
+		notice = "That is not one of your sessions, or it has already ended. Nothing was changed."
+	}
+	return r.Redirect(w, route.Account.URL(), notice)
 }

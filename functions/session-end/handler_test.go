@@ -23,7 +23,7 @@ func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
 	left := func(u account.User) int { return s.Count(`SELECT COUNT(*) FROM sessions WHERE user_id = ?`, u.ID) }
 
 	annas, berts := s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, anna.ID), s.Count(`SELECT MIN(id) FROM sessions WHERE user_id = ?`, bert.ID)
-	const ended, none = "That session has ended.", "That is not, or no longer, one of your sessions. Nothing was changed."
+	const ended, none = "That session has ended.", "That is not one of your sessions, or it has already ended. Nothing was changed."
 	for _, c := range []struct {
 		which, says string
 		id          int

@@ -1,4 +1,4 @@
-// Command session-end ends one of a person's own sessions, or all but the one that asks.
+// Command session-end ends one of a person's own sessions, or all except the current one.
 package main
 
 import (

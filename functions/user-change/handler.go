@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"left4me/shared/account"
-	"left4me/shared/present"
 	"left4me/shared/problem"
 	"left4me/shared/route"
 	view "left4me/templates/admin"
@@ -14,7 +13,6 @@ import (
 
 type handler struct {
 	accounts *account.Store
-	page     present.PeoplePage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
@@ -22,41 +20,28 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	form, err := r.Form()
-	if err != nil {
-		return err
-	}
-	p, fresh, done, err := h.change(r.Context(), id, form.Get(view.ActionField))
-	refused, isProblem := problem.As(err)
+	p, password, notice, err := h.change(r.Context(), id, r.PostForm.Get(view.ActionField))
+	page := view.PeoplePage{Accounts: h.accounts}
+	refused, isProblem := web.Problem(w, err)
 	switch {
 	case isProblem && refused.Status == http.StatusConflict:
-		people, err := h.page.View(w, r)
-		if err != nil {
-			return err
-		}
-		people.Trouble = refused.Sentence
-		return r.Render(w, refused.Status, view.People(people))
+		return page.Render(w, r, refused.Status, view.PeopleView{ChangeError: refused.Sentence})
 	case err != nil:
 		return err
-	case fresh != "":
-		people, err := h.page.View(w, r)
-		if err != nil {
-			return err
-		}
-		// Not after a redirect: a password that is shown once is kept nowhere in between.
-		people.Fresh = view.Fresh{Name: p.Name, Password: fresh}
-		return r.Render(w, http.StatusOK, view.People(people))
+	case password != "":
+		// A redirect would need to store the password somewhere.
+		return page.Render(w, r, http.StatusOK, view.PeopleView{NewPassword: password, NewPasswordOf: p.Name})
 	}
 	next := route.AdminUsers.URL()
 	if p.ID == r.User.ID && (!p.Admin || p.Disabled) {
-		next = route.Home.URL() // the list of people is no longer theirs
+		next = route.Home.URL() // they may not see the list of people any more
 	}
-	return r.Redirect(w, next, p.Name+done)
+	return r.Redirect(w, next, p.Name+notice)
 }
 
-// change does what the button says. It returns whom it was done to, a password that was made, and what to say of it after
-// the name.
-func (h handler) change(ctx context.Context, id int64, action string) (p account.Person, fresh, done string, err error) {
+// change does what the button says. It returns the changed person, their new password if they got one, and else the notice that
+// follows their name.
+func (h handler) change(ctx context.Context, id int64, action string) (p account.Person, password, notice string, err error) {
 	switch action {
 	case view.Promote:
 		p, err = h.accounts.SetAdmin(ctx, id, true)
@@ -70,9 +55,9 @@ func (h handler) change(ctx context.Context, id int64, action string) (p account
 	case view.Enable:
 		p, err = h.accounts.Enable(ctx, id)
 		return p, "", " can sign in again.", err
-	case view.NewPassword:
-		p, fresh, err = h.accounts.ResetPassword(ctx, id)
-		return p, fresh, "", err
+	case view.ResetPassword:
+		p, password, err = h.accounts.ResetPassword(ctx, id)
+		return p, password, "", err
 	}
 	return p, "", "", problem.Invalid("There is no change “%s”. Please use the buttons of the page.", action)
 }

@@ -1,10 +1,9 @@
-// Command user-create makes an account for somebody.
+// Command user-create creates an account.
 package main
 
 import (
 	"left4me/shared/account"
 	"left4me/shared/fn"
-	"left4me/shared/present"
 	"left4me/shared/route"
 	"left4me/templates/web"
 )
@@ -12,6 +11,5 @@ import (
 func main() { fn.HTTP(route.UserCreate, build) }
 
 func build(env *fn.Env) web.Handler {
-	accounts := account.NewStore(env.DB, env.Now)
-	return handler{accounts: accounts, page: present.PeoplePage{Accounts: accounts}}.serve
+	return handler{accounts: account.NewStore(env.DB, env.Now)}.serve
 }

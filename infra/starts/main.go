@@ -102,11 +102,7 @@ func fill(ctx context.Context, d *db.DB) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id, err := overlay.NewStore(d, time.Now).Create(ctx, d, u, "campaigns", overlay.Workshop)
-	if err != nil {
-		return "", err
-	}
-	_, err = jobstore.NewStore(d, time.Now).EnqueueBuild(ctx, d, id, u.ID)
+	_, err = overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).Create(ctx, u, "campaigns", overlay.Workshop.Name)
 	return token, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -113,15 +114,15 @@ func (r Restore) prepare(ctx context.Context, path, name string, done *Restored)
 		return err
 	}
 	err = r.change(ctx, d, name, used, done)
-	var known map[int64]bool
+	var known []int64
 	if err == nil {
-		known, err = overlay.NewStore(d, r.Now).IDs(ctx)
+		known, err = overlay.NewStore(d, r.Now, jobstore.NewStore(d, r.Now)).IDs(ctx)
 	}
 	if err = errors.Join(err, d.Close()); err != nil {
 		return err
 	}
 	for _, d := range directories {
-		if !known[d.OverlayID] {
+		if !slices.Contains(known, d.OverlayID) {
 			done.Unknown = append(done.Unknown, d.Name)
 		}
 	}
@@ -161,8 +162,8 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 	if done.Migrations, err = migrations.Up(ctx, d); err != nil {
 		return err
 	}
-	overlays, jobs := overlay.NewStore(d, r.Now), jobstore.NewStore(d, r.Now)
-	all, err := overlays.List(ctx, account.User{Admin: true})
+	jobs := jobstore.NewStore(d, r.Now)
+	all, err := overlay.NewStore(d, r.Now, jobs).List(ctx, account.User{Admin: true})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
+	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 )
 
@@ -138,7 +139,7 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	d = h.database()
-	all, err := overlay.NewStore(d, time.Now).List(t.Context(), account.User{Admin: true})
+	all, err := overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).List(t.Context(), account.User{Admin: true})
 	if err != nil || len(all) != 1 || all[0].LastBuildStatus != "" || all[0].Revision != 2 {
 		t.Errorf("%+v, %v", all, err)
 	}

@@ -1,4 +1,4 @@
-// Package builder makes overlays on the game host what the database says: a registry of builders by overlay type, and the
+// Package builder makes overlays on the game host what the database says: what the builds of shared/overlay's types do, and the
 // directories themselves (product.md P1, P6, P18 to P27).
 //
 // It asks Steam for no metadata, and it is the only owner of the directories below LEFT4ME_ROOT/overlays; the files in the
@@ -22,7 +22,7 @@ type Report interface {
 	Progress(jobstore.Progress)
 }
 
-// Host is what builders work with.
+// Host is an overlay.Builder for the disk of one game host.
 type Host struct {
 	// OverlaysDir is LEFT4ME_ROOT/overlays. It need not exist.
 	OverlaysDir string
@@ -31,36 +31,27 @@ type Host struct {
 	Fetcher
 }
 
-// Builder makes one overlay right. It can be stopped by its context at any point: what it has done by then is consistent,
-// and the next build completes it.
-type Builder func(ctx context.Context, h *Host, o overlay.Overlay) error
+var _ overlay.Builder = (*Host)(nil)
 
-// registry is where another type of overlay joins.
-var registry = map[overlay.Type]Builder{
-	overlay.External: buildExternal,
-	overlay.Workshop: buildWorkshop,
-}
-
-// Build makes o right by the builder of its type. The error of a type without a builder names it; other errors are fit to
-// be shown in the job's log.
+// Build makes o's directory what the database says, in the way of o's type. The error for an unknown type names it; all errors
+// are fit to be shown in the job's log.
 func Build(ctx context.Context, h *Host, o overlay.Overlay) error {
-	build, ok := registry[o.Type]
-	if !ok {
-		return fmt.Errorf("there is no builder for overlays of type %q", o.Type)
+	if o.Type.Build == nil {
+		return fmt.Errorf("there is no builder for overlays of type %q", o.Type.Name)
 	}
-	return build(ctx, h, o)
+	return o.Type.Build(h, ctx, o)
 }
 
-// buildExternal makes the directory if it is missing and touches nothing.
-func buildExternal(ctx context.Context, h *Host, o overlay.Overlay) error {
+// MakeDirectory implements overlay.Builder.
+func (h *Host) MakeDirectory(ctx context.Context, o overlay.Overlay) error {
 	made, err := h.ensureDirectory(ctx, o)
 	if err != nil {
 		return err
 	}
 	if made {
-		h.Report.Infof("external overlay '%s': directory overlays/%s made; fill it by hand", o.Name, o.Path())
+		h.Report.Infof("%s overlay '%s': directory overlays/%s made; fill it by hand", o.Type.Name, o.Name, o.Path())
 	} else {
-		h.Report.Infof("external overlay '%s': directory overlays/%s is there; nothing to do", o.Name, o.Path())
+		h.Report.Infof("%s overlay '%s': directory overlays/%s is there; nothing to do", o.Type.Name, o.Name, o.Path())
 	}
 	return nil
 }

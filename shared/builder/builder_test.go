@@ -76,7 +76,7 @@ func setUp(t *testing.T, text string, ids ...steam.ID) *world {
 	w := &world{steam: stand, db: d, root: root}
 	w.host = &builder.Host{
 		OverlaysDir: filepath.Join(root, "overlays"),
-		Overlays:    overlay.NewStore(d, time.Now),
+		Overlays:    overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
 		Fetcher: builder.NewFetcher(settings.Settings{Root: root, SteamHosts: hosts, DownloadParallel: 8},
 			workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log),
 	}
@@ -94,9 +94,9 @@ func setUp(t *testing.T, text string, ids ...steam.ID) *world {
 	return w
 }
 
-func (w *world) make(t *testing.T, name string, typ overlay.Type) overlay.Overlay {
+func (w *world) make(t *testing.T, name string, typ *overlay.Type) overlay.Overlay {
 	t.Helper()
-	id, err := w.host.Overlays.Create(t.Context(), w.db, w.admin, name, typ)
+	id, err := w.host.Overlays.Create(t.Context(), w.admin, name, typ.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -459,10 +459,10 @@ func TestATypeWithoutABuilderIsAnError(t *testing.T) {
 		t.Errorf("build = %v", err)
 	}
 	for _, typ := range overlay.Types(w.admin) {
-		if o := w.make(t, string(typ), typ); true {
+		if o := w.make(t, typ.Name, typ); true {
 			w.overlay = o
 			if _, err := w.build(t.Context(), t, nil); err != nil {
-				t.Errorf("type %s: %v", typ, err)
+				t.Errorf("type %s: %v", typ.Name, err)
 			}
 		}
 	}

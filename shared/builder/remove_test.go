@@ -12,6 +12,7 @@ import (
 
 	"left4me/shared/builder"
 	"left4me/shared/db"
+	"left4me/shared/overlay"
 )
 
 // deleted is a world whose overlay was built, with files of its own beside the links, and then deleted.
@@ -22,11 +23,12 @@ func deleted(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.overlay = w.get(t, w.overlay.ID)
+	_, err := w.host.Overlays.Delete(t.Context(), w.admin, w.overlay.ID)
 	if err := errors.Join(
+		err,
 		os.MkdirAll(filepath.Join(w.dir(), "left4dead2", "maps", "deep"), 0o755),
 		os.WriteFile(filepath.Join(w.dir(), "left4dead2", "maps", "deep", "a.bsp"), []byte("a"), 0o600),
 		os.Symlink(w.root, filepath.Join(w.dir(), "up")),
-		w.host.Overlays.Delete(t.Context(), w.db, w.overlay.ID),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +63,7 @@ func (w *world) entries(t *testing.T, dir string) []string {
 
 func TestRemoveTakesTheDirectoryAndNothingElse(t *testing.T) {
 	w := deleted(t)
-	other := w.make(t, "other", "workshop")
+	other := w.make(t, "other", overlay.Workshop)
 	w.overlay, other = other, w.overlay
 	if _, err := w.build(t.Context(), t, nil); err != nil {
 		t.Fatal(err)
@@ -197,7 +199,7 @@ func TestRemoveStoppedAtAnyStepIsCompletedByTheNext(t *testing.T) {
 	}
 }
 
-func TestForgettingADeletedOverlayKeepsItsItems(t *testing.T) {
+func TestPurgingADeletedOverlayKeepsItsItems(t *testing.T) {
 	w := deleted(t)
 	count := func(query string) (n int) {
 		t.Helper()
@@ -207,7 +209,7 @@ func TestForgettingADeletedOverlayKeepsItsItems(t *testing.T) {
 		return n
 	}
 	if err := w.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
-		return w.host.Overlays.Forget(ctx, q, w.overlay.ID)
+		return w.host.Overlays.Purge(ctx, q, w.overlay.ID)
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -23,9 +23,9 @@ func (t tally) line(name string) string {
 		t.downloaded, t.cached, t.skipped, t.links.Created+t.links.Replaced, t.links.Removed, t.links.Unchanged, t.errors)
 }
 
-// buildWorkshop downloads what is missing or stale and then makes the links right. When an item cannot be had, the others
-// are still fetched, but no link is touched: a partial overlay is never presented as a good one.
-func buildWorkshop(ctx context.Context, h *Host, o overlay.Overlay) error {
+// LinkItems implements overlay.Builder: it downloads items that are missing or outdated and then makes the links right. If a
+// download fails, the other items are still downloaded, but no link is changed: a partial overlay never counts as a good one.
+func (h *Host) LinkItems(ctx context.Context, o overlay.Overlay) error {
 	var t tally
 	err := h.workshop(ctx, o, &t)
 	if ctx.Err() != nil {
@@ -77,7 +77,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		}
 	}
 	if len(stale) > 0 {
-		if err := h.Overlays.Unsettled(ctx, o.ID); err != nil {
+		if err := h.Overlays.ClearBuildStatus(ctx, o.ID); err != nil {
 			return err
 		}
 		fetched, err := h.Fetch(ctx, stale, len(wanted))
@@ -114,7 +114,7 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []string, t *
 		return err
 	}
 	if len(changes.Create)+len(changes.Replace)+len(changes.Remove) > 0 {
-		if err := h.Overlays.Unsettled(ctx, o.ID); err != nil {
+		if err := h.Overlays.ClearBuildStatus(ctx, o.ID); err != nil {
 			return err
 		}
 	}

@@ -39,11 +39,13 @@ type Job struct {
 }
 
 // Title says what the job does. An operation that this left4me does not know keeps its name.
-func (j Job) Title() string {
-	if o, err := job.ByName(j.Operation); err == nil {
+func (j Job) Title() string { return title(j.Operation) }
+
+func title(operation string) string {
+	if o, err := job.ByName(operation); err == nil {
 		return o.Title
 	}
-	return j.Operation
+	return operation
 }
 
 // Concerns reports whether the person has asked for the job or owns its subject (P38). Of lists the same jobs.
@@ -230,6 +232,9 @@ type Count struct {
 	// Oldest is when the oldest of them was asked for.
 	Oldest time.Time
 }
+
+// Title says what the jobs do, as Job.Title.
+func (c Count) Title() string { return title(c.Operation) }
 
 // CountLive counts the jobs that have not ended, by operation and state. There may be millions that have ended.
 func (s *Store) CountLive(ctx context.Context) ([]Count, error) {

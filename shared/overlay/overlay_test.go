@@ -10,6 +10,8 @@ import (
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
 )
@@ -23,7 +25,7 @@ type fixture struct {
 func setUp(t *testing.T, open dbtest.Backend) fixture {
 	t.Helper()
 	d := open(t)
-	w := fixture{Store: overlay.NewStore(d, time.Now), db: d}
+	w := fixture{Store: overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), db: d}
 	people := account.NewStore(d, time.Now)
 	for _, u := range []struct {
 		name  string
@@ -39,9 +41,9 @@ func setUp(t *testing.T, open dbtest.Backend) fixture {
 	return w
 }
 
-func (w fixture) make(t *testing.T, u account.User, name string, typ overlay.Type) overlay.Overlay {
+func (w fixture) make(t *testing.T, u account.User, name string, typ *overlay.Type) overlay.Overlay {
 	t.Helper()
-	id, err := w.Create(t.Context(), w.db, u, name, typ)
+	id, err := w.Create(t.Context(), u, name, typ.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,17 +66,17 @@ func TestWhoMayCreateWhat(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		user   account.User
-		typ    overlay.Type
+		typ    string
 		status int
 	}{
-		{"anybody makes workshop overlays", w.anna, overlay.Workshop, 0},
-		{"administrators too", w.admin, overlay.Workshop, 0},
-		{"external ones are for administrators", w.anna, overlay.External, http.StatusForbidden},
-		{"administrators make external ones", w.admin, overlay.External, 0},
+		{"anybody makes workshop overlays", w.anna, "workshop", 0},
+		{"administrators too", w.admin, "workshop", 0},
+		{"external ones are for administrators", w.anna, "external", http.StatusForbidden},
+		{"administrators make external ones", w.admin, "external", 0},
 		{"an unknown type is no default", w.admin, "worksop", http.StatusBadRequest},
 		{"no type is no default", w.admin, "", http.StatusBadRequest},
 	} {
-		id, err := w.Create(t.Context(), w.db, c.user, c.name, c.typ)
+		id, err := w.Create(t.Context(), c.user, c.name, c.typ)
 		if status(err) != c.status {
 			t.Errorf("%s: %v, want %d", c.name, err, c.status)
 		}
@@ -86,7 +88,7 @@ func TestWhoMayCreateWhat(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := c.user.ID
-		if c.typ == overlay.External {
+		if c.typ == "external" {
 			want = 0
 		}
 		if o.OwnerID != want {
@@ -109,7 +111,7 @@ func testNames(t *testing.T, open dbtest.Backend) {
 		"\xff":                   http.StatusBadRequest,
 		"  Dead Air (fixed) 😀  ": 0,
 	} {
-		id, err := w.Create(t.Context(), w.db, w.anna, name, overlay.Workshop)
+		id, err := w.Create(t.Context(), w.anna, name, "workshop")
 		if status(err) != want {
 			t.Errorf("Create(%q) = %v, want %d", name, err, want)
 		}
@@ -130,7 +132,7 @@ func testNamesAreUniqueForOnePersonAndForTheSystem(t *testing.T, open dbtest.Bac
 	w := setUp(t, open)
 	for _, c := range []struct {
 		user   account.User
-		typ    overlay.Type
+		typ    *overlay.Type
 		status int
 	}{
 		{w.anna, overlay.Workshop, 0},
@@ -140,8 +142,8 @@ func testNamesAreUniqueForOnePersonAndForTheSystem(t *testing.T, open dbtest.Bac
 		{w.admin, overlay.External, http.StatusConflict},
 		{w.admin, overlay.Workshop, 0},
 	} {
-		if _, err := w.Create(t.Context(), w.db, c.user, " my-maps ", c.typ); status(err) != c.status {
-			t.Errorf("%s makes a second %s my-maps: %v, want %d", c.user.Name, c.typ, err, c.status)
+		if _, err := w.Create(t.Context(), c.user, " my-maps ", c.typ.Name); status(err) != c.status {
+			t.Errorf("%s makes a second %s my-maps: %v, want %d", c.user.Name, c.typ.Name, err, c.status)
 		}
 	}
 }
@@ -264,14 +266,15 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 	if _, err := w.Deleted(t.Context(), o.ID); err == nil {
 		t.Error("an overlay that was not deleted is")
 	}
-	if err := w.Forget(t.Context(), w.db, o.ID); err != nil {
+	if err := w.Purge(t.Context(), w.db, o.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Delete(t.Context(), w.db, o.ID); err != nil {
+	if _, err := w.Delete(t.Context(), w.anna, o.ID); err != nil {
 		t.Fatal(err)
 	}
+	_, again := w.Delete(t.Context(), w.anna, o.ID)
 	for what, err := range map[string]error{
-		"deleting": w.Delete(t.Context(), w.db, o.ID),
+		"deleting": again,
 		"renaming": w.Rename(t.Context(), w.anna, o, "other"),
 		"seeing": func() error {
 			_, err := w.Visible(t.Context(), w.admin, o.ID)
@@ -294,7 +297,7 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 	if again := w.make(t, w.anna, "maps", overlay.Workshop); again.ID <= o.ID {
 		t.Errorf("overlay %d came after %d", again.ID, o.ID)
 	}
-	if err := w.Forget(t.Context(), w.db, o.ID); err != nil {
+	if err := w.Purge(t.Context(), w.db, o.ID); err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := w.AllDeleted(t.Context()); err != nil || len(ids) != 0 {
@@ -313,14 +316,14 @@ func testABuildSpeaksOnlyForTheRevisionItRead(t *testing.T, open dbtest.Backend)
 	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Built(t.Context(), w.db, o.ID, o.Revision, 7); err != nil {
+	if err := w.RecordBuild(t.Context(), w.db, o.ID, o.Revision, 7); err != nil {
 		t.Fatal(err)
 	}
 	now, err := w.Get(t.Context(), o.ID)
 	if err != nil || now.LastBuildStatus != "" {
 		t.Errorf("after a build of an older revision: %q, %v", now.LastBuildStatus, err)
 	}
-	if err := w.Built(t.Context(), w.db, o.ID, now.Revision, 8); err != nil {
+	if err := w.RecordBuild(t.Context(), w.db, o.ID, now.Revision, 8); err != nil {
 		t.Fatal(err)
 	}
 	if now, err = w.Get(t.Context(), o.ID); err != nil || now.LastBuildStatus != "ok" || now.LastBuildAt.IsZero() || now.LastBuildJobID != 8 {
@@ -331,5 +334,67 @@ func testABuildSpeaksOnlyForTheRevisionItRead(t *testing.T, open dbtest.Backend)
 	}
 	if now, err = w.Get(t.Context(), o.ID); err != nil || now.LastBuildStatus != "" {
 		t.Errorf("after another change it still says %q, %v", now.LastBuildStatus, err)
+	}
+}
+
+// A type's entry must be complete: nothing else knows the type.
+func TestEveryTypeIsComplete(t *testing.T) {
+	names := map[string]bool{}
+	for _, typ := range overlay.Types(account.User{Admin: true}) {
+		if typ.Name == "" || typ.Title == "" || typ.Hint == "" || typ.Build == nil || names[typ.Name] {
+			t.Errorf("incomplete, or a name that another type has: %+v", typ)
+		}
+		names[typ.Name] = true
+	}
+}
+
+// What belongs together happens in one transaction: an overlay has its first build, a deleted one its removal.
+func TestCreatingAndDeletingEnqueueTheirJobs(t *testing.T) {
+	dbtest.Each(t, testCreatingAndDeletingEnqueueTheirJobs)
+}
+
+func testCreatingAndDeletingEnqueueTheirJobs(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
+	o := w.make(t, w.anna, "maps", overlay.Workshop)
+	build, err := w.RequestBuild(t.Context(), w.anna, o.ID)
+	if err != nil || build.New {
+		t.Errorf("a build of a new overlay: %+v, %v, want the queued one", build, err)
+	}
+	if _, err := w.Create(t.Context(), w.anna, "maps", overlay.Workshop.Name); status(err) != http.StatusConflict {
+		t.Errorf("a duplicate name: %v", err)
+	}
+	removal, err := w.Delete(t.Context(), w.anna, o.ID)
+	if err != nil || !removal.New {
+		t.Errorf("Delete = %+v, %v", removal, err)
+	}
+	jobs, err := jobstore.NewStore(w.db, time.Now).List(t.Context(), jobstore.Everyone, 0, 9)
+	if err != nil || len(jobs) != 2 {
+		t.Fatalf("%d jobs, %v", len(jobs), err)
+	}
+	for i, want := range []jobstore.Job{
+		{ID: removal.ID, Operation: job.DeleteOverlay.Name, State: job.Queued},
+		{ID: build.ID, Operation: job.BuildOverlay.Name, State: job.Cancelled},
+	} {
+		if j := jobs[i]; j.ID != want.ID || j.Operation != want.Operation || j.State != want.State || j.UserID != w.anna.ID {
+			t.Errorf("job %d: %+v, want %+v of anna's", i, j, want)
+		}
+	}
+}
+
+// A type of a newer version, after a downgrade, is shown by its name.
+func TestAnUnknownTypeHasOnlyAName(t *testing.T) { dbtest.Each(t, testAnUnknownTypeHasOnlyAName) }
+
+func testAnUnknownTypeHasOnlyAName(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
+	id := w.make(t, w.anna, "maps", overlay.Workshop).ID
+	if _, err := w.db.ExecContext(t.Context(), `UPDATE overlays SET type = 'torrent'`); err != nil {
+		t.Fatal(err)
+	}
+	o, err := w.Visible(t.Context(), w.anna, id)
+	if err != nil || o.Type.Name != "torrent" || o.Type.Title != "torrent" || o.Type.Build != nil {
+		t.Errorf("%+v, %v", o.Type, err)
+	}
+	if _, err := w.Visible(t.Context(), w.bert, id); status(err) != http.StatusForbidden {
+		t.Errorf("somebody else sees it: %v", err)
 	}
 }

@@ -1,7 +1,7 @@
-// Package problem is the kind of error whose sentence a person may read: what went wrong with a request and what to do
-// about it (product.md P43). Any other error is a fault of ours, whose text stays in the log.
+// Package problem is the error type for people: a sentence that says what went wrong with a request and what to do about it
+// (product.md P43). Any other error is a fault of left4me, and its text is only logged.
 //
-// It knows nothing of pages; templates/web turns a problem into one.
+// templates/web turns a problem into a page.
 package problem
 
 import (
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Problem is an error for the person who caused it, or who waits for what failed.
+// Problem is an error that is shown to the person whose request failed.
 type Problem struct {
 	// Status is the HTTP status that fits.
 	Status int
-	// Sentence says what to do; it holds no internals.
+	// Sentence says what to do. It must not contain internals.
 	Sentence string
-	// RetryAfter is when asking again makes sense; zero says nothing.
+	// RetryAfter is how long to wait before trying again; zero: unknown.
 	RetryAfter time.Duration
 	// Cause is for the log; it may be nil.
 	Cause error
@@ -41,32 +41,32 @@ func As(err error) (*Problem, bool) {
 	return p, ok
 }
 
-// Invalid is a form that was filled in wrongly: 400.
+// Invalid returns the problem of a form that was filled in wrongly: 400.
 func Invalid(format string, args ...any) error {
 	return &Problem{Status: http.StatusBadRequest, Sentence: fmt.Sprintf(format, args...)}
 }
 
-// Forbidden is something that this person may not do: 403.
+// Forbidden returns the problem of a request that this person may not make: 403.
 func Forbidden(format string, args ...any) error {
 	return &Problem{Status: http.StatusForbidden, Sentence: fmt.Sprintf(format, args...)}
 }
 
-// NotFound is something that is not there (any more): 404.
+// NotFound returns the problem of something that does not exist (any more): 404.
 func NotFound(format string, args ...any) error {
 	return &Problem{Status: http.StatusNotFound, Sentence: fmt.Sprintf(format, args...)}
 }
 
-// Conflict is something that cannot be as things stand: 409.
+// Conflict returns the problem of a request that conflicts with the current state: 409.
 func Conflict(format string, args ...any) error {
 	return &Problem{Status: http.StatusConflict, Sentence: fmt.Sprintf(format, args...)}
 }
 
-// TooMany asks to wait for retryAfter: 429.
+// TooMany returns the problem of too many requests, and asks to wait for retryAfter: 429.
 func TooMany(retryAfter time.Duration, format string, args ...any) error {
 	return &Problem{Status: http.StatusTooManyRequests, Sentence: fmt.Sprintf(format, args...), RetryAfter: retryAfter}
 }
 
-// Upstream is another service's failure, with its cause for the log: 502.
+// Upstream returns the problem of another service's failure, with its cause for the log: 502.
 func Upstream(cause error, format string, args ...any) error {
 	return &Problem{Status: http.StatusBadGateway, Sentence: fmt.Sprintf(format, args...), Cause: cause}
 }

@@ -47,7 +47,7 @@ type Added struct {
 // build: all or nothing. Errors are problems: 400 when an item is for another game, when none of the items exists on Steam, or
 // when a collection cannot be added as a whole; 502 when Steam does not answer.
 func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay, ids []steam.ID, mode Mode) (Added, error) {
-	if o.Type != overlay.Workshop {
+	if !o.Type.HoldsItems {
 		return Added{}, problem.Invalid("Only workshop overlays hold workshop items.")
 	}
 	var a Added

@@ -38,7 +38,7 @@ func setUp(t *testing.T, open dbtest.Backend, text string) fixture {
 		client:   steam.NewClient(fake.URL, slog.New(slog.DiscardHandler)),
 		steam:    fake,
 		db:       d,
-		overlays: overlay.NewStore(d, time.Now),
+		overlays: overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
 	}
 	w.anna = account.User{ID: 1, Name: "anna"}
 	w.exec(t, `INSERT INTO users (id, name, password_hash, created_at) VALUES (?, ?, 'she never signs in', 0)`, w.anna.ID, w.anna.Name)
@@ -48,10 +48,11 @@ func setUp(t *testing.T, open dbtest.Backend, text string) fixture {
 
 func (w fixture) make(t *testing.T, name string) overlay.Overlay {
 	t.Helper()
-	id, err := w.overlays.Create(t.Context(), w.db, w.anna, name, overlay.Workshop)
+	id, err := w.overlays.Create(t.Context(), w.anna, name, overlay.Workshop.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.exec(t, `DELETE FROM jobs WHERE subject_id = ?`, id)
 	o, err := w.overlays.Get(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)

@@ -88,7 +88,7 @@ func TestParseInputHasLimits(t *testing.T) {
 }
 
 func TestStateSaysWhatIsSo(t *testing.T) {
-	downloaded := Item{FileURL: "u", FileSize: 5, Updated: 7, downloadedSize: 5, downloadedUpdated: 7}
+	downloaded := Item{FileURL: "u", FileSize: 5, Updated: 7, DownloadedSize: 5, DownloadedUpdated: 7}
 	downloaded.DownloadedAt = downloaded.DownloadedAt.AddDate(2026, 0, 0)
 	with := func(change func(*Item)) Item {
 		i := downloaded

@@ -36,8 +36,8 @@ type Item struct {
 	LastError  string
 	// DownloadedAt is when the file was last downloaded; zero: never.
 	DownloadedAt time.Time
-	// downloadedUpdated and downloadedSize are the values of Updated and FileSize at that time.
-	downloadedUpdated, downloadedSize int64
+	// DownloadedUpdated and DownloadedSize are the values of Updated and FileSize at that time.
+	DownloadedUpdated, DownloadedSize int64
 }
 
 // downloadFailed is the prefix of the last_error of an item whose download attempts have all failed (P24).
@@ -54,7 +54,7 @@ func (i Item) State() string {
 		return i.LastError
 	case i.DownloadedAt.IsZero():
 		return "waiting for download"
-	case i.downloadedUpdated != i.Updated || i.downloadedSize != i.FileSize:
+	case i.DownloadedUpdated != i.Updated || i.DownloadedSize != i.FileSize:
 		return "update waiting"
 	}
 	return "ready"
@@ -81,7 +81,7 @@ const inOverlay = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.worksh
 func scan(row db.Scanner) (Item, error) {
 	var i Item
 	err := row.Scan(&i.ID, &i.SteamID, &i.Title, &i.Filename, &i.FileURL, &i.FileSize, &i.Updated, &i.PreviewURL,
-		&i.LastError, db.Moment(&i.DownloadedAt), &i.downloadedUpdated, &i.downloadedSize)
+		&i.LastError, db.Moment(&i.DownloadedAt), &i.DownloadedUpdated, &i.DownloadedSize)
 	return i, err
 }
 

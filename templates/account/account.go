@@ -1,29 +1,19 @@
 package account
 
 import (
+	"slices"
 	"strings"
-	"time"
 
+	"left4me/shared/account"
 	"left4me/templates/page"
 )
 
-// ShowView is the page about oneself.
+// ShowView is a person's page about their own account.
 type ShowView struct {
 	page.Frame
-	// Error says why the password was not changed; empty when all is well.
-	Error    string
-	Sessions []Session
-	// MinPassword and MaxPassword are how long a new password may be, in bytes.
-	MinPassword, MaxPassword int
-}
-
-// Session is one sign-in that has not ended.
-type Session struct {
-	ID int64
-	// Current is whether it is the one that looks at the page.
-	Current            bool
-	Signed, Expires    time.Time
-	Address, UserAgent string
+	Sessions []account.Session
+	// Error says why the password was not changed; empty for none.
+	Error string
 }
 
 // Values of the field that route.SessionEnd takes: SessionField holds a session's id, or OtherSessions.
@@ -38,24 +28,19 @@ func (v ShowView) titled() page.Frame {
 }
 
 func (v ShowView) role() string {
-	if v.Person.Administrator {
+	if v.User.Admin {
 		return "administrator"
 	}
 	return "user"
 }
 
-// others is whether there are sessions to end.
+// others is whether there are sessions besides the current one.
 func (v ShowView) others() bool {
-	for _, s := range v.Sessions {
-		if !s.Current {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.Sessions, func(s account.Session) bool { return !s.Current })
 }
 
-// browsers and systems are what User-Agent headers say, the telling ones first: most browsers also name those that they
-// want to be taken for.
+// browsers and systems are parts of User-Agent headers with the names to show. The order matters: most browsers also name other
+// browsers, which they are compatible with.
 var (
 	browsers = [][2]string{
 		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"},
@@ -66,11 +51,11 @@ var (
 	}
 )
 
-// browser is the browser's name in words that people know, or what it says of itself.
-func (s Session) browser() string {
+// browser returns the well-known names of a session's browser and system, or else its User-Agent.
+func browser(userAgent string) string {
 	find := func(names [][2]string) string {
 		for _, n := range names {
-			if strings.Contains(s.UserAgent, n[0]) {
+			if strings.Contains(userAgent, n[0]) {
 				return n[1]
 			}
 		}
@@ -78,12 +63,12 @@ func (s Session) browser() string {
 	}
 	name, system := find(browsers), find(systems)
 	switch {
-	case s.UserAgent == "":
+	case userAgent == "":
 		return "unknown browser"
 	case name != "" && system != "":
 		return name + " on " + system
 	case name != "":
 		return name
 	}
-	return s.UserAgent
+	return userAgent
 }

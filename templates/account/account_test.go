@@ -6,7 +6,8 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"left4me/templates/account"
+	"left4me/shared/account"
+	view "left4me/templates/account"
 	"left4me/templates/page"
 	"left4me/templates/pagetest"
 )
@@ -24,25 +25,25 @@ func TestSessionsReadLikeBrowsers(t *testing.T) {
 		"<b>something</b> 1": "<b>something</b> 1",
 		"":                   "unknown browser",
 	}
-	v := account.ShowView{Frame: page.Frame{Person: page.Person{Name: "nick"}, CSRF: "token", Now: time.Unix(0, 0)}}
+	v := view.ShowView{Frame: page.Frame{User: account.User{ID: 1, Name: "nick"}, CSRF: "token", Now: time.Unix(0, 0)}}
 	for agent := range says {
-		v.Sessions = append(v.Sessions, account.Session{ID: int64(len(v.Sessions) + 1), UserAgent: agent, Current: agent == ""})
+		v.Sessions = append(v.Sessions, account.Session{ID: int64(len(v.Sessions) + 1), From: account.Client{UserAgent: agent}, Current: agent == ""})
 	}
-	rows := pagetest.Page(t, pagetest.Render(t, account.Show(v))).Find("table.sessions tbody tr")
+	rows := pagetest.Page(t, pagetest.Render(t, view.Show(v))).Find("table.sessions tbody tr")
 	rows.Each(func(i int, row *goquery.Selection) {
 		s := v.Sessions[i]
-		if got, want := row.Find("th").Text(), says[s.UserAgent]; got != want {
-			t.Errorf("%q reads %q, want %q", s.UserAgent, got, want)
+		if got, want := row.Find("th").Text(), says[s.From.UserAgent]; got != want {
+			t.Errorf("%q reads %q, want %q", s.From.UserAgent, got, want)
 		}
 		if ends := row.Find("button").Length() == 1; ends == s.Current {
-			t.Errorf("%q can be ended: %t", s.UserAgent, ends)
+			t.Errorf("%q can be ended: %t", s.From.UserAgent, ends)
 		}
 	})
 	if rows.Length() != len(says) {
 		t.Errorf("%d rows", rows.Length())
 	}
-	alone := account.ShowView{Frame: v.Frame, Sessions: []account.Session{{ID: 1, Current: true}}}
-	if pagetest.Page(t, pagetest.Render(t, account.Show(alone))).Find("[name=session]").Length() != 0 {
+	alone := view.ShowView{Frame: v.Frame, Sessions: []account.Session{{ID: 1, Current: true}}}
+	if pagetest.Page(t, pagetest.Render(t, view.Show(alone))).Find("[name=session]").Length() != 0 {
 		t.Error("the only session can be ended")
 	}
 }

@@ -8,13 +8,15 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
+	"left4me/shared/account"
+	"left4me/shared/jobstore"
 	"left4me/templates/admin"
 	"left4me/templates/job"
 	"left4me/templates/page"
 	"left4me/templates/pagetest"
 )
 
-var frame = page.Frame{Person: page.Person{Name: "nick", Administrator: true}, CSRF: "token", Now: time.Unix(1_790_000_000, 0)}
+var frame = page.Frame{User: account.User{ID: 1, Name: "nick", Admin: true}, CSRF: "token", Now: time.Unix(1_790_000_000, 0)}
 
 const hostile = `"><b>nick</b>`
 
@@ -41,7 +43,7 @@ func TestTheWayToAPage(t *testing.T) {
 // TestTheFilterStaysOnFurtherPages keeps somebody who looks through failed jobs among failed jobs.
 func TestTheFilterStaysOnFurtherPages(t *testing.T) {
 	doc := pagetest.Page(t, pagetest.Render(t, admin.Jobs(admin.JobsView{
-		Frame: frame, State: "failed", Later: true, Older: 7, Ended: []job.Summary{{ID: 7, Operation: "build_overlay", State: "failed"}},
+		Frame: frame, State: "failed", Ended: job.Listed{Later: true, Older: 7, Jobs: []jobstore.Job{{ID: 7, Operation: "build_overlay", State: "failed"}}},
 	})))
 	var links []string
 	doc.Find(".pages a").Each(func(_ int, a *goquery.Selection) { links = append(links, a.AttrOr("href", "")) })
@@ -55,8 +57,8 @@ func TestTheFilterStaysOnFurtherPages(t *testing.T) {
 
 // TestAPersonsButtons keeps names that strangers chose harmless, and each button apart for those who only hear it.
 func TestAPersonsButtons(t *testing.T) {
-	v := admin.PeopleView{Frame: frame, Fresh: admin.Fresh{Name: hostile, Password: "SECRET"}, People: []admin.Person{
-		{ID: 4, Name: hostile}, {ID: 5, Name: "zoey", Administrator: true, Disabled: true},
+	v := admin.PeopleView{Frame: frame, NewPasswordOf: hostile, NewPassword: "SECRET", People: []account.Person{
+		{User: account.User{ID: 4, Name: hostile}}, {User: account.User{ID: 5, Name: "zoey", Admin: true}, Disabled: true},
 	}}
 	doc := pagetest.Page(t, pagetest.Render(t, admin.People(v)))
 	var said []string
@@ -67,5 +69,23 @@ func TestAPersonsButtons(t *testing.T) {
 	}
 	if doc.Find(`.people form[action="/admin/users/4"]`).Length() != 1 || pagetest.Text(doc, ".secret") != "SECRET" {
 		t.Error("no form for the first person, or no password")
+	}
+}
+
+// TestTheLastAdministratorStays keeps buttons off the page whose action would be refused.
+func TestTheLastAdministratorStays(t *testing.T) {
+	v := admin.PeopleView{Frame: frame, People: []account.Person{
+		{User: account.User{ID: 1, Name: "nick", Admin: true}},
+		{User: account.User{ID: 2, Name: "zoey", Admin: true}, Disabled: true},
+	}}
+	buttons := func() int {
+		return pagetest.Page(t, pagetest.Render(t, admin.People(v))).Find(`form[action="/admin/users/1"] button`).Length()
+	}
+	if n := buttons(); n != 0 {
+		t.Errorf("the last administrator has %d buttons", n)
+	}
+	v.People[1].Disabled = false
+	if n := buttons(); n != 2 {
+		t.Errorf("one of two administrators has %d buttons", n)
 	}
 }

@@ -1,8 +1,7 @@
-// Package assets owns the files that a browser fetches beside the pages: the stylesheet, the mark, and htmx. They are part
-// of every program that embeds this package.
+// Package assets embeds the files that pages load: the stylesheet, the logo and htmx.
 //
-// htmx comes from npm: `make` copies it into static/ and git ignores it there, so a fresh checkout builds without it, and
-// then pages have no script and work as plain forms. What the pages look like is the templ packages' business.
+// htmx comes from npm: `make` copies it into static/, where git ignores it. A fresh checkout builds without it; its pages have
+// no script, and plain forms.
 package assets
 
 import (
@@ -18,11 +17,11 @@ import (
 	"left4me/shared/route"
 )
 
-// The files that pages name.
+// Names of assets.
 const (
-	// Stylesheet is the only one.
+	// Stylesheet is the stylesheet of all pages.
 	Stylesheet = "app.css"
-	// Mark is left4me's picture, in the header and in the browser's tab.
+	// Mark is left4me's logo, in the header and in the browser's tab.
 	Mark = "mark.svg"
 	// Htmx is missing from a program that was built before `make` fetched it.
 	Htmx = "htmx.min.js"
@@ -39,20 +38,20 @@ type File struct {
 	ContentType string
 	// Version changes exactly when Content does.
 	Version string
-	// Content is shared: nobody may change it.
+	// Content is shared and must not be changed.
 	Content []byte
 }
 
-// opened keeps what Lookup found, since reading an embedded file copies it. Nothing is read or hashed before somebody
-// asks: a page's process lives for milliseconds and names two or three files.
+// opened caches the results of Lookup, since reading an embedded file copies it. Files are read and hashed on demand: a page's
+// process lives for milliseconds and uses two or three.
 var opened sync.Map // file name to File
 
-// Lookup finds the asset of that name; false when there is none.
+// Lookup returns the asset with that name; false when there is none.
 func Lookup(name string) (File, bool) {
 	if f, ok := opened.Load(name); ok {
 		return f.(File), true
 	}
-	// A name with a slash would reach below static/, and "." is static/ itself, which cannot be read as a file.
+	// A name with a slash would be in a subdirectory, and "." is static/ itself, which cannot be read as a file.
 	if path.Base(name) != name {
 		return File{}, false
 	}
@@ -66,14 +65,14 @@ func Lookup(name string) (File, bool) {
 	return f, true
 }
 
-// Has reports whether the asset of that name is part of this program.
+// Has reports whether this program has the asset with that name.
 func Has(name string) bool {
 	_, ok := Lookup(name)
 	return ok
 }
 
-// URL returns the path of an asset, with its version, so that browsers may keep it for ever. An asset that is not part of
-// this program has no version.
+// URL returns the path of an asset, with its version, so that browsers may cache it forever. An asset that this program does not
+// have has no version.
 func URL(name string) string {
 	u := route.Asset.URL(name)
 	if f, ok := Lookup(name); ok {
@@ -82,7 +81,7 @@ func URL(name string) string {
 	return u
 }
 
-// contentType does not ask the mime package, whose answers depend on files of the machine.
+// contentType does not use the package mime, which depends on files of the machine.
 func contentType(name string) string {
 	switch path.Ext(name) {
 	case ".css":

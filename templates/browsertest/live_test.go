@@ -7,15 +7,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/animation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
 	"left4me/shared/route"
+	"left4me/shared/workshop"
 	"left4me/templates/browsertest"
-	"left4me/templates/job"
-	"left4me/templates/overlay"
+	jobview "left4me/templates/job"
+	overlayview "left4me/templates/overlay"
 	"left4me/templates/page"
 )
 
@@ -36,20 +40,20 @@ const logTexts = `[...document.querySelectorAll("#job-log li span")].map(s => s.
 func TestJobPageFollowsItsJob(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
-	line := func(seq int64) job.Line { return job.Line{Seq: seq, At: now, Text: fmt.Sprint("line ", seq)} }
-	view := func(state string) job.ShowView {
-		return job.ShowView{Frame: frame(false), Job: summary(7, state), Progress: downloading, CanCancel: true}
+	line := func(seq int64) jobstore.Line { return jobstore.Line{Seq: seq, At: now, Text: fmt.Sprint("line ", seq)} }
+	view := func(state job.State) jobview.ShowView {
+		return jobview.ShowView{Frame: frame(false), Job: someJob(7, state)}
 	}
 	// What the page asks, and what it is answered, in turn.
 	steps := []struct {
 		asked string
-		with  func(*job.ShowView)
-		state string
+		with  func(*jobview.ShowView)
+		state job.State
 	}{
-		{"after=1&state=queued", func(v *job.ShowView) { v.Log, v.After = []job.Line{line(2), line(3)}, 3 }, "running"},
-		{"after=3&state=running", func(v *job.ShowView) { v.After = 3 }, "running"},
-		{"after=3&state=running", func(v *job.ShowView) { v.Log, v.After, v.More = []job.Line{line(4)}, 4, true }, "succeeded"},
-		{"after=4&state=succeeded", func(v *job.ShowView) { v.Log, v.After, v.Result = []job.Line{line(5)}, 5, "all is well" }, "succeeded"},
+		{"after=1&state=queued", func(v *jobview.ShowView) { v.Log, v.After = []jobstore.Line{line(2), line(3)}, 3 }, "running"},
+		{"after=3&state=running", func(v *jobview.ShowView) { v.After = 3 }, "running"},
+		{"after=3&state=running", func(v *jobview.ShowView) { v.Log, v.After, v.More = []jobstore.Line{line(4)}, 4, true }, "succeeded"},
+		{"after=4&state=succeeded", func(v *jobview.ShowView) { v.Log, v.After, v.Summary = []jobstore.Line{line(5)}, 5, "all is well" }, "succeeded"},
 	}
 	var mu sync.Mutex
 	var asked []string
@@ -58,8 +62,8 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 		mux.HandleFunc("GET "+route.JobShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("HX-Request") == "" {
 				v := view("queued")
-				v.Log, v.After = []job.Line{line(1)}, 1
-				answer(w, r, job.Show(v))
+				v.Log, v.After = []jobstore.Line{line(1)}, 1
+				answer(w, r, jobview.Show(v))
 				return
 			}
 			mu.Lock()
@@ -76,8 +80,8 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 			asked = append(asked, r.URL.RawQuery)
 			v := view(step.state)
 			step.with(&v)
-			v.Seen = r.URL.Query().Get(job.StateParam)
-			answer(w, r, job.Fragment(v))
+			v.Seen = job.State(r.URL.Query().Get(jobview.StateParam))
+			answer(w, r, jobview.Fragment(v))
 		})
 	})
 
@@ -133,16 +137,16 @@ func TestLogKeepsTheReadersPlace(t *testing.T) {
 		mux.HandleFunc("GET "+route.JobShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			defer mu.Unlock()
-			v := job.ShowView{Frame: frame(false), Job: summary(7, "running"), Progress: downloading, After: int64(last)}
+			v := jobview.ShowView{Frame: frame(false), Job: someJob(7, job.Running), After: int64(last)}
 			if r.Header.Get("HX-Request") == "" {
 				v.Log = someLog(1, last)
-				answer(w, r, job.Show(v))
+				answer(w, r, jobview.Show(v))
 				return
 			}
 			v.Log, v.Seen = someLog(last+1, 10), "running"
 			last += 10
 			v.After = int64(last)
-			answer(w, r, job.Fragment(v))
+			answer(w, r, jobview.Fragment(v))
 		})
 	})
 	tab := browser.Page(t)
@@ -168,15 +172,15 @@ func TestLogKeepsTheReadersPlace(t *testing.T) {
 // shelf is an overlay as the functions would keep it.
 type shelf struct {
 	mu     sync.Mutex
-	items  []overlay.Item
+	items  []workshop.Item
 	broken bool
 	done   bool // a build ends as soon as the page has asked once while it runs
-	job    job.Summary
+	job    jobstore.Job
 }
 
-func (s *shelf) view() overlay.ShowView {
-	v := workshop(slices.Clone(s.items))
-	v.Live = overlay.Live{Job: s.job, Progress: downloading}
+func (s *shelf) view() overlayview.ShowView {
+	v := someOverlay(slices.Clone(s.items))
+	v.Job = s.job
 	return v
 }
 
@@ -184,21 +188,21 @@ func (s *shelf) routes(mux *http.ServeMux) {
 	show := func(w http.ResponseWriter, r *http.Request) {
 		v := s.view()
 		if r.Header.Get("HX-Request") == "" {
-			answer(w, r, overlay.Show(v))
+			answer(w, r, overlayview.Show(v))
 			return
 		}
 		if s.job.State != "running" {
-			s.job = summary(7, "running")
+			s.job = someJob(7, "running")
 		} else if s.done {
-			s.job = summary(7, "succeeded")
+			s.job = someJob(7, "succeeded")
 			for i := range s.items {
-				s.items[i].State = "ready"
+				s.items[i].DownloadedAt = now
 			}
 		}
 		v = s.view()
-		_, _ = fmt.Sscan(r.URL.Query().Get(overlay.JobParam), &v.Live.SeenJob)
-		v.Live.SeenState = r.URL.Query().Get(overlay.StateParam)
-		answer(w, r, overlay.News(v))
+		_, _ = fmt.Sscan(r.URL.Query().Get(overlayview.JobParam), &v.SeenJob)
+		v.SeenState = job.State(r.URL.Query().Get(overlayview.StateParam))
+		answer(w, r, overlayview.News(v))
 	}
 	add := func(w http.ResponseWriter, r *http.Request) {
 		if s.broken {
@@ -208,24 +212,26 @@ func (s *shelf) routes(mux *http.ServeMux) {
 		}
 		input := r.PostFormValue("input")
 		if strings.Contains(input, "rubbish") {
-			page.Aim(w.Header(), overlay.AddErrorID)
+			page.Retarget(w.Header(), overlayview.AddErrorID)
 			w.WriteHeader(http.StatusBadRequest)
-			answer(w, r, overlay.AddError("rubbish is not an id"))
+			answer(w, r, overlayview.AddError("rubbish is not an id"))
 			return
 		}
-		s.items = append(s.items, overlay.Item{ID: int64(200 + len(s.items)), SteamID: input, Title: "Item " + input, State: "waiting for download"})
-		s.job = summary(7, "queued")
+		added := readyItem(int64(200+len(s.items)), input, "Item "+input)
+		added.DownloadedAt = time.Time{}
+		s.items = append(s.items, added)
+		s.job = someJob(7, "queued")
 		v := s.view()
-		v.Outcome = overlay.Outcome{Added: 1, JobID: 7}
-		answer(w, r, overlay.Changed(v))
+		v.Outcome = overlayview.Outcome{Added: workshop.Added{New: 1}, JobID: 7}
+		answer(w, r, overlayview.Changed(v))
 	}
 	remove := func(w http.ResponseWriter, r *http.Request) {
-		at := slices.IndexFunc(s.items, func(i overlay.Item) bool { return fmt.Sprint(i.ID) == r.PathValue("item_id") })
+		at := slices.IndexFunc(s.items, func(i workshop.Item) bool { return fmt.Sprint(i.ID) == r.PathValue("item_id") })
 		removed := s.items[at]
 		s.items = slices.Delete(s.items, at, at+1)
 		v := s.view()
-		v.Outcome = overlay.Outcome{Removed: &removed}
-		answer(w, r, overlay.Changed(v))
+		v.Outcome = overlayview.Outcome{Removed: &removed}
+		answer(w, r, overlayview.Changed(v))
 	}
 	for r, h := range map[*route.Route]http.HandlerFunc{&route.OverlayShow: show, &route.ItemAdd: add, &route.ItemRemove: remove} {
 		mux.HandleFunc(r.Method+" "+r.Pattern, func(w http.ResponseWriter, req *http.Request) {
@@ -256,12 +262,12 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	}
 	paste := func(what string) {
 		t.Helper()
-		tab.Do(chromedp.SetValue(chromedp.ID(overlay.InputID), what), chromedp.Click(chromedp.CSS("form[hx-select-oob] button")))
+		tab.Do(chromedp.SetValue(chromedp.ID(overlayview.InputID), what), chromedp.Click(chromedp.CSS("form[hx-select-oob] button")))
 	}
 
 	paste("rubbish")
 	tab.WaitFor(`document.getElementById("add-error").textContent !== ""`)
-	if v := browsertest.Get(tab, chromedp.Value(chromedp.ID(overlay.InputID))); v != "rubbish" {
+	if v := browsertest.Get(tab, chromedp.Value(chromedp.ID(overlayview.InputID))); v != "rubbish" {
 		t.Errorf("after a refusal the box holds %q", v)
 	}
 
@@ -279,7 +285,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	s.mu.Unlock()
 	paste("11")
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 1`)
-	if got := text("#trouble") + text("#add-error") + browsertest.Get(tab, chromedp.Value(chromedp.ID(overlay.InputID))); got != "" {
+	if got := text("#trouble") + text("#add-error") + browsertest.Get(tab, chromedp.Value(chromedp.ID(overlayview.InputID))); got != "" {
 		t.Errorf("a success leaves %q of the failures before it", got)
 	}
 	if got := text("#items .notice"); got != "1 added. Job 7 fetches what is missing." {
@@ -312,7 +318,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	}
 	// Half a link is in the box while the second item is removed by a double click, whose second press comes after the
 	// answer. Animations stand still for it, so that a slow machine sees the same as a fast one.
-	tab.Do(chromedp.SetValue(chromedp.ID(overlay.InputID), "half a li"))
+	tab.Do(chromedp.SetValue(chromedp.ID(overlayview.InputID), "half a li"))
 	tab.WaitFor(`document.getAnimations().every(a => a.animationName !== "settle")`)
 	speed := func(rate float64) {
 		t.Helper()
@@ -329,7 +335,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	if got := browsertest.Eval[string](tab, `[...document.querySelectorAll("#items tbody th small")].map(e => e.textContent).join()`); got != "11,13,14" {
 		t.Errorf("after a double click on the second of four, %s are left", got)
 	}
-	if v := browsertest.Get(tab, chromedp.Value(chromedp.ID(overlay.InputID))); v != "half a li" {
+	if v := browsertest.Get(tab, chromedp.Value(chromedp.ID(overlayview.InputID))); v != "half a li" {
 		t.Errorf("removing an item left %q in the box", v)
 	}
 	tab.Do(chromedp.Click(chromedp.CSS("#items .notice button")))
@@ -366,7 +372,7 @@ func TestThousandItemsStayPleasant(t *testing.T) {
 			for i := range items {
 				items[i].PreviewURL = fmt.Sprintf("http://%s/picture/%d", r.Host, i)
 			}
-			answer(w, r, overlay.Show(workshop(items)))
+			answer(w, r, overlayview.Show(someOverlay(items)))
 		})
 	})
 	tab := browser.Page(t)

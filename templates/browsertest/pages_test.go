@@ -12,19 +12,22 @@ import (
 
 	"github.com/a-h/templ"
 
+	"left4me/shared/account"
+	"left4me/shared/hostinfo"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
 	"left4me/shared/route"
-	"left4me/templates/account"
+	"left4me/shared/steam"
+	"left4me/shared/workshop"
+	accountview "left4me/templates/account"
 	"left4me/templates/admin"
 	"left4me/templates/assets"
 	"left4me/templates/browsertest"
-	"left4me/templates/job"
-	"left4me/templates/overlay"
+	jobview "left4me/templates/job"
+	overlayview "left4me/templates/overlay"
 	"left4me/templates/page"
 )
-
-// policy is as strict as the one that templates/web sends.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; " +
-	"frame-ancestors 'none'; img-src 'self' https://*.steamusercontent.com"
 
 var now = time.Date(2026, 3, 14, 18, 30, 0, 0, time.UTC)
 
@@ -34,225 +37,241 @@ const hostile = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`
 const turned = "\u202Egpj.exe \u05E9\u05DC\u05D5\u05DD"
 
 func frame(admin bool) page.Frame {
-	return page.Frame{Person: page.Person{Name: "nick", Administrator: admin}, CSRF: "token", Version: "1.2.3", Now: now}
+	return page.Frame{User: account.User{ID: 1, Name: "nick", Admin: admin}, CSRF: "token", Version: "1.2.3", Now: now}
 }
 
-func someItems(n int, picture string) []overlay.Item {
+func someItems(n int, picture string) []workshop.Item {
 	titles := []string{
 		"Urban Flight", hostile, turned, strings.Repeat("Dawnbreaker", 30), "Dead Before Dawn: the extended campaign with all optional rescue finales", "",
 	}
-	states := []string{"ready", "waiting for download", "update waiting", "not on Steam any more", "download failed: unexpected status 503 from cdn.steamusercontent.com", "ready"}
-	items := make([]overlay.Item, n)
-	for i := range items {
-		items[i] = overlay.Item{
-			ID: int64(100 + i), SteamID: fmt.Sprint(3434972877 + i), Title: titles[i%len(titles)], State: states[i%len(states)],
-			Size: int64(i+1) * 9_434_972, Updated: now.Add(-time.Duration(i*31+7) * time.Hour), Downloaded: now.Add(-time.Duration(i*7+1) * time.Minute),
+	items := make([]workshop.Item, n)
+	for n := range items {
+		i := &items[n]
+		*i = readyItem(int64(100+n), fmt.Sprint(3434972877+n), titles[n%len(titles)])
+		i.FileSize = int64(n+1) * 9_434_972
+		i.DownloadedSize = i.FileSize
+		i.Updated = now.Add(-time.Duration(n*31+7) * time.Hour).Unix()
+		i.DownloadedUpdated = i.Updated
+		i.DownloadedAt = now.Add(-time.Duration(n*7+1) * time.Minute)
+		if n%3 == 0 {
+			i.PreviewURL = picture
 		}
-		if i%3 == 0 {
-			items[i].PreviewURL = picture
-		}
-		if items[i].State == "waiting for download" {
-			items[i].Downloaded = time.Time{}
-		}
-		if items[i].State == "not on Steam any more" {
-			items[i].Size = 0
+		switch n % 6 {
+		case 1:
+			i.DownloadedAt = time.Time{}
+		case 2:
+			i.DownloadedUpdated--
+		case 3:
+			i.FileURL, i.FileSize, i.LastError = "", 0, "steam result 9"
+		case 4:
+			i.LastError = "download failed: unexpected status 503 from cdn.steamusercontent.com"
 		}
 	}
 	return items
 }
 
-func summary(id int64, state string) job.Summary {
-	s := job.Summary{
-		ID: id, Operation: "build_overlay", State: state, OverlayID: 3, OverlayName: "Friday night campaigns", AskedBy: "nick",
-		Created: now.Add(-95 * time.Second),
-	}
-	if state != "queued" {
-		s.Started = now.Add(-93 * time.Second)
-	}
-	if s.Ended() {
-		s.Finished = now.Add(-20 * time.Second)
-	}
-	return s
+func readyItem(id int64, steamID, title string) workshop.Item {
+	return workshop.Item{ID: id, SteamID: steam.ID(steamID), Title: title, FileURL: "https://cdn.steamusercontent.com/ugc/1/2/", DownloadedAt: now}
 }
 
-var downloading = job.Progress{ItemsDone: 3, ItemsTotal: 12, BytesDone: 412 << 20, BytesTotal: 1310 << 20, Current: "3434972877 Urban Flight"}
+func someJob(id int64, state job.State) jobstore.Job {
+	j := jobstore.Job{
+		ID: id, Operation: job.BuildOverlay.Name, State: state, Subject: job.Overlay(3), SubjectName: "Friday night campaigns", UserName: "nick",
+		CreatedAt: now.Add(-95 * time.Second), Progress: downloading,
+	}
+	if state != job.Queued {
+		j.StartedAt = now.Add(-93 * time.Second)
+	}
+	if state.Ended() {
+		j.FinishedAt = now.Add(-20 * time.Second)
+	}
+	return j
+}
 
-func someLog(from, n int) []job.Line {
-	lines := make([]job.Line, n)
+var downloading = jobstore.Progress{ItemsDone: 3, ItemsTotal: 12, BytesDone: 412 << 20, BytesTotal: 1310 << 20, Current: "3434972877 Urban Flight"}
+
+func someLog(from, n int) []jobstore.Line {
+	lines := make([]jobstore.Line, n)
 	for i := range lines {
 		seq := from + i
-		lines[i] = job.Line{Seq: int64(seq), At: now.Add(time.Duration(seq) * time.Second), Text: fmt.Sprintf("workshop %d: downloaded 34 MiB in 2.1 s", 3434972877+seq)}
+		lines[i] = jobstore.Line{Seq: int64(seq), At: now.Add(time.Duration(seq) * time.Second), Text: fmt.Sprintf("workshop %d: downloaded 34 MiB in 2.1 s", 3434972877+seq)}
 		if seq%5 == 4 {
-			lines[i].Stderr, lines[i].Text = true, fmt.Sprintf("workshop %d attempt 1/3 failed: unexpected status 503 %s", 3434972877+seq, hostile)
+			lines[i].Stream, lines[i].Text = job.Stderr, fmt.Sprintf("workshop %d attempt 1/3 failed: unexpected status 503 %s", 3434972877+seq, hostile)
 		}
 	}
 	return lines
 }
 
-func show(id int64, state string) job.ShowView {
+func show(id int64, state job.State) jobview.ShowView {
 	log := someLog(1, 24)
-	v := job.ShowView{
-		Frame: frame(false), Job: summary(id, state), Progress: downloading, CanCancel: true, Log: log, After: 24, Earlier: true,
-	}
+	v := jobview.ShowView{Frame: frame(false), Job: someJob(id, state), Log: log, After: 24, Earlier: true}
 	switch state {
-	case "failed":
-		v.Result = "2 of 12 items could not be downloaded"
-		v.Failures = []job.Line{log[3], {Stderr: true, Text: strings.Repeat("long", 90)}}
-	case "succeeded":
-		v.Result = "downloaded=3 cached=9 skipped=0 created=12 removed=0 unchanged=0 errors=0"
+	case job.Failed:
+		v.Job.Error = "2 of 12 items could not be downloaded"
+		v.Failures = []jobstore.Line{log[3], {Stream: job.Stderr, Text: strings.Repeat("long", 90)}}
+	case job.Succeeded:
+		v.Summary = "downloaded=3 cached=9 skipped=0 created=12 removed=0 unchanged=0 errors=0"
 	}
 	return v
 }
 
-// collection is a collect_garbage, whose log is another one.
-func collection(state string) job.ShowView {
-	v := job.ShowView{Frame: frame(true), Job: summary(8, state), CanCancel: true, Progress: job.Progress{ItemsDone: 17, ItemsTotal: 38, BytesDone: 2 << 30, BytesTotal: 6 << 30, Current: "3434972877.vpk"}}
-	v.Job.Operation, v.Job.OverlayID, v.Job.OverlayName = "collect_garbage", 0, ""
-	if state == "queued" {
-		v.Waiting = "It starts when the jobs before it have ended."
+// collection is a collect_garbage job, which has another kind of log.
+func collection(state job.State) jobview.ShowView {
+	v := jobview.ShowView{Frame: frame(true), Job: someJob(8, state)}
+	v.Job.Progress = jobstore.Progress{ItemsDone: 17, ItemsTotal: 38, BytesDone: 2 << 30, BytesTotal: 6 << 30, Current: "3434972877.vpk"}
+	v.Job.Operation, v.Job.Subject, v.Job.SubjectName = job.CollectGarbage.Name, job.Subject{}, ""
+	if state == job.Queued {
 		return v
 	}
-	v.Log = []job.Line{
+	v.Log = []jobstore.Line{
 		{Seq: 1, At: now, Text: "kept 3434972870.vpk: 1048576 bytes, no overlay holds it, but overlays/2/left4dead2/maps/mine leads to it"},
 		{Seq: 2, At: now, Text: "removed 3434972877.vpk.partial: 5 bytes, left of a broken download"},
 	}
 	v.After = 2
 	switch state {
-	case "succeeded":
-		v.Result = "garbage: removed=38 bytes=6442450944 linked=1 busy=0 errors=0"
-	case "failed":
-		v.Result = "1 of 38 files could not be removed: remove 3434972878.vpk: device or resource busy"
-		v.Failures = []job.Line{{Seq: 3, At: now, Stderr: true, Text: "remove 3434972878.vpk: device or resource busy"}}
+	case job.Succeeded:
+		v.Summary = "garbage: removed=38 bytes=6442450944 linked=1 busy=0 errors=0"
+	case job.Failed:
+		v.Job.Error = "1 of 38 files could not be removed: remove 3434972878.vpk: device or resource busy"
+		v.Failures = []jobstore.Line{{Seq: 3, At: now, Stream: job.Stderr, Text: "remove 3434972878.vpk: device or resource busy"}}
 	}
 	return v
 }
 
-func workshop(items []overlay.Item) overlay.ShowView {
-	return overlay.ShowView{
-		Frame: frame(false), ID: 3, Name: "Friday night campaigns", Type: overlay.Workshop, Owner: "nick", Path: "overlays/3",
-		Build: overlay.Build{Status: "ok", At: now.Add(-3 * time.Hour), JobID: 6}, CanEdit: true, CanBuild: true, Items: items,
-	}
+func someOverlay(items []workshop.Item) overlayview.ShowView {
+	return overlayview.ShowView{Frame: frame(false), Items: items, Overlay: overlay.Overlay{
+		ID: 3, Name: "Friday night campaigns", Type: overlay.Workshop, OwnerID: 1, OwnerName: "nick",
+		LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour), LastBuildJobID: 6,
+	}}
 }
 
 // samples are all pages, in the states that look different.
 func samples(picture string) map[string]templ.Component {
-	empty := workshop(nil)
-	empty.Build = overlay.Build{}
+	empty := someOverlay(nil)
+	empty.Overlay.LastBuildStatus, empty.Overlay.LastBuildAt, empty.Overlay.LastBuildJobID = "", time.Time{}, 0
 	empty.Examples = []string{
 		"https://steamcommunity.com/sharedfiles/filedetails/?id=3434972877",
 		"3434972877, 3434972878",
 	}
 
-	busy := workshop(someItems(12, picture))
-	busy.Build.Active = "running"
-	busy.Live = overlay.Live{Job: summary(7, "running"), Progress: downloading}
-	busy.Outcome = overlay.Outcome{Added: 2, Already: 1, JobID: 7}
+	busy := someOverlay(someItems(12, picture))
+	busy.Job = someJob(7, job.Running)
+	busy.Outcome = overlayview.Outcome{Added: workshop.Added{New: 2, Already: 1}, JobID: 7}
 
-	removed := workshop(someItems(3, picture))
-	removed.Outcome = overlay.Outcome{Removed: &removed.Items[1], JobID: 8}
+	removed := someOverlay(someItems(3, picture))
+	removed.Outcome = overlayview.Outcome{Removed: &removed.Items[1], JobID: 8}
 
-	refused := workshop(someItems(1, picture))
+	refused := someOverlay(someItems(1, picture))
 	refused.Input, refused.InputError = "3434972877 rubbish", `"rubbish" is neither a workshop link nor an id. Nothing was added.`
 
-	managed := workshop(someItems(1, picture))
+	managed := someOverlay(someItems(1, picture))
 	managed.NewName, managed.RenameError = "Versus", "You already have an overlay named “Versus”. Please choose another name."
 	managed.DeleteError = "Please tick the box to confirm. Nothing was deleted."
 
-	reader := workshop(someItems(6, picture))
-	reader.CanEdit, reader.CanBuild, reader.Name = false, false, strings.Repeat("W", 64)
+	reader := someOverlay(someItems(6, picture))
+	reader.Overlay.OwnerID, reader.Overlay.Name = 2, strings.Repeat("W", 64)
 
-	external := overlay.ShowView{
-		Frame: frame(true), ID: 4, Name: "Server configs", Type: overlay.External, Path: "overlays/4", CanBuild: true,
-		Build: overlay.Build{Status: "failed", At: now.Add(-26 * time.Hour), JobID: 2},
-	}
-
-	list := overlay.ListView{Frame: frame(true), Create: overlay.CreateForm{Types: []string{overlay.Workshop, overlay.External}}}
-	for i, b := range []overlay.Build{
-		{Status: "ok", At: now.Add(-3 * time.Hour)}, {Status: "failed", At: now.Add(-50 * time.Hour)}, {}, {Active: "queued"}, {Status: "ok", Active: "running"},
-	} {
-		list.Overlays = append(list.Overlays, overlay.Row{
-			ID: int64(i + 1), Name: []string{"Friday night campaigns", hostile, turned, strings.Repeat("m", 64), "Versus"}[i], Type: overlay.Workshop, Owner: "nick", Build: b,
-		})
-	}
-	list.Overlays = append(list.Overlays, overlay.Row{ID: 9, Name: "Server configs", Type: overlay.External, Build: overlay.Build{Status: "ok", At: now}})
-
-	clash := overlay.ListView{Frame: frame(false), Create: overlay.CreateForm{
-		Types: []string{overlay.Workshop}, Name: "Versus", Error: "You already have an overlay named “Versus”. Choose another name.",
+	external := overlayview.ShowView{Frame: frame(true), Overlay: overlay.Overlay{
+		ID: 4, Name: "Server configs", Type: overlay.External, LastBuildStatus: "failed", LastBuildAt: now.Add(-26 * time.Hour), LastBuildJobID: 2,
 	}}
 
-	jobs := job.ListView{Frame: frame(true), Older: 2, Later: true}
-	for i, state := range []string{"queued", "running", "cancelling", "succeeded", "failed", "cancelled"} {
-		jobs.Jobs = append(jobs.Jobs, summary(int64(20-i), state))
+	list := overlayview.ListView{Frame: frame(true), Building: map[int64]job.State{4: job.Queued, 5: job.Running}, Overlays: []overlay.Overlay{
+		{ID: 1, Name: "Friday night campaigns", LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour)},
+		{ID: 2, Name: hostile, LastBuildStatus: "failed", LastBuildAt: now.Add(-50 * time.Hour)},
+		{ID: 3, Name: turned},
+		{ID: 4, Name: strings.Repeat("m", 64)},
+		{ID: 5, Name: "Versus", LastBuildStatus: "ok"},
+	}}
+	for i := range list.Overlays {
+		list.Overlays[i].Type, list.Overlays[i].OwnerName = overlay.Workshop, "nick"
 	}
-	jobs.Jobs = append(jobs.Jobs, job.Summary{ID: 3, Operation: "refresh_workshop_items", State: "succeeded", Created: now.Add(-14 * time.Hour), Started: now.Add(-14 * time.Hour), Finished: now.Add(-14*time.Hour + 75*time.Second)})
-	jobs.Jobs = append(jobs.Jobs, job.Summary{ID: 2, Operation: "build_overlay", OverlayID: 1, State: "succeeded", AskedBy: hostile, Created: now.Add(-20 * time.Hour)})
+	list.Overlays = append(list.Overlays, overlay.Overlay{ID: 9, Name: "Server configs", Type: overlay.External, LastBuildStatus: "ok", LastBuildAt: now})
 
-	sessions := account.ShowView{Frame: frame(false), MinPassword: 8, MaxPassword: 1024, Sessions: []account.Session{
-		{ID: 3, Current: true, Signed: now.Add(-time.Hour), Expires: now.Add(29 * 24 * time.Hour), Address: "2001:db8:85a3::8a2e:370:7334", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
-		{ID: 2, Signed: now.Add(-50 * time.Hour), Expires: now.Add(27 * 24 * time.Hour), Address: "192.0.2.7", UserAgent: hostile},
-		{ID: 1, Signed: now.Add(-90 * time.Hour), Expires: now.Add(26 * 24 * time.Hour)},
+	clash := overlayview.ListView{Frame: frame(false), Create: overlayview.CreateForm{
+		Name: "Versus", Error: "You already have an overlay named “Versus”. Choose another name.",
+	}}
+
+	var jobs []jobstore.Job
+	for i, state := range []job.State{job.Queued, job.Running, job.Cancelling, job.Succeeded, job.Failed, job.Cancelled} {
+		jobs = append(jobs, someJob(int64(20-i), state))
+	}
+	jobs = append(jobs,
+		jobstore.Job{ID: 3, Operation: job.RefreshWorkshopItems.Name, State: job.Succeeded, CreatedAt: now.Add(-14 * time.Hour), StartedAt: now.Add(-14 * time.Hour), FinishedAt: now.Add(-14*time.Hour + 75*time.Second)},
+		jobstore.Job{ID: 2, Operation: job.BuildOverlay.Name, Subject: job.Overlay(1), State: job.Succeeded, UserName: hostile, CreatedAt: now.Add(-20 * time.Hour)},
+	)
+
+	sessions := accountview.ShowView{Frame: frame(false), Sessions: []account.Session{
+		{ID: 3, Current: true, CreatedAt: now.Add(-time.Hour), ExpiresAt: now.Add(29 * 24 * time.Hour), From: account.Client{Address: "2001:db8:85a3::8a2e:370:7334", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}},
+		{ID: 2, CreatedAt: now.Add(-50 * time.Hour), ExpiresAt: now.Add(27 * 24 * time.Hour), From: account.Client{Address: "192.0.2.7", UserAgent: hostile}},
+		{ID: 1, CreatedAt: now.Add(-90 * time.Hour), ExpiresAt: now.Add(26 * 24 * time.Hour)},
 	}}
 	wrongPassword := sessions
 	wrongPassword.Error, wrongPassword.Sessions = "That is not your current password. Nothing was changed.", sessions.Sessions[:1]
 
-	quiet := admin.HomeView{Frame: frame(true), People: 1, Administrators: 1}
+	quiet := admin.HomeView{Frame: frame(true), People: account.Counts{People: 1, Administrators: 1}}
+	garbage := hostinfo.Usage{CacheFiles: 1204, CacheBytes: 212 << 30, Overlays: 42, OverlayBytes: 7 << 20, GarbageKnown: true, GarbageFiles: 38, GarbageBytes: 6 << 30}
 	busyHome := admin.HomeView{
-		Frame: frame(true), People: 12, Administrators: 2, Disabled: 1, Ready: 1204, Waiting: 31, Failing: 4, Unused: 7,
-		Garbage:  admin.Garbage{Hosts: 1, Files: 38, Bytes: 6 << 30},
-		Overlays: []admin.Type{{Name: overlay.External, Overlays: 2}, {Name: overlay.Workshop, Overlays: 40}},
-		Refresh:  admin.Refresh{Job: summary(6, "failed"), LastLine: "3 of 1204 items could not be downloaded " + hostile},
-		Queue:    []admin.Queue{{Operation: "build_overlay", State: "queued", Jobs: 240, Oldest: now.Add(-20 * time.Minute)}, {Operation: "refresh_workshop_items", State: "running", Jobs: 1, Oldest: now}},
-		Hosts: []admin.Host{
-			{Name: "game-host.example", Command: "up", Version: "1.2.3", Seen: now, DiskTotal: 931 << 30, DiskFree: 412 << 30, Measured: now.Add(-time.Minute), CacheFiles: 1204, CacheBytes: 212 << 30, Overlays: 42, OverlayBytes: 7 << 20},
-			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", Seen: now.Add(-30 * time.Hour), Silent: true, DiskTotal: 100 << 30, DiskFree: 1 << 30, Scarce: true},
+		Frame: frame(true), People: account.Counts{People: 12, Administrators: 2, Disabled: 1},
+		Items:    workshop.Counts{Ready: 1204, Waiting: 31, Failing: 4, Unused: 7},
+		Overlays: []overlay.TypeCount{{Type: overlay.External, Overlays: 2}, {Type: overlay.Workshop, Overlays: 40}},
+		Refresh:  someJob(6, job.Failed), RefreshLine: "3 of 1204 items could not be downloaded " + hostile,
+		Queue: []jobstore.Count{
+			{Operation: job.BuildOverlay.Name, State: job.Queued, Jobs: 240, Oldest: now.Add(-20 * time.Minute)},
+			{Operation: job.RefreshWorkshopItems.Name, State: job.Running, Jobs: 1, Oldest: now},
+		},
+		Hosts: []hostinfo.Host{
+			{Name: "game-host.example", Command: "up", Version: "1.2.3", SeenAt: now, DiskTotal: 931 << 30, DiskFree: 412 << 30, MeasuredAt: now.Add(-time.Minute), Usage: garbage},
+			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", SeenAt: now.Add(-30 * time.Hour), DiskTotal: 100 << 30, DiskFree: 1 << 30},
 		},
 	}
-	allJobs := admin.JobsView{Frame: frame(true), Live: jobs.Jobs[:3], LiveTotal: 240, Ended: jobs.Jobs[3:], Older: 2}
-	failedJobs := admin.JobsView{Frame: frame(true), State: "failed", Later: true}
+	allJobs := admin.JobsView{Frame: frame(true), Live: jobs[:3], LiveTotal: 240, Ended: jobview.Listed{Jobs: jobs[3:], Older: 2}}
+	failedJobs := admin.JobsView{Frame: frame(true), State: job.Failed, Ended: jobview.Listed{Later: true}}
 
 	clean, collecting, elsewhere := busyHome, busyHome, busyHome
-	clean.Garbage, clean.Queue, clean.Hosts = admin.Garbage{Hosts: 1}, nil, busyHome.Hosts[:1]
-	collecting.Queue = []admin.Queue{{Operation: "collect_garbage", State: "running", Jobs: 1, Oldest: now}}
-	elsewhere.Garbage = admin.Garbage{Hosts: 2, Files: 1, Bytes: 12}
+	tidy := busyHome.Hosts[0]
+	tidy.Usage.GarbageFiles, tidy.Usage.GarbageBytes = 0, 0
+	clean.Queue, clean.Hosts = nil, []hostinfo.Host{tidy}
+	collecting.Queue = []jobstore.Count{{Operation: job.CollectGarbage.Name, State: job.Running, Jobs: 1, Oldest: now}}
+	elsewhere.Hosts = []hostinfo.Host{busyHome.Hosts[0], tidy}
 
-	people := admin.PeopleView{Frame: frame(true), Fresh: admin.Fresh{Name: "ellis", Password: "ABCDEFGHIJKLMNOP"}, People: []admin.Person{
-		{ID: 1, Name: "nick", Administrator: true, Last: true, You: true, Created: now.Add(-900 * time.Hour), SignedIn: now},
-		{ID: 2, Name: strings.Repeat("W", 64), Created: now.Add(-90 * time.Hour)},
-		{ID: 3, Name: "coach", Administrator: true, Disabled: true, Created: now.Add(-90 * time.Hour), SignedIn: now.Add(-80 * time.Hour)},
+	people := admin.PeopleView{Frame: frame(true), NewPasswordOf: "ellis", NewPassword: "ABCDEFGHIJKLMNOP", People: []account.Person{
+		{User: account.User{ID: 1, Name: "nick", Admin: true}, CreatedAt: now.Add(-900 * time.Hour), LastSignIn: now},
+		{User: account.User{ID: 2, Name: strings.Repeat("W", 64)}, CreatedAt: now.Add(-90 * time.Hour)},
+		{User: account.User{ID: 3, Name: "coach", Admin: true}, Disabled: true, CreatedAt: now.Add(-90 * time.Hour), LastSignIn: now.Add(-80 * time.Hour)},
 	}}
 	refusedPeople := people
-	refusedPeople.Fresh, refusedPeople.Trouble = admin.Fresh{}, "nick is the last administrator. Please make somebody else an administrator first."
+	refusedPeople.NewPassword, refusedPeople.ChangeError = "", "nick is the last administrator. Please make somebody else an administrator first."
 	refusedPeople.Create = admin.CreateForm{Name: "nick", Administrator: true, Error: "There is already a user named nick."}
 
 	noticed := frame(false)
 	noticed.Notice = "You are signed in."
 
 	return map[string]templ.Component{
-		"login":             account.Login(account.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
-		"login-refused":     account.Login(account.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
-		"overlays":          overlay.List(list),
-		"overlays-empty":    overlay.List(overlay.ListView{Frame: noticed, Create: overlay.CreateForm{Types: []string{overlay.Workshop}}}),
-		"overlays-clash":    overlay.List(clash),
-		"overlay":           overlay.Show(workshop(someItems(12, picture))),
-		"overlay-empty":     overlay.Show(empty),
-		"overlay-busy":      overlay.Show(busy),
-		"overlay-removed":   overlay.Show(removed),
-		"overlay-refused":   overlay.Show(refused),
-		"overlay-managed":   overlay.Show(managed),
-		"overlay-reader":    overlay.Show(reader),
-		"overlay-external":  overlay.Show(external),
-		"jobs":              job.List(jobs),
-		"jobs-empty":        job.List(job.ListView{Frame: frame(false)}),
-		"job-queued":        job.Show(show(7, "queued")),
-		"job-running":       job.Show(show(7, "running")),
-		"job-failed":        job.Show(show(7, "failed")),
-		"job-succeeded":     job.Show(show(7, "succeeded")),
-		"garbage-queued":    job.Show(collection("queued")),
-		"garbage-running":   job.Show(collection("running")),
-		"garbage-succeeded": job.Show(collection("succeeded")),
-		"garbage-failed":    job.Show(collection("failed")),
-		"account":           account.Show(sessions),
-		"account-refused":   account.Show(wrongPassword),
+		"login":             accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
+		"login-refused":     accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
+		"overlays":          overlayview.List(list),
+		"overlays-empty":    overlayview.List(overlayview.ListView{Frame: noticed}),
+		"overlays-clash":    overlayview.List(clash),
+		"overlay":           overlayview.Show(someOverlay(someItems(12, picture))),
+		"overlay-empty":     overlayview.Show(empty),
+		"overlay-busy":      overlayview.Show(busy),
+		"overlay-removed":   overlayview.Show(removed),
+		"overlay-refused":   overlayview.Show(refused),
+		"overlay-managed":   overlayview.Show(managed),
+		"overlay-reader":    overlayview.Show(reader),
+		"overlay-external":  overlayview.Show(external),
+		"jobs":              jobview.List(jobview.ListView{Frame: frame(true), Listed: jobview.Listed{Jobs: jobs, Older: 2, Later: true}}),
+		"jobs-empty":        jobview.List(jobview.ListView{Frame: frame(false)}),
+		"job-queued":        jobview.Show(show(7, job.Queued)),
+		"job-running":       jobview.Show(show(7, job.Running)),
+		"job-failed":        jobview.Show(show(7, job.Failed)),
+		"job-succeeded":     jobview.Show(show(7, job.Succeeded)),
+		"garbage-queued":    jobview.Show(collection(job.Queued)),
+		"garbage-running":   jobview.Show(collection(job.Running)),
+		"garbage-succeeded": jobview.Show(collection(job.Succeeded)),
+		"garbage-failed":    jobview.Show(collection(job.Failed)),
+		"account":           accountview.Show(sessions),
+		"account-refused":   accountview.Show(wrongPassword),
 		"admin":             admin.Home(busyHome),
 		"admin-quiet":       admin.Home(quiet),
 		"admin-clean":       admin.Home(clean),
@@ -274,7 +293,7 @@ func serve(t *testing.T, add func(mux *http.ServeMux)) string {
 	mux.Handle(route.Asset.Method+" "+route.Asset.Pattern, assets.Handler(http.NotFoundHandler()))
 	add(mux)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", policy)
+		page.SetSecurityHeaders(w.Header(), "https://*.steamusercontent.com")
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)

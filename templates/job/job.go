@@ -1,13 +1,13 @@
-// Package job owns the views of jobs: the list, the page with its live log, and the progress bar that overlay pages show
-// too. What a job is, and who may see or cancel it, are shared/job's and the functions' business.
+// Package job owns the views of jobs: the lists, the page of one job with its live log, and the progress bar that overlay pages
+// show too.
 //
-// # How a job page stays fresh
+// # How a job page is updated
 //
 // While the job runs, the element ProgressID asks `GET /jobs/{id}?after=SEQ&state=STATE` once a second, where SEQ is the
 // last line on the page and STATE the state that it shows. The function answers with Fragment over a ShowView that has
 // only the lines after SEQ, and Seen set to STATE. The fragment replaces the bar, adds the lines to the log, and replaces
-// the block with state and buttons only when the state differs, so that a button never vanishes under somebody's finger.
-// When the job has ended and no line is left, it has no trigger any more, and the asking ends.
+// the element with the state and the buttons only when the state differs, so that a button is not replaced while somebody presses
+// it. When the job has ended and no line is left, the bar has no trigger any more, and the polling ends.
 package job
 
 import (
@@ -17,169 +17,113 @@ import (
 	"strings"
 	"time"
 
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	"left4me/templates/page"
 )
 
-// Ids that fragments aim at.
+// Ids of elements that fragments replace.
 const (
-	// StateID is the block with the state, the result and the buttons.
+	// StateID is the element with the state, the result and the buttons.
 	StateID = "job-state"
-	// ProgressID is the bar, and what asks for news.
+	// ProgressID is the bar, which also polls.
 	ProgressID = "job-progress"
 	// LogID is the list of log lines.
 	LogID = "job-log"
 )
 
-// Query parameters of route.JobShow and route.JobList.
+// Query parameters of route.JobShow, route.JobList and route.AdminJobs.
 const (
 	// AfterParam holds the sequence number of the last log line that the page has; the answer is Fragment.
 	AfterParam = "after"
 	// StateParam holds the state that the page shows.
 	StateParam = "state"
-	// BeforeParam asks for what is older than this: log lines by sequence on a job's page, jobs by id on the list.
+	// BeforeParam asks for older entries than this: log lines by sequence number on a job's page, jobs by id in a list.
 	BeforeParam = "before"
 )
 
-// Summary is one job in a list.
-type Summary struct {
-	ID int64
-	// Operation is jobs.operation.
-	Operation string
-	// State is jobs.state.
-	State string
-	// OverlayID is zero for a job that is not about one overlay.
-	OverlayID int64
-	// OverlayName may be empty when the overlay is gone; then nothing links to it.
-	OverlayName string
-	// AskedBy is the name of who asked for it; empty when no person did.
-	AskedBy string
-	// Created, Started and Finished are zero for what has not happened.
-	Created, Started, Finished time.Time
-}
-
-// Progress is how far a running job is. Totals are zero while nobody knows them.
-type Progress struct {
-	ItemsDone, ItemsTotal int
-	BytesDone, BytesTotal int64
-	// Current says what is being fetched now, in words that may come from strangers.
-	Current string
-}
-
-// Line is one line of a job's log.
-type Line struct {
-	// Seq counts a job's lines upward.
-	Seq int64
-	At  time.Time
-	// Stderr is whether it went to stderr rather than stdout.
-	Stderr bool
-	Text   string
-}
-
-// ListView is the list of jobs, newest first.
-type ListView struct {
-	page.Frame
-	Jobs []Summary
+// Listed is one page of a list of jobs, newest first.
+type Listed struct {
+	Jobs []jobstore.Job
 	// Older is the BeforeParam of the next page; zero when there is none.
 	Older int64
-	// Later is whether newer jobs than these exist, on the pages before this one.
+	// Later is whether the pages before this one have newer jobs.
 	Later bool
 }
 
-// ShowView is the page of one job, and the fragment that keeps it fresh.
+// ListView is the list of jobs.
+type ListView struct {
+	page.Frame
+	Listed
+}
+
+// ShowView is the page of one job, and the fragment that updates it.
 type ShowView struct {
 	page.Frame
-	Job      Summary
-	Progress Progress
-	// CanCancel is whether this person may cancel it; the view looks itself whether the job can still be cancelled.
-	CanCancel bool
-	// Waiting says why a queued job has not started; may be empty.
-	Waiting string
-	// Result is one line about how it ended: its error, or its summary; may be empty.
-	Result string
-	// Failures are the last stderr lines, needed only for a failed job.
-	Failures []Line
+	Job jobstore.Job
+	// Summary is the last line of a succeeded job's output; may be empty.
+	Summary string
+	// Failures are the last stderr lines of a failed job.
+	Failures []jobstore.Line
 	// Log are the lines to show, oldest first: on the page the newest of them, or those before BeforeParam; in the
 	// fragment those after AfterParam.
-	Log []Line
-	// After is the Seq of the last line that the page has once it shows Log.
+	Log []jobstore.Line
+	// After is the sequence number of the last line that the page has once it shows Log.
 	After int64
-	// Earlier and Later are whether the log has lines before and after Log that the page does not show. With Later
-	// the page is one of old lines, and does not ask for news.
+	// Earlier and Later are whether the log has lines before and after Log that the page does not show. A page with Later
+	// does not poll.
 	Earlier, Later bool
-	// More is whether lines are left that did not fit into this fragment; it then asks for them at once.
+	// More is whether there are lines that did not fit into this fragment; it then asks for them at once.
 	More bool
 	// Seen is the state that the reader's page shows, from StateParam; only for Fragment.
-	Seen string
+	Seen job.State
 }
 
-// Words returns what an operation does, for people. An operation that this package does not know keeps its name.
-func Words(operation string) string {
-	switch operation {
-	case "build_overlay":
-		return "Build overlay"
-	case "delete_overlay":
-		return "Delete overlay"
-	case "collect_garbage":
-		return "Remove unneeded files"
-	case "refresh_workshop_items":
-		return "Refresh all workshop items"
-	case "install":
-		return "Install the game"
-	case "server_init":
-		return "Prepare server"
-	case "server_start":
-		return "Start server"
-	case "server_stop":
-		return "Stop server"
-	}
-	return operation
-}
+// number returns a job's id as text.
+func number(j jobstore.Job) string { return strconv.FormatInt(j.ID, 10) }
 
-// Ended reports whether no state follows.
-func (s Summary) Ended() bool {
-	return s.State == "succeeded" || s.State == "failed" || s.State == "cancelled"
-}
-
-// took is how long the job has run, or ran.
-func (s Summary) took(now time.Time) string {
+// took returns how long the job has run, or ran.
+func took(j jobstore.Job, now time.Time) string {
 	switch {
-	case s.Started.IsZero():
+	case j.StartedAt.IsZero():
 		return ""
-	case !s.Finished.IsZero():
-		now = s.Finished
+	case !j.FinishedAt.IsZero():
+		now = j.FinishedAt
 	}
-	return page.Duration(now.Sub(s.Started))
+	return page.Duration(now.Sub(j.StartedAt))
 }
 
-// Announcement says the state to those who cannot see it.
-func (s Summary) Announcement() string {
-	return "Job " + strconv.FormatInt(s.ID, 10) + ": " + s.State
-}
+// Announcement is the sentence about the job's state for screen readers.
+func Announcement(j jobstore.Job) string { return "Job " + number(j) + ": " + string(j.State) }
 
 func (v ListView) titled() page.Frame {
 	v.Frame.Title, v.Frame.Section = "Jobs", page.Jobs
 	return v.Frame
 }
 
-func (v ListView) olderURL() string {
-	return route.JobList.URL() + "?" + url.Values{BeforeParam: {strconv.FormatInt(v.Older, 10)}}.Encode()
+// listURL is the list of jobs with ids below before, or from the newest on when before is 0.
+func listURL(before int64) string {
+	if before == 0 {
+		return route.JobList.URL()
+	}
+	return route.JobList.URL() + "?" + url.Values{BeforeParam: {strconv.FormatInt(before, 10)}}.Encode()
 }
 
-// live is whether the page asks for news by itself.
-func (v ShowView) live() bool { return !v.Later && (v.More || !v.Job.Ended()) }
+// live is whether the page polls.
+func (v ShowView) live() bool { return !v.Later && (v.More || !v.Job.State.Ended()) }
 
 func (v ShowView) titled() page.Frame {
-	v.Frame.Title, v.Frame.Section = Words(v.Job.Operation)+", job "+strconv.FormatInt(v.Job.ID, 10), page.Jobs
+	v.Frame.Title, v.Frame.Section = v.Job.Title()+", job "+number(v.Job), page.Jobs
 	v.Frame.Reload = v.live()
 	return v.Frame
 }
 
-// newsURL is what the fragment asks for. It names the state that the page shows once it has this fragment.
+// newsURL is the URL that the page polls once it shows this fragment.
 func (v ShowView) newsURL() string {
 	return route.JobShow.URL(v.Job.ID) + "?" + url.Values{
 		AfterParam: {strconv.FormatInt(v.After, 10)},
-		StateParam: {v.Job.State},
+		StateParam: {string(v.Job.State)},
 	}.Encode()
 }
 
@@ -190,7 +134,7 @@ func (v ShowView) trigger() string {
 	return "every 1s"
 }
 
-// earlierURL asks for the lines before the first that this page shows.
+// earlierURL is the page of the lines before the first that this page shows.
 func (v ShowView) earlierURL() string {
 	var first int64
 	if len(v.Log) > 0 {
@@ -199,64 +143,70 @@ func (v ShowView) earlierURL() string {
 	return route.JobShow.URL(v.Job.ID) + "?" + url.Values{BeforeParam: {strconv.FormatInt(first, 10)}}.Encode()
 }
 
-func (v ShowView) cancellable() bool {
-	return v.CanCancel && (v.Job.State == "queued" || v.Job.State == "running")
+// cancellable is whether cancelling has an effect. Everybody who may see a job may cancel it.
+func (v ShowView) cancellable() bool { return v.Job.State == job.Queued || v.Job.State == job.Running }
+
+// result is one line about how the job ended.
+func (v ShowView) result() string {
+	if v.Summary != "" {
+		return v.Summary
+	}
+	return v.Job.Error
 }
 
-// verdict is the one line about how the job stands.
+// verdict is one line about the state of the job.
 func (v ShowView) verdict() string {
+	var text string
 	switch v.Job.State {
-	case "queued":
-		if v.Waiting != "" {
-			return v.Waiting
-		}
+	case job.Queued:
 		return "It starts as soon as the game host is free."
-	case "running":
-		return ""
-	case "cancelling":
+	case job.Cancelling:
 		return "It stops at the next safe point."
+	case job.Succeeded:
+		text = "Done"
+	case job.Failed:
+		text = "Failed"
+	case job.Cancelled:
+		text = "Cancelled"
+	default:
+		return ""
 	}
-	said := map[string]string{"succeeded": "Done", "failed": "Failed", "cancelled": "Cancelled"}[v.Job.State]
-	if took := v.Job.took(v.Now); took != "" {
-		said += " after " + took
+	if took := took(v.Job, v.Now); took != "" {
+		text += " after " + took
 	}
-	if v.Result != "" {
-		return said + ": " + v.Result
+	if result := v.result(); result != "" {
+		return text + ": " + result
 	}
-	return said + "."
+	return text + "."
 }
 
-// failures are the lines that the verdict has not said.
-func (v ShowView) failures() []Line {
-	if v.Job.State != "failed" {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(v.Failures), func(l Line) bool { return v.Result != "" && strings.HasSuffix(l.Text, v.Result) })
+// failures are the lines that the verdict does not repeat.
+func (v ShowView) failures() []jobstore.Line {
+	result := v.result()
+	return slices.DeleteFunc(slices.Clone(v.Failures), func(l jobstore.Line) bool { return result != "" && strings.HasSuffix(l.Text, result) })
 }
 
-// value and limit are what the bar shows: bytes where they are known, since items differ in size a thousandfold. A bar
-// without a limit says that something goes on, and not how far it is.
-func (p Progress) value() string {
+// barValue and barLimit are the numbers of the bar: bytes if they are known, since items differ in size a thousandfold. A bar
+// without a limit shows only that the job runs.
+func barValue(p jobstore.Progress) string {
 	if p.BytesTotal > 0 {
 		return strconv.FormatInt(min(p.BytesDone, p.BytesTotal), 10)
 	}
-	return strconv.Itoa(min(p.ItemsDone, p.ItemsTotal))
+	return strconv.FormatInt(min(p.ItemsDone, p.ItemsTotal), 10)
 }
 
-func (p Progress) limit() string {
+func barLimit(p jobstore.Progress) string {
 	if p.BytesTotal > 0 {
 		return strconv.FormatInt(p.BytesTotal, 10)
 	}
-	return strconv.Itoa(p.ItemsTotal)
+	return strconv.FormatInt(p.ItemsTotal, 10)
 }
 
-func (p Progress) known() bool { return p.BytesTotal > 0 || p.ItemsTotal > 0 }
-
-// words is the bar's label.
-func (p Progress) words(running time.Duration) string {
+// barLabel describes the progress of a job that has been running for so long.
+func barLabel(p jobstore.Progress, running time.Duration) string {
 	var parts []string
 	if p.ItemsTotal > 0 {
-		parts = append(parts, strconv.Itoa(p.ItemsDone)+" of "+page.Count(p.ItemsTotal, "item"))
+		parts = append(parts, strconv.FormatInt(p.ItemsDone, 10)+" of "+page.Count(int(p.ItemsTotal), "item"))
 	}
 	if p.BytesTotal > 0 {
 		parts = append(parts, page.Bytes(p.BytesDone)+" of "+page.Bytes(p.BytesTotal))

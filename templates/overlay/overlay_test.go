@@ -8,8 +8,13 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"left4me/templates/job"
-	"left4me/templates/overlay"
+	"left4me/shared/account"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/steam"
+	"left4me/shared/workshop"
+	view "left4me/templates/overlay"
 	"left4me/templates/page"
 	"left4me/templates/pagetest"
 )
@@ -19,18 +24,20 @@ const hostile = `<script>alert(1)</script>"' onload=x`
 var now = time.Date(2026, 3, 14, 18, 30, 0, 0, time.UTC)
 
 func frame(admin bool) page.Frame {
-	return page.Frame{Person: page.Person{Name: "nick", Administrator: admin}, CSRF: "token", Now: now}
+	return page.Frame{User: account.User{ID: 1, Name: "nick", Admin: admin}, CSRF: "token", Now: now}
 }
 
-func workshop(items ...overlay.Item) overlay.ShowView {
-	return overlay.ShowView{
-		Frame: frame(false), ID: 3, Name: hostile, Type: overlay.Workshop, Owner: "nick", Path: "overlays/3",
-		CanEdit: true, CanBuild: true, Items: items,
+func shown(items ...workshop.Item) view.ShowView {
+	return view.ShowView{
+		Frame: frame(false), Overlay: overlay.Overlay{ID: 3, Name: hostile, Type: overlay.Workshop, OwnerID: 1, OwnerName: "nick"}, Items: items,
 	}
 }
 
-func item(id int64, title, state string) overlay.Item {
-	return overlay.Item{ID: id, SteamID: fmt.Sprint(1000 + id), Title: title, State: state, Size: 34 << 20, Updated: now.Add(-time.Hour), Downloaded: now.Add(-time.Minute)}
+// item returns an item that is ready.
+func item(id int64, title string) workshop.Item {
+	i := workshop.Item{ID: id, SteamID: steam.ID(fmt.Sprint(1000 + id)), Title: title, FileURL: "https://example.com/1", FileSize: 34 << 20, Updated: now.Add(-time.Hour).Unix(), DownloadedAt: now.Add(-time.Minute)}
+	i.DownloadedSize, i.DownloadedUpdated = i.FileSize, i.Updated
+	return i
 }
 
 func cells(row *goquery.Selection) (texts []string) {
@@ -40,10 +47,10 @@ func cells(row *goquery.Selection) (texts []string) {
 
 // TestItemTableShowsP17 keeps each column of the contract, with strangers' text as text.
 func TestItemTableShowsP17(t *testing.T) {
-	bare := overlay.Item{ID: 2, SteamID: "1002", State: "waiting for download"}
-	first := item(1, hostile, "ready")
+	bare := workshop.Item{ID: 2, SteamID: "1002", FileURL: "https://example.com/2"}
+	first := item(1, hostile)
 	first.PreviewURL = "https://images.steamusercontent.com/ugc/1/2/"
-	doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(workshop(first, bare))))
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(shown(first, bare))))
 	rows := doc.Find("#items tbody tr")
 	for i, want := range []string{
 		"|" + hostile + " 1001|ready|34 MiB|1 hour ago|1 minute ago|Remove " + hostile,
@@ -74,15 +81,15 @@ func TestItemTableShowsP17(t *testing.T) {
 // TestStrangersURLsAreNotFollowed keeps a preview URL from being anything but a picture on a web server.
 func TestStrangersURLsAreNotFollowed(t *testing.T) {
 	for _, bad := range []string{"javascript:alert(1)", "data:text/html,x", "//", "/logout", "https://", "ftp://a/b", "ht\ntp://x"} {
-		i := item(1, "x", "ready")
+		i := item(1, "x")
 		i.PreviewURL = bad
-		if pagetest.Page(t, pagetest.Render(t, overlay.Show(workshop(i)))).Find("#items img").Length() != 0 {
+		if pagetest.Page(t, pagetest.Render(t, view.Show(shown(i)))).Find("#items img").Length() != 0 {
 			t.Errorf("%q is shown as a picture", bad)
 		}
 	}
-	i := item(1, "x", "ready")
+	i := item(1, "x")
 	i.SteamID = `1&x=2"><b>`
-	doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(workshop(i))))
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(shown(i))))
 	if got := doc.Find("#items th a").AttrOr("href", ""); got != "https://steamcommunity.com/sharedfiles/filedetails/?id=1%26x%3D2%22%3E%3Cb%3E" {
 		t.Errorf("a strange id leads to %q", got)
 	}
@@ -90,11 +97,20 @@ func TestStrangersURLsAreNotFollowed(t *testing.T) {
 
 // TestStatesHaveShapes keeps a state from being told by colour alone, and a new one from looking good.
 func TestStatesHaveShapes(t *testing.T) {
-	for state, want := range map[string]string{
-		"ready": "good", "waiting for download": "waits", "update waiting": "waits", "not on Steam any more": "bad",
-		"download failed: x": "bad", "steam offers no direct download for this item": "bad",
+	const url = "https://example.com/1"
+	for state, c := range map[string]struct {
+		item workshop.Item
+		want string
+	}{
+		"ready":                 {item(1, "x"), "good"},
+		"waiting for download":  {workshop.Item{FileURL: url}, "waits"},
+		"update waiting":        {workshop.Item{FileURL: url, DownloadedAt: now, Updated: 1}, "waits"},
+		"not on Steam any more": {workshop.Item{LastError: "steam result 9"}, "bad"},
+		"download failed: x":    {workshop.Item{FileURL: url, LastError: "download failed: x"}, "bad"},
+		"steam offers no direct download for this item": {workshop.Item{LastError: "steam offers no direct download for this item"}, "bad"},
 	} {
-		doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(workshop(item(1, "x", state)))))
+		want := c.want
+		doc := pagetest.Page(t, pagetest.Render(t, view.Show(shown(c.item))))
 		if s := doc.Find("#items tbody .state"); s.Text() != state || !s.HasClass(want) {
 			t.Errorf("%q is shown as %q", state, s.AttrOr("class", ""))
 		}
@@ -103,27 +119,27 @@ func TestStatesHaveShapes(t *testing.T) {
 
 // TestReadersGetNoButtons keeps what somebody may not do off their page.
 func TestReadersGetNoButtons(t *testing.T) {
-	v := workshop(item(1, "x", "ready"))
-	v.CanEdit, v.CanBuild = false, false
-	v.Outcome = overlay.Outcome{Removed: &v.Items[0]}
-	doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(v)))
+	v := shown(item(1, "x"))
+	v.Overlay.OwnerID = 2
+	v.Outcome = view.Outcome{Removed: &v.Items[0]}
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
 	if n := doc.Find("main form, main button, main textarea").Length(); n != 0 {
 		t.Errorf("a reader gets %d forms and buttons", n)
 	}
 	if doc.Find("#items tbody tr").Length() != 1 {
 		t.Error("a reader does not see the items")
 	}
-	v.Items, v.Outcome = nil, overlay.Outcome{}
-	if got := pagetest.Text(pagetest.Page(t, pagetest.Render(t, overlay.Show(v))), ".empty"); !strings.Contains(got, "has not added anything") {
+	v.Items, v.Outcome = nil, view.Outcome{}
+	if got := pagetest.Text(pagetest.Page(t, pagetest.Render(t, view.Show(v))), ".empty"); !strings.Contains(got, "has not added anything") {
 		t.Errorf("a reader of an empty overlay is told %q", got)
 	}
 }
 
 // TestEmptyOverlaySaysWhatToPaste keeps a newcomer from standing before an empty table.
 func TestEmptyOverlaySaysWhatToPaste(t *testing.T) {
-	v := workshop()
+	v := shown()
 	v.Examples = []string{"https://steamcommunity.com/sharedfiles/filedetails/?id=1"}
-	doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(v)))
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
 	if got := pagetest.Text(doc, ".empty"); !strings.Contains(got, "paste it above") || !strings.Contains(got, v.Examples[0]) {
 		t.Errorf("it says %q", got)
 	}
@@ -137,8 +153,8 @@ func TestEmptyOverlaySaysWhatToPaste(t *testing.T) {
 
 // TestExternalOverlayExplainsItself keeps people from looking for a box to paste into.
 func TestExternalOverlayExplainsItself(t *testing.T) {
-	v := overlay.ShowView{Frame: frame(true), ID: 4, Name: "configs", Type: overlay.External, Path: "overlays/4", CanBuild: true, CanEdit: true}
-	doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(v)))
+	v := view.ShowView{Frame: frame(true), Overlay: overlay.Overlay{ID: 4, Name: "configs", Type: overlay.External}}
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
 	if doc.Find("textarea, #items").Length() != 0 {
 		t.Error("an external overlay takes workshop items")
 	}
@@ -152,21 +168,21 @@ func TestExternalOverlayExplainsItself(t *testing.T) {
 
 // TestOutcomeSaysWhatHappened keeps P15's words and the way to the job.
 func TestOutcomeSaysWhatHappened(t *testing.T) {
-	gone := item(9, hostile, "ready")
+	gone := item(9, hostile)
 	for _, c := range []struct {
-		with overlay.Outcome
+		with view.Outcome
 		want string
 	}{
-		{overlay.Outcome{}, ""},
-		{overlay.Outcome{Added: 2, JobID: 7}, "2 added. Job 7 fetches what is missing."},
-		{overlay.Outcome{Already: 1}, "already in overlay."},
-		{overlay.Outcome{Already: 3}, "3 already in overlay."},
-		{overlay.Outcome{Added: 1, Already: 1, JobID: 7}, "1 added, 1 already in overlay. Job 7 fetches what is missing."},
-		{overlay.Outcome{Removed: &gone, JobID: 8}, hostile + " removed. Job 8 makes it so on the game host."},
+		{view.Outcome{}, ""},
+		{view.Outcome{Added: workshop.Added{New: 2}, JobID: 7}, "2 added. Job 7 fetches what is missing."},
+		{view.Outcome{Added: workshop.Added{Already: 1}}, "already in overlay."},
+		{view.Outcome{Added: workshop.Added{Already: 3}}, "3 already in overlay."},
+		{view.Outcome{Added: workshop.Added{New: 1, Already: 1}, JobID: 7}, "1 added, 1 already in overlay. Job 7 fetches what is missing."},
+		{view.Outcome{Removed: &gone, JobID: 8}, hostile + " removed. Job 8 updates the game host."},
 	} {
-		v := workshop(item(1, "x", "ready"))
+		v := shown(item(1, "x"))
 		v.Outcome = c.with
-		doc := pagetest.Page(t, pagetest.Render(t, overlay.Show(v)))
+		doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
 		if got := pagetest.Text(doc, "#items .notice p"); got != c.want {
 			t.Errorf("%+v reads %q, want %q", c.with, got, c.want)
 		}
@@ -181,11 +197,10 @@ func TestOutcomeSaysWhatHappened(t *testing.T) {
 
 // TestChangedIsAFragment keeps the answer to htmx to the parts that changed.
 func TestChangedIsAFragment(t *testing.T) {
-	v := workshop(item(1, "x", "waiting for download"))
-	v.Outcome = overlay.Outcome{Added: 1, JobID: 7}
-	v.Live.Job = job.Summary{ID: 7, Operation: "build_overlay", State: "queued", Created: now}
-	v.Build.Active = "queued"
-	doc := pagetest.Fragment(t, pagetest.Render(t, overlay.Changed(v)))
+	v := shown(item(1, "x"))
+	v.Outcome = view.Outcome{Added: workshop.Added{New: 1}, JobID: 7}
+	v.Job = jobstore.Job{ID: 7, Operation: "build_overlay", State: job.Queued, CreatedAt: now}
+	doc := pagetest.Fragment(t, pagetest.Render(t, view.Changed(v)))
 	if doc.Find("#items:not([hx-swap-oob]) tbody tr").Length() != 1 {
 		t.Error("the table is not the answer's main part")
 	}
@@ -206,17 +221,17 @@ func TestChangedIsAFragment(t *testing.T) {
 // TestAPageWithAFormStandsStill keeps half a link from being lost: without script, the page is loaded again by its reader.
 func TestAPageWithAFormStandsStill(t *testing.T) {
 	const again = `<a href="/overlays/3">Load it again</a>`
-	v := workshop(item(1, "x", "waiting for download"))
-	v.Live.Job = job.Summary{ID: 7, Operation: "build_overlay", State: "running", Created: now, Started: now}
-	html := pagetest.Render(t, overlay.Show(v))
+	v := shown(item(1, "x"))
+	v.Job = jobstore.Job{ID: 7, Operation: "build_overlay", State: job.Running, CreatedAt: now, StartedAt: now}
+	html := pagetest.Render(t, view.Show(v))
 	if strings.Contains(html, `http-equiv="refresh"`) {
 		t.Error("the page reloads itself under somebody who types")
 	}
 	if !strings.Contains(html, again) {
 		t.Error("nothing loads the page again")
 	}
-	v.Live.Job.State = "succeeded"
-	if strings.Contains(pagetest.Render(t, overlay.Show(v)), again) {
+	v.Job.State = job.Succeeded
+	if strings.Contains(pagetest.Render(t, view.Show(v)), again) {
 		t.Error("a page with nothing to wait for is to be loaded again")
 	}
 }
@@ -226,9 +241,9 @@ func TestNewsBringsTheItemsOnlyAtTheEnd(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		job                int64
-		state              string
+		state              job.State
 		seenJob            int64
-		seenState          string
+		seenState          job.State
 		strip, items, asks bool
 	}{
 		{"nothing new", 7, "running", 7, "running", false, false, true},
@@ -238,9 +253,9 @@ func TestNewsBringsTheItemsOnlyAtTheEnd(t *testing.T) {
 		{"it is gone", 0, "", 7, "running", true, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := workshop(item(1, "x", "ready"))
-			v.Live = overlay.Live{SeenJob: c.seenJob, SeenState: c.seenState, Job: job.Summary{ID: c.job, Operation: "build_overlay", State: c.state, Started: now}}
-			doc := pagetest.Fragment(t, pagetest.Render(t, overlay.News(v)))
+			v := shown(item(1, "x"))
+			v.SeenJob, v.SeenState, v.Job = c.seenJob, c.seenState, jobstore.Job{ID: c.job, Operation: "build_overlay", State: c.state, StartedAt: now}
+			doc := pagetest.Fragment(t, pagetest.Render(t, view.News(v)))
 			if got := doc.Find("#overlay-job[hx-swap-oob]").Length() == 1; got != c.strip {
 				t.Errorf("the strip is replaced: %v", got)
 			}
@@ -259,14 +274,14 @@ func TestNewsBringsTheItemsOnlyAtTheEnd(t *testing.T) {
 
 // TestListFollowsWhoLooks keeps `external` to administrators and the owner's column to those who see several owners.
 func TestListFollowsWhoLooks(t *testing.T) {
-	rows := []overlay.Row{
-		{ID: 1, Name: hostile, Type: overlay.Workshop, Owner: "nick", Build: overlay.Build{Status: "failed", At: now.Add(-time.Hour)}},
+	rows := []overlay.Overlay{
+		{ID: 1, Name: hostile, Type: overlay.Workshop, OwnerName: "nick", LastBuildStatus: "failed", LastBuildAt: now.Add(-time.Hour)},
 		{ID: 2, Name: "configs", Type: overlay.External},
-		{ID: 4, Name: "third", Type: "mirror", Build: overlay.Build{Status: "ok", At: now, Active: "running"}},
-		{ID: 5, Name: "changed", Type: overlay.Workshop, Owner: "nick", Build: overlay.Build{At: now.Add(-time.Hour)}},
+		{ID: 4, Name: "third", Type: &overlay.Type{Name: "mirror", Title: "mirror"}, LastBuildStatus: "ok", LastBuildAt: now},
+		{ID: 5, Name: "changed", Type: overlay.Workshop, OwnerName: "nick", LastBuildAt: now.Add(-time.Hour)},
 	}
-	admin := pagetest.Page(t, pagetest.Render(t, overlay.List(overlay.ListView{
-		Frame: frame(true), Overlays: rows, Create: overlay.CreateForm{Types: []string{overlay.Workshop, overlay.External}},
+	admin := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{
+		Frame: frame(true), Overlays: rows, Building: map[int64]job.State{4: job.Running},
 	})))
 	for i, want := range []string{hostile + "|Workshop|nick|failed1 hour ago", "configs|External|the system|not built yet", "third|mirror|the system|being built",
 		"changed|Workshop|nick|not up to date last build 1 hour ago"} {
@@ -277,8 +292,8 @@ func TestListFollowsWhoLooks(t *testing.T) {
 	if admin.Find(`select option[value="external"]`).Length() != 1 {
 		t.Error("an administrator cannot make an external overlay")
 	}
-	other := pagetest.Page(t, pagetest.Render(t, overlay.List(overlay.ListView{
-		Frame: frame(false), Overlays: rows[:1], Create: overlay.CreateForm{Types: []string{overlay.Workshop}, Name: hostile, Error: "It is taken."},
+	other := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{
+		Frame: frame(false), Overlays: rows[:1], Create: view.CreateForm{Name: hostile, Error: "It is taken."},
 	})))
 	if other.Find(`option[value="external"]`).Length() != 0 || strings.Contains(pagetest.Text(other, "thead"), "Owner") {
 		t.Error("somebody else sees what is for administrators")
@@ -286,7 +301,7 @@ func TestListFollowsWhoLooks(t *testing.T) {
 	if got := other.Find("#name"); got.AttrOr("value", "") != hostile || got.AttrOr("aria-invalid", "") != "true" || pagetest.Text(other, "#create-error") != "It is taken." {
 		t.Error("a refused name is not shown with its reason")
 	}
-	empty := pagetest.Page(t, pagetest.Render(t, overlay.List(overlay.ListView{Frame: frame(false), Create: overlay.CreateForm{Types: []string{overlay.Workshop}}})))
+	empty := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{Frame: frame(false)})))
 	if empty.Find("table").Length() != 0 || !strings.Contains(pagetest.Text(empty, ".empty"), "Give one a name below") {
 		t.Error("an empty list does not say what to do")
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Bytes returns a size as people read it, such as `34 MiB`. Less than nothing reads as nothing.
+// Bytes returns a size as people read it, such as `34 MiB`. A negative size reads as `0 B`.
 func Bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 // Count returns a number with its noun, such as `1 item` or `1,000 items`; the plural of noun must end in s.
@@ -27,8 +27,8 @@ func Rate(n int64, d time.Duration) string {
 	return Bytes(int64(float64(n)/d.Seconds())) + "/s"
 }
 
-// Duration returns a length of time in its one or two largest units: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. Nothing
-// takes no time at all, so the shortest is `0.1 s`.
+// Duration returns a duration in its one or two largest units: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. The shortest is
+// `0.1 s`.
 func Duration(d time.Duration) string {
 	d = max(d, 100*time.Millisecond)
 	if d < 10*time.Second {
@@ -44,8 +44,8 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%d s", s)
 }
 
-// Ago returns the distance of t from now, such as `3 minutes ago`. Clocks of two machines differ a little, so a time just
-// ahead of now reads as now.
+// Ago returns the distance of t from now, such as `3 minutes ago`. A time up to a minute ahead reads as `just now`, because the
+// clocks of two machines differ a little.
 func Ago(t, now time.Time) string {
 	if d := now.Sub(t); d < time.Second && d > -time.Minute {
 		return "just now"
@@ -53,8 +53,8 @@ func Ago(t, now time.Time) string {
 	return humanize.RelTime(t, now, "ago", "from now")
 }
 
-// machineTime is the form for the datetime attribute.
+// machineTime is the format of the datetime attribute.
 func machineTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// absolute is the form for people. The server does not know where they are, so it says UTC.
+// absolute is the format for people. It is in UTC because the server does not know their time zone.
 func absolute(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }

@@ -1,42 +1,36 @@
-// Package page owns what all pages share: the frame around them, the error page, the places where htmx puts fragments,
-// and how sizes and times read.
+// Package page owns what all pages share: their layout, the error page, the elements that htmx fills, and the text of sizes and
+// times.
 //
-// It decides nothing: statuses, sentences and rights come from the functions, security headers from templates/web. Pages
-// work without any script; with htmx, some of their parts are replaced by fragments (see Fragments below).
+// Statuses, error sentences and permissions come from the functions. Pages work without any script. With htmx, fragments replace
+// parts of them.
 //
 // # Fragments
 //
-// Every page has two places for fragments beside its own: TroubleID, where errors of htmx requests land, and SayID, an
-// invisible one for what a screen reader should hear. An answer with an error status needs no header: the part of it whose
-// id is ErrorID goes to TroubleID, from a page as well as from a fragment. To put it elsewhere, call Aim. A successful
-// fragment begins with Calm, which takes the last error away.
+// Every page has two elements for fragments: TroubleID, which shows the error of an htmx request, and SayID, an invisible live
+// region for screen readers. When an answer has an error status, htmx puts the element ErrorID of the page or fragment into
+// TroubleID; Retarget sends it elsewhere. A successful fragment begins with ClearError, which removes the last error.
 package page
 
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"left4me/shared/account"
 	"left4me/shared/route"
 	"left4me/templates/assets"
 )
 
-// Ids that answers to htmx requests aim at.
+// Ids of elements that htmx replaces or reads.
 const (
-	// TroubleID is the place where the error of a failed htmx request appears.
+	// TroubleID is the element that shows the error of a failed htmx request.
 	TroubleID = "trouble"
-	// ErrorID is the part of an error page or fragment that goes there.
+	// ErrorID is the part of an error page or fragment that is put into TroubleID.
 	ErrorID = "error"
 	// SayID is the invisible live region.
 	SayID = "say"
 )
-
-// Person is who looks at the page.
-type Person struct {
-	// Name is empty when nobody is signed in.
-	Name          string
-	Administrator bool
-}
 
 // Section is an entry of the navigation.
 type Section string
@@ -55,18 +49,18 @@ type Frame struct {
 	Title string
 	// Section is the entry of the navigation that this page belongs to; empty for none.
 	Section Section
-	// Person is who is signed in; the zero Person is nobody and sees no navigation.
-	Person Person
+	// User is the person who looks at the page; the zero User is not signed in and sees no navigation.
+	User account.User
 	// CSRF is the session's token, put into every form as csrf_token.
 	CSRF string
-	// Version is left4me's own, for the footer.
+	// Version is left4me's version, for the footer.
 	Version string
-	// Now is the moment that relative times refer to.
+	// Now is the time that relative times are computed from.
 	Now time.Time
 	// Notice is a sentence about what has just happened, shown on top of the page; empty for none.
 	Notice string
-	// Reload lets the page ask for itself every few seconds where no script can refresh its parts. It is not for pages into
-	// which somebody types: what they have typed would be lost.
+	// Reload makes the page reload itself every few seconds if scripts are off. It must not be set for pages with a text field:
+	// a reload would discard what somebody has typed.
 	Reload bool
 }
 
@@ -77,23 +71,32 @@ type ErrorView struct {
 	Status int
 	// Sentence says what is wrong and what to do, for the person who reads it.
 	Sentence string
-	// RequestID is shown for a fault of ours, so that the log line can be found; empty for a mistake of theirs.
+	// RequestID is also in the log. It is empty unless the error is a fault of left4me.
 	RequestID string
-	// Next is where the person should go; empty leads to the start page. A 401 always leads to the sign-in form.
-	Next string
 }
 
-// Aim makes htmx replace the element of that id with the element of the same id in the answer, whatever the answer's
-// status is and whatever asked for it.
-func Aim(h http.Header, id string) {
+// Retarget makes htmx replace the element with that id by the element with the same id in the answer, whatever the answer's status
+// and the request's target are.
+func Retarget(h http.Header, id string) {
 	h.Set("HX-Retarget", "#"+id)
 	h.Set("HX-Reswap", "outerHTML")
 	h.Set("HX-Reselect", "#"+id)
 }
 
-// htmxConfig keeps htmx inside a strict Content-Security-Policy, and says where errors go. The time limit is longer than
-// any page's, so that it only ends requests whose answer was lost: without it, one lost answer would end the polling. With
-// no delay before settling, htmx takes care of new forms as soon as somebody can press their buttons.
+// SetSecurityHeaders sets the headers that every answer has. Scripts and styles may come only from left4me itself, pictures also
+// from pictureHosts, which are sources of a Content-Security-Policy.
+func SetSecurityHeaders(h http.Header, pictureHosts ...string) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "+
+		"base-uri 'none'; frame-ancestors 'none'; img-src "+strings.Join(append([]string{"'self'"}, pictureHosts...), " "))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// htmxConfig makes htmx work with a strict Content-Security-Policy, and sends errors to TroubleID. The time limit is longer than
+// that of any route, so that it ends only requests whose answer was lost: without it, one lost answer would end the polling.
+// Without a settle delay, htmx handles a new form as soon as somebody can press its button.
 const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyEnabled":false,"defaultSettleDelay":0,"timeout":40000,` +
 	`"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},` +
 	`{"code":"[45]..","swap":true,"error":true,"target":"#` + TroubleID + `","select":"#` + ErrorID + `","swapOverride":"innerHTML"}]}`
@@ -104,13 +107,13 @@ type entry struct {
 	url     string
 }
 
-// entries are what the person may go to.
+// entries returns the navigation's entries that the person may open.
 func (f Frame) entries() []entry {
 	all := []entry{
 		{Overlays, "Overlays", route.OverlayList.URL()},
 		{Jobs, "Jobs", route.JobList.URL()},
 	}
-	if f.Person.Administrator {
+	if f.User.Admin {
 		all = append(all, entry{Administration, "Admin", route.AdminHome.URL()})
 	}
 	return all
@@ -164,12 +167,4 @@ func (v ErrorView) titled() Frame {
 	f := v.Frame
 	f.Title = heading(v.Status)
 	return f
-}
-
-// way is the link that leads on from an error.
-func (v ErrorView) way() (url, text string) {
-	if v.Next != "" {
-		return v.Next, "Go on"
-	}
-	return route.Home.URL(), "Go to the start page"
 }

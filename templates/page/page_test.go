@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"left4me/shared/account"
 	"left4me/templates/assets"
 	"left4me/templates/page"
 	"left4me/templates/pagetest"
@@ -14,7 +15,7 @@ import (
 var now = time.Date(2026, 3, 14, 18, 30, 0, 0, time.UTC)
 
 func signedIn(name string) page.Frame {
-	return page.Frame{Person: page.Person{Name: name}, CSRF: "token", Version: "1.2.3", Now: now}
+	return page.Frame{User: account.User{Name: name}, CSRF: "token", Version: "1.2.3", Now: now}
 }
 
 // TestFrameShowsWhoIsSignedIn keeps the navigation from those who could not use it, and names as text.
@@ -104,10 +105,10 @@ func TestSizesAndTimesReadWell(t *testing.T) {
 	}
 }
 
-// TestAimNamesOneElement keeps an answer from being put elsewhere than where it was taken from.
-func TestAimNamesOneElement(t *testing.T) {
+// TestRetargetNamesOneElement keeps an answer from being put elsewhere than where it was taken from.
+func TestRetargetNamesOneElement(t *testing.T) {
 	h := http.Header{}
-	page.Aim(h, "box")
+	page.Retarget(h, "box")
 	if h.Get("HX-Retarget") != "#box" || h.Get("HX-Reselect") != "#box" || h.Get("HX-Reswap") != "outerHTML" {
 		t.Errorf("the headers are %v", h)
 	}

@@ -1,7 +1,7 @@
-// Package pagetest holds what must be true of every page and fragment of left4me, whoever renders it: tests of views and of
-// functions hand it HTML and get a document to look for meaning in.
+// Package pagetest checks the rules for every page and fragment of left4me: tests of views and functions give it HTML and get a
+// document back.
 //
-// It looks at markup only. What needs a browser (contrast, width, the security policy at work) is templates/browsertest's.
+// It checks markup only. What needs a browser (contrast, width, the security policy) is checked with templates/browsertest.
 package pagetest
 
 import (
@@ -51,7 +51,7 @@ func Fragment(t testing.TB, html string) *goquery.Document {
 	return doc
 }
 
-// Text returns the text of what selector finds, with white space joined as a browser does.
+// Text returns the text of the elements that selector finds, with white space collapsed.
 func Text(doc *goquery.Document, selector string) string {
 	return strings.Join(strings.Fields(doc.Find(selector).Text()), " ")
 }
@@ -78,7 +78,7 @@ func pageProblems(doc *goquery.Document) (found []string) {
 	return found
 }
 
-// links are the attributes that lead somewhere, and the method that goes with each; the method of an action is its form's.
+// links maps each attribute that holds a URL to its HTTP method; the method of an action is that of its form.
 var links = map[string]string{"href": "GET", "src": "GET", "action": "", "formaction": "", "hx-get": "GET", "hx-post": "POST"}
 
 func problems(doc *goquery.Document, whole bool) (found []string) {
@@ -137,7 +137,7 @@ func problems(doc *goquery.Document, whole bool) (found []string) {
 		if s.AttrOr("type", "") == "hidden" {
 			return
 		}
-		// A fragment may bring a field whose label stays on the page.
+		// A fragment may replace a field whose label stays on the page.
 		if whole && strings.TrimSpace(doc.Find(`label[for="`+s.AttrOr("id", "")+`"]`).Text()) == "" {
 			add(s, "nothing labels this field")
 		}
@@ -155,7 +155,7 @@ func problems(doc *goquery.Document, whole bool) (found []string) {
 	return found
 }
 
-// badLink says what is wrong with a link: one of our own must be a route's.
+// badLink returns what is wrong with a link. A path of left4me must be that of a route.
 func badLink(method, link string) string {
 	u, err := url.Parse(link)
 	switch {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"left4me/shared/problem"
@@ -16,11 +15,7 @@ import (
 func (r *Request) checkCSRF() error {
 	sent := r.Header.Get(csrfHeader)
 	if sent == "" {
-		form, err := r.Form()
-		if err != nil {
-			return err
-		}
-		sent = form.Get(csrfField)
+		sent = r.PostForm.Get(csrfField)
 	}
 	if r.secret == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(csrfToken(r.secret))) != 1 {
 		return problem.Forbidden("This form is too old, or your browser keeps no cookies. Please go back, reload the page and try again.")
@@ -28,29 +23,31 @@ func (r *Request) checkCSRF() error {
 	return nil
 }
 
-// setHeaders sets the headers of every answer. Scripts and styles come only from our own files; pictures also from Steam.
+// setHeaders sets the headers of every answer.
 func (a *App) setHeaders(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "+
-		"base-uri 'none'; frame-ancestors 'none'; img-src "+strings.Join(append([]string{"'self'"}, a.PictureHosts...), " "))
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
+	page.SetSecurityHeaders(h, a.PictureHosts...)
 	if a.PublicURL.Scheme == "https" {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 }
 
+// Problem finds a problem in err, for a handler that shows its sentence within a page of its own. It sets Retry-After if the
+// problem says when to try again.
+func Problem(w http.ResponseWriter, err error) (*problem.Problem, bool) {
+	p, ok := problem.As(err)
+	if ok && p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
+	}
+	return p, ok
+}
+
 // fail answers with an error page or fragment: a problem's sentence, else a general one with the request's id. It logs the cause.
 func (r *Request) fail(w http.ResponseWriter, err error) {
 	view := page.ErrorView{Status: http.StatusInternalServerError, Sentence: "That is a fault of left4me, not yours. Please try again in a moment."}
-	p, known := problem.As(err)
+	p, known := Problem(w, err)
 	switch {
 	case known:
 		view.Status, view.Sentence = p.Status, p.Sentence
-		if p.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
-		}
 	case errors.Is(err, context.DeadlineExceeded):
 		view.Status, view.Sentence = http.StatusGatewayTimeout, "That took too long and was stopped. Please try again in a moment."
 	}

@@ -1,5 +1,5 @@
-// Package web stands between HTTP and the handlers: sessions, cross-site request forgery, limits, security headers, and errors as
-// pages (product.md P40, P41, P43). A handler gets a Request that has passed the checks of its route, and returns an error
+// Package web connects HTTP with the handlers: sessions, protection against cross-site request forgery, limits, security headers,
+// and errors as pages (product.md P40, P41, P43). A handler gets a Request that has passed the checks of its route, and returns an error
 // instead of writing it.
 //
 // The only noun that it knows is the account.
@@ -53,10 +53,10 @@ type App struct {
 	RequestID func(context.Context) string
 }
 
-// Request is a request with who sent it.
+// Request is a request and the person who sent it. The PostForm of a POST is filled.
 type Request struct {
 	*http.Request
-	// User is the person signed in. It is the zero User on routes for anyone.
+	// User is the person signed in; the zero User on routes for anyone.
 	User account.User
 
 	app    *App
@@ -133,7 +133,7 @@ func (a *App) fromCloudFront(r *http.Request) bool {
 // errAnswered says that admit has written the answer.
 var errAnswered = errors.New("answered")
 
-// admit checks session, role, origin and CSRF token, as the route asks for. The error is a problem or errAnswered.
+// admit checks session, role, origin and CSRF token, as the route asks for, and reads the form. The error is a problem or errAnswered.
 func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.CrossOriginProtection) error {
 	r.Body = http.MaxBytesReader(w, r.Body, to.MaxBody)
 	if to.Who != route.Anyone {
@@ -151,6 +151,9 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 		if err := origin.Check(r.Request); err != nil {
 			return &problem.Problem{Status: http.StatusForbidden, Sentence: "This request came from another site. Please open left4me at " + r.app.PublicURL.String() + " and try again.", Cause: err}
 		}
+		if err := r.readForm(); err != nil {
+			return err
+		}
 		return r.checkCSRF()
 	}
 	return nil
@@ -163,17 +166,17 @@ func (r *Request) signIn() (err error) {
 	return err
 }
 
-// SignedIn returns who is signed in, for a route that anyone may use; the zero User when nobody is.
+// SignedIn returns the person signed in, for a route that anyone may use; the zero User without a session.
 func (r *Request) SignedIn() (account.User, error) {
 	err := r.signIn()
 	return r.User, err
 }
 
-// leadToLogin redirects a request for a page to the sign-in form, which leads back. Other requests get 401.
+// leadToLogin redirects a request for a page to the sign-in form, which redirects back. Other requests get 401.
 func (r *Request) leadToLogin(w http.ResponseWriter) error {
 	back := r.URL.RequestURI()
 	if r.Fragment() {
-		// Lead back to the page that asked for the fragment.
+		// Go back to the page that asked for the fragment.
 		back = ""
 		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil {
 			back = u.RequestURI()
@@ -225,6 +228,12 @@ func (r *Request) ID(wildcard string) (int64, error) {
 	return id, nil
 }
 
+// Number returns a number in the query, or 0 for anything else.
+func (r *Request) Number(name string) int64 {
+	n, _ := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
+	return n
+}
+
 // ByID calls find with the id in a wildcard of the path, for the person signed in. The error is find's, or a problem (404) when
 // the wildcard is not an id.
 func ByID[T any](r *Request, wildcard string, find func(context.Context, account.User, int64) (T, error)) (T, error) {
@@ -236,10 +245,10 @@ func ByID[T any](r *Request, wildcard string, find func(context.Context, account
 	return find(r.Context(), r.User, id)
 }
 
-// Frame returns what the page around an answer needs. It shows and clears the notice that Redirect has left.
+// Frame returns the Frame of the page. It shows and clears the notice that Redirect has stored.
 func (r *Request) Frame(w http.ResponseWriter) page.Frame {
 	f := page.Frame{
-		Person:  page.Person{Name: r.User.Name, Administrator: r.User.Admin},
+		User:    r.User,
 		CSRF:    r.csrfToken(w),
 		Version: r.app.Version,
 		Now:     r.app.Now(),
@@ -318,16 +327,14 @@ func csrfToken(secret string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Form reads the form of a POST. The error is a problem: 400, or 413.
-func (r *Request) Form() (url.Values, error) {
-	if r.Request.PostForm == nil {
-		if err := r.ParseForm(); err != nil {
-			var tooLarge *http.MaxBytesError
-			if errors.As(err, &tooLarge) {
-				return nil, &problem.Problem{Status: http.StatusRequestEntityTooLarge, Sentence: "That is more than left4me takes at once. Please send less.", Cause: err}
-			}
-			return nil, &problem.Problem{Status: http.StatusBadRequest, Sentence: "The form could not be read. Please go back and try again.", Cause: err}
-		}
+// readForm reads the form of a POST into r.PostForm. The error is a problem: 400, or 413.
+func (r *Request) readForm() error {
+	err := r.ParseForm()
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*http.MaxBytesError)):
+		return &problem.Problem{Status: http.StatusRequestEntityTooLarge, Sentence: "That is more than left4me takes at once. Please send less.", Cause: err}
 	}
-	return r.PostForm, nil
+	return &problem.Problem{Status: http.StatusBadRequest, Sentence: "The form could not be read. Please go back and try again.", Cause: err}
 }

@@ -3,6 +3,7 @@
 package fntest
 
 import (
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"left4me/shared/account"
+	"left4me/shared/db"
 	"left4me/shared/db/migrations"
 	"left4me/shared/fn"
 	"left4me/shared/overlay"
@@ -55,15 +57,17 @@ func (s *Site) Person(name string, admin bool) account.User {
 	return u
 }
 
-// Overlay creates an overlay of u's, or a system-wide one for the type external.
-func (s *Site) Overlay(u account.User, name string, typ overlay.Type) overlay.Overlay {
+// Overlay inserts an overlay of u's, or a system-wide one for a system type, without its first build.
+func (s *Site) Overlay(u account.User, name string, typ *overlay.Type) overlay.Overlay {
 	s.t.Helper()
-	overlays := overlay.NewStore(s.Env.DB, s.Env.Now)
-	id, err := overlays.Create(s.t.Context(), s.Env.DB, u, name, typ)
+	owner := sql.NullInt64{Int64: u.ID, Valid: !typ.System}
+	id, err := db.Row(s.t.Context(), s.Env.DB, db.Value[int64], `INSERT INTO overlays (name, type, user_id, uid, created_at)
+		VALUES (:name, :type, :owner, lower(hex(randomblob(16))), 0) RETURNING id`,
+		sql.Named("name", name), sql.Named("type", typ.Name), sql.Named("owner", owner))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o, err := overlays.Get(s.t.Context(), id)
+	o, err := overlay.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs).Get(s.t.Context(), id)
 	if err != nil {
 		s.t.Fatal(err)
 	}
