@@ -9,6 +9,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/fn/fntest"
 	"left4me/shared/hostinfo"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -47,7 +48,7 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 
 	jobs := jobstore.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-2 * time.Hour) })
 	for overlay := range int64(2) {
-		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, overlay+1, anna.ID); err != nil {
+		if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(overlay + 1), UserID: anna.ID}); err != nil {
 			t.Fatal(err)
 		}
 	}

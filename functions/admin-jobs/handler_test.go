@@ -10,6 +10,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"left4me/shared/fn/fntest"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	jobview "left4me/templates/job"
@@ -20,7 +21,7 @@ func fill(t *testing.T, s *fntest.Site, ended, queued int) {
 	t.Helper()
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	for i := range ended + queued {
-		e, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, int64(i+1), 0)
+		e, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(int64(i + 1))})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ func TestAQueuedJobIsCancelledOnce(t *testing.T) {
 	s := fntest.New(t)
 	anna, root := s.Person("anna", false), s.Person("root", true)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
-	if _, err := jobstore.NewStore(s.Env.DB, time.Now).EnqueueBuild(t.Context(), s.Env.DB, o.ID, root.ID); err != nil {
+	if _, err := jobstore.NewStore(s.Env.DB, time.Now).Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: root.ID}); err != nil {
 		t.Fatal(err)
 	}
 	for _, user := range []account.User{anna, root} { // of her overlay, though root asked for it; and once more
@@ -33,7 +33,7 @@ func TestARunningJobIsAsked(t *testing.T) {
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
-	if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, anna.ID); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: anna.ID}); err != nil {
 		t.Fatal(err)
 	}
 	if _, found, err := jobs.Claim(t.Context(), "test", job.Runnable()); err != nil || !found {

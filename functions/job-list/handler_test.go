@@ -7,6 +7,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -21,7 +22,7 @@ func TestEachPersonSeesWhatConcernsThem(t *testing.T) {
 		owner, by account.User
 	}{{anna, anna}, {anna, root}, {bert, bert}} {
 		o := s.Overlay(asked.owner, "o"+string(rune('a'+s.Count(`SELECT COUNT(*) FROM overlays`))), overlay.Workshop)
-		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, asked.by.ID); err != nil {
+		if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: asked.by.ID}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -38,7 +39,7 @@ func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 	root := s.Person("root", true)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
 	for id := range int64(view.PageSize + 10) {
-		if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, id+1, 0); err != nil {
+		if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id + 1)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,7 +22,7 @@ func running(t *testing.T) (*fntest.Site, account.User, *jobstore.Recorder) {
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
-	if _, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, anna.ID); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: anna.ID}); err != nil {
 		t.Fatal(err)
 	}
 	c, found, err := jobs.Claim(t.Context(), "test", job.Runnable())

@@ -13,8 +13,9 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	if err := h.accounts.SignOut(r.Context(), r.EndSession(w)); err != nil {
-		return err
+	if err := h.accounts.SignOut(r.Context(), r.SessionToken()); err != nil {
+		return err // the browser keeps its session, so that it can try again
 	}
+	r.EndSession(w)
 	return r.Redirect(w, route.LoginForm.URL(), "You have signed out.")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"left4me/shared/fn/fntest"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -16,7 +17,7 @@ func TestSuccessHidesItFreesItsNameAndEnqueuesTheRemoval(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop)
-	if _, err := jobstore.NewStore(s.Env.DB, time.Now).EnqueueBuild(t.Context(), s.Env.DB, 1, anna.ID); err != nil {
+	if _, err := jobstore.NewStore(s.Env.DB, time.Now).Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(1), UserID: anna.ID}); err != nil {
 		t.Fatal(err)
 	}
 	got := s.Visitor(anna, route.OverlayDelete, build).Post("/overlays/1/delete", "confirm", "yes")

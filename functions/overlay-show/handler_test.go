@@ -9,6 +9,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/fn/fntest"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -75,7 +76,7 @@ func TestNewsOfTheRunningJob(t *testing.T) {
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
-	queued, err := jobs.EnqueueBuild(t.Context(), s.Env.DB, o.ID, anna.ID)
+	queued, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: anna.ID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func startWith(t *testing.T, notifier wake.Notifier, waiter wake.Waiter, paralle
 func (w fixture) enqueue(t *testing.T, overlays ...int64) {
 	t.Helper()
 	for _, id := range overlays {
-		if _, err := w.jobs.EnqueueBuild(t.Context(), w.db, id, 0); err != nil {
+		if _, err := w.jobs.Enqueue(t.Context(), w.db, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -256,7 +256,7 @@ func TestABrokenBellCostsOnlyTime(t *testing.T) {
 		defer close(ended)
 		a.Run(ctx)
 	}()
-	if _, err := jobs.EnqueueBuild(t.Context(), d, 1, 0); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(1)}); err != nil {
 		t.Fatal(err)
 	}
 	w.wait(t, 1, job.Succeeded)
@@ -292,7 +292,7 @@ func TestHowRunsEndIsTold(t *testing.T) {
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
 	for overlay := range functions {
-		if _, err := jobs.EnqueueBuild(t.Context(), d, overlay, 0); err != nil {
+		if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(overlay)}); err != nil {
 			t.Fatal(err)
 		}
 	}

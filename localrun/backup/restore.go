@@ -185,7 +185,7 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 		if err := overlay.Changed(ctx, q, ids...); err != nil {
 			return err
 		}
-		_, err = jobs.EnqueueBuilds(ctx, q, ids, 0)
+		_, err = jobs.EnqueueAll(ctx, q, overlay.Builds(ids))
 		return err
 	})
 }

@@ -73,7 +73,7 @@ func all(t *testing.T) (*Metrics, string) {
 	if _, err := d.ExecContext(t.Context(), `UPDATE jobs SET state = 'succeeded', finished_at = 1700000000500, created_at = 0, started_at = 0, attempt = 1`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := jobs.EnqueueBuild(t.Context(), d, 7, 0); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(7)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.ExecContext(t.Context(), `UPDATE jobs SET created_at = created_at - 90500 WHERE state = 'queued'`); err != nil {

@@ -219,11 +219,3 @@ func Millis(t time.Time) int64 { return t.UnixMilli() }
 
 // Time is the moment of a stored value.
 func Time(millis int64) time.Time { return time.UnixMilli(millis) }
-
-// NullTime is the moment of a stored value that may be NULL, which gives the zero time.
-func NullTime(millis sql.NullInt64) time.Time {
-	if !millis.Valid {
-		return time.Time{}
-	}
-	return Time(millis.Int64)
-}

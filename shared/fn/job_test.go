@@ -21,7 +21,7 @@ func ask(t *testing.T, ctx context.Context, run func(context.Context, *Env, *Run
 	jobs := jobstore.NewStore(d, time.Now)
 	// Nothing depends on this clock but the time that a run leaves before its deadline.
 	env := &Env{DB: d, Jobs: jobs, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return time.Now().Add(-time.Hour) }}
-	if _, err := jobs.EnqueueBuild(t.Context(), d, 7, 0); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(7)}); err != nil {
 		t.Fatal(err)
 	}
 	h := &jobHandler{env: env, operation: job.BuildOverlay,
@@ -163,7 +163,7 @@ func TestEventsThatNameNoJobOfOurs(t *testing.T) {
 			t.Error("it ran")
 			return nil
 		}}
-	if _, err := jobs.EnqueueBuild(t.Context(), d, 7, 0); err != nil {
+	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(7)}); err != nil {
 		t.Fatal(err)
 	}
 	for says, event := range map[string]job.Event{

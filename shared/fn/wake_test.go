@@ -74,7 +74,7 @@ func TestWhatEnqueuesAJobWakesTheAgent(t *testing.T) {
 		}
 		env.Jobs.TakeEnqueued()
 		h := &jobHandler{env: env, operation: job.RefreshWorkshopItems, run: func(ctx context.Context, _ *Run) error {
-			_, err := env.Jobs.EnqueueBuild(ctx, env.DB, 1, 0)
+			_, err := env.Jobs.Enqueue(ctx, env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(1)})
 			return err
 		}}
 		if _, err := h.handle(t.Context(), job.Event{JobID: e.ID}); err != nil {

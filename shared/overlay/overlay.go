@@ -160,6 +160,15 @@ func missing(id int64) error {
 	return problem.NotFound("There is no overlay %d. It may have been deleted.", id)
 }
 
+// Builds returns requests, by nobody, for a build of each overlay.
+func Builds(ids []int64) []jobstore.Request {
+	requests := make([]jobstore.Request, len(ids))
+	for i, id := range ids {
+		requests[i] = jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id)}
+	}
+	return requests
+}
+
 // RequestBuild enqueues a build of an overlay for u.
 func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (jobstore.Enqueued, error) {
 	return s.jobs.Enqueue(ctx, s.db, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id), UserID: u.ID})

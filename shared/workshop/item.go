@@ -15,6 +15,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
@@ -160,7 +161,7 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
 			return err
 		}
-		build, err = s.jobs.EnqueueBuild(ctx, q, o.ID, u.ID)
+		build, err = s.jobs.Enqueue(ctx, q, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: u.ID})
 		return err
 	})
 	if _, isProblem := problem.As(err); err != nil && !isProblem {

@@ -7,6 +7,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
@@ -60,7 +61,7 @@ func (s *Store) RefreshOverlay(ctx context.Context, client *steam.Client, u acco
 				return nil, err
 			}
 		}
-		build, err := s.jobs.EnqueueBuild(ctx, q, o.ID, u.ID)
+		build, err := s.jobs.Enqueue(ctx, q, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: u.ID})
 		if err != nil {
 			return nil, err
 		}
@@ -159,7 +160,7 @@ func (s *Store) rebuild(ctx context.Context, q db.Querier, changes []Change, exc
 		return nil, err
 	}
 	rebuilt = slices.DeleteFunc(rebuilt, isExcept)
-	enqueued, err := s.jobs.EnqueueBuilds(ctx, q, rebuilt, 0)
+	enqueued, err := s.jobs.EnqueueAll(ctx, q, overlay.Builds(rebuilt))
 	if err != nil {
 		return nil, err
 	}

@@ -289,11 +289,8 @@ func (r *Request) StartSession(w http.ResponseWriter, token string) {
 	r.setCookie(w, anonymousCookie, "", -1)
 }
 
-// EndSession removes the session's cookie and returns its token.
-func (r *Request) EndSession(w http.ResponseWriter) string {
-	r.setCookie(w, sessionCookie, "", -1)
-	return r.SessionToken()
-}
+// EndSession removes the session's cookie.
+func (r *Request) EndSession(w http.ResponseWriter) { r.setCookie(w, sessionCookie, "", -1) }
 
 // SessionToken returns the token in the session's cookie; empty without one.
 func (r *Request) SessionToken() string { return r.cookie(sessionCookie) }
