@@ -74,7 +74,7 @@ var mayImport = map[string]string{
 	"shared/wake/queue":              "shared/awsapi",
 	"shared/wake/queue/poll":         "shared/wake shared/wake/queue",
 	"shared/wake/queue/queuetest":    "shared/wake/queue",
-	"shared/workshop":                "shared/account shared/db shared/jobstore shared/overlay shared/problem shared/steam shared/text",
+	"shared/workshop":                "shared/account shared/db shared/job shared/jobstore shared/overlay shared/problem shared/steam shared/text",
 	"templates/account":              "shared/account shared/route templates/page templates/web",
 	"templates/admin":                "shared/account shared/hostinfo shared/job shared/jobstore shared/overlay shared/route shared/workshop templates/job templates/page templates/web",
 	"templates/assets":               "shared/route",
@@ -83,7 +83,7 @@ var mayImport = map[string]string{
 	"templates/overlay":              "shared/db shared/job shared/jobstore shared/overlay shared/route shared/workshop templates/job templates/page templates/web",
 	"templates/page":                 "shared/account shared/route templates/assets",
 	"templates/pagetest":             "shared/route",
-	"templates/web":                  "shared/account shared/problem shared/route templates/page",
+	"templates/web":                  "shared/account shared/db shared/problem shared/route templates/page",
 	"templates/webtest":              "",
 }
 

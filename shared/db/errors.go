@@ -32,9 +32,10 @@ func IsForeignKey(err error) bool {
 	return contains(err, "FOREIGN KEY constraint failed")
 }
 
-// IsOlderSchema reports whether err says that the database lacks a column, which a pending migration will add.
-func IsOlderSchema(err error) bool {
-	return contains(err, "no such column", "has no column named")
+// IsOtherSchema reports whether err says that the database has the schema of an older or newer left4me than this program, as for
+// a moment during an upgrade.
+func IsOtherSchema(err error) bool {
+	return contains(err, "no such column", "has no column named", "no such table")
 }
 
 // IsBusy reports whether err says that another process was writing for too long. Nothing was changed.

@@ -90,7 +90,7 @@ func (s *Store) Report(ctx context.Context, h Host) error {
 		sql.Named("garbage_bytes", sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown}),
 	}
 	err := s.replace(ctx, h.Name, slices.Concat(values, garbage))
-	if db.IsOlderSchema(err) { // an agent may run before 00002_garbage.sql has been applied
+	if db.IsOtherSchema(err) { // an agent may run before 00002_garbage.sql has been applied
 		err = s.replace(ctx, h.Name, values)
 	}
 	if err != nil {
@@ -123,7 +123,7 @@ const listSQL = `SELECT name, command, version, seen_at, disk_total, disk_free, 
 // List returns the hosts, the most recent report first.
 func (s *Store) List(ctx context.Context) ([]Host, error) {
 	all, err := db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "garbage_files, garbage_bytes"))
-	if db.IsOlderSchema(err) { // pages may be shown before 00002_garbage.sql has been applied
+	if db.IsOtherSchema(err) { // pages may be shown before 00002_garbage.sql has been applied
 		all, err = db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "NULL, NULL"))
 	}
 	if err != nil {

@@ -144,7 +144,7 @@ func TestAnErrorPageKeepsTheVisitorsSecret(t *testing.T) {
 }
 
 func TestErrorsBecomePages(t *testing.T) {
-	secret := errors.New("SELECT secret FROM users: no such table")
+	secret := errors.New("SELECT secret FROM users: disk I/O error")
 	for name, c := range map[string]struct {
 		err    error
 		status int
@@ -154,6 +154,7 @@ func TestErrorsBecomePages(t *testing.T) {
 		"one with a cause": {problem.Upstream(secret, "Steam is away."), http.StatusBadGateway, "Steam is away."},
 		"one to wait for":  {problem.TooMany(1500e6, "Please wait."), http.StatusTooManyRequests, "Please wait."},
 		"a fault of ours":  {secret, http.StatusInternalServerError, "fault of left4me"},
+		"an upgrade":       {errors.New("SELECT subject_id FROM jobs: no such column: subject_id"), http.StatusServiceUnavailable, "being updated"},
 	} {
 		s := fntest.New(t)
 		anna := s.Person("anna", false)
