@@ -90,11 +90,13 @@ test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, 
 		go test -json -parallel 8 -skip TestDebian ./localrun; \
 	} | go run ./infra/testreport "$${leftout[@]}"
 
-# The older package is of the same programs, but they know only the database's first migration.
+# The older package is built from a commit before the database's newest migration.
+OLDER := 4ab2ab83b01db0d16b9d9e6e2306aca5e969cf35
 test-debian: bin/debian/base/etc/debian_version $(HTMX) ## boot a Debian and try the packages there; wants root, debootstrap and systemd-container
-	@rm -rf bin/debian/old bin/debian/new && mkdir -p bin/debian/old bin/debian/new
-	@printf '{"Replace": {%s}}' "$$(printf '"%s": "",' $(abspath $(filter-out %/00001_first.sql,$(wildcard shared/db/migrations/*.sql))) | sed 's/,$$//')" > bin/debian/first.json
-	GOFLAGS=-overlay=$(CURDIR)/bin/debian/first.json $(MAKE) deb DEB_DIR=bin/debian/old DEB_ARCHS=$(shell go env GOARCH) DEB_VERSION=0~0 VERSION=older
+	@rm -rf bin/debian/old bin/debian/new bin/debian/older && mkdir -p bin/debian/old bin/debian/new bin/debian/older
+	@git cat-file -e $(OLDER) || { echo 'The upgrade starts from commit $(OLDER), which this clone lacks: git fetch --unshallow'; exit 1; }
+	@git archive $(OLDER) | tar -x -C bin/debian/older
+	$(MAKE) -C bin/debian/older deb DEB_DIR=$(CURDIR)/bin/debian/old DEB_ARCHS=$(shell go env GOARCH) DEB_VERSION=0~0 VERSION=older
 	$(MAKE) deb DEB_DIR=bin/debian/new DEB_ARCHS=$(shell go env GOARCH)
 	go test -count 1 -v -run TestDebian ./localrun -debian $(CURDIR)/bin/debian
 
