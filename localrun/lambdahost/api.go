@@ -1,6 +1,7 @@
 package lambdahost
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,17 +16,17 @@ import (
 	"left4me/shared/text"
 )
 
-// The Runtime API as docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html describes it and aws-lambda-go's
-// lambda/runtime_api_client.go uses it, and of the Extensions API the two calls of its lambda/extensions_api_client.go.
+// The Runtime API is documented in docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and used by aws-lambda-go's
+// lambda/runtime_api_client.go. From the Extensions API there are the two calls of its lambda/extensions_api_client.go.
 const (
 	invocationPath = "2018-06-01/runtime/invocation/"
 	initErrorPath  = "2018-06-01/runtime/init/error"
 	registerPath   = "2020-01-01/extension/register"
 	eventPath      = "2020-01-01/extension/event/next"
 
-	// drainLimit is how much of an answer that is too large is read, so that the function gets to see the 413.
+	// drainLimit is how many bytes of a too large answer are read, so that the function can receive the 413.
 	drainLimit = 64 << 20
-	// maxMessage bounds what is kept of a reported error.
+	// maxMessage is the length to which a reported error is cut.
 	maxMessage = 4 << 10
 )
 
@@ -52,13 +53,13 @@ func (h *Host) serveRuntimeAPI(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Lambda-Extension-Identifier", p.token)
 		w.WriteHeader(http.StatusOK)
 	case call == eventPath && r.Method == http.MethodGet:
-		<-r.Context().Done() // it registered for no event
+		<-r.Context().Done() // aws-lambda-go registers for no events
 	default:
 		refuse(w, http.StatusNotFound, "NotFound", "no such call")
 	}
 }
 
-// serveNext blocks until there is work.
+// serveNext answers with the next invocation, and blocks until there is one.
 func (h *Host) serveNext(w http.ResponseWriter, r *http.Request, p *process) {
 	p.output.drain()
 	if !h.ready(p) {
@@ -81,10 +82,10 @@ func (h *Host) serveNext(w http.ResponseWriter, r *http.Request, p *process) {
 	header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
 	header.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:local:000000000000:function:"+p.function.Name)
 	header.Set("Lambda-Runtime-Trace-Id", traceID(time.Now()))
-	w.Write(inv.payload) // if this fails, the process is as good as dead, and its end or the time limit shows it
+	w.Write(inv.payload) // if this fails, the invocation ends with the exit of the process or with the time limit
 }
 
-// serveOutcome takes the answer to invocation id, or the error that it ended with.
+// serveOutcome receives the answer to invocation id, or its error.
 func (h *Host) serveOutcome(w http.ResponseWriter, r *http.Request, p *process, id string, failed bool) {
 	h.mu.Lock()
 	inv := p.invocation
@@ -101,14 +102,14 @@ func (h *Host) serveOutcome(w http.ResponseWriter, r *http.Request, p *process, 
 		refuse(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", tooLarge.Error())
 		return
 	}
-	if err != nil { // the connection broke: the end of the process will tell
+	if err != nil { // the connection broke: the invocation ends with the exit of the process
 		refuse(w, http.StatusBadRequest, "InvalidRequest", "the body did not arrive whole")
 		return
 	}
 	switch {
 	case failed:
 		err = functionError(p.function.Name, r.Header.Get("Lambda-Runtime-Function-Error-Type"), body)
-	case r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "": // reading its own answer failed, half-way
+	case r.Trailer.Get("Lambda-Runtime-Function-Error-Type") != "": // the function failed while it sent its answer
 		detail, _ := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
 		err = functionError(p.function.Name, r.Trailer.Get("Lambda-Runtime-Function-Error-Type"), detail)
 	}
@@ -119,17 +120,17 @@ func (h *Host) serveOutcome(w http.ResponseWriter, r *http.Request, p *process, 
 	accept(w)
 }
 
-// serveInitError is for runtimes that report a failed start before they exit; aws-lambda-go does not.
+// serveInitError receives the error of a failed start from runtimes other than aws-lambda-go.
 func (h *Host) serveInitError(w http.ResponseWriter, r *http.Request, p *process) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxLine))
-	p.output.note(functionError(p.function.Name, r.Header.Get("Lambda-Runtime-Function-Error-Type"), body).Error())
+	p.output.addLine(functionError(p.function.Name, r.Header.Get("Lambda-Runtime-Function-Error-Type"), body).Error())
 	accept(w)
 }
 
-// readBody reads at most MaxPayload bytes; the error for more is a *TooLargeError.
+// readBody reads at most MaxPayload bytes. For a longer body it returns a *TooLargeError.
 func readBody(r *http.Request) ([]byte, error) {
-	const usual = 32 << 10 // aws-lambda-go sends no length
-	body := make([]byte, 0, usual)
+	const initialSize = 32 << 10 // aws-lambda-go sends no length
+	body := make([]byte, 0, initialSize)
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -156,13 +157,7 @@ func functionError(function, kind string, body []byte) *FunctionError {
 	if json.Unmarshal(body, &report) != nil {
 		report.Message = string(body)
 	}
-	if report.Type == "" {
-		report.Type = kind
-	}
-	if report.Type == "" {
-		report.Type = "Unhandled"
-	}
-	return &FunctionError{Function: function, Type: text.Truncate(report.Type, 200), Message: text.Truncate(report.Message, maxMessage)}
+	return &FunctionError{Function: function, Type: text.Truncate(cmp.Or(report.Type, kind, "Unhandled"), 200), Message: text.Truncate(report.Message, maxMessage)}
 }
 
 func accept(w http.ResponseWriter) {
@@ -178,7 +173,7 @@ func refuse(w http.ResponseWriter, status int, kind, message string) {
 	w.Write(body)
 }
 
-// traceID has the form of AWS X-Ray's, and says that the request is not traced.
+// traceID returns a trace id in the format of AWS X-Ray for a request that is not traced.
 func traceID(now time.Time) string {
 	return fmt.Sprintf("Root=1-%08x-%08x%016x;Parent=%016x;Sampled=0", now.Unix(), rand.Uint32(), rand.Uint64(), rand.Uint64())
 }

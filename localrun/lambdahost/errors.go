@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// ErrClosed is the answer to requests after Shutdown began.
+// ErrClosed is the error of requests after Shutdown was called.
 var ErrClosed = errors.New("lambda host is shutting down")
 
-// UnknownFunctionError says that no function has this name.
+// UnknownFunctionError means that no function has this name.
 type UnknownFunctionError struct{ Function string }
 
 func (e *UnknownFunctionError) Error() string { return fmt.Sprintf("unknown function %q", e.Function) }
 
-// BusyError says that the bounds stayed reached for Config.QueueWait, or that too many requests wait already.
+// BusyError means that no process became free within Config.QueueWait, or that too many requests are waiting.
 type BusyError struct {
 	Function string
-	// RetryAfter is when trying again makes sense.
+	// RetryAfter is how long to wait before trying again.
 	RetryAfter time.Duration
 }
 
@@ -26,7 +26,7 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("function %s: all processes are busy", e.Function)
 }
 
-// TimeoutError says that an invocation took longer than the function's TimeLimit; its process was killed.
+// TimeoutError means that an invocation took longer than the function's TimeLimit, and that its process was killed.
 type TimeoutError struct {
 	Function string
 	Limit    time.Duration
@@ -36,10 +36,10 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("function %s: no answer within %v", e.Function, e.Limit)
 }
 
-// FunctionError is what the function itself reported: an error that it returned, or a panic.
+// FunctionError is an error or a panic that the function reported.
 type FunctionError struct {
 	Function string
-	// Type and Message are errorType and errorMessage of the Runtime API, cut to a sensible length.
+	// Type and Message are errorType and errorMessage of the Runtime API, shortened.
 	Type, Message string
 }
 
@@ -47,12 +47,12 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("function %s failed: %s: %s", e.Function, e.Type, e.Message)
 }
 
-// ExitError says that a process ended without an answer (Lambda calls that Runtime.ExitError), or could not be started.
+// ExitError means that a process exited without an answer (Lambda calls that Runtime.ExitError), or could not be started.
 type ExitError struct {
 	Function string
-	// Reason is the exit status, or why there was no process.
+	// Reason is the exit status, or why the process could not be started.
 	Reason string
-	// Lines are the last lines that it printed.
+	// Lines are the last lines that the process printed.
 	Lines []string
 }
 
@@ -64,19 +64,19 @@ func (e *ExitError) Error() string {
 	return s
 }
 
-// TooLargeError says that a request or an answer is larger than MaxPayload.
+// TooLargeError means that a request or an answer is larger than MaxPayload.
 type TooLargeError struct {
 	Function string
-	// Answer is true when it is the function's answer, false when it is the request.
+	// Answer is true for the function's answer and false for the request.
 	Answer bool
-	// Size in bytes, as far as it was counted.
+	// Size is the number of bytes that were counted. The rest was not read.
 	Size int64
 }
 
 func (e *TooLargeError) Error() string {
-	what := "request"
+	kind := "request"
 	if e.Answer {
-		what = "answer"
+		kind = "answer"
 	}
-	return fmt.Sprintf("function %s: %s of at least %d bytes is larger than %d", e.Function, what, e.Size, MaxPayload)
+	return fmt.Sprintf("function %s: %s of at least %d bytes is larger than %d", e.Function, kind, e.Size, MaxPayload)
 }

@@ -1,24 +1,21 @@
-// Package lambdahost runs function binaries as AWS Lambda does: it starts them as child processes, speaks Lambda's
-// Runtime API to them, and gives each one request at a time. The binaries are unmodified aws-lambda-go programs, the very
-// ones that are deployed to AWS.
+// Package lambdahost runs function binaries as AWS Lambda does: it starts them as child processes, serves Lambda's Runtime API
+// to them, and gives each process one request at a time. The binaries are the same aws-lambda-go programs as on AWS.
 //
-// It owns the processes (start, reuse, idle exit, time limits, crash, bounds, drain) and their output, which it logs. It
-// knows nothing of HTTP pages or job rows: a payload goes in, an answer comes out.
+// It owns the processes (start, reuse, idle exit, time limits, crashes, limits, shutdown) and logs their output. It does not
+// know pages or jobs: it passes on payloads and answers.
 //
-// # Who is calling
+// # How processes are identified
 //
-// The Runtime API has no notion of who asks. aws-lambda-go builds its addresses as "http://" + AWS_LAMBDA_RUNTIME_API +
-// "/2018-06-01/…" without a look at the value, so each process gets a value with a path of its own:
-// "127.0.0.1:PORT/TOKEN" with 128 random bits. One loopback listener therefore serves all processes, the token says which
-// process is speaking, and other users of the machine, who can reach the port but cannot read another user's environment,
-// get nothing.
+// The Runtime API does not identify its caller. aws-lambda-go builds its URLs as "http://" + AWS_LAMBDA_RUNTIME_API +
+// "/2018-06-01/…" without checking the value, so each process gets a value with its own path: "127.0.0.1:PORT/TOKEN", where
+// TOKEN is 128 random bits. So one loopback listener serves all processes. Other users of the machine can reach the port, but
+// cannot read the token in another user's environment.
 //
-// # When the host itself is killed
+// # When the host is killed
 //
-// Children are not tied to the host's life (no parent-death signal). An idle function ends by itself, because its
-// connection to the Runtime API breaks. One that is working may go on to its end, as a job that owns a lease should; it
-// then fails to deliver its answer and ends. Standard output and error are pipes into the host, so a function that wants
-// to live through that must ignore SIGPIPE.
+// Child processes get no parent-death signal. An idle function exits because its connection to the Runtime API breaks. A busy
+// one finishes its work, as a job with a lease should, then fails to deliver its answer and exits. Standard output and error
+// are pipes to the host, so a function that should survive this must ignore SIGPIPE.
 package lambdahost
 
 import (
@@ -38,50 +35,50 @@ const MaxPayload = 6 << 20
 
 // Function is a program that the host may run.
 type Function struct {
-	// Name is how Invoke asks for it.
+	// Name is the name that is passed to Invoke.
 	Name string
-	// Path is the executable, absolute.
+	// Path is the absolute path of the executable.
 	Path string
-	// Env is its environment ("NAME=value"), to which the host adds what Lambda gives to every function. Nothing is
-	// inherited from the host's own environment.
+	// Env is the environment ("NAME=value"). The host adds the variables that Lambda gives to every function, but nothing from
+	// its own environment.
 	Env []string
-	// MaxProcesses is how many processes of it may run at once.
+	// MaxProcesses is how many processes of the function may run at once.
 	MaxProcesses int
-	// TimeLimit is how long one invocation may take; then its process is killed.
+	// TimeLimit is how long one invocation may take. Then its process is killed.
 	TimeLimit time.Duration
 }
 
-// Config says what to run and within which bounds. Zero values stand for the defaults that are named here.
+// Config has the functions and the limits of a host. Zero values mean the defaults.
 type Config struct {
-	// Functions are the programs; their names differ.
+	// Functions are the programs. Each has a different name.
 	Functions []Function
-	// MaxProcesses bounds the processes of all functions together. Default: the sum of the functions' own bounds.
+	// MaxProcesses limits the processes of all functions together. Default: the sum of the functions' own limits.
 	MaxProcesses int
-	// MaxWaiting bounds the requests of one function that wait for a process. Default: 256.
+	// MaxWaiting limits how many requests of one function wait for a process. Default: 256.
 	MaxWaiting int
-	// QueueWait is how long a request waits for a process while the bounds are reached. Default: 10 s.
+	// QueueWait is how long a request waits for a free process. Default: 10 s.
 	QueueWait time.Duration
-	// StartLimit is how long a new process may take until it asks for its first request. Default: 10 s, as on Lambda.
+	// StartLimit is how long a new process may take to ask for its first request. Default: 10 s, as on Lambda.
 	StartLimit time.Duration
-	// Idle is how long a process without work stays. Default: 60 s.
+	// Idle is how long an idle process stays. Default: 60 s.
 	Idle time.Duration
 	// Grace is the time between SIGTERM and SIGKILL. Default: 5 s.
 	Grace time.Duration
 	// SingleShot ends every process after one request.
 	SingleShot bool
-	// Log gets the functions' output and what happens to their processes. Default: none.
+	// Log receives the functions' output and messages about their processes. Default: none.
 	Log *slog.Logger
 }
 
-// Answer is what a function answered.
+// Answer is the answer of a function.
 type Answer struct {
-	// Payload is the function's answer as it came: JSON, unless the function is broken.
+	// Payload is the unchanged answer: JSON, unless the function is broken.
 	Payload []byte
-	// Cold says that the process was started for this request or another one that waited, and had served none before.
+	// Cold is true if this was the first request of the process.
 	Cold bool
 }
 
-// Host runs functions. Its methods may be called by many goroutines at once.
+// Host runs functions. Its methods may be called concurrently.
 type Host struct {
 	cfg       Config
 	log       *slog.Logger
@@ -91,15 +88,15 @@ type Host struct {
 	served    chan struct{}
 
 	mu        sync.Mutex
-	processes map[string]*process // by token; every process from its launch until it is reaped
-	leaving   int                 // how many of them have been told to end
+	processes map[string]*process // by token, from launch until the process is reaped
+	ending    int                 // the number of processes that were told to end
 	waiting   []*invocation       // requests without a process, oldest first
 	closing   bool
-	empty     chan struct{} // closed when closing, and neither process nor request is left
+	empty     chan struct{} // closed when closing is set and no process or request is left
 }
 
-// New checks cfg and opens the Runtime API on a loopback port. No process starts before the first Invoke. The caller ends
-// the host with Shutdown.
+// New checks cfg and opens the Runtime API on a loopback port. No process starts before the first Invoke. The caller must call
+// Shutdown in the end.
 func New(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg:       cfg,
@@ -143,7 +140,7 @@ func New(cfg Config) (*Host, error) {
 	h.address = listener.Addr().String()
 	h.server = &http.Server{
 		Handler:           http.HandlerFunc(h.serveRuntimeAPI),
-		ReadHeaderTimeout: 10 * time.Second, // for strangers on this machine; idle connections may stay
+		ReadHeaderTimeout: 10 * time.Second, // against other users of the machine; idle connections may stay open
 		IdleTimeout:       -1,
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
@@ -162,12 +159,12 @@ func setDefault[T int | time.Duration](v *T, d T) {
 	}
 }
 
-// Invoke gives payload to a process of the named function and returns its answer. requestID is what the function sees as
-// its Lambda request id: 1 to 128 letters, digits, '-', '_' or '.'.
+// Invoke sends payload to a process of the named function and returns its answer. requestID becomes the function's Lambda
+// request id: 1 to 128 letters, digits, '-', '_' or '.'.
 //
 // The errors are *UnknownFunctionError, *BusyError, *TimeoutError, *FunctionError, *ExitError, *TooLargeError, ErrClosed, or
-// the cause of ctx's end. When ctx ends while the function works, its process gets SIGTERM, and SIGKILL once Config.Grace is
-// over; Invoke still waits for it, and returns its answer if it gives one.
+// the cause of ctx. If ctx ends while the function works, its process gets SIGTERM, and SIGKILL after Config.Grace. Invoke
+// still waits for the process, and returns its answer if there is one.
 func (h *Host) Invoke(ctx context.Context, function, requestID string, payload []byte) (Answer, error) {
 	f := h.functions[function]
 	if f == nil {
@@ -204,9 +201,9 @@ func validRequestID(id string) bool {
 	return 0 < len(id) && len(id) <= 128
 }
 
-// Shutdown drains the host: from now on Invoke answers ErrClosed, idle processes leave, and requests that were accepted
-// finish. When ctx ends first, the requests that still wait fail with ErrClosed, every process gets SIGTERM, and SIGKILL
-// once Config.Grace is over; Shutdown then returns the cause of ctx's end. No process is left when it returns.
+// Shutdown ends the host: Invoke returns ErrClosed from now on, idle processes end, and accepted requests finish. If ctx ends
+// first, waiting requests fail with ErrClosed, every process gets SIGTERM, and SIGKILL after Config.Grace, and Shutdown returns
+// the cause of ctx. All processes have exited when it returns.
 func (h *Host) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.closing = true
@@ -230,24 +227,25 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Stats is how things stand at one moment.
+// Stats are the current numbers of processes and requests.
 type Stats struct {
-	// Processes counts all that were started and have not exited.
+	// Processes is the number of processes that were started and have not exited.
 	Processes int
-	// Waiting counts the requests without a process.
+	// Waiting is the number of requests without a process.
 	Waiting int
 	// Functions has an entry for each function.
 	Functions map[string]FunctionStats
 }
 
-// FunctionStats is the part of one function.
+// FunctionStats are the numbers of one function.
 type FunctionStats struct {
-	// Processes counts those that were started and have not exited: Starting, Idle, Busy, and those that end.
+	// Processes is the number of processes that were started and have not exited: Starting, Idle, Busy, and those that are
+	// ending.
 	Processes, Starting, Idle, Busy int
-	// Waiting counts the requests without a process.
+	// Waiting is the number of requests without a process.
 	Waiting int
-	// Cold and Warm count the requests that a new and a used process got; Crashes the processes that ended unasked, or had
-	// to be killed because they hung.
+	// Cold and Warm count the requests to new and used processes. Crashes counts the processes that exited by themselves or
+	// were killed because they hung.
 	Cold, Warm, Crashes uint64
 }
 

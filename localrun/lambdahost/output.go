@@ -22,15 +22,15 @@ const (
 	maxLine      = 16 << 10 // bytes of a line that are logged; the rest is dropped
 	keptLines    = 10       // for ExitError
 	keptLineSize = 500
-	// pipeSize is more than a pipe holds (64 KiB), so that drain ends even if the process never stops printing.
-	pipeSize = 128 << 10
+	// maxDrain is more than the capacity of a pipe (64 KiB), so that drain returns even if the process never stops printing.
+	maxDrain = 128 << 10
 )
 
-// output turns what one process prints, standard output and error together in their order, into log records.
+// output logs the lines that a process prints to standard output and standard error.
 //
-// Two goroutines read the pipe: follow, as it comes, and whoever calls drain. The latter is how each line gets the right
-// request id although the process is unaware of any of this: all that it printed during a request is in the pipe when it
-// asks for the next one, so reading the pipe empty at that moment, before the id changes, settles it.
+// Two goroutines read the pipe: follow reads continuously, and drain reads the pipe until it is empty. drain is needed to log
+// each line with the right request id: when a process asks for its next request, all output of the previous request is in the
+// pipe, and drain logs it before the id changes.
 type output struct {
 	log *slog.Logger
 
@@ -40,7 +40,7 @@ type output struct {
 	pid       int
 	requestID string
 	line      []byte // the unfinished line
-	cutOff    bool   // its rest is being dropped
+	cutOff    bool   // the rest of the line is being dropped
 	last      []string
 }
 
@@ -48,7 +48,7 @@ func newOutput(log *slog.Logger, function, requestID string) *output {
 	return &output{log: log.With("function", function), requestID: requestID}
 }
 
-// read starts logging what comes out of pipe, and takes ownership of it.
+// read starts to log the lines in pipe, which it takes over.
 func (o *output) read(pipe *os.File, pid int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -81,7 +81,7 @@ func (o *output) follow(raw syscall.RawConn) {
 	}
 }
 
-// drain logs what is in the pipe now, and does not wait for more.
+// drain logs the current contents of the pipe and does not wait for more.
 func (o *output) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -90,7 +90,7 @@ func (o *output) drain() {
 	}
 	o.raw.Control(func(fd uintptr) {
 		var buf [4 << 10]byte
-		for total := 0; total < pipeSize; {
+		for total := 0; total < maxDrain; {
 			n, err := unix.Read(int(fd), buf[:])
 			if err == unix.EINTR {
 				continue
@@ -104,10 +104,10 @@ func (o *output) drain() {
 	})
 }
 
-// close is for when the process has ended: it logs the rest and lets go of the pipe, which a grandchild may still hold.
+// close logs the rest of the output after the process has exited, and closes the pipe, which a grandchild may still have open.
 func (o *output) close() {
 	o.drain()
-	o.pipe.Close() // waits for follow, which may need the mutex
+	o.pipe.Close() // without the mutex, because it waits for follow
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.raw = nil
@@ -134,8 +134,8 @@ func (o *output) lastLines() []string {
 	return slices.Clone(o.last)
 }
 
-// note keeps a line for ExitError that the process did not print.
-func (o *output) note(line string) {
+// addLine adds a line for ExitError that the process did not print.
+func (o *output) addLine(line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.keep(line)
@@ -179,17 +179,15 @@ func (o *output) emit() {
 			record.AddAttrs(slog.Bool("cut", true))
 		}
 	}
-	ctx := context.Background() // a record of a process belongs to no request of the host
+	ctx := context.Background() // the record belongs to no request of the host
 	if handler := o.log.Handler(); handler.Enabled(ctx, record.Level) {
 		record.AddAttrs(slog.String("request_id", o.requestID), slog.Int("pid", o.pid))
-		if err := handler.Handle(ctx, record); err != nil {
-			return // nowhere to say so
-		}
+		_ = handler.Handle(ctx, record) // an error of the log cannot be logged
 	}
 }
 
-// parseRecord reads a line of slog's JSON handler: an object with `level` and `msg`. The attributes that the host adds
-// itself are left out, since it knows better.
+// parseRecord parses a line of slog's JSON handler: an object with `level` and `msg`. It leaves out the attributes that the
+// host adds itself.
 func parseRecord(line []byte) (slog.Record, bool) {
 	if line[0] != '{' || !json.Valid(line) {
 		return slog.Record{}, false
@@ -228,7 +226,7 @@ func parseRecord(line []byte) (slog.Record, bool) {
 			attrs = append(attrs, slog.String(key, text))
 		case notWhole == nil:
 			attrs = append(attrs, slog.Int64(key, whole))
-		default: // as it is, so that numbers keep their digits
+		default: // unchanged, so that numbers keep their digits
 			attrs = append(attrs, slog.Any(key, raw))
 		}
 	}

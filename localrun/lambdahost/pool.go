@@ -1,6 +1,7 @@
 package lambdahost
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -9,15 +10,16 @@ import (
 type function struct {
 	Function
 
-	processes int        // launched and not reaped
-	starting  int        // of these, those that have not asked for a request yet
-	busy      int        // of these, those with an invocation
-	idle      []*process // of these, those that wait for one, most recently used last
-	returning int        // of these, those that have answered and will ask for the next one any moment
+	processes int        // launched and not reaped; the next four fields are parts of it
+	starting  int        // have not asked for a request yet
+	busy      int        // have an invocation
+	idle      []*process // are waiting for an invocation, most recently used last
+	returning int        // have answered and will soon ask for the next invocation
 	waiting   int        // entries of Host.waiting
-	promised  int        // scratch of dispatch
+	available int        // used by dispatch only
 
-	// A function whose processes die before they ask for work is not started again before retryAt.
+	// failures counts the processes in a row that exited before they asked for a request, and failure is the last error. No
+	// process starts before retryAt.
 	failures int
 	failure  error
 	retryAt  time.Time
@@ -25,21 +27,21 @@ type function struct {
 	cold, warm, crashes uint64
 }
 
-// invocation is one request on its way. The host's mutex guards it until done is closed; then answer and err are final.
+// invocation is a request. The host's mutex guards it until done is closed. Then answer and err are final.
 type invocation struct {
 	function *function
 	id       string
 	payload  []byte
-	process  *process    // nil while it waits
-	deadline time.Time   // set once it has a process
-	timer    *time.Timer // gives up waiting
+	process  *process    // nil while the request waits
+	deadline time.Time   // set with process
+	timer    *time.Timer // calls giveUp; nil unless the request waits
 	finished bool
 	done     chan struct{}
 	answer   Answer
 	err      error
 }
 
-// unlock ends a critical section and tells Shutdown when nothing is left.
+// unlock unlocks the mutex, and first wakes Shutdown if nothing is left.
 func (h *Host) unlock() {
 	if h.closing && len(h.processes) == 0 && len(h.waiting) == 0 {
 		select {
@@ -51,7 +53,7 @@ func (h *Host) unlock() {
 	h.mu.Unlock()
 }
 
-// admit gives inv to an idle process, or lets it wait for one.
+// admit gives inv to an idle process, or lets inv wait for one.
 func (h *Host) admit(inv *invocation) error {
 	h.mu.Lock()
 	defer h.unlock()
@@ -59,7 +61,7 @@ func (h *Host) admit(inv *invocation) error {
 	switch {
 	case h.closing:
 		return ErrClosed
-	case len(f.idle) > 0: // nobody waits then
+	case len(f.idle) > 0: // so no request of f is waiting
 		h.assign(inv)
 		return nil
 	case f.waiting >= h.cfg.MaxWaiting:
@@ -76,20 +78,20 @@ func (h *Host) enqueue(at int, inv *invocation) {
 	inv.timer = time.AfterFunc(h.cfg.QueueWait, func() { h.giveUp(inv) })
 }
 
-// dequeue is for one that does not wait for its turn any more.
+// dequeue removes inv from the waiting requests.
 func (h *Host) dequeue(inv *invocation) {
 	i := slices.Index(h.waiting, inv)
 	h.waiting = slices.Delete(h.waiting, i, i+1)
-	h.leaveQueue(inv)
+	inv.endWait()
 }
 
-func (h *Host) leaveQueue(inv *invocation) {
+func (inv *invocation) endWait() {
 	inv.function.waiting--
 	inv.timer.Stop()
 	inv.timer = nil
 }
 
-// giveUp ends the wait of a request for which no process came free.
+// giveUp fails a request that has waited for Config.QueueWait.
 func (h *Host) giveUp(inv *invocation) {
 	h.mu.Lock()
 	defer h.unlock()
@@ -102,7 +104,7 @@ func (h *Host) giveUp(inv *invocation) {
 			ahead++
 		}
 	}
-	if ahead < inv.function.starting { // its process is on its way, and has a limit of its own
+	if ahead < inv.function.starting { // a process for it is starting, and Config.StartLimit applies
 		inv.timer.Reset(h.cfg.QueueWait)
 		return
 	}
@@ -110,41 +112,41 @@ func (h *Host) giveUp(inv *invocation) {
 	h.finish(inv, Answer{}, &BusyError{Function: inv.function.Name, RetryAfter: h.cfg.QueueWait})
 }
 
-// dispatch goes through the waiting requests, oldest first, and finds each a process: an idle one, one that will be soon, a
-// new one, or, where the total is reached, a new one in place of the process that has been idle longest. It is called
-// whenever something changed. As one queue holds the requests of all functions, a function under load cannot keep the
-// others from getting their processes.
+// dispatch finds a process for each waiting request, oldest first: an idle process, one that will soon be idle, or a new one.
+// If Config.MaxProcesses is reached, it ends the process that has been idle longest to make room for a new one. It must be
+// called after every change. All functions share one queue, so that a busy function cannot keep the others from getting
+// processes.
 func (h *Host) dispatch() {
 	if len(h.waiting) == 0 {
 		return
 	}
 	for _, f := range h.functions {
-		f.promised = f.starting + f.returning
+		f.available = f.starting + f.returning
 	}
 	now := time.Now()
-	free, freed := h.cfg.MaxProcesses-len(h.processes), h.leaving
+	free, ending := h.cfg.MaxProcesses-len(h.processes), h.ending
 	kept := h.waiting[:0]
 	for _, inv := range h.waiting {
 		f := inv.function
 		switch {
 		case len(f.idle) > 0:
-			h.leaveQueue(inv)
+			inv.endWait()
 			h.assign(inv)
 			continue
-		case f.promised > 0:
-			f.promised--
+		case f.available > 0:
+			f.available--
 		case f.processes >= f.MaxProcesses:
 		case now.Before(f.retryAt):
 			if f.processes == 0 {
-				h.leaveQueue(inv)
+				inv.endWait()
 				h.finish(inv, Answer{}, f.failure)
 				continue
 			}
 		case free > 0:
 			free--
 			h.launch(f, inv.id)
-		case freed > 0: // the slot of a process that is leaving
-			freed--
+		case ending > 0: // wait until that process has exited
+			ending--
 		default:
 			if p := h.longestIdle(); p != nil {
 				h.terminate(p)
@@ -166,7 +168,7 @@ func (h *Host) longestIdle() *process {
 	return longest
 }
 
-// assign gives inv to the idle process of its function that was used last, so that the others can go.
+// assign gives inv to the idle process of its function that was used last, so that the others become idle for longer and end.
 func (h *Host) assign(inv *invocation) {
 	f := inv.function
 	p := f.idle[len(f.idle)-1]
@@ -188,7 +190,7 @@ func (h *Host) assign(inv *invocation) {
 	p.work <- inv
 }
 
-// finish makes the outcome of inv final; the first one counts.
+// finish sets the final answer or error of inv, unless it is set already.
 func (h *Host) finish(inv *invocation, answer Answer, err error) {
 	if inv.finished {
 		return
@@ -203,11 +205,11 @@ func (h *Host) finish(inv *invocation, answer Answer, err error) {
 	close(inv.done)
 }
 
-// returnTime is how long a process may take from its answer until it asks for the next request, before a waiting request
-// gets a new process instead. Returning takes a fraction of a millisecond, starting some of them.
+// returnTime is how long a process may take between its answer and its call for the next request. After that, a waiting
+// request gets a new process. The call usually comes in a fraction of a millisecond; a start takes several milliseconds.
 const returnTime = 20 * time.Millisecond
 
-// settle makes the outcome of inv final, and reports false when it was final before.
+// settle sets the final answer or error of inv. It reports false if it was set already.
 func (h *Host) settle(inv *invocation, payload []byte, err error) bool {
 	h.mu.Lock()
 	defer h.unlock()
@@ -219,7 +221,7 @@ func (h *Host) settle(inv *invocation, payload []byte, err error) bool {
 	}
 	p := inv.process
 	h.finish(inv, Answer{Payload: payload}, err)
-	if p.leaving || h.cfg.SingleShot {
+	if p.ending || h.cfg.SingleShot {
 		return true
 	}
 	p.returning = true
@@ -239,7 +241,7 @@ func (p *process) setReturned() {
 	}
 }
 
-// ready is called when p asks for its next request. It reports false when p is asking already.
+// ready is called when p asks for its next request. It reports false if another such call of p is open.
 func (h *Host) ready(p *process) bool {
 	h.mu.Lock()
 	defer h.unlock()
@@ -260,7 +262,7 @@ func (h *Host) ready(p *process) bool {
 		f.failures, f.failure, f.retryAt = 0, nil, time.Time{}
 	}
 	switch {
-	case p.leaving: // its work is done, and it has had its signal
+	case p.ending: // it finished its work, and has already got SIGTERM
 		h.kill(p)
 		return true
 	case h.cfg.SingleShot && p.used:
@@ -271,7 +273,7 @@ func (h *Host) ready(p *process) bool {
 	f.idle = append(f.idle, p)
 	h.disarm(p)
 	h.dispatch()
-	if p.invocation != nil || p.leaving {
+	if p.invocation != nil || p.ending {
 		return true
 	}
 	if h.closing {
@@ -282,8 +284,8 @@ func (h *Host) ready(p *process) bool {
 	return true
 }
 
-// connectionLost is called when p's connection broke while it waited for a request, which is how the death of an idle
-// process shows first. inv is what it should have got, or nil.
+// connectionLost is called when p's connection broke while p waited for a request. That is the first sign that an idle process
+// has died. inv is the request that p should have got, or nil.
 func (h *Host) connectionLost(p *process, inv *invocation) {
 	h.mu.Lock()
 	defer h.unlock()
@@ -293,30 +295,30 @@ func (h *Host) connectionLost(p *process, inv *invocation) {
 		default:
 		}
 	}
-	if !p.leaving {
-		p.killedFor = "its connection broke"
+	if !p.ending {
+		p.killReason = "its connection broke"
 		h.kill(p)
 	}
-	if inv == nil || inv.finished || p.reason != nil {
+	if inv == nil || inv.finished || p.stopError != nil {
 		return
 	}
-	// Nothing of it was sent, so another process may have it.
+	// The request was not sent, so another process may handle it.
 	p.invocation, inv.process = nil, nil
 	inv.function.busy--
 	h.enqueue(0, inv)
 	h.dispatch()
 }
 
-// timeOut ends an invocation that took too long, or a process that answered and then did not come back.
+// timeOut ends an invocation that took too long, or a process that answered and did not ask for the next request.
 func (h *Host) timeOut(p *process) {
 	if p.invocation != nil {
 		h.finish(p.invocation, Answer{}, &TimeoutError{Function: p.function.Name, Limit: p.function.TimeLimit})
 	}
-	p.killedFor = "over its time limit"
+	p.killReason = "over its time limit"
 	h.kill(p)
 }
 
-// stop ends inv with err: at once while it waits, else by asking its process.
+// stop ends inv with err: at once if inv is waiting, otherwise by ending its process.
 func (h *Host) stop(inv *invocation, err error) {
 	h.mu.Lock()
 	defer h.unlock()
@@ -326,12 +328,12 @@ func (h *Host) stop(inv *invocation, err error) {
 		h.dequeue(inv)
 		h.finish(inv, Answer{}, err)
 	default:
-		inv.process.reason = err
+		inv.process.stopError = err
 		h.terminate(inv.process)
 	}
 }
 
-// abandon ends everything when a drain took too long.
+// abandon fails all waiting requests and ends all processes.
 func (h *Host) abandon() {
 	h.mu.Lock()
 	defer h.unlock()
@@ -340,14 +342,14 @@ func (h *Host) abandon() {
 		h.finish(inv, Answer{}, ErrClosed)
 	}
 	for _, p := range h.processes {
-		if p.reason == nil {
-			p.reason = ErrClosed
+		if p.stopError == nil {
+			p.stopError = ErrClosed
 		}
 		h.terminate(p)
 	}
 }
 
-// exited is called once p is reaped and its output is read. exit says how it ended.
+// exited is called when p is reaped and all of its output is logged.
 func (h *Host) exited(p *process, exit *ExitError) {
 	h.mu.Lock()
 	defer h.unlock()
@@ -357,31 +359,27 @@ func (h *Host) exited(p *process, exit *ExitError) {
 	h.disarm(p)
 	h.removeIdle(p)
 	p.setReturned()
-	if p.leaving {
-		h.leaving--
+	if p.ending {
+		h.ending--
 	}
-	if !p.leaving || p.killedFor != "" {
+	if !p.ending || p.killReason != "" {
 		f.crashes++
 	}
 	if p.invocation != nil {
-		err := error(exit)
-		if p.reason != nil {
-			err = p.reason
-		}
-		h.finish(p.invocation, Answer{}, err)
+		h.finish(p.invocation, Answer{}, cmp.Or[error](p.stopError, exit))
 	}
 	if p.starting {
 		f.starting--
-		if p.reason == nil {
+		if p.stopError == nil {
 			h.startFailed(f, exit)
 		}
 	}
 	h.dispatch()
 }
 
-// startFailed remembers that a process of f died before it asked for work. When it was the only one, the oldest waiting
-// request fails with it. From the second such death in a row on there is a pause, in which requests that no other process
-// could serve fail at once: a function that cannot start costs a process now and then, and does not spin.
+// startFailed is called when a process of f exited before it asked for a request. If it was f's only process, the oldest
+// waiting request fails. From the second failure in a row on, no process starts during a pause, and requests fail at once
+// unless f has another process. So a function that cannot start does not start in a loop.
 func (h *Host) startFailed(f *function, exit *ExitError) {
 	f.failures++
 	f.failure = exit
@@ -405,7 +403,7 @@ func (h *Host) startFailed(f *function, exit *ExitError) {
 	}
 }
 
-// startPause is how long to wait after the given number of failed starts in a row.
+// startPause returns the pause after the given number of failed starts in a row.
 func startPause(failures int) time.Duration {
 	if failures < 2 {
 		return 0

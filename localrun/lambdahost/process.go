@@ -15,53 +15,53 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is one child. The host's mutex guards it, except for the fields in the first group, which do not change.
+// process is a child process. The host's mutex guards it, except for the first group of fields, which do not change.
 type process struct {
 	function *function
 	token    string
 	output   *output
-	work     chan *invocation // of capacity 1: what it shall do next
+	work     chan *invocation // has room for the next invocation
 
 	cmd        *exec.Cmd
-	pid        int  // 0 until it runs, and once it has exited
-	starting   bool // has not asked for work yet
-	asking     bool // is waiting in `next`
-	used       bool // was given work
-	returning  bool // has answered and not asked again, for less than returnTime
-	leaving    bool // was told to end
+	pid        int  // 0 before it runs and after it has exited
+	starting   bool // has not asked for a request yet
+	asking     bool // is waiting in a call for the next request
+	used       bool // has got a request
+	returning  bool // answered less than returnTime ago, and has not asked for the next request
+	ending     bool // was told to end
 	signalled  unix.Signal
 	idleSince  time.Time
 	invocation *invocation
-	reason     error  // what its invocation fails with when it ends because it was stopped
-	killedFor  string // what was wrong with it, if the host killed it for that
+	stopError  error  // the error of its invocation, if it was stopped
+	killReason string // why the host killed it because of a failure
 
-	// timer is the one thing that shall happen if p stays as it is; turn tells an old one that fired too late.
-	timer *time.Timer
-	turn  int
+	// timer runs the one pending action of arm. timerID distinguishes it from an old timer that fired late.
+	timer   *time.Timer
+	timerID int
 }
 
-// arm lets then run, with the host's mutex held, when d is over and neither arm nor disarm was called for p meanwhile.
-func (h *Host) arm(p *process, d time.Duration, then func()) {
+// arm calls action with the host's mutex held after d, unless arm or disarm is called for p before.
+func (h *Host) arm(p *process, d time.Duration, action func()) {
 	h.disarm(p)
-	turn := p.turn
+	id := p.timerID
 	p.timer = time.AfterFunc(d, func() {
 		h.mu.Lock()
 		defer h.unlock()
-		if p.turn == turn {
-			then()
+		if p.timerID == id {
+			action()
 		}
 	})
 }
 
 func (h *Host) disarm(p *process) {
-	p.turn++
+	p.timerID++
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 }
 
-// launch starts a process of f. requestID is the request that made it necessary: what the process prints before it has a
-// request is logged under that one.
+// launch starts a process of f. Its output before its first request is logged with requestID, the request that needs the
+// process.
 func (h *Host) launch(f *function, requestID string) {
 	var random [16]byte
 	rand.Read(random[:]) // never fails
@@ -76,13 +76,13 @@ func (h *Host) launch(f *function, requestID string) {
 	f.processes++
 	f.starting++
 	h.arm(p, h.cfg.StartLimit, func() {
-		p.killedFor = fmt.Sprintf("it did not ask for a request within %v", h.cfg.StartLimit)
+		p.killReason = fmt.Sprintf("it did not ask for a request within %v", h.cfg.StartLimit)
 		h.kill(p)
 	})
 	go h.run(p)
 }
 
-// run is the life of a process.
+// run starts p and returns after it has exited.
 func (h *Host) run(p *process) {
 	begun := time.Now()
 	exit := &ExitError{Function: p.function.Name}
@@ -101,7 +101,7 @@ func (h *Host) run(p *process) {
 
 		p.awaitExit()
 
-		// It is a zombie now, so its number, and that of its group, cannot belong to anyone else yet.
+		// It is a zombie now, so no other process or group can have its id.
 		h.mu.Lock()
 		unix.Kill(-pid, unix.SIGKILL)
 		p.pid = 0
@@ -115,12 +115,12 @@ func (h *Host) run(p *process) {
 		exit.Reason = err.Error()
 	}
 	h.mu.Lock()
-	asked, killedFor := p.leaving, p.killedFor
+	ending, killReason := p.ending, p.killReason
 	h.mu.Unlock()
-	if killedFor != "" {
-		exit.Reason += " (" + killedFor + ")"
+	if killReason != "" {
+		exit.Reason += " (" + killReason + ")"
 	}
-	if asked && killedFor == "" {
+	if ending && killReason == "" {
 		log.Debug("function process left", "status", exit.Reason)
 	} else {
 		log.Warn("function process ended unexpectedly", "status", exit.Reason, "request_id", p.output.request())
@@ -128,7 +128,7 @@ func (h *Host) run(p *process) {
 	h.exited(p, exit)
 }
 
-// start makes the child, in its own process group, so that Ctrl-C in a terminal reaches the host alone.
+// start starts the child in its own process group, so that Ctrl-C in a terminal signals only the host.
 func (p *process) start(address string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -153,8 +153,8 @@ func (p *process) start(address string) error {
 	return nil
 }
 
-// environment is what Config gives, after a few defaults and before what Lambda sets and no function may change. Its
-// names and values are those of Lambda's documentation, "Defined runtime environment variables".
+// environment returns a few defaults, the variables of Config, and Lambda's variables, which cannot be overridden. See
+// "Defined runtime environment variables" in Lambda's documentation.
 func environment(f Function, api string) []string {
 	return slices.Concat(
 		[]string{"PATH=/usr/local/bin:/usr/bin:/bin", "TZ=:UTC"},
@@ -171,7 +171,7 @@ func environment(f Function, api string) []string {
 	)
 }
 
-// awaitExit waits until the child has ended, and leaves it to be reaped.
+// awaitExit waits until the child has exited, and does not reap it.
 func (p *process) awaitExit() {
 	for {
 		err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -181,7 +181,7 @@ func (p *process) awaitExit() {
 	}
 }
 
-// signal sends SIGTERM to the child, or SIGKILL to its whole group. If it is not running yet, run does it later.
+// signal sends SIGTERM to the child, or SIGKILL to its process group. If the child is not running yet, run sends it later.
 func (p *process) signal(s unix.Signal) {
 	p.signalled = s
 	switch {
@@ -193,26 +193,26 @@ func (p *process) signal(s unix.Signal) {
 	}
 }
 
-// terminate asks p to end, and kills it when the grace is over.
+// terminate sends SIGTERM to p, and kills it after Config.Grace.
 func (h *Host) terminate(p *process) {
-	if p.leaving {
+	if p.ending {
 		return
 	}
-	h.leave(p)
+	h.setEnding(p)
 	p.signal(unix.SIGTERM)
 	h.arm(p, h.cfg.Grace, func() { h.kill(p) })
 }
 
 func (h *Host) kill(p *process) {
-	h.leave(p)
+	h.setEnding(p)
 	h.disarm(p)
 	p.signal(unix.SIGKILL)
 }
 
-func (h *Host) leave(p *process) {
-	if !p.leaving {
-		p.leaving = true
-		h.leaving++
+func (h *Host) setEnding(p *process) {
+	if !p.ending {
+		p.ending = true
+		h.ending++
 		h.removeIdle(p)
 		p.setReturned()
 	}
