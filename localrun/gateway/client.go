@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// clientAddress is the address that r came from. It trusts no header.
+// clientAddress returns the IP address in r.RemoteAddr. It reads no header.
 func clientAddress(r *http.Request) string {
 	if address, ok := parseAddress(r.RemoteAddr); ok {
 		return address.String()
@@ -16,12 +16,12 @@ func clientAddress(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// fromClient returns r as if it had come from the client directly, instead of by way of proxies whose addresses are trusted.
+// fromClient returns r with the address of the client instead of that of a trusted proxy.
 //
-// Each proxy appends to X-Forwarded-For the address that it was asked from, behind whatever its client has said. So the
-// list is read from its end, for as long as a trusted address vouches for what stands before it. The first address that is
-// not trusted is the client's; what it says itself counts for nothing, as does everything before an entry that is no
-// address. The header Forwarded (RFC 7239) is not read: the proxies that people run do not write it unless they are told to.
+// Each proxy appends the address of its own client to X-Forwarded-For, which may already have entries from that client. So the
+// list is read from its end, while the addresses are trusted. The first address that is not trusted is the client's. Entries
+// before it, or before an entry that is not an address, are ignored. The header Forwarded (RFC 7239) is not read, because
+// common proxies do not set it by default.
 func fromClient(r *http.Request, trusted []netip.Prefix) *http.Request {
 	client, ok := parseAddress(r.RemoteAddr)
 	list := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
@@ -29,9 +29,9 @@ func fromClient(r *http.Request, trusted []netip.Prefix) *http.Request {
 		if !ok || !slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(client) }) {
 			break
 		}
-		var before netip.Addr
-		if before, ok = parseAddress(strings.TrimSpace(entry)); ok {
-			client = before
+		var previous netip.Addr
+		if previous, ok = parseAddress(strings.TrimSpace(entry)); ok {
+			client = previous
 		}
 	}
 	if !client.IsValid() {
@@ -42,8 +42,8 @@ func fromClient(r *http.Request, trusted []netip.Prefix) *http.Request {
 	return &direct
 }
 
-// parseAddress reads an address, with or without a port, an IPv6 one with or without brackets. An IPv4 address in IPv6's
-// form is the IPv4 address, and a zone, which only the machine that wrote it understands, is left out.
+// parseAddress parses an IP address with an optional port. An IPv6 address may have brackets. IPv4-mapped addresses become
+// IPv4 addresses, and zones, which have a meaning only on one machine, are removed.
 func parseAddress(s string) (netip.Addr, bool) {
 	if host, _, err := net.SplitHostPort(s); err == nil {
 		s = host

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// event is a Function URL event of payload format 2.0, as
-// docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html describes it, for a URL without AWS's own sign-in.
+// event is a Function URL event of payload format 2.0 for a URL with the auth type NONE. It is documented in
+// docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html.
 type event struct {
 	Version               string            `json:"version"`
 	RouteKey              string            `json:"routeKey"`
@@ -49,8 +49,8 @@ type httpContext struct {
 	UserAgent string `json:"userAgent"`
 }
 
-// Event returns, as JSON, the event that a Function URL makes of r. body is r's whole body, which Event does not read.
-// function is the function that r goes to, requestID its Lambda request id, and now the time of its arrival.
+// Event returns the JSON event that a Function URL creates for r. Event does not read r.Body: body is the whole body.
+// function is the name of r's function, requestID the Lambda request id, and now the time of arrival.
 func Event(r *http.Request, body []byte, function, requestID string, now time.Time) ([]byte, error) {
 	path, query := target(r)
 	address := clientAddress(r)
@@ -90,13 +90,13 @@ func Event(r *http.Request, body []byte, function, requestID string, now time.Ti
 	return json.Marshal(e)
 }
 
-// target is the path and the query of r as they came, still encoded.
+// target returns the path and the query of r, still encoded as they arrived.
 func target(r *http.Request) (path, query string) {
 	if strings.HasPrefix(r.RequestURI, "/") {
 		path, query, _ = strings.Cut(r.RequestURI, "?")
 		return path, query
 	}
-	// The request was made in this process, or for a proxy: `GET http://host/path`.
+	// The request was created in this process, or is in the form for a proxy: `GET http://host/path`.
 	path = r.URL.EscapedPath()
 	if path == "" {
 		path = "/"
@@ -104,7 +104,7 @@ func target(r *http.Request) (path, query string) {
 	return path, r.URL.RawQuery
 }
 
-// cookies splits the Cookie headers; what is between semicolons is left as it is.
+// cookies splits the Cookie headers at semicolons. It does not check the parts.
 func cookies(r *http.Request) []string {
 	var list []string
 	for _, line := range r.Header["Cookie"] {
@@ -117,8 +117,8 @@ func cookies(r *http.Request) []string {
 	return list
 }
 
-// headers are r's headers as the function shall see them: names in lower case, values joined with commas, without those
-// that concern only this connection, and with those that AWS itself sets (so that nobody can pretend anything with them).
+// headers returns the headers of r's event: names in lower case, values joined with commas, without hop-by-hop headers. The
+// headers that AWS sets are set here, too, so that clients cannot forge them.
 func headers(r *http.Request, cookies []string, address string, bodySize int) map[string]string {
 	all := make(map[string]string, len(r.Header)+5)
 	for name, values := range r.Header {
@@ -136,7 +136,7 @@ func headers(r *http.Request, cookies []string, address string, bodySize int) ma
 	} else {
 		delete(all, "cookie")
 	}
-	if bodySize > 0 { // it may have come in chunks
+	if bodySize > 0 { // r has no length if the body was chunked
 		all["content-length"] = strconv.Itoa(bodySize)
 	}
 	all["host"] = r.Host
@@ -151,7 +151,7 @@ func headers(r *http.Request, cookies []string, address string, bodySize int) ma
 	return all
 }
 
-// isHopByHop knows the headers of RFC 9110, section 7.6.1, and those that net/http has dealt with.
+// isHopByHop reports whether name is a hop-by-hop header of RFC 9110, section 7.6.1, or one that net/http handles.
 func isHopByHop(name string) bool {
 	switch name {
 	case "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -161,13 +161,13 @@ func isHopByHop(name string) bool {
 	return false
 }
 
-// isSpoofable knows the headers that functions may believe on AWS because CloudFront or Lambda set them.
+// isSpoofable reports whether name is a header that functions may trust on AWS, because CloudFront or Lambda sets it.
 func isSpoofable(name string) bool {
 	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-") ||
 		strings.HasPrefix(name, "x-amz") || strings.HasPrefix(name, "cloudfront-")
 }
 
-// parameters decodes a query; values of one name are joined with commas. What cannot be decoded stays as it is.
+// parameters decodes a query. Values with the same name are joined with commas. Parts that cannot be decoded are unchanged.
 func parameters(query string) map[string]string {
 	if query == "" {
 		return nil
@@ -179,8 +179,8 @@ func parameters(query string) map[string]string {
 		}
 		name, value, _ := strings.Cut(pair, "=")
 		name, value = decode(name), decode(value)
-		if before, ok := all[name]; ok {
-			value = before + "," + value
+		if previous, ok := all[name]; ok {
+			value = previous + "," + value
 		}
 		all[name] = value
 	}
@@ -194,7 +194,7 @@ func decode(s string) string {
 	return s
 }
 
-// isPlainText says which bodies arrive as they are; all others arrive in base64, forms too.
+// isPlainText reports whether AWS passes on a body of this type as text. It encodes all others, including forms, in base64.
 func isPlainText(contentType string) bool {
 	kind, _, _ := strings.Cut(contentType, ";")
 	kind = strings.ToLower(strings.TrimSpace(kind))

@@ -1,10 +1,8 @@
-// Package gateway serves the route table over HTTP: each request becomes a Function URL event for the function of its
-// route, and the function's answer becomes the response. To browsers it is what CloudFront and the Function URLs are on
-// AWS.
+// Package gateway serves the route table over HTTP. It turns each request into a Function URL event for the function of its
+// route, and the function's answer into the response, as CloudFront and Function URLs do on AWS.
 //
-// It owns that translation and the answers that no function gives: no such page, wrong method, too large, busy, failed,
-// too slow. It runs no processes, which is lambdahost, and knows nothing of sessions and permissions, which are the
-// functions' own.
+// It also answers by itself if there is no page, the method is wrong, the request is too large, or the function is busy, fails
+// or is too slow. Package lambdahost runs the processes. The functions check sessions and permissions.
 package gateway
 
 import (
@@ -30,12 +28,12 @@ import (
 	"left4me/shared/route"
 )
 
-// Invoker runs functions; it is a *lambdahost.Host.
+// Invoker runs functions. It is a *lambdahost.Host except in tests.
 type Invoker interface {
 	Invoke(ctx context.Context, function, requestID string, payload []byte) (lambdahost.Answer, error)
 }
 
-// Problem is an answer that the gateway gives itself.
+// Problem is an error that the gateway itself answers with.
 type Problem struct {
 	// Status is the HTTP status.
 	Status int
@@ -45,20 +43,20 @@ type Problem struct {
 	RequestID string
 }
 
-// Config is what a Gateway needs; what may be empty says so.
+// Config configures a Gateway. Fields are required unless they say otherwise.
 type Config struct {
 	// Routes is the route table.
 	Routes []route.Route
-	// Functions runs the functions of the routes, under the routes' names.
+	// Functions runs the functions, which have the names of their routes.
 	Functions Invoker
-	// ErrorPage writes p as a complete answer, status included. Its request may be for a fragment.
+	// ErrorPage writes p as a complete response, including the status. The request may be for a fragment.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, p Problem)
-	// TrustedProxies are the addresses whose X-Forwarded-For is believed. It may be empty.
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is trusted. It may be empty.
 	TrustedProxies []netip.Prefix
-	// Served, unless it is nil, is told of each request: the function, empty where there is no page, the status of the answer,
-	// and how long it took.
+	// Served is called after each request with its function, the status and the duration. function is empty if there is no
+	// such page. Served may be nil.
 	Served func(function string, status int, took time.Duration)
-	// Log gets one record for each request.
+	// Log receives one record for each request.
 	Log *slog.Logger
 	// Now is the clock.
 	Now func() time.Time
@@ -70,13 +68,13 @@ type Gateway struct {
 	mux *http.ServeMux
 }
 
-// endpoint is what the mux finds for a request that belongs to a route.
+// endpoint is the mux's handler for a route.
 type endpoint struct{ route.Route }
 
-// ServeHTTP makes endpoint an http.Handler, for the mux; the gateway serves it itself.
+// ServeHTTP does nothing: the gateway uses the mux only to find routes.
 func (endpoint) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// New returns the Gateway of cfg. The error names a route whose pattern is malformed or clashes with another one.
+// New returns a Gateway. The error names a route whose pattern is malformed or conflicts with another one.
 func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, mux: http.NewServeMux()}
 	for _, r := range cfg.Routes {
@@ -88,7 +86,7 @@ func New(cfg Config) (*Gateway, error) {
 }
 
 func (g *Gateway) register(r route.Route) (err error) {
-	defer func() { // the only way in which ServeMux reports it
+	defer func() { // ServeMux reports errors only by a panic
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("route %s: %v", r.Name, cause)
 		}
@@ -97,7 +95,7 @@ func (g *Gateway) register(r route.Route) (err error) {
 	return nil
 }
 
-// access is what the log says about a request.
+// access has the details of a request for its log record.
 type access struct {
 	function string
 	status   int
@@ -105,7 +103,7 @@ type access struct {
 	err      error
 }
 
-// ServeHTTP answers r, and logs that it did.
+// ServeHTTP answers and logs r.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := g.cfg.Now()
 	id := newRequestID()
@@ -119,7 +117,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.cfg.Served(a.function, a.status, took)
 	}
 
-	path, _ := target(r) // without the query, which may hold what is nobody else's business
+	path, _ := target(r) // without the query, which may be private
 	attrs := []slog.Attr{
 		slog.String("request_id", id),
 		slog.String("client", clientAddress(r)),
@@ -141,7 +139,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func newRequestID() string {
 	id, err := uuid.NewV7()
-	if err != nil { // no time: then at least a unique one
+	if err != nil {
 		id = uuid.New()
 	}
 	return id.String()
@@ -161,8 +159,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, id string, begun
 	return a
 }
 
-// find returns the route of r. Without one, allow lists the methods that its path has, if any. Paths that net/http would
-// redirect to a cleaner form have none: that form is not what was asked for, on AWS neither.
+// find returns the route of r. If there is none, allow lists the methods of r's path, if it has any. A path that net/http would
+// redirect to a cleaner form has no route, as on AWS.
 func (g *Gateway) find(r *http.Request) (to route.Route, allow string, ok bool) {
 	handler, _ := g.mux.Handler(r)
 	if e, ok := handler.(endpoint); ok {
@@ -173,7 +171,7 @@ func (g *Gateway) find(r *http.Request) (to route.Route, allow string, ok bool) 
 	return route.Route{}, http.Header(refusal).Get("Allow"), false
 }
 
-// headerOnly is an http.ResponseWriter that drops everything but the header.
+// headerOnly is an http.ResponseWriter that keeps only the header.
 type headerOnly http.Header
 
 func (h headerOnly) Header() http.Header         { return http.Header(h) }
@@ -185,7 +183,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return g.tooLarge(w, r, id, to.MaxBody)
 	}
-	if err != nil { // the browser is gone, or was too slow
+	if err != nil { // the browser closed the connection, or was too slow
 		return g.problem(w, r, id, http.StatusBadRequest, "The request did not arrive whole. Send it again.")
 	}
 	payload, err := Event(r, body, to.Name, id, begun)
@@ -194,8 +192,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 		a.err = err
 		return a
 	}
-	// A browser that goes away does not stop what it asked for, on AWS neither: a form was sent, and half of its effect would
-	// be worse than all of it.
+	// The function continues if the browser closes the connection, as on AWS: to stop a form half-way would be worse.
 	answer, err := g.cfg.Functions.Invoke(context.WithoutCancel(r.Context()), to.Name, id, payload)
 	if err != nil {
 		return g.notInvoked(w, r, id, err)
@@ -213,7 +210,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 
 const failed = "This page failed. Try again in a moment."
 
-// notInvoked answers r when there is no answer from its function.
+// notInvoked answers r after Invoke failed with err.
 func (g *Gateway) notInvoked(w http.ResponseWriter, r *http.Request, id string, err error) access {
 	var (
 		busy     *lambdahost.BusyError
@@ -258,8 +255,8 @@ type response struct {
 	body    []byte
 }
 
-// parseAnswer reads what a function answered to a Function URL event. A JSON value without a status code is itself the
-// body of a 200. The error says what is wrong with an answer that is not in this form.
+// parseAnswer parses a function's answer to a Function URL event. As on AWS, a JSON value without a status code is itself the
+// body of a response with status 200.
 func parseAnswer(payload []byte) (response, error) {
 	var raw struct {
 		StatusCode      *int              `json:"statusCode"`
@@ -268,7 +265,7 @@ func parseAnswer(payload []byte) (response, error) {
 		Body            string            `json:"body"`
 		IsBase64Encoded bool              `json:"isBase64Encoded"`
 	}
-	// With encoding/json this would be the most expensive step of a warm request: it reads a page of 20 KiB three times slower.
+	// encoding/json would take three times as long for a page of 20 KiB, and be the slowest step of a warm request.
 	err := json.Unmarshal(payload, &raw)
 	if mismatch := (*json.SemanticError)(nil); err == nil && raw.StatusCode == nil || errors.As(err, &mismatch) && !hasStatus(payload) {
 		return response{status: http.StatusOK, headers: map[string]string{"Content-Type": "application/json"}, body: bytes.TrimSpace(payload)}, nil
@@ -288,16 +285,16 @@ func parseAnswer(payload []byte) (response, error) {
 	return resp, nil
 }
 
-// hasStatus says whether payload is a JSON object with a status code.
+// hasStatus reports whether payload is a JSON object with a status code.
 func hasStatus(payload []byte) bool {
 	var object map[string]jsontext.Value
 	return json.Unmarshal(payload, &object) == nil && object["statusCode"] != nil
 }
 
-// write sends resp. The length is the gateway's to say, and so is everything about the connection.
+// write sends resp. It ignores the function's Content-Length, X-Request-Id and hop-by-hop headers.
 func (resp response) write(w http.ResponseWriter) {
 	h := w.Header()
-	h["Content-Type"] = nil // no guessing: without a type of the function's there is none
+	h["Content-Type"] = nil // keeps net/http from detecting one
 	for name, value := range resp.headers {
 		if key := strings.ToLower(name); !isHopByHop(key) && key != "content-length" && key != "x-request-id" {
 			h.Set(name, value)
@@ -312,6 +309,6 @@ func (resp response) write(w http.ResponseWriter) {
 	}
 	w.WriteHeader(resp.status)
 	if hasBody {
-		w.Write(resp.body) // the browser may be gone, or have asked for the head only
+		w.Write(resp.body) // fails if the browser has closed the connection, or for HEAD
 	}
 }

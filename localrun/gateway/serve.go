@@ -12,16 +12,15 @@ import (
 )
 
 const (
-	// settle is how long a connection that has just been accepted has for its request to come, once the server is to stop.
-	settle = time.Second
-	// settleLook is how often it is looked at meanwhile.
-	settleLook = 2 * time.Millisecond
+	// arrivalTime is how long the requests of accepted connections may take to arrive once the server stops.
+	arrivalTime = time.Second
+	// arrivalPoll is how often Serve checks whether they have arrived.
+	arrivalPoll = 2 * time.Millisecond
 )
 
-// Serve serves handler on l, with limits that slow and greedy clients meet: a request's body has to arrive within a minute; an
-// answer may take as long as the slowest function and its queue. When ctx ends it takes no more connections and brings to an
-// end what has begun: every request of an accepted connection is answered, unless that takes longer than drain. The error
-// says what went wrong, nil when ctx ended it well.
+// Serve serves handler on l. Its time limits allow for the slowest function and its queue, and stop slow clients. When ctx
+// ends, it accepts no more connections and answers every request of the accepted ones, unless that takes longer than drain.
+// Then it returns nil, or what failed.
 func Serve(ctx context.Context, l net.Listener, handler http.Handler, drain time.Duration, log *slog.Logger) error {
 	var open atomic.Int64
 	server := &http.Server{
@@ -53,11 +52,10 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, drain time
 	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}
-	// Shutdown drops a request that it finds being read, so those that are on their way come first. Connections without one
-	// are closed by the first line.
+	// Shutdown drops requests that are still being read, so wait for them first. SetKeepAlivesEnabled closes idle connections.
 	server.SetKeepAlivesEnabled(false)
-	for end := time.Now().Add(settle); open.Load() > 0 && time.Now().Before(end); {
-		time.Sleep(settleLook)
+	for end := time.Now().Add(arrivalTime); open.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(arrivalPoll)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
