@@ -1,5 +1,5 @@
-// Package agent is the host agent: the long-lived part of localrun that claims jobs and has their functions run
-// (product.md P31 to P36). What a job does is its function's business; the agent notices when a function's process dies.
+// Package agent is the host agent: the long-lived part of localrun that claims jobs and invokes their functions (promises P31
+// to P36). A function does the work of its job and records the result. The agent does so only when the function's process dies.
 package agent
 
 import (
@@ -18,31 +18,30 @@ import (
 	"left4me/shared/wake"
 )
 
-// Invoker runs functions; it is a *lambdahost.Host.
+// Invoker runs functions. It is a *lambdahost.Host except in tests.
 type Invoker interface {
 	Invoke(ctx context.Context, function, requestID string, payload []byte) (lambdahost.Answer, error)
 }
 
-// Run is one run of a job that has come to its end.
+// Run is a finished run of a job.
 type Run struct {
-	// Operation is the name of the job's.
+	// Operation is the name of the job's operation.
 	Operation string
 	Result    Result
 	Took      time.Duration
 }
 
-// Result is how a run ended.
+// Result is the result of a run: the final state of the job, HandedBack or Lost.
 type Result string
 
-// The results, and the states of jobs that have ended.
 const (
-	// HandedBack is a run that was stopped, or found no process: its job goes on in another one.
+	// HandedBack means that the run was stopped, or that no process was free. Another run continues the job.
 	HandedBack Result = "handed_back"
-	// Lost is a run whose process died, or was not the job's owner any more.
+	// Lost means that the process died, or did not own the job any more.
 	Lost Result = "lost"
 )
 
-// Results are all results.
+// Results returns all results.
 func Results() []Result {
 	return []Result{Result(job.Succeeded), Result(job.Failed), Result(job.Cancelled), HandedBack, Lost}
 }
@@ -51,36 +50,35 @@ func Results() []Result {
 type Agent struct {
 	Jobs *jobstore.Store
 	Host Invoker
-	// Wake says when to look for jobs.
+	// Wake wakes the agent to look for jobs.
 	Wake wake.Waiter
-	// Operations are those that this host has a function for.
+	// Operations are the operations that this host has functions for.
 	Operations []job.Operation
 	// Parallel is how many jobs run at once.
 	Parallel int
-	// Worker is the name under which the agent claims, for people to read.
+	// Worker is the agent's name in the jobs that it claims. People read it.
 	Worker string
-	// Look is how often the agent looks for jobs when it is not woken.
+	// Look is how often the agent looks for jobs without being woken.
 	Look time.Duration
-	// Looked, unless it is nil, is told of each look for jobs, of one that failed too.
+	// Looked is called after each look for jobs, even a failed one. It may be nil.
 	Looked func()
-	// Worked, unless it is nil, is told after each run of a job.
+	// Worked is called after each run of a job. It may be nil.
 	Worked func(Run)
 	Log    *slog.Logger
 }
 
-// retryPause is how long the agent waits after the database failed it.
+// retryPause is how long the agent waits after an error of the database.
 const retryPause = time.Second
 
-// Run claims and runs jobs until ctx ends. Then it claims no more, has the running ones stopped, which hands them back, and
-// returns when none is left.
+// Run claims and runs jobs until ctx ends. Then it stops the running jobs, which hands them back, and returns when all have
+// ended.
 func (a *Agent) Run(ctx context.Context) {
 	slots := make(chan struct{}, a.Parallel)
 	look := wake.NewSignal()
 	var running sync.WaitGroup
 	defer running.Wait()
-	// The agent looks when it is woken, and when a job has ended.
 	running.Go(func() { a.listen(ctx, look) })
-	said := "" // what is wrong, once it has been said; a database may be away for a night
+	logged := "" // the current error; it is logged once, because a database may be unreachable for hours
 	for ctx.Err() == nil {
 		claimed, err := a.next(ctx, slots, func(c jobstore.Claim) {
 			running.Go(func() {
@@ -88,10 +86,10 @@ func (a *Agent) Run(ctx context.Context) {
 				result := a.run(ctx, c)
 				ended := Run{Operation: c.Operation.Name, Result: result, Took: time.Since(begun)}
 				if result == HandedBack || result == Lost {
-					pause(ctx, retryPause) // the job can be claimed again at once, and what was wrong may need a moment to pass
+					pause(ctx, retryPause) // the job can be claimed at once, but the cause may persist for a moment
 				}
 				<-slots
-				look.Set() // it may have held what another one waits for
+				look.Set() // another job may have waited for this one
 				if a.Worked != nil {
 					a.Worked(ended)
 				}
@@ -100,15 +98,15 @@ func (a *Agent) Run(ctx context.Context) {
 		if a.Looked != nil {
 			a.Looked()
 		}
-		if err == nil && said != "" {
+		if err == nil && logged != "" {
 			a.Log.Info("can look for jobs again")
-			said = ""
+			logged = ""
 		}
 		switch {
 		case err != nil && ctx.Err() == nil:
-			if err.Error() != said {
-				said = err.Error()
-				a.Log.Error("cannot look for jobs; trying on", "error", said)
+			if err.Error() != logged {
+				logged = err.Error()
+				a.Log.Error("cannot look for jobs; trying on", "error", logged)
 			}
 			pause(ctx, retryPause)
 		case !claimed:
@@ -120,7 +118,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 }
 
-// listen sets look when the agent is woken, and regularly. When it cannot be woken any more, only regularly.
+// listen sets look when the agent is woken, and at least every a.Look.
 func (a *Agent) listen(ctx context.Context, look wake.Signal) {
 	broken := false
 	for ctx.Err() == nil {
@@ -134,7 +132,7 @@ func (a *Agent) listen(ctx context.Context, look wake.Signal) {
 	}
 }
 
-// next ends what lost workers have left and starts one job, if there is one and a slot for it.
+// next ends the jobs of lost workers, and then starts one job, if there is one and a free slot.
 func (a *Agent) next(ctx context.Context, slots chan struct{}, start func(jobstore.Claim)) (claimed bool, err error) {
 	ended, err := a.Jobs.Sweep(ctx)
 	for _, id := range ended {
@@ -157,8 +155,8 @@ func (a *Agent) next(ctx context.Context, slots chan struct{}, start func(jobsto
 	return true, nil
 }
 
-// run has one job run by its function. The function itself writes how the job ended; only when its process is gone does the
-// agent speak for it.
+// run invokes the function of a job. The function itself records the job's result. If Invoke fails, run hands the job back or
+// records that its process was lost.
 func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 	log := a.Log.With("job", c.JobID, "operation", c.Operation.Name, "attempt", c.Attempt)
 	payload, err := json.Marshal(job.Event{JobID: c.JobID, Attempt: c.Attempt})
@@ -169,7 +167,8 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 	if err == nil {
 		return result(answer)
 	}
-	stopping, busy := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed), isBusy(err)
+	_, busy := errors.AsType[*lambdahost.BusyError](err)
+	stopping := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed)
 	ctx = context.WithoutCancel(ctx)
 	ended := Lost
 	if stopping || busy {
@@ -177,10 +176,10 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 		if busy {
 			log.Warn("no process is free for the job", "error", err.Error())
 		}
-		err = a.Jobs.HandBack(ctx, c) // its process is gone or never was, through no fault of the job
+		err = a.Jobs.HandBack(ctx, c)
 	} else {
 		log.Error("job's process is lost", "error", err.Error())
-		err = a.Jobs.WorkerLost(ctx, c, how(err))
+		err = a.Jobs.WorkerLost(ctx, c, publicError(err))
 	}
 	if err != nil && !errors.Is(err, jobstore.ErrLost) {
 		log.Error("cannot give the job up; it is noticed when its lease ends", "error", err.Error())
@@ -188,7 +187,7 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 	return ended
 }
 
-// result is how the run ended that a job's function has answered about.
+// result returns the result of a run from the answer of its function.
 func result(answer lambdahost.Answer) Result {
 	var o job.Outcome
 	if err := json.Unmarshal(answer.Payload, &o); err != nil {
@@ -203,18 +202,13 @@ func result(answer lambdahost.Answer) Result {
 	return Lost
 }
 
-// how says for a job's readers how its process was lost. What the process has printed is for the log alone: it may be about
-// other people's jobs, or the stack of a fault of ours.
-func how(err error) string {
+// publicError returns the text of err for people who may read the job. It leaves out the output of the process, which may be
+// about other people's jobs or be a stack trace.
+func publicError(err error) string {
 	if exit, ok := errors.AsType[*lambdahost.ExitError](err); ok {
 		err = &lambdahost.ExitError{Function: exit.Function, Reason: exit.Reason}
 	}
 	return err.Error()
-}
-
-func isBusy(err error) bool {
-	_, busy := errors.AsType[*lambdahost.BusyError](err)
-	return busy
 }
 
 func pause(ctx context.Context, d time.Duration) {

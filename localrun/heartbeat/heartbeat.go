@@ -1,5 +1,5 @@
-// Package heartbeat reports, for as long as the host agent runs, that it is there and what left4me's files take of its disk
-// (shared/hostinfo). It only looks: it writes to no directory.
+// Package heartbeat reports to the database, while the host agent runs, that it runs and how much disk space left4me's files
+// use (shared/hostinfo). It changes no files.
 package heartbeat
 
 import (
@@ -24,17 +24,17 @@ import (
 )
 
 const (
-	// measureEvery is how often the files are counted though no job has touched them: people fill external overlays.
+	// measureEvery is how often the files are counted without a job in between, because people fill external overlays.
 	measureEvery = time.Hour
-	// measureRest is how many times as long as a count of the files took the next one has to wait: however many they are,
-	// counting takes at most a fiftieth of the time.
+	// After a count, the next one waits for measureRest times its duration, so that counting takes at most a fiftieth of the
+	// time, and at least for shortestRest.
 	measureRest  = 50
 	shortestRest = 5 * time.Second
 )
 
-// Heartbeat reports one host. Its zero value is not for use: see New.
+// Heartbeat reports one host. Create it with New.
 type Heartbeat struct {
-	host   hostinfo.Host // the report as it stands
+	host   hostinfo.Host // the current report
 	last   atomic.Pointer[hostinfo.Host]
 	worked chan struct{}
 
@@ -44,7 +44,7 @@ type Heartbeat struct {
 	log     *slog.Logger
 }
 
-// New returns the heartbeat of this host, whose agent is part of that command of localrun.
+// New returns the heartbeat of this host. command is the localrun command that runs the agent.
 func New(command, version string, s settings.Settings, hosts *hostinfo.Store, items *workshop.Store, log *slog.Logger) (*Heartbeat, error) {
 	name, err := os.Hostname()
 	if err != nil {
@@ -73,7 +73,7 @@ func New(command, version string, s settings.Settings, hosts *hostinfo.Store, it
 	}, nil
 }
 
-// Worked says that a job has ended, which may have changed what left4me's files take. It does not wait.
+// Worked tells Run that a job has ended and may have changed files. It does not block.
 func (h *Heartbeat) Worked() {
 	select {
 	case h.worked <- struct{}{}:
@@ -81,7 +81,7 @@ func (h *Heartbeat) Worked() {
 	}
 }
 
-// Last returns what was reported last, or was to be, if there has been a report. Its SeenAt is not set.
+// Last returns the last report, even if it could not be written, and false if there was none. SeenAt is not set.
 func (h *Heartbeat) Last() (hostinfo.Host, bool) {
 	if last := h.last.Load(); last != nil {
 		return *last, true
@@ -91,7 +91,7 @@ func (h *Heartbeat) Last() (hostinfo.Host, bool) {
 
 // Run reports until ctx ends: regularly, and soon after a job has ended.
 func (h *Heartbeat) Run(ctx context.Context) {
-	due := time.Now() // when the files are to be counted
+	due := time.Now() // time of the next count
 	var rested time.Time
 	for {
 		if start := time.Now(); !start.Before(due) {
@@ -132,7 +132,7 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// DiskSpace returns the size of the disk that holds path, and what of it this user can still use, in bytes.
+// DiskSpace returns the size of path's disk and the space that this user can still use, in bytes.
 func DiskSpace(path string) (total, free int64, err error) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(path, &disk); err != nil {
@@ -154,8 +154,8 @@ func usage(ctx context.Context, cache *vpkcache.Cache, overlaysDir string) (u ho
 	return u, nil
 }
 
-// overlayUsage counts the overlays' directories in dir and the bytes of the real files below them. Links are not followed,
-// and what this user cannot read, or goes away meanwhile, is left out.
+// overlayUsage returns the number of overlay directories in dir, and the total size of the regular files below them. It does
+// not follow links, and leaves out files that this user cannot read or that disappear meanwhile.
 func overlayUsage(ctx context.Context, dir string) (overlays, size int64, err error) {
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {

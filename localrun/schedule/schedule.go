@@ -1,8 +1,7 @@
-// Package schedule fires the schedules of left4me on a host that has no other timer for them: each slot once its time has
-// come, and one that went by while left4me was not running as soon as it runs again (product.md P30).
+// Package schedule fires left4me's schedules on a host without another timer: each slot at its time, and a slot that was missed
+// while left4me was not running as soon as it runs again (promise P30).
 //
-// Which schedules there are and when their slots are is shared/job's; that a slot is fired once, whoever else fires it, is
-// shared/jobstore's.
+// Package job defines the schedules and their slots. Package jobstore ensures that each slot is fired only once.
 package schedule
 
 import (
@@ -14,25 +13,25 @@ import (
 	"left4me/shared/job"
 )
 
-// look is how often the clock is looked at: timers of the kernel stand still while a machine sleeps, and know nothing of a
-// clock that is put to another time.
-const look = time.Minute
+// pollTime is how often a Runner reads the clock. Timers alone would not do: they stop while a machine sleeps, and do not
+// notice that the clock was set.
+const pollTime = time.Minute
 
 // Runner watches schedules.
 type Runner struct {
 	Schedules []job.Schedule
-	// Missed reports whether a slot that has come was not fired yet. It is jobstore.Store.Missed.
+	// Missed reports whether a past slot was not fired yet. It is jobstore.Store.Missed.
 	Missed func(ctx context.Context, s job.Schedule, slot time.Time) (bool, error)
-	// Fire has a slot fired.
+	// Fire fires a slot.
 	Fire func(ctx context.Context, s job.Schedule, slot time.Time) error
 	// Now is the clock, in the time zone of the slots.
 	Now func() time.Time
-	// Jitter picks a time from nothing to most, by which a slot is fired late.
+	// Jitter returns a random delay between 0 and most for firing a slot.
 	Jitter func(most time.Duration) time.Duration
 	Log    *slog.Logger
 }
 
-// Run fires slots until ctx ends. What fails is logged and tried again.
+// Run fires slots until ctx ends. It logs and retries failures.
 func (r *Runner) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	for _, s := range r.Schedules {
@@ -41,35 +40,35 @@ func (r *Runner) Run(ctx context.Context) {
 	watching.Wait()
 }
 
-// watch looks at the newest slot of a schedule, again and again. Of several that went by, only that one is fired.
+// watch fires the slots of one schedule. Of several missed slots it fires only the latest.
 func (r *Runner) watch(ctx context.Context, s job.Schedule) {
 	var slot, due time.Time
-	settled := false // nothing is left to do for slot
+	done := false // slot was fired, by whomever
 	for ctx.Err() == nil {
 		now := r.Now()
 		if latest := s.Latest(now); !latest.Equal(slot) {
-			due, settled = latest, false
-			if !slot.IsZero() { // else left4me has just been started, which is late enough
+			due, done = latest, false
+			if !slot.IsZero() { // left4me has not just been started
 				due = latest.Add(r.Jitter(s.Jitter))
 			}
 			slot = latest
 		}
-		if !settled {
-			settled = r.settle(ctx, s, slot, due, now)
+		if !done {
+			done = r.fireIfDue(ctx, s, slot, due, now)
 		}
 		next := s.Next(now).Sub(now)
-		if !settled && due.After(now) {
+		if !done && due.After(now) {
 			next = min(next, due.Sub(now))
 		}
 		select {
-		case <-time.After(min(next, look)):
+		case <-time.After(min(next, pollTime)):
 		case <-ctx.Done():
 		}
 	}
 }
 
-// settle fires a slot if it was missed and is due, and reports whether it need not be looked at again.
-func (r *Runner) settle(ctx context.Context, s job.Schedule, slot, due, now time.Time) bool {
+// fireIfDue fires a slot if it was not fired yet and is due. It reports whether the slot is done.
+func (r *Runner) fireIfDue(ctx context.Context, s job.Schedule, slot, due, now time.Time) bool {
 	missed, err := r.Missed(ctx, s, slot)
 	if err == nil && missed {
 		if now.Before(due) {
@@ -78,7 +77,7 @@ func (r *Runner) settle(ctx context.Context, s job.Schedule, slot, due, now time
 		err = r.Fire(ctx, s, slot)
 	}
 	if err != nil && ctx.Err() == nil {
-		r.Log.Error("cannot fire a schedule; trying again", "schedule", s.Name, "slot", slot, "error", err.Error(), "every", look)
+		r.Log.Error("cannot fire a schedule; trying again", "schedule", s.Name, "slot", slot, "error", err.Error(), "every", pollTime)
 	}
 	return err == nil
 }

@@ -12,29 +12,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen listens on the TCP address, a host:port: with the socket that systemd has kept for that address since the last run,
-// else with a new one, which it asks systemd to keep (FileDescriptorStoreMax=). Those kept for other addresses are closed.
+// Listen listens on the TCP address host:port. It uses the socket that systemd has kept for the address since the last run, or
+// a new one, which it asks systemd to keep (FileDescriptorStoreMax=). It closes the sockets that were kept for other addresses.
 func Listen(address string) (net.Listener, error) {
-	// A name in systemd's store must not have a colon.
-	name := strings.ReplaceAll(address, ":", "_")
-	l, err := kept(name)
+	name := strings.ReplaceAll(address, ":", "_") // systemd's names have no colons
+	l, err := storedSocket(name)
 	if l != nil || err != nil {
 		return l, err
 	}
 	if l, err = net.Listen("tcp", address); err != nil {
 		return nil, err
 	}
-	if err := keep(l.(*net.TCPListener), name); err != nil {
+	if err := storeSocket(l.(*net.TCPListener), name); err != nil {
 		return nil, errors.Join(fmt.Errorf("have systemd keep the listening socket: %w", err), l.Close())
 	}
 	return l, nil
 }
 
-// kept is the socket of that name in systemd's store, or nil. The others are taken out of it.
-func kept(name string) (found net.Listener, err error) {
+// storedSocket returns the socket with the name in systemd's store, or nil. It removes the others from the store.
+func storedSocket(name string) (found net.Listener, err error) {
 	for _, file := range activation.Files(true) {
 		if file.Name() == name && found == nil {
-			found, err = net.FileListener(file) // has a descriptor of its own
+			found, err = net.FileListener(file) // duplicates the descriptor
 		} else if _, nerr := daemon.SdNotify(false, "FDSTOREREMOVE=1\nFDNAME="+file.Name()); nerr != nil {
 			err = errors.Join(err, fmt.Errorf("have systemd forget a socket: %w", nerr))
 		}
@@ -46,13 +45,13 @@ func kept(name string) (found net.Listener, err error) {
 	return found, err
 }
 
-// keep sends l's descriptor to systemd.
-func keep(l *net.TCPListener, name string) error {
+// storeSocket sends l's descriptor to systemd.
+func storeSocket(l *net.TCPListener, name string) error {
 	address := os.Getenv("NOTIFY_SOCKET")
 	if address == "" {
 		return nil
 	}
-	// Package net sends no descriptors over a connected datagram socket.
+	// Package net cannot send descriptors over a connected datagram socket.
 	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
