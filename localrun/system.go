@@ -218,11 +218,11 @@ func answers(l net.Listener) sdnotify.Check {
 
 // pages serves the routes on l, and gives the check that it does.
 func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
-	host, err := o.newHost(s, pageFunctions(), o.processes, m.Listen(log))
+	host, err := o.newHost(s, pageFunctions(), o.processes, m.OutputLog(log))
 	if err != nil {
 		return nil, nil, err
 	}
-	m.Pages(host.Stats)
+	m.AddPages(host.Stats)
 	handler, err := gateway.New(gateway.Config{
 		Routes:         route.All(),
 		Functions:      host,
@@ -250,7 +250,7 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 
 // agent runs jobs, as part of that command, and gives the check that it looks for them.
 func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
-	host, err := o.newHost(s, jobFunctions(o.jobs), 0, m.Listen(log))
+	host, err := o.newHost(s, jobFunctions(o.jobs), 0, m.OutputLog(log))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -261,7 +261,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	if err != nil {
 		return nil, nil, err
 	}
-	m.Jobs(host.Stats, heart.Last)
+	m.AddJobs(host.Stats, heart.Last)
 	wakes, err := listenForWakes(ctx, s, log)
 	if err != nil {
 		return nil, nil, err

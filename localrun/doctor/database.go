@@ -21,17 +21,17 @@ import (
 	"left4me/shared/settings"
 )
 
-// databaseTimeout bounds all questions to the database; a large one takes a while to check.
+// databaseTimeout limits all checks of the database. Checking a large file takes a while.
 const databaseTimeout = 5 * time.Minute
 
-// database looks at the database and, when it is sound, at what is in it.
+// database checks the database and, if it is sound, its contents.
 func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
-	saw := place(s)
+	saw := databaseName(s)
 	path := db.FilePath(s.DatabaseURL)
 	if path != "" {
-		// Opening a file that is not there would make it.
+		// Opening a missing file would create it.
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
@@ -67,8 +67,8 @@ func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 	return found
 }
 
-// place is where the database is, without secrets.
-func place(s settings.Settings) string {
+// databaseName returns the path or the URL of the database, without secrets.
+func databaseName(s settings.Settings) string {
 	if path := db.FilePath(s.DatabaseURL); path != "" {
 		return path
 	}
@@ -79,7 +79,7 @@ func place(s settings.Settings) string {
 	return u.Redacted()
 }
 
-// schema looks whether the database can be read, is of this version, and is sound.
+// schema checks that the database can be read, has this version's schema, and is sound.
 func schema(ctx context.Context, d *db.DB, saw string) Finding {
 	pending, newer, err := migrations.Pending(ctx, d)
 	switch {
@@ -102,7 +102,7 @@ func schema(ctx context.Context, d *db.DB, saw string) Finding {
 	return Finding{"database", OK, saw + ", is current and sound", ""}
 }
 
-// serverClock compares clocks with a libSQL server.
+// serverClock compares this host's clock with that of a libSQL server.
 func (h Host) serverClock(ctx context.Context, d *db.DB) (Finding, error) {
 	var millis int64
 	if err := d.QueryRowContext(ctx, `SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)`).Scan(&millis); err != nil {
@@ -124,7 +124,7 @@ func (h Host) people(ctx context.Context, d *db.DB) (Finding, error) {
 	return Finding{"people", Warning, "nobody can sign in", "`localrun up` makes the first administrator, or run `localrun create-user NAME --admin`"}, nil
 }
 
-// agent looks whether the host agent has been heard of.
+// agent checks whether a host agent has reported recently.
 func (h Host) agent(ctx context.Context, d *db.DB) (Finding, error) {
 	hosts, err := hostinfo.NewStore(d, h.Now).List(ctx)
 	if err != nil {
@@ -142,11 +142,11 @@ func (h Host) agent(ctx context.Context, d *db.DB) (Finding, error) {
 	return Finding{"agent", OK, saw, ""}, nil
 }
 
-// refreshLate is when a daily refresh is overdue.
-const refreshLate = 26 * time.Hour
+// refreshOverdue is the age of the last refresh from which the next one is overdue.
+const refreshOverdue = 26 * time.Hour
 
-// refresh looks whether something starts the daily refresh: this host's timer, a `localrun up` that is running, or whatever
-// has started the last one.
+// refresh checks that something starts the daily refresh: this host's timer, a running `localrun up`, or something else that
+// started the last one.
 func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
 	hosts, err := hostinfo.NewStore(d, h.Now).List(ctx)
 	if err != nil {
@@ -165,7 +165,7 @@ func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
 	case errors.Is(err, jobstore.ErrNotFound):
 	case err != nil:
 		return Finding{}, err
-	case last.UserID == 0 && h.Now().Sub(last.CreatedAt) < refreshLate:
+	case last.UserID == 0 && h.Now().Sub(last.CreatedAt) < refreshOverdue:
 		return Finding{"refresh", OK, "the last one was asked for " + humanize.RelTime(last.CreatedAt, h.Now(), "ago", "from now"), ""}, nil
 	}
 	return Finding{"refresh", Warning, "nothing starts the daily refresh", "run `systemctl enable --now " + timer + "`, or `localrun up`"}, nil

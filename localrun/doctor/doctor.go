@@ -1,6 +1,6 @@
-// Package doctor looks at left4me on one host as an operator would, and says of each thing what it saw and what to do.
+// Package doctor checks left4me on one host, and reports for each check what it found and what to do.
 //
-// It changes nothing, and asks nobody but the pages on this host, the database, Steam and systemd.
+// It changes nothing. It contacts only the pages on this host, the database, Steam and systemd.
 package doctor
 
 import (
@@ -13,25 +13,25 @@ import (
 	"left4me/shared/settings"
 )
 
-// Level says how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
-// The levels. A host with a failed check does not work; a warning is for somebody to look at.
+// A host with a failed check does not work. An operator should look at a warning.
 const (
 	OK      Level = "ok"
 	Warning Level = "warning"
 	Failed  Level = "failed"
 )
 
-// Finding is what a check saw.
+// Finding is the result of a check.
 type Finding struct {
 	Check string
 	Level Level
-	// Saw is what there is, Do what to do about it; Do is empty when all is well.
+	// Saw says what the check found, and Do what to do about it. Do is empty if the level is OK.
 	Saw, Do string
 }
 
-// String is the finding's line.
+// String returns the finding as one line.
 func (f Finding) String() string {
 	line := fmt.Sprintf("%-8s %-14s %s", f.Level, f.Check, f.Saw)
 	if f.Do != "" {
@@ -40,19 +40,19 @@ func (f Finding) String() string {
 	return strings.ReplaceAll(line, "\n", " ")
 }
 
-// Host is what there is to look at.
+// Host is the host to check.
 type Host struct {
-	// Getenv gives the settings, such as os.Getenv.
+	// Getenv returns the settings. It is os.Getenv except in tests.
 	Getenv func(string) string
-	// FunctionsDir must hold binaries of these names.
+	// FunctionsDir must contain the binaries in Functions.
 	FunctionsDir string
 	Functions    []string
-	// TimerEnabled reports whether a timer of the system starts the daily refresh; SystemdTimer asks systemd.
+	// TimerEnabled reports whether a system timer starts the daily refresh. It is SystemdTimer except in tests.
 	TimerEnabled func(context.Context) bool
 	Now          func() time.Time
 }
 
-// Examine makes all checks whose ground is there: without settings there is no database to look at.
+// Examine runs all checks. If the settings are wrong, it leaves out the checks that need them.
 func (h Host) Examine(ctx context.Context) []Finding {
 	found := []Finding{h.functions()}
 	s, err := settings.Load(h.Getenv)
@@ -78,7 +78,7 @@ func (h Host) Examine(ctx context.Context) []Finding {
 // timer is the unit that infra/systemd installs.
 const timer = "left4me-workshop-refresh.timer"
 
-// SystemdTimer reports whether systemd starts the daily refresh; where there is no systemd, it does not.
+// SystemdTimer reports whether systemd starts the daily refresh. Without systemd it returns false.
 func SystemdTimer(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "systemctl", "is-enabled", "--quiet", timer).Run() == nil
 }

@@ -23,7 +23,7 @@ import (
 	"left4me/shared/settings"
 )
 
-// functions looks for the binaries.
+// functions checks the binaries.
 func (h Host) functions() Finding {
 	var missing []string
 	for _, name := range h.Functions {
@@ -39,7 +39,7 @@ func (h Host) functions() Finding {
 	return Finding{"functions", OK, fmt.Sprintf("all %d are in %s", len(h.Functions), h.FunctionsDir), ""}
 }
 
-// some are the first few names, for one line.
+// some joins the first few names for one line.
 func some(names []string) string {
 	const few = 3
 	if len(names) > few {
@@ -48,7 +48,7 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// files looks at the directories and what this user may do there.
+// files checks that this user can write to left4me's directories.
 func files(s settings.Settings) []Finding {
 	root := Finding{"root", OK, s.Root + " can be written to", ""}
 	switch err := writable(s.Root); {
@@ -79,7 +79,7 @@ func owned(dir string) string {
 	return fmt.Sprintf("`chown` %s to the user who runs left4me, or run this as that user (now: uid %d)", dir, os.Getuid())
 }
 
-// writable says why this user cannot make files in dir.
+// writable returns an error if this user cannot create files in dir.
 func writable(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -94,7 +94,7 @@ func writable(dir string) error {
 	return nil
 }
 
-// existing is path, or the nearest directory above it that there is.
+// existing returns path, or the nearest existing directory above it.
 func existing(path string) string {
 	for {
 		if _, err := os.Stat(path); err == nil || filepath.Dir(path) == path {
@@ -104,8 +104,8 @@ func existing(path string) string {
 	}
 }
 
-// least is the free space without which not even one large item can be downloaded.
-const least = 512 << 20
+// minFree is the free space in bytes that one large item needs.
+const minFree = 512 << 20
 
 func space(s settings.Settings) Finding {
 	path := existing(s.Root)
@@ -116,7 +116,7 @@ func space(s settings.Settings) Finding {
 	saw := fmt.Sprintf("%s of %s are free at %s", humanize.IBytes(uint64(free)), humanize.IBytes(uint64(total)), path)
 	const do = "make room, or move LEFT4ME_ROOT to a larger disk"
 	switch {
-	case free < least:
+	case free < minFree:
 		return Finding{"disk", Failed, saw, do}
 	case hostinfo.Scarce(total, free):
 		return Finding{"disk", Warning, saw, do}
@@ -124,10 +124,10 @@ func space(s settings.Settings) Finding {
 	return Finding{"disk", OK, saw, ""}
 }
 
-// pagesTimeout is how long the page that says how left4me is may take: it waits for a database that is slow.
+// pagesTimeout limits the request for the health page, which waits for the database.
 const pagesTimeout = 20 * time.Second
 
-// pages asks whether left4me's pages are served on this host, unless nobody can know where.
+// pages checks that left4me's pages are served on this host, unless the settings leave the port open.
 func pages(ctx context.Context, s settings.Settings) []Finding {
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "0" {
 		return nil
@@ -138,7 +138,7 @@ func pages(ctx context.Context, s settings.Settings) []Finding {
 	if err != nil {
 		return []Finding{{"pages", Failed, err.Error(), "look at " + settings.Listen}}
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // never by way of a proxy
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // without a proxy
 	response, err := client.Do(request)
 	if err != nil {
 		return []Finding{{"pages", Warning, "none are served at " + s.Listen + ": " + cause(err).Error(),
@@ -153,7 +153,7 @@ func pages(ctx context.Context, s settings.Settings) []Finding {
 	return []Finding{{"pages", OK, "they are served at " + s.Listen, ""}}
 }
 
-// cause is err without the URL of the request, which the line says anyway.
+// cause returns err without the URL of the request, which is in the finding already.
 func cause(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return failed.Err
@@ -163,16 +163,16 @@ func cause(err error) error {
 
 const (
 	steamTimeout = 10 * time.Second
-	// clockOff is by how much two clocks may differ. Steam tells its time in whole seconds.
-	clockOff = 5 * time.Second
+	// maxClockDifference is how much two clocks may differ. Steam's time has whole seconds.
+	maxClockDifference = 5 * time.Second
 )
 
-// steam asks Steam's Web API for nothing, and compares clocks.
+// steam checks that Steam's Web API answers, and compares this host's clock with Steam's.
 func (h Host) steam(ctx context.Context, s settings.Settings) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, steamTimeout)
 	defer cancel()
 	start := h.Now()
-	date, err := ask(ctx, s.SteamAPIURL)
+	date, err := serverDate(ctx, s.SteamAPIURL)
 	if err != nil {
 		return []Finding{{"steam", Failed, fmt.Sprintf("%s: %v", s.SteamAPIURL, err),
 			"look at the network, name resolution and HTTPS_PROXY; nothing can be added or refreshed meanwhile"}}
@@ -186,8 +186,8 @@ func (h Host) steam(ctx context.Context, s settings.Settings) []Finding {
 	return append(found, clock(now.Sub(theirs), "Steam's"))
 }
 
-// ask sends a HEAD request, which any answer will do for, and returns the server's time.
-func ask(ctx context.Context, address string) (date string, err error) {
+// serverDate sends a HEAD request and returns the Date header of the answer, whose status must be below 500.
+func serverDate(ctx context.Context, address string) (date string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
 	if err != nil {
 		return "", err
@@ -204,15 +204,15 @@ func ask(ctx context.Context, address string) (date string, err error) {
 	return response.Header.Get("Date"), nil
 }
 
-// clock judges by how much this host's clock is ahead of another one.
-func clock(ahead time.Duration, whose string) Finding {
+// clock checks the difference between this host's clock and that of owner, such as "Steam's".
+func clock(ahead time.Duration, owner string) Finding {
 	direction := "ahead of"
 	if ahead < 0 {
 		direction = "behind"
 	}
-	if off := ahead.Abs(); off > clockOff {
-		return Finding{"clock", Warning, fmt.Sprintf("this host's is %s %s %s", off.Round(time.Second), direction, whose),
+	if off := ahead.Abs(); off > maxClockDifference {
+		return Finding{"clock", Warning, fmt.Sprintf("this host's is %s %s %s", off.Round(time.Second), direction, owner),
 			"let NTP set it: leases of jobs are compared with it"}
 	}
-	return Finding{"clock", OK, "this host's agrees with " + whose, ""}
+	return Finding{"clock", OK, "this host's agrees with " + owner, ""}
 }

@@ -1,7 +1,7 @@
-// Package metrics counts what this process of localrun does, and says it in Prometheus' format.
+// Package metrics collects the metrics of a process of localrun, and writes them in Prometheus' format.
 //
-// It owns the names, which README.md lists, and the look at the database that some of them need. It serves no address; and the
-// lines about downloads and failed requests that it counts, in the output of functions, are shared/steam's.
+// It owns the names, which README.md lists, and reads the database for some of them. It finds out what functions do with Steam
+// from the log lines of package steam in their output. It does not listen on an address.
 package metrics
 
 import (
@@ -23,7 +23,7 @@ import (
 	"left4me/shared/steam"
 )
 
-// Metrics are those of one process. They are an http.Handler that answers a scrape.
+// Metrics are the metrics of one process. They are an http.Handler that answers a scrape.
 type Metrics struct {
 	registry  *prometheus.Registry
 	scrape    http.Handler
@@ -45,8 +45,7 @@ var (
 	runBuckets     = []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600}
 )
 
-// New returns the metrics of a process of this version. They say how things stand in the database, which is looked at only
-// when somebody asks.
+// New returns the metrics of a process of this version. Each scrape reads jobs and hosts.
 func New(version string, jobs *jobstore.Store, hosts *hostinfo.Store, log *slog.Logger) *Metrics {
 	m := &Metrics{
 		registry:  prometheus.NewRegistry(),
@@ -75,29 +74,29 @@ func New(version string, jobs *jobstore.Store, hosts *hostinfo.Store, log *slog.
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.scrape = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), ErrorHandling: promhttp.ContinueOnError,
-		DisableCompression: true, // its buffers weigh more than the text
+		DisableCompression: true, // its buffers are larger than the text
 	})
 	return m
 }
 
 // ServeHTTP answers a scrape.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m.database.look(context.WithoutCancel(r.Context())) // others may ask meanwhile, and share what is found
+	m.database.refresh(context.WithoutCancel(r.Context())) // concurrent scrapes share the result
 	m.scrape.ServeHTTP(w, r)
 }
 
-// Pages adds the metrics of a process that serves pages, whose functions are as stats says.
-func (m *Metrics) Pages(stats func() lambdahost.Stats) {
-	m.functions.of(stats)
+// AddPages adds the metrics of a process that serves pages. stats returns the state of its functions.
+func (m *Metrics) AddPages(stats func() lambdahost.Stats) {
+	m.functions.add(stats)
 	m.registry.MustRegister(m.requests, m.requestTime, m.inFlight)
 }
 
-// Jobs adds the metrics of a process that runs jobs, whose functions are as stats says. disk is what its host has reported
-// last, if it has.
-func (m *Metrics) Jobs(stats func() lambdahost.Stats, disk func() (hostinfo.Host, bool)) {
-	m.functions.of(stats)
+// AddJobs adds the metrics of a process that runs jobs. stats returns the state of its functions, and disk the last report of
+// its host, if there is one.
+func (m *Metrics) AddJobs(stats func() lambdahost.Stats, disk func() (hostinfo.Host, bool)) {
+	m.functions.add(stats)
 	m.registry.MustRegister(m.runs, m.runTime, m.downloads, m.bytes, files(disk))
-	// Zero, so that the first one is a change.
+	// Create the counters with 0, so that the first event is an increase.
 	for _, o := range job.Runnable() {
 		for _, result := range agent.Results() {
 			m.runs.WithLabelValues(o.Name, string(result))
@@ -107,13 +106,12 @@ func (m *Metrics) Jobs(stats func() lambdahost.Stats, disk func() (hostinfo.Host
 	m.downloads.WithLabelValues("failed")
 }
 
-// InFlight counts the requests that are inside of h.
+// InFlight returns h with a count of the requests that it is answering.
 func (m *Metrics) InFlight(h http.Handler) http.Handler {
 	return promhttp.InstrumentHandlerInFlight(m.inFlight, h)
 }
 
-// Served counts a request that a function has answered, or the gateway in its place; function is empty where there is no
-// page.
+// Served counts an answered request. function is empty if there is no such page.
 func (m *Metrics) Served(function string, status int, took time.Duration) {
 	if function == "" {
 		function = "none"
@@ -128,36 +126,36 @@ func (m *Metrics) Ran(r agent.Run) {
 	m.runTime.WithLabelValues(r.Operation).Observe(r.Took.Seconds())
 }
 
-// Listen returns a log for the output of functions: it hands everything on to log, and counts what is said about Steam.
-func (m *Metrics) Listen(log *slog.Logger) *slog.Logger {
-	return slog.New(listener{log.Handler(), m})
+// OutputLog returns a log for the output of functions. It passes all records on to log, and counts those about Steam.
+func (m *Metrics) OutputLog(log *slog.Logger) *slog.Logger {
+	return slog.New(countingHandler{log.Handler(), m})
 }
 
-type listener struct {
+type countingHandler struct {
 	slog.Handler
 	metrics *Metrics
 }
 
-// Enabled is true for what nobody logs, too: it is counted all the same.
-func (l listener) Enabled(context.Context, slog.Level) bool { return true }
+// Enabled returns true because records below the log's level are counted, too.
+func (h countingHandler) Enabled(context.Context, slog.Level) bool { return true }
 
-func (l listener) Handle(ctx context.Context, r slog.Record) error {
-	steam.ReadLog(r, counter{l.metrics})
-	if !l.Handler.Enabled(ctx, r.Level) {
+func (h countingHandler) Handle(ctx context.Context, r slog.Record) error {
+	steam.ReadLog(r, counter{h.metrics})
+	if !h.Handler.Enabled(ctx, r.Level) {
 		return nil
 	}
-	return l.Handler.Handle(ctx, r)
+	return h.Handler.Handle(ctx, r)
 }
 
-func (l listener) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return listener{l.Handler.WithAttrs(attrs), l.metrics}
+func (h countingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return countingHandler{h.Handler.WithAttrs(attrs), h.metrics}
 }
 
-func (l listener) WithGroup(name string) slog.Handler {
-	return listener{l.Handler.WithGroup(name), l.metrics}
+func (h countingHandler) WithGroup(name string) slog.Handler {
+	return countingHandler{h.Handler.WithGroup(name), h.metrics}
 }
 
-// counter is the steam.LogCounter.
+// counter makes Metrics a steam.LogCounter.
 type counter struct{ *Metrics }
 
 func (c counter) Downloaded(bytes int64) {

@@ -39,11 +39,11 @@ func setUp(t *testing.T, d *db.DB) (m *Metrics, pass func(time.Duration)) {
 	jobs := jobstore.NewStore(d, clock)
 	m = New("1.2.3", jobs, hostinfo.NewStore(d, clock), quiet())
 	m.database.now = clock
-	m.Pages(func() lambdahost.Stats {
+	m.AddPages(func() lambdahost.Stats {
 		return lambdahost.Stats{Functions: map[string]lambdahost.FunctionStats{
 			"overlay-list": {Processes: 7, Starting: 1, Idle: 2, Busy: 3, Waiting: 4, Cold: 5, Warm: 6, Crashes: 8}}}
 	})
-	m.Jobs(func() lambdahost.Stats {
+	m.AddJobs(func() lambdahost.Stats {
 		return lambdahost.Stats{Functions: map[string]lambdahost.FunctionStats{"build-overlay": {}}}
 	}, func() (hostinfo.Host, bool) {
 		return hostinfo.Host{DiskTotal: 100, DiskFree: 40, MeasuredAt: now, Usage: hostinfo.Usage{CacheFiles: 2, CacheBytes: 30, OverlayBytes: 4}}, true
@@ -85,7 +85,7 @@ func all(t *testing.T) (*Metrics, string) {
 	m.Served("overlay-list", 200, 30*time.Millisecond)
 	m.Served("", 404, time.Millisecond)
 	m.Ran(agent.Run{Operation: "build_overlay", Result: agent.Lost, Took: 2 * time.Second})
-	log := m.Listen(quiet()).With("function", "build-overlay").WithGroup("of")
+	log := m.OutputLog(quiet()).With("function", "build-overlay").WithGroup("of")
 	steam.LogNotDownloaded(log, "101", errors.New("gone"))
 	steam.LogFailed(log, steam.SourceAPI, "http_503", errors.New("busy"))
 	counter{m}.Downloaded(1 << 30)
@@ -198,7 +198,7 @@ func TestADatabaseThatIsAwayIsSaidAndNothingOld(t *testing.T) {
 		t.Fatal(said)
 	}
 	d.Close()
-	pass(lookRest - 1)
+	pass(maxAge - 1)
 	if said := scrape(t, m); !strings.Contains(said, "\nleft4me_database_up 1\n") {
 		t.Errorf("it was asked again at once: %s", said)
 	}

@@ -15,7 +15,7 @@ import (
 	"left4me/shared/jobstore"
 )
 
-// What follows is not counted but asked for by each scrape.
+// The metrics in this file are not counted, but computed for each scrape.
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("left4me_"+name, help, labels, nil)
@@ -25,17 +25,17 @@ func gauge(d *prometheus.Desc, value float64, labels ...string) prometheus.Metri
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 }
 
-func counted(d *prometheus.Desc, value uint64, labels ...string) prometheus.Metric {
+func counterOf(d *prometheus.Desc, value uint64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
 }
 
-// functions collects how the functions' processes are, of all hosts of this process.
+// functions collects the processes of all functions of all Lambda hosts in this process.
 type functions struct {
 	mu    sync.Mutex
 	hosts []func() lambdahost.Stats
 }
 
-func (f *functions) of(stats func() lambdahost.Stats) {
+func (f *functions) add(stats func() lambdahost.Stats) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hosts = append(f.hosts, stats)
@@ -45,7 +45,7 @@ var (
 	invocationsDesc = desc("function_invocations_total", "Requests that a function's process got: cold, its first one, or warm.", "function", "start")
 	processesDesc   = desc("function_processes", "Processes by function and state.", "function", "state")
 	waitingDesc     = desc("function_waiting_requests", "Requests that wait for a process.", "function")
-	crashesDesc     = desc("function_crashes_total", "Processes that ended unasked, or had to be killed because they hung.", "function")
+	crashesDesc     = desc("function_crashes_total", "Processes that exited by themselves, or were killed because they hung.", "function")
 )
 
 // Describe implements prometheus.Collector.
@@ -62,27 +62,27 @@ func (f *functions) Collect(ch chan<- prometheus.Metric) {
 	defer f.mu.Unlock()
 	for _, stats := range f.hosts {
 		for name, s := range stats().Functions {
-			ch <- counted(invocationsDesc, s.Cold, name, "cold")
-			ch <- counted(invocationsDesc, s.Warm, name, "warm")
+			ch <- counterOf(invocationsDesc, s.Cold, name, "cold")
+			ch <- counterOf(invocationsDesc, s.Warm, name, "warm")
 			ch <- gauge(processesDesc, float64(s.Starting), name, "starting")
 			ch <- gauge(processesDesc, float64(s.Idle), name, "idle")
 			ch <- gauge(processesDesc, float64(s.Busy), name, "busy")
 			ch <- gauge(processesDesc, float64(s.Processes-s.Starting-s.Idle-s.Busy), name, "ending")
 			ch <- gauge(waitingDesc, float64(s.Waiting), name)
-			ch <- counted(crashesDesc, s.Crashes, name)
+			ch <- counterOf(crashesDesc, s.Crashes, name)
 		}
 	}
 }
 
-// files collects what the host agent has reported of its disk.
+// files collects the host agent's last report about its disk.
 type files func() (hostinfo.Host, bool)
 
 var (
 	cacheFilesDesc   = desc("cache_files", "Finished files in the workshop cache.")
 	cacheBytesDesc   = desc("cache_bytes", "Size of the finished files in the workshop cache.")
-	overlayBytesDesc = desc("overlay_bytes", "Size of the files in overlays that are no links into the cache.")
-	diskFreeDesc     = desc("disk_free_bytes", "What left4me can still use of the disk below LEFT4ME_ROOT.")
-	diskSizeDesc     = desc("disk_size_bytes", "Size of the disk below LEFT4ME_ROOT.")
+	overlayBytesDesc = desc("overlay_bytes", "Size of the files in overlays that are not links into the cache.")
+	diskFreeDesc     = desc("disk_free_bytes", "Space that left4me can still use on the disk of LEFT4ME_ROOT.")
+	diskSizeDesc     = desc("disk_size_bytes", "Size of the disk of LEFT4ME_ROOT.")
 )
 
 // Describe implements prometheus.Collector.
@@ -110,13 +110,13 @@ func (f files) Collect(ch chan<- prometheus.Metric) {
 }
 
 const (
-	// lookTime is how long a look at the database may take: less than the 10 s that Prometheus gives to a scrape.
-	lookTime = 3 * time.Second
-	// lookRest is how long a look is good for, so that many who ask do not burden the database.
-	lookRest = 2 * time.Second
+	// readTimeout limits the reads from the database. It is shorter than the 10 s that Prometheus gives to a scrape.
+	readTimeout = 3 * time.Second
+	// maxAge is how long the results are reused, so that many scrapes do not burden the database.
+	maxAge = 2 * time.Second
 )
 
-// database collects how things stand in the database. Where that does not answer, it says so and nothing else.
+// database collects jobs and hosts from the database. If the database does not answer, it reports only that.
 type database struct {
 	jobs  *jobstore.Store
 	hosts *hostinfo.Store
@@ -124,24 +124,24 @@ type database struct {
 	log   *slog.Logger
 
 	mu        sync.Mutex
-	lookedAt  time.Time
+	readAt    time.Time
 	err       error
 	live      []jobstore.Count
-	refreshed time.Time // zero: never
+	refreshed time.Time // zero if never
 	reports   []hostinfo.Host
 }
 
-// look reads the rows, unless that was done just now.
-func (d *database) look(ctx context.Context) {
+// refresh reads the rows, unless the last results are younger than maxAge.
+func (d *database) refresh(ctx context.Context) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now := d.now(); d.lookedAt.IsZero() || now.Sub(d.lookedAt) >= lookRest {
-		ctx, stop := context.WithTimeoutCause(ctx, lookTime, errors.New("no answer in time"))
+	if now := d.now(); d.readAt.IsZero() || now.Sub(d.readAt) >= maxAge {
+		ctx, stop := context.WithTimeoutCause(ctx, readTimeout, errors.New("no answer in time"))
 		defer stop()
 		if d.err = d.read(ctx); d.err != nil {
 			d.log.Warn("cannot look at the database for metrics", "error", d.err.Error())
 		}
-		d.lookedAt = now
+		d.readAt = now
 	}
 }
 
@@ -159,7 +159,7 @@ func (d *database) read(ctx context.Context) (err error) {
 }
 
 var (
-	upDesc        = desc("database_up", "Whether the database has answered.")
+	upDesc        = desc("database_up", "1 if the database answers, 0 otherwise.")
 	jobsDesc      = desc("jobs", "Jobs that have not ended, by operation and state.", "operation", "state")
 	queueAgeDesc  = desc("job_queue_age_seconds", "How long the oldest queued job has waited; 0 when none is queued.")
 	refreshedDesc = desc("last_refresh_timestamp_seconds", "When the last successful refresh of all items ended; absent while there is none.")
@@ -179,7 +179,7 @@ func (d *database) Describe(ch chan<- *prometheus.Desc) {
 func (d *database) Collect(ch chan<- prometheus.Metric) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.lookedAt.IsZero() || d.err != nil {
+	if d.readAt.IsZero() || d.err != nil {
 		ch <- gauge(upDesc, 0)
 		return
 	}
