@@ -20,21 +20,20 @@ import (
 	"left4me/templates/page"
 )
 
-// errServer is the answer where the database is not a file.
+// errServer is the error if the database is not a file.
 var errServer = errors.New(settings.DatabaseURL + " names a libSQL server, and this is about a database in a file. Make and restore backups with that server's own means")
 
 func backupCommand() *cobra.Command {
 	var force, ifExists bool
 	c := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write all that is in the database to a file",
-		Long: `Write all that is in the embedded database, as it is at one moment, to a file for localrun restore. left4me may be
-running. The file is checked, and readable by its owner only: it has the hashes of passwords. With - for FILE it goes to
-standard output.
+		Short: "Write a copy of the database to a file",
+		Long: `Write a consistent copy of the embedded database to a file for localrun restore. left4me may be running. The copy is checked.
+Only its owner can read it, because it has the hashes of passwords. With - for FILE it goes to standard output.
 
-The database may be of an older or a newer left4me. A backup has people, overlays, items, jobs and their logs. It has no
-workshop files, which builds download again, and not what people have put into the directories of external overlays
-(LEFT4ME_ROOT/overlays): copy those yourself. Where the database is on a libSQL server, use that server's own backups.`,
+The database may be of an older or a newer left4me. A backup has people, overlays, items, jobs and their logs. It does not have
+workshop files, which builds download again, nor the files in the directories of external overlays (LEFT4ME_ROOT/overlays):
+copy those yourself. For a database on a libSQL server, use that server's own backups.`,
 		Example: `  localrun backup /var/backups/left4me/$(date +%F).db
   localrun backup - | ssh elsewhere 'cat > left4me.db'`,
 		Args: cobra.ExactArgs(1),
@@ -52,15 +51,15 @@ workshop files, which builds download again, and not what people have put into t
 				return errServer
 			}
 			var c backup.Contents
-			said, where := cmd.OutOrStdout(), args[0]
-			if where == "-" {
-				said, where = cmd.ErrOrStderr(), "to standard output"
+			out, target := cmd.OutOrStdout(), args[0]
+			if target == "-" {
+				out, target = cmd.ErrOrStderr(), "to standard output"
 				c, err = backup.To(cmd.Context(), path, cmd.OutOrStdout())
 			} else {
-				if where, err = filepath.Abs(where); err == nil {
-					c, err = backup.ToFile(cmd.Context(), path, where, force)
+				if target, err = filepath.Abs(target); err == nil {
+					c, err = backup.ToFile(cmd.Context(), path, target, force)
 				}
-				err = refused(err, path, fmt.Sprintf("localrun backup - > %s", args[0]))
+				err = explainPermission(err, path, fmt.Sprintf("localrun backup - > %s", args[0]))
 			}
 			if errors.Is(err, backup.ErrNothing) {
 				if ifExists {
@@ -72,26 +71,26 @@ workshop files, which builds download again, and not what people have put into t
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(said, "wrote %s: %s\n", where, describe(c))
+			_, err = fmt.Fprintf(out, "wrote %s: %s\n", target, describe(c))
 			return err
 		},
 	}
-	c.Flags().BoolVar(&force, "force", false, "replace FILE if it is there")
-	c.Flags().BoolVar(&ifExists, "if-exists", false, "where there is no database file yet, or the database is on a server: say so and succeed")
+	c.Flags().BoolVar(&force, "force", false, "replace FILE if it exists")
+	c.Flags().BoolVar(&ifExists, "if-exists", false, "succeed with a message if there is no database file yet, or the database is on a server")
 	return c
 }
 
 func restoreCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Put a backup in the place of the database",
-		Long: `Put a backup that localrun backup has made in the place of the embedded database; - for FILE reads it from standard
-input. left4me must be stopped. The database of before stays beside it under another name. The backup is checked first, and
-migrated if it is of an older left4me; one of a newer left4me is refused. Until all is done, the database is as it was.
+		Short: "Replace the database with a backup",
+		Long: `Replace the embedded database with a backup from localrun backup. With - for FILE the backup is read from standard input.
+left4me must be stopped. The previous database stays beside the new one under another name. The backup is checked first, and
+migrated if it is of an older left4me; a backup of a newer left4me is refused. If anything fails, the database is unchanged.
 
-Afterwards everybody has to sign in again. Every overlay waits for a build, which makes its directory, links and files agree with
-what the backup says as soon as left4me runs. Directories of overlays that the backup does not know stay as they are, and
-are listed. What was in external overlays is not in a backup: if it is lost, put it back by hand.`,
+Afterwards everybody has to sign in again. Every overlay has a queued build, which makes its directory, links and files match the
+backup as soon as left4me runs. Directories of overlays that are not in the backup stay unchanged, and are listed. The files in
+external overlays are not in a backup: if they are lost, copy them back yourself.`,
 		Example: `  systemctl stop 'left4me-*'
   localrun restore /var/backups/left4me/2026-11-21.db
   systemctl start left4me-web left4me-agent`,
@@ -113,7 +112,7 @@ are listed. What was in external overlays is not in a backup: if it is lost, put
 				name = args[0]
 				f, err := openBackup(name)
 				if err != nil {
-					return refused(err, path, "localrun restore - < "+name)
+					return explainPermission(err, path, "localrun restore - < "+name)
 				}
 				defer f.Close()
 				from = f
@@ -125,15 +124,15 @@ are listed. What was in external overlays is not in a backup: if it is lost, put
 			if err != nil {
 				return err
 			}
-			tell(cmd.OutOrStdout(), name, done)
+			printRestored(cmd.OutOrStdout(), name, done)
 			return nil
 		},
 	}
 }
 
-// refused adds to the error that this user may not read or write a backup's file what does it with the rights of the shell:
-// on a host with packages, localrun does not keep those of root. Errors about the database itself stay as they are.
-func refused(err error, database, instead string) error {
+// explainPermission adds advice to a permission error for a backup's file: name another file, or let the shell open it with the
+// command instead, because the packaged localrun drops root's rights. It does not change errors about the database itself.
+func explainPermission(err error, database, instead string) error {
 	at, ok := errors.AsType[*fs.PathError](err)
 	if !ok || !errors.Is(at, fs.ErrPermission) || strings.HasPrefix(at.Path, database) {
 		return err
@@ -145,7 +144,7 @@ func refused(err error, database, instead string) error {
 	return fmt.Errorf("%w for %s. Name another place, or have your shell open it: %s", err, who, instead)
 }
 
-// openBackup opens a backup's file, unless a part of it is in another one.
+// openBackup opens a backup's file. It fails if a part of the backup is in a -wal or -journal file.
 func openBackup(path string) (*os.File, error) {
 	if alone, err := dbfile.Alone(path); err != nil {
 		return nil, err
@@ -155,7 +154,7 @@ func openBackup(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-func tell(w io.Writer, name string, done backup.Restored) {
+func printRestored(w io.Writer, name string, done backup.Restored) {
 	printSteps(w, "applied", done.Migrations)
 	fmt.Fprintf(w, "restored %s: %s\n", name, describe(done.Contents))
 	if done.Previous != "" {

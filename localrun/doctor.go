@@ -15,10 +15,10 @@ func doctorCommand() *cobra.Command {
 	var o options
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look whether left4me can work on this host",
-		Long: `Look whether left4me can work on this host: settings, functions, directories, disk, pages, Steam, clock, database,
-people, the host agent and what starts the daily refresh. There is one line for each, and what to do about it. Nothing is
-changed. The exit status is 1 when a check has failed.`,
+		Short: "Check whether left4me can work on this host",
+		Long: `Check whether left4me can work on this host: settings, functions, directories, disk, pages, Steam, clock, database,
+people, the host agent and the start of the daily refresh. There is one line for each, with what to do about a problem. Nothing
+is changed. The exit status is 1 if a check has failed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := o.directory()
@@ -42,6 +42,6 @@ changed. The exit status is 1 when a check has failed.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&o.functions, "functions", "", "directory of the function binaries (default functions/ beside localrun)")
+	o.addFunctionsFlag(c)
 	return c
 }

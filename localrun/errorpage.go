@@ -8,7 +8,7 @@ import (
 	"left4me/templates/page"
 )
 
-// errorPage answers where no function did: with a page, or with a part of one for htmx.
+// errorPage writes p as a page, or as a fragment for htmx.
 func errorPage(w http.ResponseWriter, r *http.Request, p gateway.Problem) {
 	v := page.ErrorView{Frame: page.Frame{Version: fn.Version}, Status: p.Status, Sentence: p.Sentence}
 	if p.Status >= http.StatusInternalServerError {
@@ -21,5 +21,5 @@ func errorPage(w http.ResponseWriter, r *http.Request, p gateway.Problem) {
 	page.SetSecurityHeaders(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(p.Status)
-	_ = body.Render(r.Context(), w) // the browser has gone, or gets it
+	_ = body.Render(r.Context(), w) // fails only if the browser has closed the connection
 }

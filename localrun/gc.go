@@ -31,13 +31,13 @@ func gcCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gc",
 		Short: "Remove files of the cache that nobody needs",
-		Long: `Remove files of the cache that nobody needs: those of items that no overlay holds, and what broken downloads have left. A file
-that any link below LEFT4ME_ROOT/overlays leads to stays, and so does everything that left4me did not put into the cache. What
-is needed again later is downloaded again.
+		Long: `Remove unneeded files from the cache: files of items that no overlay holds, and leftovers of broken downloads. A file stays if
+a link below LEFT4ME_ROOT/overlays leads to it, or if left4me did not put it into the cache. Files that are needed again later
+are downloaded again.
 
-This is the job collect_garbage, which waits until no build is at work. Its log is shown until it has ended; the host agent
-runs it or, where none does, this command. The exit status is 0 when all could be removed. Ctrl-C cancels the job, unless it had
-been asked for before. The database must be current: see localrun migrate.`,
+This is the job collect_garbage, which waits until no build is running. The command shows its log until it has ended. The host
+agent runs the job, or this command does if there is no agent. The exit status is 0 if all files could be removed. Ctrl-C
+cancels the job, unless it had been asked for before. The database must be current: see localrun migrate.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withDatabase(func(s settings.Settings, d *db.DB) error {
@@ -52,7 +52,7 @@ been asked for before. The database must be current: see localrun migrate.`,
 		},
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "list what would be removed, and remove nothing")
-	c.Flags().StringVar(&o.functions, "functions", "", "directory of the function binaries (default functions/ beside localrun)")
+	o.addFunctionsFlag(c)
 	return c
 }
 
@@ -76,14 +76,14 @@ func listGarbage(ctx context.Context, s settings.Settings, d *db.DB, w io.Writer
 }
 
 const (
-	// showEvery is how often a job's log is looked at to be shown.
-	showEvery = 200 * time.Millisecond
-	// showWaits is after how many looks it is said that the job waits for others, which may take as long as a build does.
-	showWaits = 5
+	// pollInterval is how often the job and its log are read.
+	pollInterval = 200 * time.Millisecond
+	// queuedPolls is the number of polls after which a message says that the job is still queued.
+	queuedPolls = 5
 )
 
-// collectGarbage asks for the job and shows it until it has ended. Beside that, it is a host agent for this operation: should
-// there be another one, either of them runs the job.
+// collectGarbage enqueues the job and shows its log until it has ended. Meanwhile it is a host agent for this operation, so that
+// the job runs even if there is no other agent.
 func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db.DB, out, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	operation := job.CollectGarbage
@@ -102,36 +102,36 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 	a := &agent.Agent{
 		Jobs:       jobs,
 		Host:       host,
-		Wake:       wake.NewSignal(), // nobody sets it: the agent looks regularly
+		Wake:       wake.NewSignal(), // never set: the agent looks regularly
 		Operations: []job.Operation{operation},
 		Parallel:   1,
 		Worker:     fmt.Sprintf("localrun gc on %s, process %d", hostname, os.Getpid()),
 		Look:       lookEmbedded,
 		Log:        log,
 	}
-	working, stop := context.WithCancel(ctx)
+	agentCtx, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
-		a.Run(working)
+		a.Run(agentCtx)
 		close(ended)
 	}()
 	err = show(ctx, jobs, asked.ID, out, stderr)
 	stop()
 	<-ended
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if herr := host.Shutdown(drain); herr != nil && err == nil {
-		err = fmt.Errorf("end functions: %w", herr)
+	if herr := shutdown(ctx, host); err == nil {
+		err = herr
 	}
 	if ctx.Err() != nil {
-		return interrupted(drain, s, jobs, asked)
+		return interrupted(ctx, s, jobs, asked)
 	}
 	return err
 }
 
-// interrupted cancels the job, for that is what somebody who stops this command wants, unless somebody else has asked for it
-// before. The error says what becomes of it. This process does not run it any more.
+// interrupted cancels the job after ctx has ended, unless somebody else had asked for it before. The returned error says what
+// happens to the job, which this process does not run any more.
 func interrupted(ctx context.Context, s settings.Settings, jobs *jobstore.Store, asked jobstore.Enqueued) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
 	if !asked.New {
 		return fmt.Errorf("interrupted; job %d had been asked for before, and goes on where a host agent runs. It can be cancelled at %s%s",
 			asked.ID, s.PublicURL, route.JobShow.URL(asked.ID))
@@ -143,13 +143,13 @@ func interrupted(ctx context.Context, s settings.Settings, jobs *jobstore.Store,
 	return fmt.Errorf("interrupted; job %d: %s", asked.ID, state)
 }
 
-// show prints the job's log as it comes until the job has ended. The error is that the job did not succeed, or that ctx ended
-// before.
+// show prints new lines of the job's log until the job has ended. It returns an error if the job did not succeed, or if ctx
+// ended before.
 func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Writer) error {
 	const lines = 1000
 	var last int64
-	for looks := 1; ; looks++ {
-		// Before its lines: what an ended job has logged is all there.
+	for polls := 1; ; polls++ {
+		// Read the state before the lines: after the end of the job, its log is complete.
 		j, err := jobs.Get(ctx, id)
 		for more := err == nil; more; {
 			var log []jobstore.Line
@@ -162,7 +162,7 @@ func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Wr
 			}
 			more = len(log) == lines
 		}
-		if looks == showWaits && j.State == job.Queued {
+		if polls == queuedPolls && j.State == job.Queued {
 			fmt.Fprintf(stderr, "job %d waits until no other job is at work on this host\n", id)
 		}
 		switch {
@@ -178,7 +178,7 @@ func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Wr
 			return fmt.Errorf("job %d failed: %s", id, j.Error)
 		}
 		select {
-		case <-time.After(showEvery):
+		case <-time.After(pollInterval):
 		case <-ctx.Done():
 		}
 	}

@@ -25,11 +25,11 @@ func invokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "invoke NAME",
 		Short: "Run one function once and print its answer",
-		Long: `Run one function once and print its answer as it came, which is JSON.
+		Long: `Run one function once and print its JSON answer.
 
-The event of a page's function is a Function URL event of payload 2.0; without --event, it is a plain request for its
-path. The event of a job's function is {"job_id":N}: it claims the job, or says what blocks it. That of a schedule's function is
-{"slot":"2026-11-21T04:00Z"}, or {} for now.`,
+The event of a page's function is a Function URL event of payload format 2.0. Without --event it is a plain GET request for the
+page's path. The event of a job's function is {"job_id":N}: the function claims the job, or says what blocks it. The event of a
+schedule's function is {"slot":"2026-11-21T04:00Z"}, or {} for now.`,
 		Example: `  localrun invoke healthz
   echo '{"job_id":7}' | localrun invoke build-overlay --event -`,
 		Args: cobra.ExactArgs(1),
@@ -58,7 +58,7 @@ path. The event of a job's function is {"job_id":N}: it claims the job, or says 
 		},
 	}
 	c.Flags().StringVar(&event, "event", "", "file with the event, - for standard input")
-	c.Flags().StringVar(&o.functions, "functions", "", "directory of the function binaries (default functions/ beside localrun)")
+	o.addFunctionsFlag(c)
 	return c
 }
 
@@ -71,7 +71,7 @@ func findFunction(name string) (lambdahost.Function, error) {
 	return lambdahost.Function{}, fmt.Errorf("there is no function %s: see localrun routes", name)
 }
 
-// readEvent reads the event from a file, or makes one for a page whose path has no wildcards.
+// readEvent reads the event from a file. Without a file, it returns a request for the page, whose path must have no wildcards.
 func readEvent(cmd *cobra.Command, s settings.Settings, function, file string) ([]byte, error) {
 	switch file {
 	case "-":

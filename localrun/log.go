@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newLog logs to w: readable lines on a terminal and to systemd's journal, JSON elsewhere.
+// newLog returns a log to w: text on a terminal and in systemd's journal, JSON elsewhere.
 func newLog(w io.Writer) *slog.Logger {
 	f, ok := w.(*os.File)
 	switch {
@@ -24,23 +24,23 @@ func newLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil))
 }
 
-// isJournal reports whether f is the stream that systemd's journal reads (JOURNAL_STREAM, systemd.exec(5)).
+// isJournal reports whether f is connected to systemd's journal (JOURNAL_STREAM, systemd.exec(5)).
 func isJournal(f *os.File) bool {
 	var s unix.Stat_t
 	return unix.Fstat(int(f.Fd()), &s) == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", s.Dev, s.Ino)
 }
 
-// journalError is before a line that is about an error; the numbers are syslog's.
+// journalError is the prefix of a line about an error. The numbers are syslog's levels.
 const journalError = "<3>"
 
-// journalHandler writes what the journal does not know by itself: it has the time, and takes the level from a number in
+// journalHandler writes lines for the journal: without the time, which the journal adds, and with the level as a number in
 // angle brackets before the line (sd-daemon(3)).
 type journalHandler struct {
-	slog.Handler // which writes to lines
+	slog.Handler // writes to lines
 	lines        *lineWriter
 }
 
-// lineWriter puts prefix before each line.
+// lineWriter writes prefix before each line.
 type lineWriter struct {
 	mu     sync.Mutex
 	prefix string
@@ -49,13 +49,13 @@ type lineWriter struct {
 
 func newJournalHandler(w io.Writer) journalHandler {
 	lines := &lineWriter{w: w}
-	known := func(groups []string, a slog.Attr) slog.Attr {
+	dropTimeAndLevel := func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 			return slog.Attr{}
 		}
 		return a
 	}
-	return journalHandler{slog.NewTextHandler(lines, &slog.HandlerOptions{ReplaceAttr: known}), lines}
+	return journalHandler{slog.NewTextHandler(lines, &slog.HandlerOptions{ReplaceAttr: dropTimeAndLevel}), lines}
 }
 
 func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {

@@ -1,5 +1,5 @@
-// Command localrun runs left4me on the game host: it serves the pages, claims and runs jobs, and looks after the
-// database. Pages and jobs are the same function binaries that AWS Lambda runs, unmodified.
+// Command localrun runs left4me on the game host: it serves the pages, claims and runs the jobs, and maintains the database.
+// Pages and jobs are the same function binaries that run on AWS Lambda.
 package main
 
 import (
@@ -28,16 +28,16 @@ func main() {
 		stop() // a second signal ends the process at once
 	}()
 	if err := command().ExecuteContext(ctx); err != nil {
-		said := "localrun: " + message(err)
+		text := "localrun: " + message(err)
 		if isJournal(os.Stderr) {
-			said = journalError + strings.ReplaceAll(said, "\n", "\n"+journalError)
+			text = journalError + strings.ReplaceAll(text, "\n", "\n"+journalError)
 		}
-		fmt.Fprintln(os.Stderr, said)
+		fmt.Fprintln(os.Stderr, text)
 		os.Exit(1)
 	}
 }
 
-// message is err for the terminal: each of several joined errors on its own line, and of a problem only its sentence.
+// message returns err's text for the terminal: one line per joined error, and only the sentence of a problem.
 func message(err error) string {
 	if p, ok := problem.As(err); ok {
 		return p.Sentence
@@ -49,10 +49,9 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "localrun",
 		Short: "Run left4me on this host",
-		Long: `localrun runs left4me on this host: the pages, the jobs, and what they need.
+		Long: `localrun runs left4me on this host: the pages and the jobs.
 
-Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, PUBLIC_URL and those
-that README.md lists.`,
+Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, PUBLIC_URL and the others in README.md.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -73,13 +72,13 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// loadSettings reads the settings of the environment.
+// loadSettings reads the settings from the environment.
 func loadSettings() (settings.Settings, error) {
 	return settings.Load(os.Getenv)
 }
 
-// openDatabase opens the database. An embedded one, with its directory, it makes here, so that nobody but its owner can read
-// what people's passwords are checked against.
+// openDatabase opens the database. It creates a missing file and its directory, so that only the owner can read the file, which
+// has the hashes of passwords.
 func openDatabase(s settings.Settings) (*db.DB, error) {
 	if path := db.FilePath(s.DatabaseURL); path != "" {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

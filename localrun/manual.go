@@ -10,7 +10,7 @@ import (
 	"left4me/shared/fn"
 )
 
-// manualCommand is for `make install`.
+// manualCommand is used by `make install`.
 func manualCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "manual DIRECTORY",
@@ -21,7 +21,7 @@ func manualCommand() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("write the manual: %w", err)
 			}
-			// Its date is SOURCE_DATE_EPOCH, if that is set.
+			// cobra takes the date from SOURCE_DATE_EPOCH, if it is set.
 			header := &doc.GenManHeader{Section: "8", Source: "left4me " + fn.Version, Manual: "left4me"}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true

@@ -16,11 +16,11 @@ import (
 	"left4me/shared/jobstore"
 )
 
-// metricsDrain is how long an answer to Prometheus may hold up the end.
+// metricsDrain is how long running scrapes may delay the end.
 const metricsDrain = time.Second
 
-// newMetrics returns the metrics of this process, and the service that says them at the address of a setting; none where
-// that is empty.
+// newMetrics returns the metrics of this process, and the service that serves them at address, the value of setting. If address
+// is empty, the service does nothing.
 func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.Metrics, service, error) {
 	m := metrics.New(fn.Version, jobstore.NewStore(d, time.Now), hostinfo.NewStore(d, time.Now), log)
 	if address == "" {

@@ -15,7 +15,7 @@ import (
 func migrateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
-		Short: "Move the database between versions of its schema",
+		Short: "Migrate the database between versions of its schema",
 	}
 	run := func(use, short string, do func(context.Context, *db.DB, io.Writer) error) *cobra.Command {
 		return &cobra.Command{
@@ -38,7 +38,7 @@ func migrateCommand() *cobra.Command {
 			}
 			return err
 		}),
-		run("down", "Take back the newest migration, and what is in its tables", func(ctx context.Context, d *db.DB, w io.Writer) error {
+		run("down", "Revert the newest migration, with the contents of its tables", func(ctx context.Context, d *db.DB, w io.Writer) error {
 			steps, err := migrations.Down(ctx, d)
 			printSteps(w, "took back", steps)
 			return err

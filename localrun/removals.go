@@ -11,23 +11,22 @@ import (
 	"left4me/shared/overlay"
 )
 
-// removalsAgain is how often removals that did not succeed are asked for again.
-const removalsAgain = 24 * time.Hour
+// removalInterval is how often failed removals are retried.
+const removalInterval = 24 * time.Hour
 
-// completeRemovals asks, at once and then once a day, for the removal of every deleted overlay that still has its row: its
-// delete_overlay has failed, or was cancelled. An administrator who has put right what was in its way restarts the agent,
-// or waits.
+// completeRemovals enqueues, at once and then daily, the removal of every deleted overlay that still has its row because its
+// delete_overlay failed or was cancelled. An administrator who has removed the cause restarts the agent, or waits.
 func completeRemovals(ctx context.Context, d *db.DB, log *slog.Logger) {
 	jobs := jobstore.NewStore(d, time.Now)
 	overlays := overlay.NewStore(d, time.Now, jobs)
-	again := time.NewTicker(removalsAgain)
-	defer again.Stop()
+	ticker := time.NewTicker(removalInterval)
+	defer ticker.Stop()
 	for {
 		if err := enqueueRemovals(ctx, d, overlays, jobs, log); err != nil && ctx.Err() == nil {
 			log.Error("cannot ask for the removal of deleted overlays again", "error", err.Error())
 		}
 		select {
-		case <-again.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}

@@ -20,7 +20,7 @@ import (
 	"left4me/shared/settings"
 )
 
-// fireTime is how long a schedule's function may take: it adds a row.
+// fireTime is how long a schedule's function may take. It only adds a row.
 const fireTime = 30 * time.Second
 
 func workshopRefreshCommand() *cobra.Command {
@@ -31,11 +31,11 @@ func workshopRefreshCommand() *cobra.Command {
 		Short: "Ask for a refresh of all workshop items",
 		Long: `Ask for a refresh of all workshop items, unless one is queued or running. The host agent runs it.
 
-With --scheduled it is for a timer: it asks for the refresh that was due at 04:00, and that only once, whoever else does.
-localrun up asks for it by itself. The database must be current: see localrun migrate.`,
+Timers use --scheduled: it asks for the refresh that was due at 04:00, unless something else has asked for it already.
+localrun up does so by itself. The database must be current: see localrun migrate.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// What the function logs in good order is what is printed.
+			// The function's info line is the same as the printed sentence.
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return withDatabase(func(s settings.Settings, d *db.DB) error {
 				if err := checkCurrent(cmd.Context(), d); err != nil {
@@ -58,7 +58,7 @@ localrun up asks for it by itself. The database must be current: see localrun mi
 		},
 	}
 	c.Flags().BoolVar(&scheduled, "scheduled", false, "for a timer: ask for today's refresh, once")
-	c.Flags().StringVar(&o.functions, "functions", "", "directory of the function binaries (default functions/ beside localrun)")
+	o.addFunctionsFlag(c)
 	return c
 }
 
@@ -71,7 +71,7 @@ func scheduleFunctions() []lambdahost.Function {
 	return all
 }
 
-// fire has the function of a schedule fire it.
+// fire invokes the function of a schedule.
 func fire(ctx context.Context, host *lambdahost.Host, s job.Schedule, event job.ScheduleEvent) (job.Fired, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
@@ -88,7 +88,7 @@ func fire(ctx context.Context, host *lambdahost.Host, s job.Schedule, event job.
 	return fired, nil
 }
 
-// schedules fires the schedules at their hour, by the clock of this host.
+// schedules returns the service that fires the schedules by this host's clock.
 func (o *options) schedules(s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
 	host, err := o.newHost(s, scheduleFunctions(), 0, log)
 	if err != nil {
@@ -98,7 +98,7 @@ func (o *options) schedules(s settings.Settings, d *db.DB, log *slog.Logger) (se
 		Schedules: job.Schedules(),
 		Missed:    jobstore.NewStore(d, time.Now).Missed,
 		Fire: func(ctx context.Context, s job.Schedule, slot time.Time) error {
-			_, err := fire(ctx, host, s, s.Event(slot)) // the function logs what it led to
+			_, err := fire(ctx, host, s, s.Event(slot)) // the function logs the result
 			return err
 		},
 		Now:    time.Now,
@@ -110,8 +110,6 @@ func (o *options) schedules(s settings.Settings, d *db.DB, log *slog.Logger) (se
 			log.Info("watching the clock", "schedule", s.Name, "next", s.Next(time.Now()))
 		}
 		r.Run(ctx)
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-		defer cancel()
-		return host.Shutdown(drain)
+		return shutdown(ctx, host)
 	}, nil
 }

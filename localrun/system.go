@@ -33,15 +33,15 @@ import (
 )
 
 const (
-	// lookEmbedded and lookServer are how often the agent looks for jobs without being woken: a look at a file costs
-	// microseconds, one at a server a round trip that somebody pays for.
+	// lookEmbedded and lookServer are how often the agent looks for jobs without being woken. With a file this takes
+	// microseconds, with a server a round trip, which may cost money.
 	lookEmbedded = time.Second
 	lookServer   = time.Minute
-	// lookTime is how long one look may take with a database that is slow or away.
+	// lookTime is how long one look for jobs may take if the database is slow or unreachable.
 	lookTime = 30 * time.Second
-	// drainTime is how long requests and jobs get to come to an end.
+	// drainTime is how long running requests and jobs may take to end.
 	drainTime = 15 * time.Second
-	// defaultProcesses bounds the pages' processes together: each is a Go program of a few MiB.
+	// defaultProcesses limits the processes of all pages together. Each needs a few MiB.
 	defaultProcesses = 32
 )
 
@@ -54,10 +54,14 @@ type options struct {
 	jobs       int
 }
 
-func (o *options) addFlags(c *cobra.Command) {
+func (o *options) addFunctionsFlag(c *cobra.Command) {
 	c.Flags().StringVar(&o.functions, "functions", "", "directory of the function binaries (default functions/ beside localrun)")
-	c.Flags().DurationVar(&o.idle, "idle", time.Minute, "how long a process without work stays")
-	c.Flags().BoolVar(&o.singleShot, "single-shot", false, "one process for each request")
+}
+
+func (o *options) addFlags(c *cobra.Command) {
+	o.addFunctionsFlag(c)
+	c.Flags().DurationVar(&o.idle, "idle", time.Minute, "how long an idle process stays")
+	c.Flags().BoolVar(&o.singleShot, "single-shot", false, "start a new process for each request")
 }
 
 func (o *options) addPageFlags(c *cobra.Command) {
@@ -71,14 +75,14 @@ func (o *options) addJobFlags(c *cobra.Command) {
 func (o *options) check() error {
 	switch {
 	case o.idle <= 0:
-		return errors.New("--idle must be more than nothing")
+		return errors.New("--idle must be more than 0")
 	case o.processes < 0 || o.jobs < 0:
 		return errors.New("--max-processes and --jobs must be at least 1")
 	}
 	return nil
 }
 
-// directory is where the function binaries are.
+// directory returns the directory of the function binaries.
 func (o *options) directory() (string, error) {
 	if o.functions != "" {
 		return filepath.Abs(o.functions)
@@ -93,8 +97,7 @@ func (o *options) directory() (string, error) {
 	return filepath.Join(filepath.Dir(self), "functions"), nil
 }
 
-// oneThread is for a process that answers one request at a time: it starts and answers a tenth sooner when Go's runtime
-// does not spread that over processors.
+// oneThread makes functions that answer one request at a time start and answer 10 % faster.
 const oneThread = "GOMAXPROCS=1"
 
 // pageFunctions are the functions of all routes.
@@ -115,8 +118,8 @@ func jobFunctions(parallel int) []lambdahost.Function {
 	return all
 }
 
-// newHost returns a host for functions, whose binaries must be there. One that bounds all processes together bounds them
-// by total.
+// newHost returns a host for functions, whose binaries must exist. total limits the processes of all functions together, unless
+// it is 0.
 func (o *options) newHost(s settings.Settings, functions []lambdahost.Function, total int, log *slog.Logger) (*lambdahost.Host, error) {
 	dir, err := o.directory()
 	if err != nil {
@@ -140,8 +143,8 @@ func (o *options) newHost(s settings.Settings, functions []lambdahost.Function, 
 	})
 }
 
-// functionEnviron is the environment of functions: the settings, and what the ways to Steam and to the job queue may need
-// on this host.
+// functionEnviron returns the environment of functions: the settings, and this host's variables for reaching Steam and the job
+// queue.
 func functionEnviron(s settings.Settings) []string {
 	env := s.Environ()
 	names := []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
@@ -156,10 +159,20 @@ func functionEnviron(s settings.Settings) []string {
 	return env
 }
 
-// service is a part of left4me that runs until its context ends, and then comes to an end in good order.
+// shutdown shuts host down after ctx has ended. It takes at most drainTime and the processes' grace time.
+func shutdown(ctx context.Context, host *lambdahost.Host) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := host.Shutdown(ctx); err != nil {
+		return fmt.Errorf("end functions: %w", err)
+	}
+	return nil
+}
+
+// service is a part of left4me. It runs until its context ends, and then shuts down cleanly.
 type service func(ctx context.Context) error
 
-// runAll runs services until ctx ends or one of them fails, which ends the others.
+// runAll runs services until ctx ends or one of them returns, which stops the others.
 func runAll(ctx context.Context, services ...service) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -175,7 +188,7 @@ func runAll(ctx context.Context, services ...service) error {
 	return errors.Join(errs...)
 }
 
-// listen opens the address for pages, and returns the settings with the port that it really has.
+// listen listens on the pages' address, and returns the settings with the actual port.
 func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
 	l, err := sdnotify.Listen(s.Listen)
 	if err != nil {
@@ -193,14 +206,9 @@ func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
 	return l, s, nil
 }
 
-// supervised is the service that tells systemd how the others are.
-func supervised(log *slog.Logger, checks ...sdnotify.Check) service {
-	return func(ctx context.Context) error { return sdnotify.Run(ctx, log, checks...) }
-}
-
-// answers checks that the server which listens at l takes a request and answers. This one it answers by itself: it starts
-// no function and leaves no line in the log.
-func answers(l net.Listener) sdnotify.Check {
+// checkServer returns a check that the server on l answers a request. The request is `OPTIONS *`, which net/http answers itself,
+// so that no function starts and nothing is logged.
+func checkServer(l net.Listener) sdnotify.Check {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodOptions, "http://"+l.Addr().String(), nil)
@@ -216,7 +224,7 @@ func answers(l net.Listener) sdnotify.Check {
 	}
 }
 
-// pages serves the routes on l, and gives the check that it does.
+// pages returns the service that serves the routes on l, and its check.
 func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
 	host, err := o.newHost(s, pageFunctions(), o.processes, m.OutputLog(log))
 	if err != nil {
@@ -238,17 +246,13 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 	return func(ctx context.Context) error {
 		log.Info("serving", "address", l.Addr().String(), "public_url", s.PublicURL.String())
 		err := gateway.Serve(ctx, l, m.InFlight(handler), drainTime, log)
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-		defer cancel()
-		if herr := host.Shutdown(drain); herr != nil {
-			err = errors.Join(err, fmt.Errorf("end functions: %w", herr))
-		}
+		err = errors.Join(err, shutdown(ctx, host))
 		log.Info("stopped serving")
 		return err
-	}, answers(l), nil
+	}, checkServer(l), nil
 }
 
-// agent runs jobs, as part of that command, and gives the check that it looks for them.
+// agent returns the service that runs jobs, and its check. command is the name of the running command.
 func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
 	host, err := o.newHost(s, jobFunctions(o.jobs), 0, m.OutputLog(log))
 	if err != nil {
@@ -262,7 +266,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		return nil, nil, err
 	}
 	m.AddJobs(host.Stats, heart.Last)
-	wakes, err := listenForWakes(ctx, s, log)
+	waiter, err := newWaiter(ctx, s, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -276,7 +280,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	a := &agent.Agent{
 		Jobs:       jobstore.NewStore(d, time.Now),
 		Host:       host,
-		Wake:       wakes,
+		Wake:       waiter,
 		Operations: job.Runnable(),
 		Parallel:   o.jobs,
 		Worker:     fmt.Sprintf("agent on %s, process %d", hostname, os.Getpid()),
@@ -291,7 +295,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	if d.Embedded() {
 		a.Look = lookEmbedded
 	}
-	looks := func(context.Context) error {
+	check := func(context.Context) error {
 		if silence := time.Since(*looked.Load()); silence > 2*a.Look+lookTime {
 			return fmt.Errorf("the agent has not looked for jobs for %s", silence.Round(time.Second))
 		}
@@ -299,17 +303,15 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	}
 	return func(ctx context.Context) error {
 		log.Info("looking for jobs", "operations", operationNames(a.Operations), "at_once", a.Parallel)
-		var beside sync.WaitGroup
-		beside.Go(func() { heart.Run(ctx) })
-		beside.Go(func() { completeRemovals(ctx, d, log) })
+		var others sync.WaitGroup
+		others.Go(func() { heart.Run(ctx) })
+		others.Go(func() { completeRemovals(ctx, d, log) })
 		a.Run(ctx)
-		beside.Wait()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-		defer cancel()
-		err := errors.Join(host.Shutdown(drain), wakes.Close())
+		others.Wait()
+		err := errors.Join(shutdown(ctx, host), waiter.Close())
 		log.Info("stopped looking for jobs")
 		return err
-	}, looks, nil
+	}, check, nil
 }
 
 func operationNames(operations []job.Operation) []string {

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"net"
 	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"left4me/localrun/sdnotify"
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/db/migrations"
@@ -22,15 +23,11 @@ func upCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run all of left4me: migrate, serve the pages, run the jobs",
-		Long: `Run all of left4me in one process: bring the database up to date, make a first administrator if there are no
-users, serve the pages, run the jobs, and refresh all workshop items daily at 04:00. SIGTERM or Ctrl-C ends it in good
-order; running jobs go on at the next start.`,
+		Long: `Run all of left4me in one process: bring the database up to date, create a first administrator if there are no
+users, serve the pages, run the jobs, and refresh all workshop items daily at 04:00. SIGTERM or Ctrl-C stops it cleanly; running
+jobs continue at the next start.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runSystem(cmd, &o, func(ctx context.Context, s settings.Settings, d *db.DB, log *slog.Logger) error {
-				return up(ctx, &o, s, d, cmd.OutOrStdout(), log)
-			})
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runSystem(cmd, &o, true, true) },
 	}
 	o.addFlags(c)
 	o.addPageFlags(c)
@@ -43,28 +40,9 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the pages",
-		Long:  `Serve the pages. Jobs are run by localrun agent; the database must be current: see localrun migrate.`,
+		Long:  `Serve the pages. localrun agent runs the jobs. The database must be current: see localrun migrate.`,
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runSystem(cmd, &o, func(ctx context.Context, s settings.Settings, d *db.DB, log *slog.Logger) error {
-				if err := checkCurrent(ctx, d); err != nil {
-					return err
-				}
-				l, s, err := listen(s)
-				if err != nil {
-					return err
-				}
-				m, saysMetrics, err := newMetrics(settings.MetricsListen, s.MetricsListen, d, log)
-				if err != nil {
-					return err
-				}
-				pages, answers, err := o.pages(s, l, m, log)
-				if err != nil {
-					return err
-				}
-				return runAll(ctx, pages, saysMetrics, supervised(log, answers))
-			})
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runSystem(cmd, &o, true, false) },
 	}
 	o.addFlags(c)
 	o.addPageFlags(c)
@@ -76,79 +54,84 @@ func agentCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "agent",
 		Short: "Run the jobs of this host",
-		Long: `Run the jobs of this host: claim them, and have their functions run them. The database must be current: see
-localrun migrate.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runSystem(cmd, &o, func(ctx context.Context, s settings.Settings, d *db.DB, log *slog.Logger) error {
-				if err := checkCurrent(ctx, d); err != nil {
-					return err
-				}
-				m, saysMetrics, err := newMetrics(settings.AgentMetricsListen, s.AgentMetricsListen, d, log)
-				if err != nil {
-					return err
-				}
-				jobs, looks, err := o.agent(ctx, cmd.Name(), s, d, m, log)
-				if err != nil {
-					return err
-				}
-				return runAll(ctx, jobs, saysMetrics, supervised(log, looks))
-			})
-		},
+		Long:  `Run the jobs of this host: claim them, and run their functions. The database must be current: see localrun migrate.`,
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runSystem(cmd, &o, false, true) },
 	}
 	o.addFlags(c)
 	o.addJobFlags(c)
 	return c
 }
 
-// runSystem opens what a long-lived command needs, and closes it.
-func runSystem(cmd *cobra.Command, o *options, do func(context.Context, settings.Settings, *db.DB, *slog.Logger) error) error {
+// runSystem serves pages, runs jobs, or does both until the command's context ends. Only if it does both, it also migrates the
+// database, creates the first administrator and fires the schedules.
+func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error {
 	if err := o.check(); err != nil {
 		return err
 	}
 	log := newLog(cmd.ErrOrStderr())
 	return withDatabase(func(s settings.Settings, d *db.DB) error {
-		return do(cmd.Context(), s, d, log)
+		ctx, both := cmd.Context(), servesPages && runsJobs
+		if !both {
+			if err := checkCurrent(ctx, d); err != nil {
+				return err
+			}
+		}
+		var l net.Listener
+		setting, address := settings.AgentMetricsListen, s.AgentMetricsListen
+		if servesPages {
+			// Before the migrations, so that a second left4me on the same address does not change the database.
+			var err error
+			if l, s, err = listen(s); err != nil {
+				return err
+			}
+			defer l.Close()
+			setting, address = settings.MetricsListen, s.MetricsListen
+		}
+		m, serveMetrics, err := newMetrics(setting, address, d, log)
+		if err != nil {
+			return err
+		}
+		if both {
+			steps, err := migrations.Up(ctx, d)
+			for _, step := range steps {
+				log.Info("migrated", "file", step.File, "duration", step.Duration)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		services, checks := []service{serveMetrics}, []sdnotify.Check(nil)
+		if servesPages {
+			pages, check, err := o.pages(s, l, m, log)
+			if err != nil {
+				return err
+			}
+			services, checks = append(services, pages), append(checks, check)
+		}
+		if runsJobs {
+			jobs, check, err := o.agent(ctx, cmd.Name(), s, d, m, log)
+			if err != nil {
+				return err
+			}
+			services, checks = append(services, jobs), append(checks, check)
+		}
+		if both {
+			timers, err := o.schedules(s, d, log)
+			if err != nil {
+				return err
+			}
+			services = append(services, timers)
+			if err := welcome(ctx, s, d, cmd.OutOrStdout()); err != nil {
+				return err
+			}
+		}
+		notify := func(ctx context.Context) error { return sdnotify.Run(ctx, log, checks...) }
+		return runAll(ctx, append(services, notify)...)
 	})
 }
 
-func up(ctx context.Context, o *options, s settings.Settings, d *db.DB, out io.Writer, log *slog.Logger) error {
-	// First of all, so that a second left4me on the same address does not touch the database of the first.
-	l, s, err := listen(s)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	m, saysMetrics, err := newMetrics(settings.MetricsListen, s.MetricsListen, d, log)
-	if err != nil {
-		return err
-	}
-	steps, err := migrations.Up(ctx, d)
-	for _, step := range steps {
-		log.Info("migrated", "file", step.File, "duration", step.Duration)
-	}
-	if err != nil {
-		return err
-	}
-	pages, answers, err := o.pages(s, l, m, log)
-	if err != nil {
-		return err
-	}
-	jobs, looks, err := o.agent(ctx, "up", s, d, m, log)
-	if err != nil {
-		return err
-	}
-	timers, err := o.schedules(s, d, log)
-	if err != nil {
-		return err
-	}
-	if err := welcome(ctx, s, d, out); err != nil {
-		return err
-	}
-	return runAll(ctx, pages, jobs, timers, saysMetrics, supervised(log, answers, looks))
-}
-
-// welcome makes the first administrator and says where to go.
+// welcome creates the first administrator if there are no users, and prints the address of the pages.
 func welcome(ctx context.Context, s settings.Settings, d *db.DB, out io.Writer) error {
 	const name = "admin"
 	accounts := account.NewStore(d, time.Now)
@@ -162,7 +145,7 @@ func welcome(ctx context.Context, s settings.Settings, d *db.DB, out io.Writer) 
 		if created, err = accounts.CreateFirst(ctx, name, password); err != nil {
 			return err
 		}
-		debug.FreeOSMemory() // hashing a password takes 19 MiB that this process will not need again
+		debug.FreeOSMemory() // hashing a password needs 19 MiB, which this process does not need again
 	}
 	fmt.Fprintf(out, "\n  left4me is ready: open %s\n", s.PublicURL)
 	if created {
@@ -172,16 +155,11 @@ func welcome(ctx context.Context, s settings.Settings, d *db.DB, out io.Writer) 
 	return nil
 }
 
-// checkCurrent refuses a database that a migration is waiting for.
+// checkCurrent returns an error if the database lacks a migration.
 func checkCurrent(ctx context.Context, d *db.DB) error {
-	list, err := migrations.List(ctx, d)
-	if err != nil {
-		return err
+	pending, _, err := migrations.Pending(ctx, d)
+	if err == nil && len(pending) > 0 {
+		err = errors.New("the database is not up to date: run `localrun migrate up`")
 	}
-	for _, m := range list {
-		if m.AppliedAt.IsZero() {
-			return errors.New("the database is not up to date: run `localrun migrate up`")
-		}
-	}
-	return nil
+	return err
 }

@@ -20,9 +20,9 @@ func createUserCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create-user NAME",
 		Short: "Create a person who may sign in",
-		Long: `Create a person who may sign in. Without --password-stdin a random password is made and printed once.
+		Long: `Create a person who may sign in. Without --password-stdin it prints a random password.
 
-The database must be there and current: see localrun migrate.`,
+The database must exist and be current: see localrun migrate.`,
 		Example: `  localrun create-user anna
   printf '%s\n' "$PASSWORD" | localrun create-user bert --admin --password-stdin`,
 		Args: cobra.ExactArgs(1),

@@ -12,9 +12,9 @@ import (
 	"left4me/shared/wake/queue/poll"
 )
 
-// listenForWakes returns what wakes the agent: the queue of JOB_QUEUE_URL, else the socket on this host. The
-// credentials for the queue are found as in AWS's own tools: environment, profile, or role.
-func listenForWakes(ctx context.Context, s settings.Settings, log *slog.Logger) (wake.Waiter, error) {
+// newWaiter returns the receiver of the agent's notifications: the queue of JOB_QUEUE_URL, or the socket on this host. The
+// queue's credentials are found as in AWS's own tools: environment, profile, or role.
+func newWaiter(ctx context.Context, s settings.Settings, log *slog.Logger) (wake.Waiter, error) {
 	if s.JobQueueURL == "" {
 		return wake.Listen(s.WakeSocket())
 	}
