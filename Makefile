@@ -1,4 +1,4 @@
-# Everything left4me's people need to type. `make` alone lists it.
+# All commands for working on left4me. `make` lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,9 +6,9 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LINK := -ldflags '-s -w -X left4me/shared/fn.Version=$(VERSION)'
-# Lambda's RPC mode is not used: without it a function starts faster and is smaller.
+# Without Lambda's unused RPC mode, a function is smaller and starts faster.
 BUILD := CGO_ENABLED=0 go build -trimpath -tags lambda.norpc $(LINK)
-# The same without the embedded database, for which Lambda has no disk. Nothing but the sources and the version counts.
+# The same without the embedded database, because Lambda has no disk for it. The result depends only on sources and version.
 BUILD_NOFILE := CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc,nofile $(LINK)
 BUILD_LAMBDA := GOOS=linux GOARCH=arm64 $(BUILD_NOFILE)
 
@@ -16,16 +16,16 @@ ASSETS := templates/assets
 HTMX   := $(ASSETS)/static/htmx.min.js
 INFRA  := infra/aws
 
-# The packages whose tests are about things that happen at once in this process. Those that need the database are left to
-# `make race`, because compiling that for the race detector takes as long as all their tests.
+# The packages with concurrency in one process, except those that need the database: to compile it for the race detector takes as
+# long as all their tests. `make race` tests those.
 RACE := ./localrun/gateway ./localrun/lambdahost ./localrun/schedule ./shared/wake ./shared/linkfarm ./shared/steam \
 	./shared/steam/steamtest ./shared/vpkcache
 
-# Where `make install` puts what. A package is built with DESTDIR; everybody else wants PREFIX.
+# The target of `make install`: DESTDIR for building a package, PREFIX otherwise.
 DESTDIR ?=
 PREFIX  ?= /usr/local
 PROGRAMS ?= bin
-# A version that Debian can order: that of the tag, or else the time of the commit.
+# A version that Debian can order: from the tag, or from the time of the commit.
 COMMITTED   := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DEB_VERSION ?= $(or $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/+/g'),0~$(shell date -u -d @$(COMMITTED) +%Y%m%d%H%M%S).$(VERSION))
 DEB_ARCHS   ?= amd64 arm64
@@ -42,7 +42,7 @@ help: ## list the targets
 run: build ## serve left4me on this machine, with its data in .left4me/
 	@LEFT4ME_ROOT="$${LEFT4ME_ROOT:-$(CURDIR)/.left4me}" bin/localrun up
 
-demo: build ## the same against a stand-in for Steam, with things to paste; needs no internet
+demo: build ## the same with a fake Steam and links to paste; needs no internet
 	@LEFT4ME_ROOT="$(CURDIR)/.left4me/demo" bin/steamd --demo -- bin/localrun up
 
 build: $(HTMX) ## build localrun and all functions into bin/
@@ -50,7 +50,7 @@ build: $(HTMX) ## build localrun and all functions into bin/
 	$(BUILD) -o bin/ ./localrun ./shared/steam/steamtest/steamd
 	$(BUILD) -o bin/functions/ ./functions/...
 
-install: ## install what `make build` made below PREFIX, and the settings in /etc (see README.md)
+install: ## install the output of `make build` below PREFIX, and the settings in /etc (see README.md)
 	@test -x bin/localrun || { echo 'Build it first: make build'; exit 1; }
 	install -d $(DESTDIR)/etc/left4me $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/left4me/functions lib/systemd/system lib/sysusers.d \
 		lib/tmpfiles.d share/bash-completion/completions share/doc/left4me share/man/man8)
@@ -92,7 +92,7 @@ test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, 
 
 # The older package is built from a commit before the database's newest migration.
 OLDER := 4ab2ab83b01db0d16b9d9e6e2306aca5e969cf35
-test-debian: bin/debian/base/etc/debian_version $(HTMX) ## boot a Debian and try the packages there; wants root, debootstrap and systemd-container
+test-debian: bin/debian/base/etc/debian_version $(HTMX) ## boot a Debian and test the packages there; needs root, debootstrap and systemd-container
 	@rm -rf bin/debian/old bin/debian/new bin/debian/older && mkdir -p bin/debian/old bin/debian/new bin/debian/older
 	@git cat-file -e $(OLDER) || { echo 'The upgrade starts from commit $(OLDER), which this clone lacks: git fetch --unshallow'; exit 1; }
 	@git archive $(OLDER) | tar -x -C bin/debian/older
@@ -104,10 +104,10 @@ bin/debian/base/etc/debian_version:
 	@rm -rf bin/debian/base && mkdir -p bin/debian
 	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,man-db $(DEBIAN) bin/debian/base
 
-race: ## look for races where the database takes part; some minutes more
+race: ## look for races in packages that use the database; takes some minutes
 	go test -race ./localrun/agent ./localrun/heartbeat ./localrun/metrics ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore
 
-bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## measure the speeds that matter, each beside its peer; wants aria2 and a quiet machine
+bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run the benchmarks and compare them with their limits; needs aria2 and an idle machine
 	@{ \
 		go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./functions/refresh-workshop-items; \
 		go test -run '^$$' -bench . -benchtime 10x ./shared/linkfarm; \
@@ -118,18 +118,18 @@ bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## measure the speeds th
 		go test -run '^$$' -bench Idle -benchtime 1x ./localrun; \
 	} | tee /dev/stderr | go run ./infra/measures
 
-starts: build ## measure how fast each function starts, on a host and as built for AWS, beside the least there can be
+starts: build ## measure how fast each function starts, on a host and as built for AWS, compared with a minimal function
 	@mkdir -p bin/starts
 	$(BUILD_NOFILE) -o bin/starts/ ./functions/...
 	@echo; echo 'On a host, with a database file:'; go run ./infra/starts bin/functions
 	@echo; echo 'Built for AWS, with a libSQL server on this machine:'; go run ./infra/starts -server bin/starts
 
-contract: ## print what the contract promises, with the tests that show each of it
+contract: ## print left4me's promises with the tests that show each
 	@go run ./infra/contract
 
-check: generate infra ## generated code is current, code is formatted, vetted and tidy
+check: generate infra ## check that generated code is current, and that code is formatted, vetted and tidy
 	@git diff --exit-code -- '*_templ.go' $(INFRA)/template.json $(INFRA)/router.js || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
-	@test -z "$$(gofmt -l functions infra localrun shared templates)" || { gofmt -l functions infra localrun shared templates; echo 'The files above want gofmt.'; exit 1; }
+	@test -z "$$(gofmt -l functions infra localrun shared templates)" || { gofmt -l functions infra localrun shared templates; echo 'Run gofmt on the files above.'; exit 1; }
 	go vet ./...
 	go mod tidy -diff
 
@@ -144,10 +144,10 @@ lambda: $(HTMX) ## build every function for AWS Lambda into bin/lambda/ and prin
 infra: ## regenerate the template and the router for AWS from the tables
 	go run ./infra/gen aws $(INFRA)
 
-deploy: $(if $(RELEASE),,lambda) ## put left4me on AWS: make deploy BUCKET=… (see infra/aws/README.md)
+deploy: $(if $(RELEASE),,lambda) ## deploy left4me to AWS: make deploy BUCKET=… (see infra/aws/README.md)
 	@BUCKET='$(BUCKET)' STACK='$(STACK)' SECRET='$(SECRET)' PARAMETERS='$(PARAMETERS)' RELEASE='$(RELEASE)' $(INFRA)/deploy
 
-clean: ## remove what was built, not your data
+clean: ## remove built files, not your data
 	rm -rf bin $(HTMX) $(ASSETS)/node_modules $(INFRA)/node_modules
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json

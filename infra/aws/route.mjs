@@ -1,12 +1,12 @@
-// Runs the router as CloudFront runs it, which nobody can do at home.
+// Runs the router as CloudFront does.
 //
-// Reads a JSON object with the router's code and a list of requests, each a method, a path as the visitor sent it, and
-// headers; prints a list of what became of them: the origin's host and the request, or the answer of the router itself.
+// It reads a JSON object with the router's code and a list of requests with method, raw path and headers. It prints a list of
+// results: the origin's host and the request, or the router's own answer.
 import { readFileSync } from "node:fs";
 
 const { code, requests } = JSON.parse(readFileSync(0, "utf8"));
 const heading = "import cf from 'cloudfront';\n";
-if (!code.includes(heading)) throw new Error("the router does not import cloudfront as its runtime wants it");
+if (!code.includes(heading)) throw new Error("the router does not import cloudfront as its runtime requires");
 
 let origin;
 const cf = {
@@ -16,7 +16,7 @@ const cf = {
     origin = change.domainName;
   },
 };
-// The runtime offers no modules but its own, none of Node's globals, and no eval.
+// CloudFront's runtime has only its own modules, none of Node's globals, and no eval.
 const handler = new Function("cf", "require", "process", "globalThis", "Buffer", `"use strict";${code.replace(heading, "")}\nreturn handler;`)(cf);
 
 console.log(JSON.stringify(requests.map(({ method, uri, headers }) => {

@@ -1,4 +1,4 @@
-// Serves fauxqs, a stand-in for SQS, on a loopback port of its own, and prints its address.
+// Serves fauxqs, a fake SQS, on a loopback port, and prints its address.
 import { buildApp } from "fauxqs";
 
 const app = buildApp({ logger: false, host: "127.0.0.1" });

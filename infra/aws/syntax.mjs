@@ -1,5 +1,5 @@
-// Says why the router on standard input is more than ECMAScript 5.1, which CloudFront's runtime has whole, beside its own
-// import; nothing if it is not. See
+// Prints the first error if the router on standard input is not ECMAScript 5.1, except for the import of cloudfront.
+// CloudFront's runtime supports all of ECMAScript 5.1. See
 // docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-javascript-runtime-20.html.
 import { readFileSync } from "node:fs";
 import { parse } from "acorn";

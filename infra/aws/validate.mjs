@@ -1,7 +1,7 @@
-// Checks CloudFormation templates against the specification of AWS's resources, offline: unknown types and properties,
-// missing ones, values of a wrong type, references to what is not there, circles, and what nothing refers to.
+// Checks CloudFormation templates offline against the specification of AWS's resources. It finds unknown types, unknown and
+// missing properties, values of a wrong type, references to missing resources, cycles, and unused parameters and conditions.
 //
-// Reads a JSON object of templates by name, and prints one of lists of problems by the same names.
+// It reads a JSON object of templates by name, and prints a JSON object of lists of problems by name.
 import { readFileSync } from "node:fs";
 import { loadAwsServiceSpecSync } from "@aws-cdk/aws-service-spec";
 
@@ -21,8 +21,8 @@ const conditional = ["Fn::And", "Fn::Equals", "Fn::Not", "Fn::Or", "Condition"];
 
 class Template {
   problems = [];
-  used = new Set(); // parameters and conditions that something refers to
-  edges = new Map(); // resource to the resources that it needs
+  used = new Set(); // referenced parameters and conditions
+  edges = new Map(); // from a resource to the resources that it needs
 
   constructor(template) {
     this.t = template;
@@ -54,7 +54,7 @@ class Template {
     for (const name of [...Object.keys(this.parameters), ...Object.keys(this.conditions)]) {
       if (!this.used.has(name)) this.say(name, "nothing refers to it");
     }
-    this.circles();
+    this.cycles();
     return this.problems;
   }
 
@@ -97,7 +97,7 @@ class Template {
     }
   }
 
-  // value checks what stands where type is expected. What a function makes cannot be known, but for those that pass on.
+  // value checks that v has the type. Results of functions are not checked, except both branches of Fn::If.
   value(where, v, type) {
     const intrinsic = this.intrinsic(v);
     if (intrinsic === "Fn::If") {
@@ -144,7 +144,7 @@ class Template {
     if (type.allowedValues && !type.allowedValues.includes(v)) wrong(`of ${type.allowedValues.join(", ")}`);
   }
 
-  // union takes the alternative with the fewest problems.
+  // union reports the problems of the type with the fewest problems.
   union(where, v, types) {
     const before = this.problems;
     let best;
@@ -156,7 +156,7 @@ class Template {
     this.problems = before.concat(best);
   }
 
-  // json follows the references in what has no type.
+  // json checks the references in a value without a specified type.
   json(where, v) {
     const intrinsic = this.intrinsic(v);
     if (intrinsic) return this.call(where, intrinsic, v[intrinsic]);
@@ -225,7 +225,7 @@ class Template {
     else if (this.owner) this.edges.get(this.owner).add(name);
   }
 
-  circles() {
+  cycles() {
     const done = new Set();
     const visit = (name, path) => {
       if (path.includes(name)) return this.say(name, `needs itself: ${[...path.slice(path.indexOf(name)), name].join(" > ")}`);
