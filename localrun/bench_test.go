@@ -29,7 +29,7 @@ import (
 )
 
 // BenchmarkRowToRunning is the time from a job's row to its claim, by the rows' own times, with real programs: a page asks
-// for a build and rings, and the host agent hears that by its socket, or by the queue with the database on a server.
+// for a build and wakes the host agent through its socket, or with the database on a server through the queue.
 func BenchmarkRowToRunning(b *testing.B) {
 	b.Run("socket", func(b *testing.B) {
 		root := b.TempDir()

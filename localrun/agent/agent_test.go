@@ -149,7 +149,7 @@ func TestARingIsEnoughAndTheBoundIsKept(t *testing.T) {
 // all of them.
 func TestEveryRingStartsItsJob(t *testing.T) {
 	finish := func(ctx context.Context, w fixture, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }
-	rings := func(t *testing.T, w fixture) {
+	eachWakes := func(t *testing.T, w fixture) {
 		for n := range 20 {
 			w.enqueue(t, int64(n+1))
 			w.wait(t, n+1, job.Succeeded)
@@ -157,13 +157,13 @@ func TestEveryRingStartsItsJob(t *testing.T) {
 	}
 	t.Run("by the socket", func(t *testing.T) {
 		w, _, _ := start(t, 1, finish)
-		rings(t, w)
+		eachWakes(t, w)
 	})
 	t.Run("by the queue", func(t *testing.T) {
 		s := queuetest.Start(t)
 		waiter := poll.Listen(t.Context(), s.Config, s.QueueURL, slog.New(slog.NewTextHandler(t.Output(), nil)))
 		w, _, _ := startWith(t, queue.New(s.Getenv, s.QueueURL), waiter, 1, finish)
-		rings(t, w)
+		eachWakes(t, w)
 	})
 }
 

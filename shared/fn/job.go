@@ -19,7 +19,7 @@ import (
 	"left4me/shared/jobstore"
 )
 
-// Run is one run of a job, as its function sees it. It is where the run's log and progress go.
+// Run is one run of a job, for its function: what the job is about, and where its log and progress go.
 type Run struct {
 	// JobID is the job.
 	JobID int64
@@ -49,23 +49,22 @@ func (r *Run) Warnf(format string, args ...any) {
 	r.recorder.Log(job.Stderr, fmt.Sprintf(format, args...))
 }
 
-// Progress replaces what is known of how far the run is.
+// Progress replaces the run's progress.
 func (r *Run) Progress(p jobstore.Progress) { r.recorder.Progress(p) }
 
 // OnSuccess sets what is written in the transaction that ends the job, if it succeeds and is still this process's.
 func (r *Run) OnSuccess(write func(ctx context.Context, q db.Querier) error) { r.success = write }
 
-// The causes of a run's end that are nobody's fault: the job is handed back, and goes on in another run.
+// The causes of a run's end after which the job is handed back and continues in another run.
 var (
 	errStopping = errors.New("the process was told to end")
 	errTime     = errors.New("the time of this run is nearly over")
 )
 
-// A run is ended before its time limit, so that it can come to a consistent end and hand its job back: by a tenth of what it
-// has, and no more than reserve.
+// reserve is the most time that a run keeps, before its time limit, to stop consistently and hand its job back.
 const reserve = 20 * time.Second
 
-// withReserve ends ctx before its deadline, if it has one.
+// withReserve returns a context that ends before ctx's deadline, if it has one: by reserve, or a tenth of the time that is left.
 func withReserve(ctx context.Context, now time.Time) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -74,22 +73,22 @@ func withReserve(ctx context.Context, now time.Time) (context.Context, context.C
 	return context.WithDeadlineCause(ctx, deadline.Add(-min(reserve, deadline.Sub(now)/10)), errTime)
 }
 
-// Job is the main of a function that runs the jobs of one operation: with build it makes the runner, which it calls for
-// each event (job.Event). The runner works until its context ends; it returns nil when the job has succeeded, and otherwise
-// an error whose text the job's readers see. Job does not return.
+// Job is the main of a function that runs the jobs of one operation. The runner that build returns is called for each
+// job.Event. It works until its context ends, and returns nil when the job has succeeded, else an error whose text people see.
+// Job does not return.
 //
-// A run that is asked to stop is cancelled; one whose process is told to end (SIGTERM), or whose time limit is near, is
-// handed back and goes on in another run; and one that has lost its job stops without another write.
+// A job that was cancelled ends as cancelled. On SIGTERM, and shortly before the time limit, the job is handed back and
+// continues in another run. A run that has lost its job stops and writes nothing more.
 func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) error) {
 	env := start(operation.Function)
 	// When the host agent is killed, its pipes break; the run goes on, for it owns the job.
 	signal.Ignore(syscall.SIGPIPE)
 	h := &jobHandler{env: env, operation: operation, run: build(env)}
 	ctx, stop := context.WithCancelCause(context.Background())
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM)
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
 	go func() {
-		<-told
+		<-terminated
 		stop(errStopping)
 		if h.busy.Load() == 0 {
 			os.Exit(0)

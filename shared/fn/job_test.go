@@ -182,3 +182,27 @@ func TestEventsThatNameNoJobOfOurs(t *testing.T) {
 		t.Errorf("a job that somebody runs: %v", err)
 	}
 }
+
+func TestARunReadsSubjectAndArgument(t *testing.T) {
+	d := dbtest.New(t)
+	jobs := jobstore.NewStore(d, time.Now)
+	type argument struct{ Map string }
+	request := jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(7), Argument: argument{"c1m1"}}
+	if _, err := jobs.Enqueue(t.Context(), d, request); err != nil {
+		t.Fatal(err)
+	}
+	h := &jobHandler{env: &Env{DB: d, Jobs: jobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, operation: job.BuildOverlay,
+		run: func(_ context.Context, r *Run) error {
+			var got argument
+			if err := r.Argument(&got); err != nil || got.Map != "c1m1" || r.Subject != job.Overlay(7) {
+				t.Errorf("%+v, %v, about %s", got, err, r.Subject)
+			}
+			if err := r.Argument(new(int)); err == nil || !strings.Contains(err.Error(), "argument of job 1") {
+				t.Errorf("as something else: %v", err)
+			}
+			return nil
+		}}
+	if _, err := h.handle(t.Context(), job.Event{JobID: 1}); err != nil {
+		t.Error(err)
+	}
+}

@@ -11,8 +11,8 @@ import (
 	"left4me/templates/web"
 )
 
-// TestAsksOnce tests the function of a route whose form asks for a job that only administrators may ask for, and of which
-// there is one at a time: what the first and a second one say.
+// TestAsksOnce tests the function of a route that enqueues one job of o, of which there can be only one at a time: what the first
+// and a second request say.
 func TestAsksOnce(t *testing.T, r route.Route, build func(*fn.Env) web.Handler, o job.Operation) {
 	path := r.URL()
 	s := New(t)
