@@ -145,9 +145,8 @@ func TestARingIsEnoughAndTheBoundIsKept(t *testing.T) {
 	}
 }
 
-// Of jobs that come one after another, an agent without a waiter finds those that come just when another one ends, but hardly
-// all of them.
-func TestEveryRingStartsItsJob(t *testing.T) {
+// One job after another: an agent that is not woken would find only those that are enqueued just when another one ends.
+func TestEveryNotificationStartsItsJob(t *testing.T) {
 	finish := func(ctx context.Context, w fixture, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }
 	eachWakes := func(t *testing.T, w fixture) {
 		for n := range 20 {
