@@ -244,6 +244,34 @@ func TestWhatIsStaleIsFetchedAgain(t *testing.T) {
 	}
 }
 
+// A build was killed after it had renamed the file, or another one has recorded a failure since.
+func TestAFreshFileCorrectsItsRow(t *testing.T) {
+	w := setUp(t, threeItems, "1", "2", "3")
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.steam.Forget()
+	for name, wrong := range map[string]string{
+		"never downloaded": `last_downloaded_at = NULL, downloaded_time_updated = 0, downloaded_file_size = 0`,
+		"an older version": `downloaded_time_updated = 5, downloaded_file_size = 6`,
+		"failed":           `last_error = 'download failed: disk full'`,
+	} {
+		if _, err := w.db.ExecContext(t.Context(), `UPDATE workshop_items SET `+wrong+` WHERE steam_id = '2'`); err != nil {
+			t.Fatal(err)
+		}
+		r, err := w.build(t.Context(), t, nil)
+		if want := "workshop overlay 'maps': downloaded=0 cached=3 skipped=0 created=0 removed=0 unchanged=3 errors=0"; err != nil || r.out[len(r.out)-1] != want {
+			t.Errorf("%s: %q, %v", name, r.out, err)
+		}
+		if got := w.item(t, "2").State(); got != workshop.Ready {
+			t.Errorf("%s: then the item is %q", name, got)
+		}
+	}
+	if n := w.steam.Count("content"); n != 0 {
+		t.Errorf("%d downloads", n)
+	}
+}
+
 func TestItemsThatSteamDoesNotServeAreSkippedWithAWarning(t *testing.T) {
 	w := setUp(t, "item 1\nitem 2 result=9\nitem 3 trap=true\n", "1", "2", "3")
 	r, err := w.build(t.Context(), t, nil)

@@ -65,7 +65,8 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		}
 		wanted = append(wanted, i.SteamID.FileName())
 		fresh := false
-		if !i.DownloadedAt.IsZero() {
+		// An item that is not ready goes through Fetch even when its file is fresh, because Fetch corrects its row.
+		if i.State() == workshop.Ready {
 			if fresh, err = h.Cache.Fresh(file(i)); err != nil {
 				return err
 			}

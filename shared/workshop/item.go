@@ -44,6 +44,9 @@ type Item struct {
 // downloadFailed is the prefix of the last_error of an item whose download attempts have all failed (P24).
 const downloadFailed = "download failed: "
 
+// Ready is the State of an item whose current file is in the cache.
+const Ready = "ready"
+
 // State returns the state of the item in plain words (P17), as far as the database knows.
 func (i Item) State() string {
 	switch {
@@ -58,7 +61,7 @@ func (i Item) State() string {
 	case i.DownloadedUpdated != i.Updated || i.DownloadedSize != i.FileSize:
 		return "update waiting"
 	}
-	return "ready"
+	return Ready
 }
 
 // Store reads and writes workshop items and the overlays that contain them.
@@ -306,20 +309,24 @@ func overlaysWith(ctx context.Context, q db.Querier, itemIDs []int64) ([]int64, 
 	return overlays, nil
 }
 
-// Downloaded records that the cache has the file that i describes.
+// sameVersion selects the row of an item, unless Steam has published another file since the item was read, or has withdrawn it.
+const sameVersion = `id = :id AND time_updated = :updated AND file_size = :size AND file_url <> ''`
+
+// Downloaded records that the cache has the file that i describes. It changes nothing if that is no longer the item's file.
 func (s *Store) Downloaded(ctx context.Context, i Item) error {
 	if _, err := s.db.ExecContext(ctx, `UPDATE workshop_items SET last_downloaded_at = :now, downloaded_time_updated = :updated,
-		downloaded_file_size = :size, last_error = '' WHERE id = :id`,
+		downloaded_file_size = :size, last_error = '' WHERE `+sameVersion,
 		sql.Named("now", db.Millis(s.now())), sql.Named("updated", i.Updated), sql.Named("size", i.FileSize), sql.Named("id", i.ID)); err != nil {
 		return fmt.Errorf("record the download of item %s: %w", i.SteamID, err)
 	}
 	return nil
 }
 
-// DownloadFailed records why all attempts to download an item failed.
+// DownloadFailed records why all attempts to download the file that i describes failed. It changes nothing if that is no longer
+// the item's file.
 func (s *Store) DownloadFailed(ctx context.Context, i Item, reason error) error {
-	if _, err := s.db.ExecContext(ctx, `UPDATE workshop_items SET last_error = :error WHERE id = :id`,
-		sql.Named("error", downloadFailed+reason.Error()), sql.Named("id", i.ID)); err != nil {
+	if _, err := s.db.ExecContext(ctx, `UPDATE workshop_items SET last_error = :error WHERE `+sameVersion,
+		sql.Named("error", downloadFailed+reason.Error()), sql.Named("updated", i.Updated), sql.Named("size", i.FileSize), sql.Named("id", i.ID)); err != nil {
 		return fmt.Errorf("record the failed download of item %s: %w", i.SteamID, err)
 	}
 	return nil

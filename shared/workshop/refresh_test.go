@@ -475,3 +475,47 @@ func testOutdatedIsWhatAdvanced(t *testing.T, open dbtest.Backend) {
 		}
 	}
 }
+
+// A build that was slow, or was stopped for a while, reports about the file that it has tried to download, not about the item's next one.
+func TestAResultIsRecordedForItsVersionOnly(t *testing.T) {
+	dbtest.Each(t, testAResultIsRecordedForItsVersionOnly)
+}
+
+func testAResultIsRecordedForItsVersionOnly(t *testing.T, open dbtest.Backend) {
+	for name, c := range map[string]struct {
+		news       string
+		downloaded bool
+		want       string
+	}{
+		"downloaded since":     {"update 1", true, workshop.Ready},
+		"not downloaded since": {"update 1", false, "waiting for download"},
+		"another size":         {"item 1 size=5KiB", true, workshop.Ready},
+		"gone":                 {"remove 1", false, "not on Steam any more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := refreshes(t, open, "item 1\n", "1")
+			before := w.row(t, "1")
+			w.steam.Tell(t, c.news)
+			if err := w.Refresh(t.Context(), w.client, []steam.ID{"1"}, func(workshop.Refreshed) {}); err != nil {
+				t.Fatal(err)
+			}
+			if c.downloaded {
+				if err := w.Downloaded(t.Context(), w.row(t, "1")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := w.row(t, "1")
+			for what, err := range map[string]error{
+				"DownloadFailed": w.DownloadFailed(t.Context(), before, errors.New("too late")),
+				"Downloaded":     w.Downloaded(t.Context(), before),
+			} {
+				if err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if got := w.row(t, "1"); got != want || got.State() != c.want {
+				t.Errorf("the item is %q: %+v, want %q: %+v", got.State(), got, c.want, want)
+			}
+		})
+	}
+}

@@ -218,7 +218,7 @@ func updated(i workshop.Item) time.Time {
 // tone is the class that selects the shape and colour of an item's state.
 func tone(state string) string {
 	switch state {
-	case "ready":
+	case workshop.Ready:
 		return "good"
 	case "waiting for download", "update waiting":
 		return "waits"
