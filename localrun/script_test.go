@@ -76,6 +76,7 @@ func scripts(dir string, extra ...string) testscript.Params {
 			env.Setenv("LEFT4ME_BIN", bin)
 			env.Setenv("LEFT4ME_ROOT", filepath.Join(env.WorkDir, "root"))
 			env.Setenv("LEFT4ME_LISTEN", "127.0.0.1:0")
+			env.Setenv("DOWNLOAD_MIN_RATE", "0") // a script may hold a download for long
 			env.Setenv("CACHE", filepath.Join(env.WorkDir, "root", "workshop_cache"))
 			env.Setenv("ADDONS", filepath.Join(env.WorkDir, "root", "overlays", "1", "left4dead2", "addons"))
 			for i := 0; i+1 < len(extra); i += 2 {
@@ -172,7 +173,7 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
+	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
 		"JOB_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if value := ts.Getenv(key); value != "" {
 			p.cmd.Env = append(p.cmd.Env, key+"="+value)

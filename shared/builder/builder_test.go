@@ -272,6 +272,27 @@ func TestAFreshFileCorrectsItsRow(t *testing.T) {
 	}
 }
 
+func TestABuildThatDownloadsRemovesOldLeftovers(t *testing.T) {
+	w := setUp(t, "item 1\n", "1")
+	cache := w.host.Cache.Dir()
+	if err := os.Mkdir(cache, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for name, written := range map[string]time.Time{"8.vpk.partial": now.Add(-25 * time.Hour), "9.vpk.partial": now.Add(-20 * time.Hour)} {
+		path := filepath.Join(cache, name)
+		if err := errors.Join(os.WriteFile(path, []byte("left"), 0o600), os.Chtimes(path, time.Time{}, written)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cache, "*.partial")); len(left) != 1 || filepath.Base(left[0]) != "9.vpk.partial" {
+		t.Errorf("left: %v", left)
+	}
+}
+
 func TestItemsThatSteamDoesNotServeAreSkippedWithAWarning(t *testing.T) {
 	w := setUp(t, "item 1\nitem 2 result=9\nitem 3 trap=true\n", "1", "2", "3")
 	r, err := w.build(t.Context(), t, nil)

@@ -30,6 +30,9 @@ const (
 	maxRetryAfter    = 60 * time.Second
 )
 
+// partialAge is how long a partial file stays without being written, so that a later job can resume the download.
+const partialAge = 24 * time.Hour
+
 // Fetcher downloads items into the cache, with several attempts for each (product.md P22 to P24).
 type Fetcher struct {
 	Cache *vpkcache.Cache
@@ -47,7 +50,7 @@ type Fetcher struct {
 // them (steam.LogDownloaded and so on).
 func NewFetcher(s settings.Settings, items *workshop.Store, log *slog.Logger) Fetcher {
 	return Fetcher{
-		Cache:      vpkcache.New(s.CacheDir(), steam.NewContent(s.SteamHosts), vpkcache.Options{Transfers: s.DownloadParallel}),
+		Cache:      vpkcache.New(s.CacheDir(), steam.NewContent(s.SteamHosts, s.DownloadMinRate), vpkcache.Options{Transfers: s.DownloadParallel}),
 		Items:      items,
 		FirstPause: firstPause,
 		parallel:   s.DownloadParallel,
@@ -83,9 +86,9 @@ func (f Fetched) Err() error {
 	return fmt.Errorf("%d of %d downloads failed: %s", len(f.Failed), f.items, text.List(all, 5, "; "))
 }
 
-// Fetch downloads items into the cache, several at once, records each result, and syncs the cache's directory. An item that
-// fails does not stop the others. The reported progress counts to all, the number of the job's items; items are the last of
-// them. The error is ctx's, the database's or the disk's.
+// Fetch downloads items into the cache, several at once, records each result, syncs the cache's directory, and removes old
+// leftovers of broken downloads from it. An item that fails does not stop the others. The reported progress counts to all, the
+// number of the job's items; items are the last of them. The error is ctx's, the database's or the disk's.
 func (f *Fetcher) Fetch(ctx context.Context, items []workshop.Item, all int) (Fetched, error) {
 	m := newMeter(f.Report, items, all)
 	done := Fetched{items: len(items)}
@@ -125,6 +128,9 @@ func (f *Fetcher) Fetch(ctx context.Context, items []workshop.Item, all int) (Fe
 	}
 	if err := f.Cache.SyncDir(); err != nil {
 		return Fetched{}, fmt.Errorf("sync the cache: %w", err)
+	}
+	if err := f.Cache.DiscardBefore(time.Now().Add(-partialAge)); err != nil {
+		f.Report.Warnf("remove leftovers of broken downloads: %v", err)
 	}
 	return done, nil
 }

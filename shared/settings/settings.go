@@ -28,6 +28,7 @@ const (
 	SteamAPIURL       = "STEAM_API_URL"
 	SteamCDNHosts     = "STEAM_CDN_HOSTS"
 	DownloadParallel  = "DOWNLOAD_PARALLEL"
+	DownloadMinRate   = "DOWNLOAD_MIN_RATE"
 	JobQueueURL       = "JOB_QUEUE_URL"
 	OriginSecret      = "ORIGIN_SECRET"
 	TrustedProxies    = "TRUSTED_PROXIES"
@@ -45,6 +46,8 @@ const (
 	defaultListen   = "127.0.0.1:8080"
 	defaultParallel = 8
 	maxParallel     = 64
+	defaultMinRate  = 1024
+	maxMinRate      = 1 << 20
 	minSecret       = 16
 )
 
@@ -63,6 +66,8 @@ type Settings struct {
 	SteamHosts steam.Hosts
 	// DownloadParallel is how many items one build downloads at once.
 	DownloadParallel int
+	// DownloadMinRate is how many bytes a second a connection to a content host must deliver; 0: any.
+	DownloadMinRate int
 	// JobQueueURL is the SQS queue that wakes the host agent. It is empty if all of left4me runs on the host.
 	JobQueueURL string
 	// OriginSecret proves that a request came through CloudFront. It is empty without CloudFront.
@@ -127,6 +132,10 @@ func Load(getenv func(string) string) (Settings, error) {
 	if s.DownloadParallel, err = strconv.Atoi(parallel); err != nil || s.DownloadParallel < 1 || s.DownloadParallel > maxParallel {
 		wrong(DownloadParallel, "%q is not a number from 1 to %d", parallel, maxParallel)
 	}
+	minRate := get(DownloadMinRate, strconv.Itoa(defaultMinRate))
+	if s.DownloadMinRate, err = strconv.Atoi(minRate); err != nil || s.DownloadMinRate < 0 || s.DownloadMinRate > maxMinRate {
+		wrong(DownloadMinRate, "%q is not a number from 0 to %d", minRate, maxMinRate)
+	}
 	s.JobQueueURL = get(JobQueueURL, "")
 	if u, err := url.Parse(s.JobQueueURL); s.JobQueueURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 		wrong(JobQueueURL, "%q is not the URL of a queue", s.JobQueueURL)
@@ -189,6 +198,7 @@ func (s Settings) Environ() []string {
 		PublicURL + "=" + s.PublicURL.String(),
 		SteamAPIURL + "=" + s.SteamAPIURL,
 		DownloadParallel + "=" + strconv.Itoa(s.DownloadParallel),
+		DownloadMinRate + "=" + strconv.Itoa(s.DownloadMinRate),
 	}
 	for name, value := range map[string]string{
 		DatabaseAuthToken: s.DatabaseAuthToken,

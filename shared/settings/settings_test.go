@@ -31,8 +31,8 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("%s = %q, want %q", name, c[0], c[1])
 		}
 	}
-	if s.DownloadParallel != 8 {
-		t.Errorf("parallel = %d", s.DownloadParallel)
+	if s.DownloadParallel != 8 || s.DownloadMinRate != 1024 {
+		t.Errorf("parallel = %d, minimum rate = %d", s.DownloadParallel, s.DownloadMinRate)
 	}
 }
 
@@ -44,6 +44,7 @@ func TestOneLinePerWrongSetting(t *testing.T) {
 		settings.SteamAPIURL:        "steam",
 		settings.SteamCDNHosts:      "https://cdn",
 		settings.DownloadParallel:   "0",
+		settings.DownloadMinRate:    "-1",
 		settings.JobQueueURL:        "queue",
 		settings.OriginSecret:       "short",
 		settings.TrustedProxies:     "127.0.0.1, proxy",
@@ -108,6 +109,7 @@ func TestEnvironIsComplete(t *testing.T) {
 		settings.SteamAPIURL:       "http://127.0.0.1:1",
 		settings.SteamCDNHosts:     "127.0.0.1:1",
 		settings.DownloadParallel:  "3",
+		settings.DownloadMinRate:   "0",
 		settings.JobQueueURL:       "https://sqs.example.org/1/queue",
 		settings.Examples:          "1\n2",
 	}

@@ -17,6 +17,8 @@ import (
 
 const (
 	defaultStall = 30 * time.Second
+	// rateWindow is the time over which a connection must reach the minimum rate.
+	rateWindow   = 60 * time.Second
 	dialTimeout  = 10 * time.Second
 	maxRedirects = 5
 	// idlePerHost keeps the connections of parallel ranges between one part and the next.
@@ -34,15 +36,18 @@ const (
 type Content struct {
 	hosts Hosts
 	// stall is how long a server may send nothing, before the headers or in the body.
-	stall  time.Duration
-	client *http.Client
+	stall time.Duration
+	// minRate is how many bytes a second a body must deliver on average over each rateWindow; 0: any.
+	minRate int
+	client  *http.Client
 	// toHost dials content hosts and checks their addresses.
 	toHost *net.Dialer
 }
 
-// NewContent returns a client that connects only to hosts.
-func NewContent(hosts Hosts) *Content {
-	c := &Content{hosts: hosts, stall: defaultStall}
+// NewContent returns a client that connects only to hosts, and gives up connections that deliver fewer than minRate bytes a second;
+// 0 turns that off.
+func NewContent(hosts Hosts, minRate int) *Content {
+	c := &Content{hosts: hosts, stall: defaultStall, minRate: minRate}
 	toProxy := &net.Dialer{Timeout: dialTimeout}
 	c.toHost = &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		return hosts.checkAddress(address)
@@ -126,7 +131,7 @@ func (c *Content) Get(ctx context.Context, rawURL string, from, to int64) (*Part
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", userAgent)
 
-	b := &body{parent: ctx, ctx: reading, cancel: cancel, stall: c.stall}
+	b := &body{parent: ctx, ctx: reading, cancel: cancel, stall: c.stall, minRate: c.minRate}
 	b.timer = time.AfterFunc(c.stall, func() { cancel(&StalledError{After: c.stall}) })
 	resp, err := c.client.Do(req)
 	b.timer.Stop()
@@ -229,7 +234,7 @@ func parseContentRange(s string) (first, end, total int64, ok bool) {
 	return first, end, total, err1 == nil && err2 == nil && first < end
 }
 
-// body counts the received bytes and fails when nothing arrives for too long.
+// body counts the received bytes and fails when nothing arrives for too long, or too little.
 type body struct {
 	rc     io.ReadCloser
 	parent context.Context
@@ -239,13 +244,20 @@ type body struct {
 	stall  time.Duration
 	// length is the announced length, and left the part of it that is still to come; both are -1 when none was announced.
 	length, left int64
+	minRate      int
+	// waited and received are the time that Read has waited for the server and the bytes that it has got, since the last window.
+	waited   time.Duration
+	received int
 }
 
-// Read runs the timer only while it waits for the server, so that a slow caller does not count as a stall.
+// Read measures only the time in which it waits for the server, so that a slow caller does not count as a stall.
 func (b *body) Read(p []byte) (int, error) {
+	begun := time.Now()
 	b.timer.Reset(b.stall)
 	n, err := b.rc.Read(p)
 	b.timer.Stop()
+	b.waited += time.Since(begun)
+	b.received += n
 	if b.length >= 0 {
 		if int64(n) > b.left {
 			return int(b.left), fmt.Errorf("more than the promised %d bytes arrived", b.length)
@@ -254,6 +266,12 @@ func (b *body) Read(p []byte) (int, error) {
 		if err == io.EOF && b.left > 0 {
 			err = io.ErrUnexpectedEOF
 		}
+	}
+	if b.waited >= rateWindow {
+		if err == nil && b.left != 0 && float64(b.received) < float64(b.minRate)*b.waited.Seconds() {
+			return n, &StalledError{After: b.waited.Round(time.Second), Received: b.received}
+		}
+		b.waited, b.received = 0, 0
 	}
 	switch {
 	case err == nil, err == io.EOF:

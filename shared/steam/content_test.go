@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -36,7 +37,7 @@ func hosts(t *testing.T, setting string) Hosts {
 func start(t *testing.T) (*steamtest.Server, *Content, []byte) {
 	t.Helper()
 	fake := steamtest.Start(t, "item 101 size=20000")
-	content := NewContent(hosts(t, fake.Host()))
+	content := NewContent(hosts(t, fake.Host()), 0)
 	t.Cleanup(content.client.CloseIdleConnections)
 	whole, err := io.ReadAll(io.NewSectionReader(fake.File("101"), 0, 20000))
 	if err != nil {
@@ -190,7 +191,7 @@ func TestRangesThatWereNotAskedFor(t *testing.T) {
 				w.Write(make([]byte, test.length))
 			}))
 			defer server.Close()
-			c := NewContent(hosts(t, server.Listener.Addr().String()))
+			c := NewContent(hosts(t, server.Listener.Addr().String()), 0)
 			defer c.client.CloseIdleConnections()
 			part, b, err := read(c, t.Context(), server.URL, 100, 200)
 			if test.wantTo == 0 {
@@ -221,7 +222,7 @@ func TestPartsThatWereNotAskedFor(t *testing.T) {
 		w.Write(make([]byte, 10))
 	}))
 	defer server.Close()
-	_, err := NewContent(hosts(t, server.Listener.Addr().String())).Get(t.Context(), server.URL, 0, -1)
+	_, err := NewContent(hosts(t, server.Listener.Addr().String()), 0).Get(t.Context(), server.URL, 0, -1)
 	if _, ok := errors.AsType[*RangeError](err); !ok {
 		t.Error(err)
 	}
@@ -235,7 +236,7 @@ func TestUnknownLength(t *testing.T) {
 		w.Write(make([]byte, 1234))
 	}))
 	defer server.Close()
-	part, b, err := read(NewContent(hosts(t, server.Listener.Addr().String())), t.Context(), server.URL, 10, -1)
+	part, b, err := read(NewContent(hosts(t, server.Listener.Addr().String()), 0), t.Context(), server.URL, 10, -1)
 	if err != nil || len(b) != 1234 || part.To != -1 || part.Total != -1 || part.Ranged {
 		t.Errorf("%+v, %d bytes, %v", part, len(b), err)
 	}
@@ -281,6 +282,68 @@ func TestSlowReadersAreNoStall(t *testing.T) {
 		if b.timer.Stop() {
 			t.Fatal("the timer runs while nobody reads")
 		}
+	}
+}
+
+// drip answers every request with a body of size bytes, so many of them after each pause.
+type drip struct {
+	size, bytes int
+	pause       time.Duration
+}
+
+func (d *drip) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, ContentLength: int64(d.size), Body: io.NopCloser(d), Request: r}, nil
+}
+
+func (d *drip) Read(p []byte) (int, error) {
+	if d.size == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(d.pause)
+	n := min(len(p), d.bytes, d.size)
+	d.size -= n
+	return n, nil
+}
+
+// A server must not be able to occupy a job by sending just enough not to stall. (The clock is not real: nothing here waits.)
+func TestConnectionsMustDeliverTheMinimumRate(t *testing.T) {
+	for name, test := range map[string]struct {
+		drip    drip
+		minRate int
+		reading time.Duration // how long the reader takes for each part
+		want    string
+	}{
+		"a byte every 5 s":        {drip{1000, 1, 5 * time.Second}, 100, 0, "too slow: 12 bytes in 1m0s"},
+		"a little too slow":       {drip{100000, 495, 5 * time.Second}, 100, 0, "too slow: 5940 bytes in 1m0s"},
+		"fast enough":             {drip{100000, 505, 5 * time.Second}, 100, 0, ""},
+		"exactly fast enough":     {drip{200000, 60000, time.Minute}, 1000, 0, ""},
+		"complete after a minute": {drip{12, 1, 5 * time.Second}, 100, 0, ""},
+		"a slow reader":           {drip{20, 1, 0}, 100, 10 * time.Second, ""},
+		"no minimum":              {drip{100, 1, 5 * time.Second}, 0, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := NewContent(hosts(t, "127.0.0.1:1"), test.minRate)
+				c.stall = 2 * time.Minute
+				size := test.drip.size
+				c.client.Transport = &test.drip
+				part, err := c.Get(t.Context(), "http://127.0.0.1:1/", 0, -1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer part.Body.Close()
+				got, buf := 0, make([]byte, 64<<10)
+				for err == nil {
+					var n int
+					n, err = part.Body.Read(buf)
+					got += n
+					time.Sleep(test.reading)
+				}
+				if test.want == "" && (err != io.EOF || got != size) || test.want != "" && (err.Error() != test.want || Kind(err) != "stalled") {
+					t.Errorf("%d of %d bytes, %v; want %q", got, size, err, test.want)
+				}
+			})
+		})
 	}
 }
 
@@ -434,7 +497,7 @@ func nameServer(t *testing.T, address [4]byte) *net.Resolver {
 // A name that is allowed but leads into the private network, as after DNS rebinding.
 func TestNamesCannotLeadToPrivateAddresses(t *testing.T) {
 	for _, address := range [][4]byte{{127, 0, 0, 1}, {10, 0, 0, 7}, {169, 254, 169, 254}} {
-		c := NewContent(hosts(t, ""))
+		c := NewContent(hosts(t, ""), 0)
 		c.toHost.Resolver = nameServer(t, address)
 		_, err := c.Get(t.Context(), "https://cdn.steamusercontent.com/ugc/1/", 0, -1)
 		want := fmt.Sprintf("%s:443 refused: the address is not a public one and STEAM_CDN_HOSTS does not name it", netip.AddrFrom4(address))
@@ -443,7 +506,7 @@ func TestNamesCannotLeadToPrivateAddresses(t *testing.T) {
 		}
 	}
 	// The same with the address in the setting: only nobody listens there.
-	c := NewContent(hosts(t, "cdn.steamusercontent.com:1, 127.0.0.1:1"))
+	c := NewContent(hosts(t, "cdn.steamusercontent.com:1, 127.0.0.1:1"), 0)
 	c.toHost.Resolver = nameServer(t, [4]byte{127, 0, 0, 1})
 	_, err := c.Get(t.Context(), "https://cdn.steamusercontent.com:1/", 0, -1)
 	if _, ok := err.(*UnreachableError); !ok || !strings.HasSuffix(err.Error(), "connection refused") {
@@ -461,7 +524,7 @@ func TestProxiesAreReached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewContent(hosts(t, "127.0.0.1:1"))
+	c := NewContent(hosts(t, "127.0.0.1:1"), 0)
 	defer c.client.CloseIdleConnections()
 	c.client.Transport.(*http.Transport).Proxy = http.ProxyURL(behind)
 	link := "http://127.0.0.1:1/ugc/101/" + fake.File("101").SHA1() + "/"
@@ -481,13 +544,13 @@ func TestHTTPSWithoutHTTP2(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
-	c := NewContent(hosts(t, server.Listener.Addr().String()))
+	c := NewContent(hosts(t, server.Listener.Addr().String()), 0)
 	c.client.Transport.(*http.Transport).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
 	defer c.client.CloseIdleConnections()
 	if _, b, err := read(c, t.Context(), server.URL, 1, 4); err != nil || string(b) != "ont" || proto != "HTTP/1.1" {
 		t.Errorf("%q over %s, %v", b, proto, err)
 	}
-	stranger := NewContent(hosts(t, server.Listener.Addr().String()))
+	stranger := NewContent(hosts(t, server.Listener.Addr().String()), 0)
 	if _, err := stranger.Get(t.Context(), server.URL, 0, -1); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an unknown certificate: %v", err)
 	}

@@ -72,13 +72,20 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s refused: %s", printable(e.Host, 100), e.Reason)
 }
 
-// StalledError is a connection on which nothing arrived for too long.
+// StalledError is a connection on which nothing arrived for too long, or too little.
 type StalledError struct {
-	// After is how long nothing arrived.
+	// After is how long the client has waited.
 	After time.Duration
+	// Received is the number of bytes that arrived in that time.
+	Received int
 }
 
-func (e *StalledError) Error() string { return fmt.Sprintf("stalled: no data for %s", e.After) }
+func (e *StalledError) Error() string {
+	if e.Received == 0 {
+		return fmt.Sprintf("stalled: no data for %s", e.After)
+	}
+	return fmt.Sprintf("too slow: %d bytes in %s", e.Received, e.After)
+}
 
 // RangeError is an answer with another range than the requested one.
 type RangeError struct {

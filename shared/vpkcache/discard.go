@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,17 @@ import (
 func (c *Cache) Discard(steamID steam.ID) error {
 	_, err := c.discard(steamID)
 	return brief(err)
+}
+
+// DiscardBefore removes the partial files that were last written before t, except those of items that are being downloaded.
+func (c *Cache) DiscardBefore(t time.Time) error {
+	stored, err := c.List()
+	for _, s := range stored {
+		if s.Partial && s.Info.ModTime().Before(t) {
+			err = errors.Join(err, c.Discard(s.SteamID))
+		}
+	}
+	return err
 }
 
 // discard is Discard, and reports whether the item is being downloaded.

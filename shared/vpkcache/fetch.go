@@ -16,6 +16,9 @@ import (
 // lockPoll is the time between two attempts to lock a file, since waiting in flock cannot be cancelled.
 const lockPoll = 50 * time.Millisecond
 
+// partialMode keeps other users from opening a partial file, and so from locking it.
+const partialMode = 0o600
+
 // Fetch makes one attempt to download f into the cache, and reports whether it did: nothing is downloaded when the file is
 // fresh, or becomes fresh while Fetch waits for another download of the item.
 //
@@ -40,7 +43,12 @@ func (c *Cache) fetch(ctx context.Context, f File, progress func(int64)) (bool, 
 		return false, err
 	}
 	defer p.release()
-	fresh, err := c.Fresh(f)
+	// Compare with the time that a file can have here.
+	f.Updated, err = p.setTime(f.Updated)
+	fresh := false
+	if err == nil {
+		fresh, err = c.Fresh(f)
+	}
 	if !fresh && err == nil {
 		if err = c.download(ctx, f, p, progress); err == nil {
 			return true, nil
@@ -81,7 +89,10 @@ func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
 		// The previous holder of the lock may have renamed or removed the file.
 		current, err := p.current()
 		if current && err == nil {
-			return p, nil
+			// Older versions created it with 0644.
+			if err = p.Chmod(partialMode); err == nil {
+				return p, nil
+			}
 		}
 		p.Close()
 		if err != nil {
@@ -93,12 +104,12 @@ func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
 // open opens or creates the partial file. It never follows a link.
 func (c *Cache) open(path string) (*partial, error) {
 	const flags = os.O_RDWR | os.O_CREATE | unix.O_NOFOLLOW
-	file, err := os.OpenFile(path, flags, 0o644)
+	file, err := os.OpenFile(path, flags, partialMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(c.dir, 0o755); err != nil {
 			return nil, err
 		}
-		file, err = os.OpenFile(path, flags, 0o644)
+		file, err = os.OpenFile(path, flags, partialMode)
 	}
 	if err != nil {
 		if info, lerr := os.Lstat(path); lerr == nil && !info.Mode().IsRegular() {
@@ -157,6 +168,20 @@ func (p *partial) remove() error {
 	return os.Remove(p.path)
 }
 
+// setTime sets the modification time, in Unix seconds, and returns the one that the file has then: another one if the time is
+// beyond the file system's range.
+func (p *partial) setTime(updated int64) (int64, error) {
+	t := unix.Timespec{Sec: updated}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p.path, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0, &fs.PathError{Op: "set time of", Path: p.path, Err: err}
+	}
+	info, err := p.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.ModTime().Unix(), nil
+}
+
 // release closes the file, which unlocks it. Errors of writing have been reported by Sync.
 func (p *partial) release() { p.Close() }
 
@@ -200,9 +225,8 @@ func (c *Cache) publish(ctx context.Context, f File, p *partial) error {
 	if err := p.Chmod(0o644); err != nil {
 		return err
 	}
-	updated := unix.Timespec{Sec: f.Updated}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, p.path, []unix.Timespec{updated, updated}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &fs.PathError{Op: "set time of", Path: p.path, Err: err}
+	if _, err := p.setTime(f.Updated); err != nil {
+		return err
 	}
 	if err := c.sync(ctx, p); err != nil {
 		return err

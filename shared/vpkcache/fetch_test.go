@@ -89,6 +89,58 @@ func TestFetchReplacesStale(t *testing.T) {
 	}
 }
 
+// Steam may tell a time that no file can have on this file system.
+func TestATimeOutOfRangeIsDownloadedOnce(t *testing.T) {
+	for _, updated := range []int64{1 << 40, 1<<63 - 1} {
+		h := newHost(t)
+		c := h.cache(t)
+		content := vpk(1, 5000)
+		f := h.serve("123", content)
+		f.Updated = updated
+		mustFetch(t, c, f)
+		h.asks()
+		if downloaded, err := c.Fetch(deadline(t), f, nil); downloaded || err != nil || len(h.asks()) > 0 {
+			t.Errorf("time %d: second Fetch = %v, %v", updated, downloaded, err)
+		}
+		noPartials(t, c)
+		f = h.serve("123", vpk(2, 6000))
+		f.Updated = updated
+		mustFetch(t, c, f)
+	}
+}
+
+// Another user who can open a file can lock it.
+func TestOnlyItsOwnerCanOpenAPartialFile(t *testing.T) {
+	for name, before := range map[string]func(path string) error{
+		"a new one":                      func(string) error { return nil },
+		"a leftover of an older version": func(path string) error { return os.WriteFile(path, nil, 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			c := h.cache(t)
+			f := h.serve("123", vpk(1, 5000))
+			if err := errors.Join(os.Mkdir(c.dir, 0o755), before(c.partialPath("123"))); err != nil {
+				t.Fatal(err)
+			}
+			var mode fs.FileMode
+			h.behave(func(http.ResponseWriter, *http.Request, []byte) bool {
+				info, err := os.Stat(c.partialPath("123"))
+				if err != nil {
+					t.Error(err)
+					return false
+				}
+				mode = info.Mode()
+				return false
+			})
+			mustFetch(t, c, f)
+			if mode != 0o600 {
+				t.Errorf("mode %v", mode)
+			}
+			mustHold(t, c, map[string][][]byte{"123": {vpk(1, 5000)}})
+		})
+	}
+}
+
 func TestRefusedBeforeAsking(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)

@@ -123,7 +123,7 @@ func (h *host) source(t testing.TB) *steam.Content {
 
 func newSource(url string) (*steam.Content, error) {
 	hosts, err := steam.ParseHosts(strings.TrimPrefix(url, "http://"))
-	return steam.NewContent(hosts), err
+	return steam.NewContent(hosts, 0), err
 }
 
 func (h *host) cache(t testing.TB) *Cache {

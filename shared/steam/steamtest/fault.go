@@ -35,7 +35,8 @@ type Fault struct {
 	// Stall delivers nothing more after so many bytes of the answer; 0 does not.
 	Stall int64
 	// Hold delivers so many bytes of the answer and then, for as long as no newer fault with a larger Hold fits the request
-	// and Reset is not called, one byte a second, so that the client goes on waiting; 0 delivers all.
+	// and Reset is not called, one byte a second, so that the client goes on waiting, unless it requires a higher rate
+	// (DOWNLOAD_MIN_RATE); 0 delivers all.
 	Hold int64
 
 	// Reverse answers in the other order than asked, Twice has each entry twice, Omit leaves these ids out.
