@@ -51,7 +51,7 @@ localrun up does so by itself. The database must be current: see localrun migrat
 				}
 				fired, err := fire(cmd.Context(), host, job.DailyRefresh, event)
 				if err == nil {
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), fired.Said)
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), fired.Sentence)
 				}
 				return errors.Join(err, host.Shutdown(cmd.Context()))
 			})

@@ -1,6 +1,6 @@
 // Package account owns people and their sessions: who they are, how they sign in and out (product.md P40, P42).
 //
-// It knows nothing of cookies and forms, which are templates/web's.
+// Cookies and forms belong to templates/web.
 package account
 
 import (
@@ -50,17 +50,17 @@ func NewStore(d *db.DB, now func() time.Time) *Store {
 // CheckName reports what is wrong with a user name, as a problem, or nil.
 func CheckName(name string) error {
 	const marks = "._-"
-	odd := func(r rune) bool {
+	invalid := func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !strings.ContainsRune(marks, r)
 	}
 	n := utf8.RuneCountInString(name)
-	if n < 1 || n > 64 || strings.ContainsFunc(name, odd) || strings.ContainsAny(name[:1], marks) {
+	if n < 1 || n > 64 || strings.ContainsFunc(name, invalid) || strings.ContainsAny(name[:1], marks) {
 		return problem.Invalid("A user name has 1 to 64 letters, digits, dots, dashes and underscores, and starts with a letter or digit.")
 	}
 	return nil
 }
 
-// Password lengths in bytes. The upper bound keeps hashing a request's worth of work.
+// Password lengths in bytes. The upper bound limits the time that hashing takes.
 const (
 	MinPassword = 8
 	MaxPassword = 1024
@@ -74,12 +74,12 @@ func CheckPassword(password string) error {
 	return nil
 }
 
-// RandomPassword returns a password of 80 random bits, easy to select and to type.
+// RandomPassword returns a password of 80 random bits, made of capital letters and digits.
 func RandomPassword() string {
 	return rand.Text()[:16]
 }
 
-// Create adds a person. The error is a problem for a faulty name or password or a name that is taken.
+// Create adds a person. Errors are problems: 400 for an invalid name or password, 409 for a duplicate name.
 func (s *Store) Create(ctx context.Context, name, password string, admin bool) (User, error) {
 	if err := errors.Join(CheckName(name), CheckPassword(password)); err != nil {
 		return User{}, err
@@ -185,7 +185,7 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 		return User{}, "", fmt.Errorf("sign in: %w", err)
 	}
 	if err != nil {
-		hash = nobodysHash // an unknown name takes as long as a wrong password
+		hash = unknownUserHash // an unknown name takes as long as a wrong password
 	}
 	matches, hashErr := verifyPassword(hash, password)
 	if hashErr != nil {

@@ -20,8 +20,8 @@ const (
 	argonKey     = 32
 )
 
-// nobodysHash matches no password. Checking one against it takes as long as against any other.
-const nobodysHash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+// unknownUserHash matches no password. Checking a password against it takes as long as against any other hash.
+const unknownUserHash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 // hashPassword returns the PHC string of password.
 func hashPassword(password string) (string, error) {

@@ -12,9 +12,9 @@ import (
 	"left4me/shared/problem"
 )
 
-// ChangePassword replaces u's password, if current is the one they have, and ends all their sessions except the one with
-// that token. Failures slow down further attempts as they do for SignIn. Errors are problems: 400 for a faulty new
-// password, 403 for a wrong current one, 429 after several of those.
+// ChangePassword replaces u's password if current is correct, and ends all their sessions except the one with that token.
+// Failures delay further attempts as for SignIn. Errors are problems: 400 for an invalid new password, 403 for a wrong current
+// one, 429 after several failures.
 func (s *Store) ChangePassword(ctx context.Context, u User, token, current, password string, from Client) error {
 	if err := CheckPassword(password); err != nil {
 		return err
@@ -69,7 +69,7 @@ type Session struct {
 	ID                   int64
 	CreatedAt, ExpiresAt time.Time
 	From                 Client
-	// Current is whether it is the session of the request.
+	// Current is true for the session with the token that Sessions was given.
 	Current bool
 }
 
@@ -112,7 +112,7 @@ func endOtherSessions(ctx context.Context, q db.Querier, userID int64, token str
 	return err
 }
 
-// EndAllSessions ends everybody's sessions on q and returns how many there were.
+// EndAllSessions ends the sessions of all people, in the transaction q, and returns how many there were.
 func EndAllSessions(ctx context.Context, q db.Querier) (int, error) {
 	n, err := db.Exec(ctx, q, `DELETE FROM sessions`)
 	if err != nil {

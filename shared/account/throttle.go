@@ -27,7 +27,7 @@ var (
 	addressLimit = limit{free: 20, longest: 15 * time.Minute}
 )
 
-// forgetAfter is how long a failure counts.
+// forgetAfter is how long a failure counts after the last attempt.
 const forgetAfter = time.Hour
 
 // wait returns the delay after so many failures: 2 s after the first one that is not free, then doubling.
@@ -42,6 +42,7 @@ func (l limit) wait(failures int) time.Duration {
 	return min(2*time.Second<<over, l.longest)
 }
 
+// subjects returns the limits for an attempt by sign_in_failures.subject.
 func subjects(name, address string) map[string]limit {
 	return map[string]limit{"name:" + text.Truncate(strings.ToLower(name), 128): nameLimit, "address:" + network(address): addressLimit}
 }
@@ -97,8 +98,8 @@ func (s *Store) countAttempt(ctx context.Context, name, address string) error {
 	return err
 }
 
-// forgiveAttempt forgets all failures of the name, and this one attempt of the address: somebody who knows one password must
-// not get unlimited guesses at others.
+// forgiveAttempt deletes all failures of the name, but only this one attempt of the address: otherwise somebody who knows one
+// password could guess others without limit.
 func forgiveAttempt(ctx context.Context, q db.Querier, name, address string) error {
 	for subject, limit := range subjects(name, address) {
 		arg := sql.Named("subject", subject)

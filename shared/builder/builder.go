@@ -1,8 +1,8 @@
-// Package builder makes overlays on the game host what the database says: what the builds of shared/overlay's types do, and the
-// directories themselves (product.md P1, P6, P18 to P27).
+// Package builder builds overlays on the game host: it implements the builds of shared/overlay's types, and creates and removes
+// the overlays' directories (product.md P1, P6, P18 to P27).
 //
-// It asks Steam for no metadata, and it is the only owner of the directories below LEFT4ME_ROOT/overlays; the files in the
-// cache are shared/vpkcache's, the links shared/linkfarm's. Jobs and their logs are the caller's, behind Report.
+// Only this package changes directories below LEFT4ME_ROOT/overlays. Files in the cache belong to shared/vpkcache, links to
+// shared/linkfarm. It does not ask Steam for metadata. Jobs and their logs belong to the caller, behind Report.
 package builder
 
 import (
@@ -13,12 +13,12 @@ import (
 	"left4me/shared/overlay"
 )
 
-// Report is where a build says what it does, one line a step. Its methods may be called by several goroutines at once.
+// Report receives the log lines and the progress of a job. Its methods may be called by several goroutines at once.
 type Report interface {
 	// Infof writes a line to the job's stdout, Warnf to its stderr.
 	Infof(format string, args ...any)
 	Warnf(format string, args ...any)
-	// Progress replaces what is known of how far the build is; its bytes are those of the files that have to be fetched.
+	// Progress replaces the progress. Its bytes are those of the files that have to be downloaded.
 	Progress(jobstore.Progress)
 }
 
@@ -27,14 +27,13 @@ type Host struct {
 	// OverlaysDir is LEFT4ME_ROOT/overlays. It need not exist.
 	OverlaysDir string
 	Overlays    *overlay.Store
-	// Fetcher brings workshop items into the cache, and has the Report for all that a builder does.
+	// Fetcher downloads workshop items into the cache. Its Report is also that of the builds.
 	Fetcher
 }
 
 var _ overlay.Builder = (*Host)(nil)
 
-// Build makes o's directory what the database says, in the way of o's type. The error for an unknown type names it; all errors
-// are fit to be shown in the job's log.
+// Build runs the build of o's type. The error for an unknown type names it. All errors may be shown in the job's log.
 func Build(ctx context.Context, h *Host, o overlay.Overlay) error {
 	if o.Type.Build == nil {
 		return fmt.Errorf("there is no builder for overlays of type %q", o.Type.Name)

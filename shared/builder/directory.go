@@ -94,7 +94,7 @@ func makeDirectory(overlays string, o overlay.Overlay) error {
 	return nil
 }
 
-// cause drops the absolute paths from an error, which must not appear in job logs.
+// cause removes absolute paths, which must not appear in job logs, from an error.
 func cause(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err

@@ -87,8 +87,8 @@ func (f Fetched) Err() error {
 }
 
 // Fetch downloads items into the cache, several at once, records each result, syncs the cache's directory, and removes old
-// leftovers of broken downloads from it. An item that fails does not stop the others. The reported progress counts to all, the
-// number of the job's items; items are the last of them. The error is ctx's, the database's or the disk's.
+// leftovers of broken downloads from it. An item that fails does not stop the others. all is the number of items of the whole job:
+// in the reported progress, all others are done already. The error is ctx's, the database's or the disk's.
 func (f *Fetcher) Fetch(ctx context.Context, items []workshop.Item, all int) (Fetched, error) {
 	m := newMeter(f.Report, items, all)
 	done := Fetched{items: len(items)}
@@ -163,7 +163,7 @@ func (f *Fetcher) fetch(ctx context.Context, i workshop.Item, m *meter) (downloa
 		if last == nil || ctx.Err() != nil || errors.Is(last, vpkcache.ErrDiskFull) {
 			return last
 		}
-		if !ofDisk(last) {
+		if !isDiskError(last) {
 			steam.LogFailed(f.log, steam.SourceContent, kind(last), last)
 		}
 		return retry.RetryableError(last)
@@ -184,7 +184,7 @@ func (f *Fetcher) fetch(ctx context.Context, i workshop.Item, m *meter) (downloa
 	return downloaded, err
 }
 
-// kind is steam.Kind, with `file` for a file that is not the one that Steam describes.
+// kind is steam.Kind, but `file` for a file that differs from Steam's description.
 func kind(err error) string {
 	if vpkcache.IsWrongFile(err) {
 		return "file"
@@ -192,8 +192,8 @@ func kind(err error) string {
 	return steam.Kind(err)
 }
 
-// ofDisk reports whether an attempt failed because of this host's disk.
-func ofDisk(err error) bool {
+// isDiskError reports whether an attempt failed because of this host's disk.
+func isDiskError(err error) bool {
 	var path *fs.PathError
 	var link *os.LinkError
 	return errors.As(err, &path) || errors.As(err, &link)
@@ -248,7 +248,7 @@ func (m *meter) set(i workshop.Item, bytes int64) {
 	m.bytes[i.SteamID] = bytes
 }
 
-// tell reports the progress. It names the items that are being downloaded, the one that was started first first.
+// tell reports the progress, with the titles of the items that are being downloaded in the order of their start.
 func (m *meter) tell() {
 	var names []string
 	for _, i := range m.active {

@@ -99,6 +99,7 @@ func (r *removal) ours(name string) (*os.Root, error) {
 	return dir, nil
 }
 
+// check returns an error unless dir is the directory that info describes and has the overlay's marker.
 func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 	opened, err := dir.Stat(".")
 	if err != nil {
@@ -113,7 +114,7 @@ func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 		if empty, err := r.emptied(dir, name); empty || err != nil {
 			return err
 		}
-		return r.disagree(name, "has no file "+markerName+", so nobody knows whose it is")
+		return r.disagree(name, "has no file "+markerName+" that says which overlay it belongs to")
 	case err != nil:
 		return fmt.Errorf("read marker of overlays/%s: %w", name, cause(err))
 	case string(found) != marker(r.o):

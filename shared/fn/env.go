@@ -1,7 +1,7 @@
-// Package fn is the process of a function: settings, log, database, and the transport. The same binary answers Function
-// URL events and job events, on AWS Lambda and under localrun, which speaks Lambda's Runtime API.
+// Package fn runs the process of a function: settings, log, database, and Lambda's transport. The same program runs on AWS Lambda
+// and under localrun, which implements Lambda's Runtime API.
 //
-// It decides nothing about a route or a job: a function's main hands it a row of a table and how to build the handler.
+// It knows no particular route or job: a function's main passes a row of a table and a function that builds the handler.
 package fn
 
 import (
@@ -22,7 +22,7 @@ import (
 // Version is left4me's version; the Makefile sets it when it links.
 var Version = "development"
 
-// Env is what a function can be built from. Opening it contacts nothing.
+// Env has what a function's handler is built from. Opening it contacts nothing.
 type Env struct {
 	Settings settings.Settings
 	DB       *db.DB
@@ -61,8 +61,8 @@ func (e *Env) wakeAgent(ctx context.Context) {
 	}
 }
 
-// start opens the environment of this process or ends it with a sentence: both a person's terminal and Lambda's log show
-// what goes to stderr.
+// start opens the environment of this process. If that fails, it writes a sentence to stderr, for a person's terminal or Lambda's
+// log, and exits.
 func start(function string) *Env {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {

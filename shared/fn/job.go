@@ -21,7 +21,6 @@ import (
 
 // Run is one run of a job, for its function: what the job is about, and where its log and progress go.
 type Run struct {
-	// JobID is the job.
 	JobID int64
 	// Subject is what the job is about.
 	Subject job.Subject
@@ -52,7 +51,7 @@ func (r *Run) Warnf(format string, args ...any) {
 // Progress replaces the run's progress.
 func (r *Run) Progress(p jobstore.Progress) { r.recorder.Progress(p) }
 
-// OnSuccess sets what is written in the transaction that ends the job, if it succeeds and is still this process's.
+// OnSuccess sets a function that writes in the transaction that ends the job as succeeded.
 func (r *Run) OnSuccess(write func(ctx context.Context, q db.Querier) error) { r.success = write }
 
 // The causes of a run's end after which the job is handed back and continues in another run.
@@ -81,7 +80,7 @@ func withReserve(ctx context.Context, now time.Time) (context.Context, context.C
 // continues in another run. A run that has lost its job stops and writes nothing more.
 func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) error) {
 	env := start(operation.Function)
-	// When the host agent is killed, its pipes break; the run goes on, for it owns the job.
+	// When the host agent is killed, its pipes break. The run continues because this process owns the job.
 	signal.Ignore(syscall.SIGPIPE)
 	h := &jobHandler{env: env, operation: operation, run: build(env)}
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -111,8 +110,8 @@ type jobHandler struct {
 	busy      atomic.Int32
 }
 
-// handle runs one job to its end. The error is for the caller's log: that of a job which could not be had, or was lost. A
-// job that fails is no error here, for its row says so.
+// handle runs one job. The error, for the caller's log, means that the job could not be claimed or was lost. A job that fails is
+// not an error here: its row has the error.
 func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, error) {
 	if event.Fired != nil {
 		event.JobID = event.Fired.JobID
@@ -122,7 +121,7 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 	}
 	claim, err := h.claim(ctx, event)
 	if blocked := (*jobstore.BlockedError)(nil); event.Fired != nil && errors.As(err, &blocked) {
-		// The host agent was quicker, or will run it when what it has to wait for is done: nothing for AWS to try again.
+		// The host agent has claimed the job already or will claim it later, so AWS must not retry.
 		h.env.Log.Info("job left to the host agent", "job", blocked.JobID, "why", blocked.Why)
 		return job.Outcome{JobID: blocked.JobID}, nil
 	}
@@ -162,7 +161,7 @@ func (h *jobHandler) claim(ctx context.Context, event job.Event) (jobstore.Claim
 	return h.env.Jobs.ClaimJob(ctx, fmt.Sprintf("%s on %s, process %d", h.operation.Function, host, os.Getpid()), event.JobID, h.operation)
 }
 
-// guarded makes a panic of the run an error: the job fails now instead of being run again as if its machine had died.
+// guarded turns a panic of the run into an error, so that the job fails at once and is not run again as if its worker had been lost.
 func (h *jobHandler) guarded(ctx context.Context, run *Run) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -173,8 +172,8 @@ func (h *jobHandler) guarded(ctx context.Context, run *Run) (err error) {
 	return h.run(ctx, run)
 }
 
-// end writes how a run ended. What it returned counts more than why its context ended: a run that was done before it saw a
-// cancel has succeeded.
+// end records how a run ended. A result of nil counts more than the end of the context: a run that was complete before it noticed
+// a cancellation has succeeded.
 func (h *jobHandler) end(r *jobstore.Recorder, run *Run, result error) (job.Outcome, error) {
 	switch cause := context.Cause(r.Context()); {
 	case result == nil:

@@ -25,7 +25,7 @@ func fire(ctx context.Context, env *Env, s job.Schedule, event job.ScheduleEvent
 	if err != nil {
 		return job.Fired{}, err
 	}
-	fired := job.Fired{JobID: e.ID, New: e.New, Said: e.Sentence(s.Operation)}
-	env.Log.InfoContext(ctx, fired.Said, "schedule", s.Name, "slot", event.Slot)
+	fired := job.Fired{JobID: e.ID, New: e.New, Sentence: e.Sentence(s.Operation)}
+	env.Log.InfoContext(ctx, fired.Sentence, "schedule", s.Name, "slot", event.Slot)
 	return fired, nil
 }

@@ -89,8 +89,8 @@ func TestWhatEnqueuesAJobWakesTheAgent(t *testing.T) {
 		env, agent := testEnv(t)
 		event := job.DailyRefresh.Event(time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC))
 		for _, want := range []job.Fired{
-			{JobID: 1, New: true, Said: "enqueued refresh_workshop_items job 1"},
-			{JobID: 1, Said: "refresh_workshop_items job 1 already queued"},
+			{JobID: 1, New: true, Sentence: "enqueued refresh_workshop_items job 1"},
+			{JobID: 1, Sentence: "refresh_workshop_items job 1 already queued"},
 		} {
 			got, err := fire(t.Context(), env, job.DailyRefresh, event)
 			if err != nil || got != want {

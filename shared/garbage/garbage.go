@@ -1,6 +1,5 @@
-// Package garbage finds and removes the files of the workshop cache that nobody needs: files of items that are in no overlay,
-// and leftovers of broken downloads. A file that a link below the overlays' directories leads to is never garbage, whoever made
-// the link.
+// Package garbage finds and removes unneeded files of the workshop cache: files of items that are in no overlay, and leftovers of
+// broken downloads. A file is never garbage while a link in an overlay's directory leads to it, even one made by hand.
 //
 // shared/vpkcache removes the files; links are only read. No build may run at the same time, because a build checks a file and
 // links to it a moment later. The locks of the job collect_garbage ensure that.

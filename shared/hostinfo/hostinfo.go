@@ -48,15 +48,15 @@ type Host struct {
 	SeenAt time.Time
 	// DiskTotal is the size in bytes of the disk that holds LEFT4ME_ROOT, and DiskFree what left4me can still use of it.
 	DiskTotal, DiskFree int64
+	Usage               Usage
 	// MeasuredAt is when Usage was measured; zero: not yet.
-	Usage      Usage
 	MeasuredAt time.Time
 }
 
 // Silent reports whether the agent has missed its last reports.
 func (h Host) Silent(now time.Time) bool { return now.Sub(h.SeenAt) > silentAfter }
 
-// Scarce reports whether so little of the disk is free that somebody should make room before downloads fail.
+// Scarce reports whether so little of the disk is free, below 5 % or 2 GiB, that downloads may soon fail.
 func Scarce(total, free int64) bool { return total > 0 && free < max(total/20, 2<<30) }
 
 // Store reads and writes reports.

@@ -100,7 +100,7 @@ type Operation struct {
 	About Kind
 	// Reads is the kind of further subjects that a request may name, which a run locks for reading; empty for none.
 	Reads Kind
-	// Alone says that a run locks `game` for writing, not only for reading: it runs beside no other job.
+	// Alone makes a run lock `game` for writing, not only for reading, so that no other job runs at the same time.
 	Alone bool
 	// Coalesce says which older job answers a request instead of a new one. The database's unique indexes enforce it.
 	Coalesce Coalescing
@@ -113,7 +113,7 @@ type Operation struct {
 	// StarvesAfter is how long a job waits before newer jobs that could not run beside it may no longer start before it; zero:
 	// they always may.
 	StarvesAfter time.Duration
-	// Diskless says that a run can do without the game host's disk, and so can be an AWS Lambda function.
+	// Diskless is true if a run does not need the game host's disk, so that it can also run on AWS Lambda.
 	Diskless bool
 }
 

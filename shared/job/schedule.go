@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Schedule is one row of the table of what the clock asks for, once a day.
+// Schedule is one row of the table of schedules: an operation that is enqueued once a day.
 type Schedule struct {
 	// Name is the value of schedule_slots.schedule, and of ScheduleEvent.Schedule.
 	Name string
 	// Function is the folder below functions/ of the program that enqueues the job.
 	Function string
-	// Operation is what is enqueued, about nothing in particular and for nobody.
+	// Operation is what is enqueued, about the whole system and requested by nobody.
 	Operation Operation
-	// Hour and Minute are the time of day, where the timer is, of its slots.
+	// Hour and Minute are the time of day of the slots, in the timer's time zone.
 	Hour, Minute int
-	// Jitter is by how much a slot may be fired late, so that not everybody's left4me asks Steam at once.
+	// Jitter is the longest random delay of a slot. It keeps all left4mes from asking Steam at the same moment.
 	Jitter time.Duration
 }
 
-// DailyRefresh is product.md P30's.
+// DailyRefresh is the daily refresh of product.md P30.
 var DailyRefresh = Schedule{Name: "workshop-refresh", Function: "schedule-refresh", Operation: RefreshWorkshopItems, Hour: 4, Jitter: 15 * time.Minute}
 
 // Schedules returns every schedule. The slice is the caller's.
 func Schedules() []Schedule { return []Schedule{DailyRefresh} }
 
-// Latest is the newest slot that is not after now, in now's time zone.
+// Latest returns the newest slot that is not after now, in now's time zone.
 func (s Schedule) Latest(now time.Time) time.Time {
 	for day := 1; ; day-- {
 		if slot := s.on(now, day); !slot.After(now) {
@@ -34,7 +34,7 @@ func (s Schedule) Latest(now time.Time) time.Time {
 	}
 }
 
-// Next is the first slot after now, in now's time zone.
+// Next returns the first slot after now, in now's time zone.
 func (s Schedule) Next(now time.Time) time.Time {
 	for day := -1; ; day++ {
 		if slot := s.on(now, day); slot.After(now) {
@@ -43,25 +43,25 @@ func (s Schedule) Next(now time.Time) time.Time {
 	}
 }
 
-// on is the slot of a day, counted from now's.
+// on returns the slot of a day: 0 is now's day, 1 the next one.
 func (s Schedule) on(now time.Time, day int) time.Time {
 	year, month, today := now.Date()
 	return time.Date(year, month, today+day, s.Hour, s.Minute, 0, 0, now.Location())
 }
 
-// slotForm is how a slot is written: to the minute.
+// slotForm is the format of a slot, to the minute.
 const slotForm = "2006-01-02T15:04Z07:00"
 
-// ScheduleEvent is what a timer hands to a schedule's function.
+// ScheduleEvent is the event that a timer sends to a schedule's function.
 type ScheduleEvent struct {
-	// Schedule is the name of the schedule, to which the function belongs; empty says nothing.
+	// Schedule is the schedule's name. If it is not empty, the function checks it.
 	Schedule string `json:"schedule,omitempty"`
-	// Slot is the time for which the timer asks, such as 2026-11-21T04:00Z, or with seconds, as Amazon EventBridge Scheduler
-	// writes its scheduled time. Each is fired once, however many timers name it. Empty means now.
+	// Slot is the time that the timer fires, such as 2026-11-21T04:00Z, or with seconds, as Amazon EventBridge Scheduler writes
+	// its scheduled time. Each slot is fired once, even if several timers send it. Empty means now.
 	Slot string `json:"slot,omitempty"`
 }
 
-// Event is the event for a slot.
+// Event returns the event for a slot.
 func (s Schedule) Event(slot time.Time) ScheduleEvent {
 	return ScheduleEvent{Schedule: s.Name, Slot: slot.UTC().Format(slotForm)}
 }
@@ -79,16 +79,16 @@ func (s Schedule) SlotOf(e ScheduleEvent) (time.Time, error) {
 		slot, err = time.Parse(time.RFC3339, e.Slot)
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("slot %q is no time such as %s", e.Slot, "2026-11-21T04:00Z")
+		return time.Time{}, fmt.Errorf("slot %q is not a time such as %s", e.Slot, "2026-11-21T04:00Z")
 	}
 	return slot.Truncate(time.Minute), nil
 }
 
-// Fired is what a schedule's function answers.
+// Fired is the answer of a schedule's function.
 type Fired struct {
-	// JobID is the job that does what the schedule asks for; New is false when it was there before.
+	// JobID is the schedule's job. New is false for one that was enqueued before.
 	JobID int64 `json:"job_id"`
 	New   bool  `json:"new"`
-	// Said is a line for people: `enqueued refresh_workshop_items job 8`.
-	Said string `json:"said"`
+	// Sentence is for people: `enqueued refresh_workshop_items job 8`.
+	Sentence string `json:"said"`
 }

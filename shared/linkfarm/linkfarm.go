@@ -3,7 +3,7 @@
 // changes it.
 //
 // A link is ours if its target is a path in the cache. Everything else in the folder belongs to somebody else and stays. The
-// package knows no overlays and no items, and does not check that the cached files exist: it is given the names of the links.
+// package is given the names of the links. It knows no overlays and no items, and does not check that the cached files exist.
 package linkfarm
 
 import (

@@ -1,4 +1,4 @@
-// Package problem is the error type for people: a sentence that says what went wrong with a request and what to do about it
+// Package problem is the type of errors that people see: a sentence that says what is wrong with a request and what to do
 // (product.md P43). Any other error is a fault of left4me, and its text is only logged.
 //
 // templates/web turns a problem into a page.
@@ -15,7 +15,7 @@ import (
 type Problem struct {
 	// Status is the HTTP status that fits.
 	Status int
-	// Sentence says what to do. It must not contain internals.
+	// Sentence says what is wrong and what to do, without internals.
 	Sentence string
 	// RetryAfter is how long to wait before trying again; zero: unknown.
 	RetryAfter time.Duration

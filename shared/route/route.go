@@ -1,9 +1,8 @@
-// Package route is the table of left4me's HTTP routes, as data: which function serves which method and path, who may
-// ask for it, and how much of a machine it may use. The gateway, the router at the edge, the AWS template, every link in
-// a page and the permission tests read this one table.
+// Package route is the table of left4me's HTTP routes, as data: which function serves which method and path, who may use it, and
+// the limits of its process. The gateway, the router at the edge, the AWS template, all links in pages and the permission tests
+// read this table.
 //
-// It does not serve anything and knows no handler: a route is bound to its program by its name, which is the name of the
-// folder below functions/.
+// It serves nothing and knows no handler: the name of a route is the name of its program's folder below functions/.
 package route
 
 import (
@@ -13,8 +12,7 @@ import (
 	"time"
 )
 
-// Who says who may ask for a route at all. What a signed-in person may do with one particular overlay or job is decided
-// by the function, which knows the row.
+// Who says who may use a route. Whether a person may use a particular overlay or job is decided by the function.
 type Who int
 
 const (
@@ -47,7 +45,7 @@ type Route struct {
 	Method string
 	// Pattern is a path in the syntax of net/http.ServeMux, without method and host.
 	Pattern string
-	// Who may ask for it.
+	// Who may use it.
 	Who Who
 	// MaxBody is the largest request body in bytes; a larger one is answered with 413.
 	MaxBody int64
@@ -109,7 +107,7 @@ var (
 	UserChange     = form("user-change", "/admin/users/{id}", Administrator)
 )
 
-// All returns every route, in the order in which people should read them. The slice is the caller's.
+// All returns every route, in the order in which `localrun routes` prints them. The slice is the caller's.
 func All() []Route {
 	return []Route{
 		Home, Asset, Health,
@@ -122,16 +120,15 @@ func All() []Route {
 	}
 }
 
-// OriginSecretHeader is the header in which CloudFront proves to the functions that a request came by way of it
-// (setting ORIGIN_SECRET). ViewerAddressHeader is the one in which it names the visitor, as address:port; nobody else may.
+// OriginSecretHeader is the header in which CloudFront sends the setting ORIGIN_SECRET, to prove to the functions that a request
+// came through it. In ViewerAddressHeader it sends the visitor's address:port.
 const (
 	OriginSecretHeader  = "X-Origin-Secret"
 	ViewerAddressHeader = "CloudFront-Viewer-Address"
 )
 
-// URL returns the path of r with its wildcards filled from args in their order, each escaped as one path segment. It
-// panics when the number of args is not the number of wildcards: that is a mistake in the calling code, which the first
-// test that renders the link finds.
+// URL returns the path of r with its wildcards replaced by args in their order, each escaped as one path segment. It panics when
+// the number of args is not the number of wildcards, which any test that renders the link finds.
 func (r Route) URL(args ...any) string {
 	segments := strings.Split(r.Pattern, "/")
 	used := 0

@@ -41,17 +41,17 @@ const (
 	maxPause = 60 * time.Second
 )
 
-// Client asks Steam's Web API. It can be used by several goroutines at once, and has at most 4 requests under way.
+// Client sends requests to Steam's Web API, at most 4 at a time. It can be used by several goroutines at once.
 //
-// Status 429, 5xx, HTML, malformed answers and broken connections are tried again, 5 times in all with pauses of 0.5 s to
-// 4 s between them, or of the answer's Retry-After up to 60 s; never when the pause would outlast the context's deadline.
-// Errors are *StatusError, *HTMLError, *AnswerError, *UnreachableError, or that of a cancelled context; each is a
+// A request that failed with status 429 or 5xx, HTML, a malformed answer or a broken connection is retried up to 4 times, after
+// pauses of 0.5 s to 4 s, or the answer's Retry-After up to 60 s. It is not retried if the pause would outlast the context's
+// deadline. Errors are *StatusError, *HTMLError, *AnswerError, *UnreachableError, or that of a cancelled context; each is a
 // sentence for people.
 type Client struct {
 	url  string
 	http *http.Client
 	log  *slog.Logger
-	// slots holds a value for each request under way.
+	// slots is a semaphore for requests.
 	slots chan struct{}
 }
 
@@ -83,9 +83,9 @@ func NewClient(url string, log *slog.Logger) *Client {
 	}}
 }
 
-// EachDetails asks for the details of items, 100 in a request, and calls each with the answer to every request: one call at a
-// time, in any order, with one Item for every distinct id of the request in the order of ids. Items that Steam leaves out are
-// Missing. It stops at the first error, which may be that of each.
+// EachDetails asks for the details of items, 100 per request, and calls each with the answer to every request: one call at a
+// time, in any order of requests, with one Item for each distinct id in the order of ids. Items that Steam leaves out are
+// Missing. It stops at the first error, also one that each returns.
 func (c *Client) EachDetails(ctx context.Context, ids []ID, each func([]Item) error) error {
 	return batches(ctx, ids, c.details, func(_ int, items []Item) error { return each(items) })
 }
@@ -160,7 +160,7 @@ func all[T any](ctx context.Context, ids []ID, fetch func(context.Context, []ID)
 	return slices.Concat(parts...), nil
 }
 
-// batches fetches the distinct ids in batches, at once as far as the Client's slots allow, and calls each with the number and
+// batches fetches the distinct ids in batches, as many at once as the Client's slots allow, and calls each with the number and
 // the result of every batch, one call at a time.
 func batches[T any](ctx context.Context, ids []ID, fetch func(context.Context, []ID) ([]T, error), each func(int, []T) error) error {
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -243,6 +243,7 @@ func (c *Client) ask(ctx context.Context, method, count string, batch []ID) ([]j
 
 var errTooLarge = &AnswerError{Problem: fmt.Sprintf("more than %d MiB", maxAnswer>>20)}
 
+// worthRetrying reports whether the same request may succeed later.
 func worthRetrying(err error) bool {
 	switch e := err.(type) {
 	case *StatusError:

@@ -21,7 +21,7 @@ const (
 	rateWindow   = 60 * time.Second
 	dialTimeout  = 10 * time.Second
 	maxRedirects = 5
-	// idlePerHost keeps the connections of parallel ranges between one part and the next.
+	// idlePerHost is enough to reuse the connections of all ranges that are downloaded in parallel.
 	idlePerHost = 32
 )
 
@@ -91,11 +91,11 @@ type Part struct {
 	// how many bytes arrived (it wraps io.ErrUnexpectedEOF, or the network's error). The caller closes Body. After it was read
 	// to its end, its connection is reused.
 	Body io.ReadCloser
-	// From and To are positions in the file. To is -1 when the server sends the whole file without its length.
+	// From and To (exclusive) are positions in the file. To is -1 when the server sends the whole file without its length.
 	From, To int64
 	// Total is the length of the whole file in bytes, -1 when the server does not say.
 	Total int64
-	// Ranged is false when the server sent the whole file, asked or not: then From is 0.
+	// Ranged is false when the server sent the whole file, even if a range was requested. Then From is 0.
 	Ranged bool
 }
 
@@ -103,9 +103,9 @@ type Part struct {
 // to asks for the whole file without a Range header. A file that is shorter than to yields a Part with a smaller To.
 // The answer's Content-Range is compared with what was asked.
 //
-// Errors: *RefusedError for a link or redirect that is not allowed, *StatusError for any status but 200 and 206 (416 where
-// from is behind the end), *RangeError, *HTMLError, *StalledError, *UnreachableError, or ctx's own. ctx also ends the
-// reading of the body. Nothing is retried here.
+// Errors are *RefusedError for a link or redirect that is not allowed, *StatusError for any status but 200 and 206 (416 if from
+// is not below the file's length), *RangeError, *HTMLError, *StalledError, *UnreachableError, or ctx's. When ctx ends, so does
+// the reading of the body. Nothing is retried here.
 func (c *Content) Get(ctx context.Context, rawURL string, from, to int64) (*Part, error) {
 	if from < 0 || to >= 0 && to <= from {
 		return nil, fmt.Errorf("invalid range %d to %d", from, to)

@@ -39,7 +39,7 @@ func (e *HTMLError) Error() string {
 	return e.Host + " answered HTML instead of the file"
 }
 
-// AnswerError is an answer that Steam's Web API should not give.
+// AnswerError is an invalid answer of Steam's Web API.
 type AnswerError struct {
 	// Problem completes the sentence that starts with `steam answered`.
 	Problem string
@@ -129,6 +129,7 @@ func is[E error](err error) bool {
 	return ok
 }
 
+// who is the host's name in a sentence.
 func who(host string) string {
 	if host == "" {
 		return "steam"

@@ -30,9 +30,9 @@ type hostEntry struct {
 	port string
 }
 
-// isName reports whether s is a lower-case name of letters, digits and hyphens, whose labels but the last may begin with an
-// underscore and have some inside. The last label starts with a letter: forms such as `127.1` or `2130706433`, which some
-// resolvers take for addresses, are not names. (As a regular expression, it would cost every program's start.)
+// isName reports whether s is a lower-case host name: labels of letters, digits, hyphens and underscores, the last one without
+// underscores. The last label starts with a letter: forms such as `127.1` or `2130706433`, which some resolvers take for
+// addresses, are not names. (Compiling a regular expression would slow down the start of every program.)
 func isName(s string) bool {
 	const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
 	labels := strings.Split(s, ".")
@@ -49,9 +49,9 @@ func isName(s string) bool {
 // `*.name` (the name and everything below it) or an IP address, with brackets around an IPv6 one that has a port. An
 // empty setting means DefaultHosts. The error is one sentence that names the first value that was not understood.
 //
-// A host without a port stands for the standard port of its scheme. Loopback hosts (`localhost`, 127.0.0.0/8, ::1) may be
-// asked in plain http; all others only in https. An address that is not public is reached only if the setting names
-// that address itself, whatever name led there.
+// A host without a port means the standard port of its scheme. Only loopback hosts (`localhost`, 127.0.0.0/8, ::1) may be
+// reached by plain http. An address that is not public may be reached only if the setting has that address itself, not only a
+// name that leads to it.
 func ParseHosts(setting string) (Hosts, error) {
 	words := strings.FieldsFunc(setting, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
 	if len(words) == 0 {
@@ -203,7 +203,7 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
-	netip.MustParsePrefix("::/96"),           // IPv4-compatible, long dead
+	netip.MustParsePrefix("::/96"),           // IPv4-compatible, deprecated
 	netip.MustParsePrefix("64:ff9b:1::/48"),  // local NAT64
 	netip.MustParsePrefix("100::/64"),        // discard
 	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo
@@ -214,6 +214,7 @@ var special = []netip.Prefix{
 
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
+// public reports whether addr is on the public internet. An address with NAT64's prefix is judged by its IPv4 address.
 func public(addr netip.Addr) bool {
 	if nat64.Contains(addr) {
 		wrapped := addr.As16()

@@ -22,7 +22,7 @@ const (
 	maxLink     = 2048
 )
 
-// Item is what Steam says about a workshop item, or about a collection that was asked for as an item. Texts are not trusted:
+// Item is Steam's answer about a workshop item, or about a collection that was requested as an item. Texts are not trusted:
 // control characters were removed and the length is limited, but they must be escaped where they are shown.
 type Item struct {
 	SteamID ID
@@ -80,7 +80,7 @@ func sameContent(a, b string) bool {
 		strings.EqualFold(strings.Trim(ua.Path, "/"), strings.Trim(ub.Path, "/"))
 }
 
-// Collection is what Steam says about a collection, or about an item that was asked for as a collection.
+// Collection is Steam's answer about a collection, or about an item that was requested as a collection.
 type Collection struct {
 	SteamID ID
 	// Missing is set when Steam left the collection out of its answer.

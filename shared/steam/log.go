@@ -39,7 +39,7 @@ type LogCounter interface {
 	SteamFailed(source, kind string)
 }
 
-// ReadLog calls the method of c that a log line of this package stands for. It ignores all other lines.
+// ReadLog calls the method of c for a line that one of this package's Log functions has written. It ignores all other lines.
 func ReadLog(line slog.Record, c LogCounter) {
 	switch line.Message {
 	case msgDownloaded, msgNotDownloaded, msgFailed:

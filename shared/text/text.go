@@ -1,4 +1,4 @@
-// Package text shortens texts and lists for people.
+// Package text shortens texts and lists that people read.
 package text
 
 import (

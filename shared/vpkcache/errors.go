@@ -47,7 +47,7 @@ func IsWrongFile(err error) bool {
 	return errors.As(err, &length) || errors.As(err, &content) || errors.Is(err, errNotVPK)
 }
 
-// brief makes an error of the disk presentable: it wraps ErrDiskFull if the disk is full, and removes directories from paths.
+// brief prepares an error of the disk for job logs: it removes directories from paths, and wraps ErrDiskFull if the disk is full.
 func brief(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		p.Path = filepath.Base(p.Path)

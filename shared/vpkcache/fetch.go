@@ -22,11 +22,11 @@ const partialMode = 0o600
 // Fetch makes one attempt to download f into the cache, and reports whether it did: nothing is downloaded when the file is
 // fresh, or becomes fresh while Fetch waits for another download of the item.
 //
-// progress, which may be nil, is called with the number of f.Size bytes that are on the disk, one call at a time; it must
-// return quickly. The number decreases only when a server that used to serve ranges stops doing so.
+// progress, which may be nil, is called with the number of bytes that are on the disk, one call at a time; it must return
+// quickly. The number decreases only when a server that used to serve ranges stops doing so.
 //
-// Errors are ctx's, one that wraps ErrDiskFull, the Source's, such as *steam.StatusError, or one that describes a wrong
-// file. After a broken transfer the received bytes stay in the partial file, and the next Fetch of the same file resumes there:
+// Errors are ctx's, one that wraps ErrDiskFull, the Source's, such as *steam.StatusError, or one for which IsWrongFile is true.
+// After a broken transfer the received bytes stay in the partial file, and the next Fetch of the same file resumes there:
 // always in this Cache, and in another Cache or process if the URL contains the SHA-1, because only then the content is known
 // to be the same. After any other error the partial file is removed.
 func (c *Cache) Fetch(ctx context.Context, f File, progress func(bytesOnDisk int64)) (downloaded bool, err error) {
@@ -128,6 +128,7 @@ func (c *Cache) open(path string) (*partial, error) {
 	return &partial{File: file, path: path}, nil
 }
 
+// wait waits for the lock.
 func (p *partial) wait(ctx context.Context) error {
 	for {
 		err := unix.Flock(int(p.Fd()), unix.LOCK_EX|unix.LOCK_NB)

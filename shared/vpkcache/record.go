@@ -9,8 +9,8 @@ import (
 	"io"
 )
 
-// record says which bytes of a partial file have arrived. It is JSON in the page after the content's last page, so that killing
-// the process never leaves half of it. It is written after the bytes, but not synced with them: after a power failure, recorded
+// record lists the bytes of a partial file that have arrived. It is JSON in the page after the content's last page: a page is
+// written as a whole, so killing the process never leaves half a record. It is written after the bytes, but not synced with them: after a power failure, recorded
 // bytes may be lost. The SHA-1 detects that, and a record without a SHA-1 is not used by other processes.
 type record struct {
 	// Of identifies the content; see recordName.

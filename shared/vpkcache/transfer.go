@@ -150,7 +150,7 @@ func (t *transfer) run(ctx context.Context) error {
 	close(alone)
 	others.Wait()
 	if t.sound {
-		// Connections that broke later may have left small rests.
+		// Connections that broke later may have left parts of their segments.
 		t.connect(ctx)
 	}
 

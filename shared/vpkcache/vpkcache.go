@@ -59,12 +59,12 @@ type Cache struct {
 	src Source
 	// transfers and spare are semaphores: for items in transfer, and for connections beyond an item's first.
 	transfers, spare chan struct{}
-	// life identifies partial files that only this Cache may resume; see record.go.
+	// life is part of the names of records that only this Cache may use; see recordName.
 	life string
 	disk disk
 }
 
-// disk are the file operations of downloads. Tests replace them to inject errors.
+// disk has the file operations of downloads. Tests replace them to inject errors.
 type disk struct {
 	write  func(f *os.File, p []byte, off int64) error
 	sync   func(f *os.File) error
@@ -136,25 +136,14 @@ func (c *Cache) SyncDir() error {
 
 // Usage returns the number of complete files in the cache and their size in bytes, without leftovers of broken downloads.
 func (c *Cache) Usage() (files int, bytes int64, err error) {
-	entries, err := os.ReadDir(c.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, 0, brief(err)
+	all, err := c.List()
+	for _, s := range all {
+		if !s.Partial {
+			files++
+			bytes += s.Info.Size()
+		}
 	}
-	for _, e := range entries {
-		if !e.Type().IsRegular() || filepath.Ext(e.Name()) != ".vpk" {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return 0, 0, brief(err)
-		}
-		files++
-		bytes += info.Size()
-	}
-	return files, bytes, nil
+	return files, bytes, err
 }
 
 // check returns an error for a file whose id must not become part of a path, or whose size is invalid.

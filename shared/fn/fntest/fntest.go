@@ -1,5 +1,5 @@
-// Package fntest lets a function's tests ask its handler as a browser would: with a real database, real sessions and real
-// tokens, through everything that stands before the handler in its process.
+// Package fntest lets a function's tests send requests to its handler as a browser would, with a real database, sessions and
+// tokens, and with all checks that the process makes before it calls the handler.
 package fntest
 
 import (
@@ -74,7 +74,7 @@ func (s *Site) Overlay(u account.User, name string, typ *overlay.Type) overlay.O
 	return o
 }
 
-// Break makes every further statement fail, as a database that is gone does.
+// Break makes every further statement fail.
 func (s *Site) Break() {
 	s.t.Helper()
 	if err := s.Env.DB.Close(); err != nil {
@@ -82,7 +82,7 @@ func (s *Site) Break() {
 	}
 }
 
-// Count returns the number that a query gives.
+// Count returns the number that a query returns.
 func (s *Site) Count(query string, args ...any) (n int) {
 	s.t.Helper()
 	if err := s.Env.DB.QueryRowContext(s.t.Context(), query, args...).Scan(&n); err != nil {
@@ -91,10 +91,10 @@ func (s *Site) Count(query string, args ...any) (n int) {
 	return n
 }
 
-// Visitor returns somebody who asks the function of r, which build builds; signed in as u unless u is nobody.
+// Visitor returns a visitor of the function of r, with the handler that build returns; signed in as u unless u is the zero User.
 func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Handler) *webtest.Visitor {
 	s.t.Helper()
-	// A page for anyone shows the token that belongs to the visitor's cookies.
+	// This page gives the visitor the token that belongs to their cookies.
 	handler := fn.Handler(s.Env, route.LoginForm, func(w http.ResponseWriter, r *web.Request) error {
 		_, err := fmt.Fprintf(w, `<input name="csrf_token" value="%s">`, r.Frame(w).CSRF)
 		return err
@@ -112,13 +112,13 @@ func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Ha
 	return v
 }
 
-// transport lets a handler answer in this process, by way of no network.
+// transport calls a handler without a network.
 type transport http.HandlerFunc
 
 func (h transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	asked := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.Opaque, r.Body)
-	asked.Header, asked.Host, asked.RemoteAddr = r.Header, r.URL.Host, "192.0.2.1:1234"
+	request := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.Opaque, r.Body)
+	request.Header, request.Host, request.RemoteAddr = r.Header, r.URL.Host, "192.0.2.1:1234"
 	recorder := httptest.NewRecorder()
-	h(recorder, asked)
+	h(recorder, request)
 	return recorder.Result(), nil
 }

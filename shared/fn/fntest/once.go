@@ -1,6 +1,7 @@
 package fntest
 
 import (
+	"database/sql"
 	"fmt"
 	"net/http"
 	"testing"
@@ -18,16 +19,16 @@ func TestAsksOnce(t *testing.T, r route.Route, build func(*fn.Env) web.Handler, 
 	s := New(t)
 	root := s.Person("root", true)
 	v := s.Visitor(root, r, build)
-	asked, already := "enqueued %s job %d", "%s job %d already queued"
+	enqueued, already := "enqueued %s job %d", "%s job %d already queued"
 	for _, step := range []struct {
 		before, says string
 		job          int
 	}{
-		{"", asked, 1},
+		{"", enqueued, 1},
 		{"", already, 1},
 		{`UPDATE jobs SET state = 'running', attempt = 1, started_at = 1, lease_until = 1`, already, 1},
 		{`UPDATE jobs SET state = 'cancelling'`, already, 1},
-		{`UPDATE jobs SET state = 'cancelled', finished_at = 1, lease_until = NULL`, asked, 2},
+		{`UPDATE jobs SET state = 'cancelled', finished_at = 1, lease_until = NULL`, enqueued, 2},
 	} {
 		if step.before != "" {
 			if _, err := s.Env.DB.ExecContext(t.Context(), step.before); err != nil {
@@ -39,7 +40,8 @@ func TestAsksOnce(t *testing.T, r route.Route, build func(*fn.Env) web.Handler, 
 			t.Errorf("%d to %q, saying %q, want %q", got.StatusCode, got.Header.Get("Location"), got.Notice(), says)
 		}
 	}
-	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = ? AND user_id = ?`, o.Name, root.ID); n != 2 {
-		t.Errorf("%d jobs that root asked for, want 2", n)
+	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = :operation AND user_id = :user`,
+		sql.Named("operation", o.Name), sql.Named("user", root.ID)); n != 2 {
+		t.Errorf("%d jobs requested by root, want 2", n)
 	}
 }
