@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"net/http"
-	"time"
 
 	"left4me/shared/overlay"
 	"left4me/shared/steam"
@@ -12,9 +10,6 @@ import (
 	"left4me/templates/page"
 	"left4me/templates/web"
 )
-
-// steamTime limits the requests to Steam, so that the route's 30 s also suffice for the database and the answer.
-const steamTime = 25 * time.Second
 
 type handler struct {
 	overlays *overlay.Store
@@ -50,7 +45,5 @@ func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (w
 	if mode == "" {
 		mode = string(workshop.Auto)
 	}
-	ctx, stop := context.WithTimeout(r.Context(), steamTime)
-	defer stop()
-	return h.items.Add(ctx, h.steam, r.User, o, ids, workshop.Mode(mode))
+	return h.items.Add(r.Context(), h.steam, r.User, o, ids, workshop.Mode(mode))
 }

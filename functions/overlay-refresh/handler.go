@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -16,9 +14,6 @@ import (
 	"left4me/templates/page"
 	"left4me/templates/web"
 )
-
-// steamTime limits the requests to Steam, so that the route's 30 s also suffice for the database and the answer.
-const steamTime = 25 * time.Second
 
 type handler struct {
 	overlays *overlay.Store
@@ -32,9 +27,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(r.Context(), steamTime)
-	defer stop()
-	found, err := h.items.RefreshOverlay(ctx, h.steam, r.User, o)
+	found, err := h.items.RefreshOverlay(r.Context(), h.steam, r.User, o)
 	if err != nil {
 		return err
 	}

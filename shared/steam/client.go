@@ -107,22 +107,7 @@ func (c *Client) details(ctx context.Context, batch []ID) ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[ID]Item, len(batch))
-	for _, raw := range slices.Backward(entries) {
-		// Backward, so that the first of several entries for one id counts.
-		if item, ok := parseItem(raw); ok {
-			found[item.SteamID] = item
-		}
-	}
-	items := make([]Item, len(batch))
-	for i, id := range batch {
-		item, ok := found[id]
-		if !ok {
-			item = Item{SteamID: id, Missing: true}
-		}
-		items[i] = item
-	}
-	return items, nil
+	return inOrder(batch, entries, parseItem, func(i Item) ID { return i.SteamID }, func(id ID) Item { return Item{SteamID: id, Missing: true} }), nil
 }
 
 func (c *Client) collections(ctx context.Context, batch []ID) ([]Collection, error) {
@@ -130,21 +115,26 @@ func (c *Client) collections(ctx context.Context, batch []ID) ([]Collection, err
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[ID]Collection, len(batch))
+	return inOrder(batch, entries, parseCollection, func(c Collection) ID { return c.SteamID }, func(id ID) Collection { return Collection{SteamID: id, Missing: true} }), nil
+}
+
+// inOrder returns the parsed entry of each id of a batch, or missing(id). The first of several entries for one id counts.
+func inOrder[T any](batch []ID, entries []json.RawMessage, parse func(json.RawMessage) (T, bool), idOf func(T) ID, missing func(ID) T) []T {
+	found := make(map[ID]T, len(batch))
 	for _, raw := range slices.Backward(entries) {
-		if collection, ok := parseCollection(raw); ok {
-			found[collection.SteamID] = collection
+		if parsed, ok := parse(raw); ok {
+			found[idOf(parsed)] = parsed
 		}
 	}
-	collections := make([]Collection, len(batch))
+	all := make([]T, len(batch))
 	for i, id := range batch {
-		collection, ok := found[id]
+		parsed, ok := found[id]
 		if !ok {
-			collection = Collection{SteamID: id, Missing: true}
+			parsed = missing(id)
 		}
-		collections[i] = collection
+		all[i] = parsed
 	}
-	return collections, nil
+	return all
 }
 
 // all fetches every batch and returns the results in the order of ids.

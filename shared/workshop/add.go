@@ -2,6 +2,7 @@ package workshop
 
 import (
 	"context"
+	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
@@ -29,6 +30,9 @@ const (
 	maxDepth = 5
 	// maxImport is the maximum number of items that collections may add at once.
 	maxImport = 5000
+	// steamTime limits Add and RefreshOverlay, mostly their requests to Steam, so that the 30 s of a route also suffice for the
+	// answer.
+	steamTime = 25 * time.Second
 )
 
 // Added is the result of Add.
@@ -46,12 +50,14 @@ type Added struct {
 }
 
 // Add asks Steam through client about ids, adds them, or the items of the collections among them, to o for u and enqueues a
-// build: all or nothing. Errors are problems: 400 when an item is for another game, when none of the items exists on Steam, or
-// when a collection cannot be added as a whole; 502 when Steam does not answer.
+// build: all or nothing, within steamTime. Errors are problems: 400 when an item is for another game, when none of the items exists
+// on Steam, or when a collection cannot be added as a whole; 502 when Steam does not answer.
 func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay, ids []steam.ID, mode Mode) (Added, error) {
 	if !o.Type.HoldsItems {
 		return Added{}, problem.Invalid("Only workshop overlays hold workshop items.")
 	}
+	ctx, stop := context.WithTimeout(ctx, steamTime)
+	defer stop()
 	var a Added
 	var err error
 	switch mode {
