@@ -24,8 +24,8 @@ func TestOneSeesOnesOwn(t *testing.T) {
 	if got.StatusCode != http.StatusOK || rows.Length() != 2 {
 		t.Fatalf("%d with %d sessions, want anna's 2", got.StatusCode, rows.Length())
 	}
-	if said := page.Find(".facts").Text(); !strings.Contains(said, "anna") || !strings.Contains(said, "user") {
-		t.Errorf("the page says %q", said)
+	if shown := page.Find(".facts").Text(); !strings.Contains(shown, "anna") || !strings.Contains(shown, "user") {
+		t.Errorf("the page says %q", shown)
 	}
 	// The newest is the one that asks, and is ended by signing out.
 	if rows.First().Find("button").Length() != 0 || rows.Last().Find("button").Length() != 1 || !strings.Contains(rows.First().Text(), "this one") {

@@ -23,9 +23,9 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 		t.Helper()
 		part := v.Get("/admin").Page().Find(selector)
 		part.Find("*").BeforeHtml(" ") // each part is a word of its own to a reader
-		said := strings.Join(strings.Fields(part.Text()), " ")
-		if !regexp.MustCompile(pattern).MatchString(said) {
-			t.Errorf("%s says %q, want %s", selector, said, pattern)
+		shown := strings.Join(strings.Fields(part.Text()), " ")
+		if !regexp.MustCompile(pattern).MatchString(shown) {
+			t.Errorf("%s says %q, want %s", selector, shown, pattern)
 		}
 	}
 	exec := func(query string, args ...any) {

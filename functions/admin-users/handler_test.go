@@ -19,14 +19,14 @@ func TestButtonsDoWhatMakesSense(t *testing.T) {
 	root := s.Person("root", true)
 	v := s.Visitor(root, route.AdminUsers, build)
 	buttons := func() map[string]string {
-		page, said := v.Get("/admin/users").Page(), map[string]string{}
+		page, shown := v.Get("/admin/users").Page(), map[string]string{}
 		for _, name := range []string{"anna", "bert", "root"} {
 			row := page.Find("table.people tbody tr").FilterFunction(func(_ int, s *goquery.Selection) bool { return s.Find("th bdi").Text() == name })
 			var all []string
 			row.Find("button").Each(func(_ int, b *goquery.Selection) { all = append(all, b.AttrOr("value", "")) })
-			said[name] = strings.Join(all, " ")
+			shown[name] = strings.Join(all, " ")
 		}
-		return said
+		return shown
 	}
 	want := map[string]string{"anna": "promote disable password", "bert": "demote disable password", "root": "demote disable"}
 	if got := buttons(); !maps.Equal(got, want) {

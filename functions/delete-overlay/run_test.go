@@ -36,9 +36,9 @@ func setUp(t *testing.T) (*fntest.Site, runner, string) {
 
 func TestOnlyADeletedOverlayIsRemoved(t *testing.T) {
 	s, r, dir := setUp(t)
-	var said lines
+	var report lines
 	for _, id := range []int64{1, 2} {
-		if err := r.remove(t.Context(), id, &said); err == nil || !strings.Contains(err.Error(), "has not been deleted") {
+		if err := r.remove(t.Context(), id, &report); err == nil || !strings.Contains(err.Error(), "has not been deleted") {
 			t.Errorf("overlay %d: %v", id, err)
 		}
 	}
@@ -48,11 +48,11 @@ func TestOnlyADeletedOverlayIsRemoved(t *testing.T) {
 	if _, err := r.overlays.Delete(t.Context(), account.User{}, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.remove(t.Context(), 1, &said); err != nil {
+	if err := r.remove(t.Context(), 1, &report); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the directory is still there (%v): %q", err, said)
+		t.Errorf("the directory is still there (%v): %q", err, report)
 	}
 	// The row goes only with the job's end.
 	if n := s.Count(`SELECT COUNT(*) FROM overlays`); n != 1 {

@@ -29,8 +29,8 @@ func TestOnlyWorkshopOverlaysTakeItems(t *testing.T) {
 	root := s.Person("root", true)
 	s.Overlay(root, "shared", overlay.External) // 2
 	got := s.Visitor(root, route.ItemAdd, build).Post("/overlays/2/items", "input", "1")
-	if said := got.Page().Find("#error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(said, "Only workshop overlays") {
-		t.Errorf("an administrator, to an external overlay: %d, %q", got.StatusCode, said)
+	if shown := got.Page().Find("#error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(shown, "Only workshop overlays") {
+		t.Errorf("an administrator, to an external overlay: %d, %q", got.StatusCode, shown)
 	}
 }
 
@@ -45,8 +45,8 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 	if got.StatusCode != http.StatusOK || strings.Contains(got.Body, "<html") {
 		t.Errorf("htmx: %d", got.StatusCode)
 	}
-	if said := page.Find(".notice").Text(); !strings.Contains(said, "1 added, 1 already in overlay") || !strings.Contains(said, "Job 1") {
-		t.Errorf("it says %q", said)
+	if shown := page.Find(".notice").Text(); !strings.Contains(shown, "1 added, 1 already in overlay") || !strings.Contains(shown, "Job 1") {
+		t.Errorf("it says %q", shown)
 	}
 	if rows := page.Find("table.items tbody tr").Length(); rows != 2 {
 		t.Errorf("%d rows", rows)

@@ -35,8 +35,8 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 		t.Errorf("a plain form: %d to %q", got.StatusCode, got.Header.Get("Location"))
 	}
 	got := v.Htmx().Post("/overlays/1/items/2/delete")
-	if said := got.Page().Find(".notice").Text(); got.StatusCode != http.StatusOK || !strings.Contains(said, "Two removed") {
-		t.Errorf("htmx: %d, %q", got.StatusCode, said)
+	if shown := got.Page().Find(".notice").Text(); got.StatusCode != http.StatusOK || !strings.Contains(shown, "Two removed") {
+		t.Errorf("htmx: %d, %q", got.StatusCode, shown)
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM overlay_workshop_items`); n != 0 {
 		t.Errorf("%d items are left in the overlay", n)

@@ -90,8 +90,8 @@ func TestOldLinesAreOnFurtherPages(t *testing.T) {
 	seen := 0
 	for path, pages := "/jobs/1", 0; path != ""; pages++ {
 		page := v.Get(path).Page()
-		if said := page.Find(".failures li").Text(); pages == 0 && said != "what went wrong" {
-			t.Errorf("what went wrong: %q", said)
+		if shown := page.Find(".failures li").Text(); pages == 0 && shown != "what went wrong" {
+			t.Errorf("what went wrong: %q", shown)
 		}
 		seen += page.Find("#job-log li").Length()
 		path = page.Find(`a[href*="before="]`).AttrOr("href", "")

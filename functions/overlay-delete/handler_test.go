@@ -42,8 +42,8 @@ func TestWithoutConfirmationNothingHappens(t *testing.T) {
 	s.Overlay(anna, "maps", overlay.Workshop)
 	for _, form := range [][]string{nil, {"confirm", "no"}} {
 		got := s.Visitor(anna, route.OverlayDelete, build).Post("/overlays/1/delete", form...)
-		if said := got.Page().Find("details[open] #delete-error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(said, "Nothing was deleted") {
-			t.Errorf("%d, %q", got.StatusCode, said)
+		if shown := got.Page().Find("details[open] #delete-error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(shown, "Nothing was deleted") {
+			t.Errorf("%d, %q", got.StatusCode, shown)
 		}
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM overlays WHERE deleted_at IS NULL`) - s.Count(`SELECT COUNT(*) FROM jobs`); n != 1 {

@@ -78,11 +78,11 @@ func setUp(t testing.TB, text string, ids ...steam.ID) *fixture {
 	}}
 	w.fetcher.FirstPause = time.Millisecond
 	w.exec(t, `INSERT INTO overlays (name, type, uid, created_at) VALUES ('odd', 'workshop', 'odd', 0), ('even', 'workshop', 'even', 0)`)
-	said, err := w.runner.steam.Details(t.Context(), ids)
+	details, err := w.runner.steam.Details(t.Context(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := items.Save(t.Context(), d, said); err != nil {
+	if _, err := items.Save(t.Context(), d, details); err != nil {
 		t.Fatal(err)
 	}
 	w.exec(t, `INSERT INTO overlay_workshop_items SELECT 2 - CAST(steam_id AS INTEGER) % 2, id, 1 FROM workshop_items`)
@@ -350,7 +350,7 @@ func numbers(n int) []steam.ID {
 	return all
 }
 
-// catalogOf is a catalog of the items 1 to n.
+// catalogOf returns a catalog of the items 1 to n.
 func catalogOf(n int) string {
 	var b strings.Builder
 	for _, id := range numbers(n) {

@@ -15,7 +15,7 @@ import (
 	"left4me/shared/problem"
 )
 
-// clock is a time that tests move.
+// clock is a clock that tests set.
 type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time          { return c.at }
@@ -39,9 +39,11 @@ func status(err error) int {
 	return 0
 }
 
-func TestSignInOpensASessionThatEnds(t *testing.T) { dbtest.Each(t, testSignInOpensASessionThatEnds) }
+func TestSignInStartsASessionThatExpires(t *testing.T) {
+	dbtest.Each(t, testSignInStartsASessionThatExpires)
+}
 
-func testSignInOpensASessionThatEnds(t *testing.T, open dbtest.Backend) {
+func testSignInStartsASessionThatExpires(t *testing.T, open dbtest.Backend) {
 	s, c, d := setUp(t, open)
 	made, err := s.Create(t.Context(), "Coach", password, true)
 	if err != nil {
@@ -81,9 +83,9 @@ func testSignInOpensASessionThatEnds(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-func TestDisabledPeopleAreOutAtOnce(t *testing.T) { dbtest.Each(t, testDisabledPeopleAreOutAtOnce) }
+func TestDisablingEndsSessionsAtOnce(t *testing.T) { dbtest.Each(t, testDisablingEndsSessionsAtOnce) }
 
-func testDisabledPeopleAreOutAtOnce(t *testing.T, open dbtest.Backend) {
+func testDisablingEndsSessionsAtOnce(t *testing.T, open dbtest.Backend) {
 	s, _, d := setUp(t, open)
 	if _, err := s.Create(t.Context(), "ellis", password, false); err != nil {
 		t.Fatal(err)
@@ -103,7 +105,7 @@ func testDisabledPeopleAreOutAtOnce(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-func TestWhichNamesPeopleMayHave(t *testing.T) {
+func TestValidUserNames(t *testing.T) {
 	for name, fine := range map[string]bool{
 		"a": true, "7": true, "a.b-c_d": true, "é٣": true, strings.Repeat("é", 64): true,
 		"": false, ".a": false, "-": false, "a b": false, "a\n": false, "a/b": false, "\xffa": false, "a\xff": false, strings.Repeat("a", 65): false,
@@ -114,7 +116,7 @@ func TestWhichNamesPeopleMayHave(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesAndWrongPasswordsLookTheSame(t *testing.T) {
+func TestUnknownNamesAndWrongPasswordsGetTheSameAnswer(t *testing.T) {
 	s, _, _ := setUp(t, dbtest.New)
 	if _, err := s.Create(t.Context(), "nick", password, false); err != nil {
 		t.Fatal(err)
@@ -126,9 +128,9 @@ func TestUnknownNamesAndWrongPasswordsLookTheSame(t *testing.T) {
 	}
 }
 
-func TestFailuresSlowDownTheName(t *testing.T) { dbtest.Each(t, testFailuresSlowDownTheName) }
+func TestFailuresDelayTheName(t *testing.T) { dbtest.Each(t, testFailuresDelayTheName) }
 
-func testFailuresSlowDownTheName(t *testing.T, open dbtest.Backend) {
+func testFailuresDelayTheName(t *testing.T, open dbtest.Backend) {
 	s, c, _ := setUp(t, open)
 	if _, err := s.Create(t.Context(), "nick", password, false); err != nil {
 		t.Fatal(err)
@@ -139,7 +141,7 @@ func testFailuresSlowDownTheName(t *testing.T, open dbtest.Backend) {
 		_, _, err := s.SignIn(t.Context(), "nick", "wrong", from)
 		if p, ok := problem.As(err); ok && p.Status == http.StatusTooManyRequests {
 			if _, _, err := s.SignIn(t.Context(), "NICK", password, from); status(err) != http.StatusTooManyRequests {
-				t.Fatalf("the right password was looked at during the wait: %v", err)
+				t.Fatalf("the correct password was checked during the delay: %v", err)
 			}
 			waits = append(waits, p.RetryAfter)
 			c.forward(p.RetryAfter)
@@ -154,18 +156,18 @@ func testFailuresSlowDownTheName(t *testing.T, open dbtest.Backend) {
 	}
 	c.forward(time.Minute + time.Second)
 	if _, _, err := s.SignIn(t.Context(), "nick", password, home); err != nil {
-		t.Errorf("after the longest wait the right password gives %v", err)
+		t.Errorf("after the longest delay the correct password gives %v", err)
 	}
 	if _, _, err := s.SignIn(t.Context(), "nick", "wrong", home); status(err) != http.StatusUnauthorized {
-		t.Errorf("a success did not forgive: %v", err)
+		t.Errorf("a success did not reset the failures: %v", err)
 	}
 }
 
-func TestFailuresSlowDownTheAddressWhateverTheName(t *testing.T) {
-	dbtest.Each(t, testFailuresSlowDownTheAddressWhateverTheName)
+func TestFailuresDelayTheAddressForAllNames(t *testing.T) {
+	dbtest.Each(t, testFailuresDelayTheAddressForAllNames)
 }
 
-func testFailuresSlowDownTheAddressWhateverTheName(t *testing.T, open dbtest.Backend) {
+func testFailuresDelayTheAddressForAllNames(t *testing.T, open dbtest.Backend) {
 	s, _, _ := setUp(t, open)
 	if _, err := s.Create(t.Context(), "rochelle", password, false); err != nil {
 		t.Fatal(err)
@@ -184,14 +186,14 @@ func testFailuresSlowDownTheAddressWhateverTheName(t *testing.T, open dbtest.Bac
 	}
 	for _, other := range []string{"2001:db8:0:1::1", "192.0.2.99"} {
 		if _, _, err := s.SignIn(t.Context(), "rochelle", password, account.Client{Address: other}); err != nil {
-			t.Errorf("%s is slowed down, too: %v", other, err)
+			t.Errorf("%s is delayed, too: %v", other, err)
 		}
 	}
 }
 
-func TestGuessesAtOnceCountEachOne(t *testing.T) { dbtest.Each(t, testGuessesAtOnceCountEachOne) }
+func TestSimultaneousGuessesAllCount(t *testing.T) { dbtest.Each(t, testSimultaneousGuessesAllCount) }
 
-func testGuessesAtOnceCountEachOne(t *testing.T, open dbtest.Backend) {
+func testSimultaneousGuessesAllCount(t *testing.T, open dbtest.Backend) {
 	s, _, _ := setUp(t, open)
 	var wg sync.WaitGroup
 	errs := make(chan error, 20)
@@ -214,7 +216,7 @@ func testGuessesAtOnceCountEachOne(t *testing.T, open dbtest.Backend) {
 		}
 	}
 	if looked != 5 {
-		t.Errorf("%d of 20 guesses at once had their password looked at, want the 5 free ones", looked)
+		t.Errorf("%d of 20 simultaneous guesses were checked, want the 5 free ones", looked)
 	}
 }
 

@@ -56,11 +56,11 @@ func testPeople(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-func TestWhatAdministratorsDoTakesEffectAtOnce(t *testing.T) {
-	dbtest.Each(t, testWhatAdministratorsDoTakesEffectAtOnce)
+func TestChangesByAdministratorsTakeEffectAtOnce(t *testing.T) {
+	dbtest.Each(t, testChangesByAdministratorsTakeEffectAtOnce)
 }
 
-func testWhatAdministratorsDoTakesEffectAtOnce(t *testing.T, open dbtest.Backend) {
+func testChangesByAdministratorsTakeEffectAtOnce(t *testing.T, open dbtest.Backend) {
 	s, _, _ := setUp(t, open)
 	create(t, s, "root", true)
 	nick := create(t, s, "nick", false)
@@ -120,7 +120,7 @@ func TestTheLastAdministratorStays(t *testing.T) { dbtest.Each(t, testTheLastAdm
 func testTheLastAdministratorStays(t *testing.T, open dbtest.Backend) {
 	s, _, _ := setUp(t, open)
 	root, bill := create(t, s, "root", true), create(t, s, "bill", true)
-	// One who cannot sign in does not count.
+	// An administrator who cannot sign in does not count.
 	if _, err := s.Disable(t.Context(), bill.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func testTheLastAdministratorStays(t *testing.T, open dbtest.Backend) {
 		}
 	}
 	if _, err := s.SetAdmin(t.Context(), root.ID, true); err != nil {
-		t.Errorf("promoting whom it is already: %v", err)
+		t.Errorf("promoting an administrator: %v", err)
 	}
 	if _, err := s.SetAdmin(t.Context(), bill.ID, false); err != nil {
 		t.Errorf("a disabled administrator cannot be demoted: %v", err)
@@ -189,11 +189,11 @@ func testAdministratorsWhoRemoveEachOtherAtOnceLeaveOne(t *testing.T, open dbtes
 	}
 }
 
-func TestASignInThatWasUnderWayLeavesNoSessionToADisabledPerson(t *testing.T) {
-	dbtest.Each(t, testASignInThatWasUnderWayLeavesNoSessionToADisabledPerson)
+func TestASignInDuringDisablingLeavesNoSession(t *testing.T) {
+	dbtest.Each(t, testASignInDuringDisablingLeavesNoSession)
 }
 
-func testASignInThatWasUnderWayLeavesNoSessionToADisabledPerson(t *testing.T, open dbtest.Backend) {
+func testASignInDuringDisablingLeavesNoSession(t *testing.T, open dbtest.Backend) {
 	s, _, d := setUp(t, open)
 	nick := create(t, s, "nick", false)
 	var wg sync.WaitGroup
@@ -212,13 +212,13 @@ func testASignInThatWasUnderWayLeavesNoSessionToADisabledPerson(t *testing.T, op
 	}
 	wg.Wait()
 	if n := count(t, d, "sessions"); n != 0 {
-		t.Errorf("%d sessions wait until the account is enabled again", n)
+		t.Errorf("%d sessions are left for when the account is enabled again", n)
 	}
 }
 
-func TestChangingOnesOwnPassword(t *testing.T) { dbtest.Each(t, testChangingOnesOwnPassword) }
+func TestChangePassword(t *testing.T) { dbtest.Each(t, testChangePassword) }
 
-func testChangingOnesOwnPassword(t *testing.T, open dbtest.Backend) {
+func testChangePassword(t *testing.T, open dbtest.Backend) {
 	s, c, d := setUp(t, open)
 	nick := create(t, s, "nick", false)
 	create(t, s, "ellis", false)
@@ -241,7 +241,7 @@ func testChangingOnesOwnPassword(t *testing.T, open dbtest.Backend) {
 		}
 	}
 	if n := count(t, d, "sign_in_failures WHERE subject = 'name:nick'"); n != 0 {
-		t.Error("the change did not forgive the failure before it")
+		t.Error("the change did not reset the failures")
 	}
 	signIn(t, s, "nick", "another one")
 
@@ -253,7 +253,7 @@ func testChangingOnesOwnPassword(t *testing.T, open dbtest.Backend) {
 		t.Errorf("after several guesses: %v", last)
 	}
 	if err := change("another one", "yet another"); status(err) != http.StatusTooManyRequests {
-		t.Errorf("the right password was looked at during the wait: %v", err)
+		t.Errorf("the correct password was checked during the delay: %v", err)
 	}
 	c.forward(2 * time.Minute)
 	if err := change("another one", "yet another"); err != nil {
@@ -261,9 +261,9 @@ func testChangingOnesOwnPassword(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-func TestOnesOwnSessions(t *testing.T) { dbtest.Each(t, testOnesOwnSessions) }
+func TestSessionsOfOnePerson(t *testing.T) { dbtest.Each(t, testSessionsOfOnePerson) }
 
-func testOnesOwnSessions(t *testing.T, open dbtest.Backend) {
+func testSessionsOfOnePerson(t *testing.T, open dbtest.Backend) {
 	s, c, d := setUp(t, open)
 	nick, ellis := create(t, s, "nick", false), create(t, s, "ellis", false)
 	first := c.at
@@ -280,7 +280,7 @@ func testOnesOwnSessions(t *testing.T, open dbtest.Backend) {
 	if !own[0].Current || old.Current || !old.CreatedAt.Equal(first) || !old.ExpiresAt.Equal(first.Add(account.SessionLife)) || old.From != home {
 		t.Errorf("Sessions = %+v", own)
 	}
-	// Nobody ends what is not theirs.
+	// A session of somebody else is not ended.
 	if ended, err := s.EndSession(t.Context(), ellis.ID, old.ID); ended || err != nil {
 		t.Errorf("ellis ends a session of nick's: %t, %v", ended, err)
 	}

@@ -2,7 +2,7 @@ package account
 
 import "testing"
 
-func TestNetworkIsWhatOneSubscriberHas(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.7":              "192.0.2.7",
 		"::ffff:192.0.2.7":       "192.0.2.7",

@@ -27,7 +27,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-// report keeps a build's lines, and may act on one.
+// report records a build's lines and calls on for each of them.
 type report struct {
 	mu       sync.Mutex
 	out, err []string
@@ -53,7 +53,7 @@ func (r *report) Progress(p jobstore.Progress) {
 	r.last = p
 }
 
-type world struct {
+type fixture struct {
 	steam   *steamtest.Server
 	db      *db.DB
 	host    *builder.Host
@@ -63,17 +63,17 @@ type world struct {
 	root    string
 }
 
-func setUp(t *testing.T, text string, ids ...steam.ID) *world {
+func setUp(t *testing.T, text string, ids ...steam.ID) *fixture {
 	t.Helper()
-	stand := steamtest.Start(t, text)
+	fake := steamtest.Start(t, text)
 	d := dbtest.New(t)
-	hosts, err := steam.ParseHosts(stand.Host())
+	hosts, err := steam.ParseHosts(fake.Host())
 	if err != nil {
 		t.Fatal(err)
 	}
 	root := t.TempDir()
 	log := slog.New(slog.DiscardHandler)
-	w := &world{steam: stand, db: d, root: root}
+	w := &fixture{steam: fake, db: d, root: root}
 	w.host = &builder.Host{
 		OverlaysDir: filepath.Join(root, "overlays"),
 		Overlays:    overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
@@ -81,7 +81,7 @@ func setUp(t *testing.T, text string, ids ...steam.ID) *world {
 			workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log),
 	}
 	w.host.FirstPause = time.Millisecond
-	w.client = steam.NewClient(stand.URL, log)
+	w.client = steam.NewClient(fake.URL, log)
 	if w.admin, err = account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func setUp(t *testing.T, text string, ids ...steam.ID) *world {
 	return w
 }
 
-func (w *world) make(t *testing.T, name string, typ *overlay.Type) overlay.Overlay {
+func (w *fixture) make(t *testing.T, name string, typ *overlay.Type) overlay.Overlay {
 	t.Helper()
 	id, err := w.host.Overlays.Create(t.Context(), w.admin, name, typ.Name)
 	if err != nil {
@@ -103,7 +103,7 @@ func (w *world) make(t *testing.T, name string, typ *overlay.Type) overlay.Overl
 	return w.get(t, id)
 }
 
-func (w *world) get(t *testing.T, id int64) overlay.Overlay {
+func (w *fixture) get(t *testing.T, id int64) overlay.Overlay {
 	t.Helper()
 	o, err := w.host.Overlays.Get(t.Context(), id)
 	if err != nil {
@@ -112,7 +112,7 @@ func (w *world) get(t *testing.T, id int64) overlay.Overlay {
 	return o
 }
 
-func (w *world) build(ctx context.Context, t *testing.T, on func(string)) (*report, error) {
+func (w *fixture) build(ctx context.Context, t *testing.T, on func(string)) (*report, error) {
 	t.Helper()
 	r := &report{on: on}
 	h := *w.host
@@ -120,12 +120,12 @@ func (w *world) build(ctx context.Context, t *testing.T, on func(string)) (*repo
 	return r, builder.Build(ctx, &h, w.get(t, w.overlay.ID))
 }
 
-func (w *world) addons() string {
+func (w *fixture) addons() string {
 	return filepath.Join(w.root, "overlays", w.overlay.Path(), "left4dead2", "addons")
 }
 
-// links are the names in the addons folder with what they lead to.
-func (w *world) links(t *testing.T) map[string]string {
+// links returns the targets of the links in the addons folder by name; "not a link" for other files.
+func (w *fixture) links(t *testing.T) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(w.addons())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -142,8 +142,8 @@ func (w *world) links(t *testing.T) map[string]string {
 	return found
 }
 
-// wantLinks checks that there are exactly these links, absolute into the cache, each to a whole file.
-func (w *world) wantLinks(t *testing.T, ids ...steam.ID) {
+// wantLinks checks that the folder has exactly the links of ids, with absolute targets in the cache and the complete files there.
+func (w *fixture) wantLinks(t *testing.T, ids ...steam.ID) {
 	t.Helper()
 	found := w.links(t)
 	if names := slices.Sorted(maps.Keys(found)); len(names) != len(ids) {
@@ -167,7 +167,7 @@ func (w *world) wantLinks(t *testing.T, ids ...steam.ID) {
 	}
 }
 
-func (w *world) item(t *testing.T, steamID steam.ID) workshop.Item {
+func (w *fixture) item(t *testing.T, steamID steam.ID) workshop.Item {
 	t.Helper()
 	items, err := w.host.Items.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
@@ -184,7 +184,7 @@ func (w *world) item(t *testing.T, steamID steam.ID) workshop.Item {
 
 const threeItems = "item 1 size=300KiB\nitem 2 version=2\nitem 3 plain=true updated=1700000000\n"
 
-func TestABuildFetchesAndLinksAndTheNextHasNothingToDo(t *testing.T) {
+func TestABuildDownloadsAndLinksAndTheNextChangesNothing(t *testing.T) {
 	w := setUp(t, threeItems, "1", "2", "3")
 	w.steam.Forget()
 	r, err := w.build(t.Context(), t, nil)
@@ -219,7 +219,7 @@ func TestABuildFetchesAndLinksAndTheNextHasNothingToDo(t *testing.T) {
 	}
 }
 
-func TestWhatIsStaleIsFetchedAgain(t *testing.T) {
+func TestOutdatedFilesAreDownloadedAgain(t *testing.T) {
 	w := setUp(t, threeItems, "1", "2", "3")
 	if _, err := w.build(t.Context(), t, nil); err != nil {
 		t.Fatal(err)
@@ -293,7 +293,7 @@ func TestABuildThatDownloadsRemovesOldLeftovers(t *testing.T) {
 	}
 }
 
-func TestItemsThatSteamDoesNotServeAreSkippedWithAWarning(t *testing.T) {
+func TestItemsWithoutADownloadAreSkippedWithAWarning(t *testing.T) {
 	w := setUp(t, "item 1\nitem 2 result=9\nitem 3 trap=true\n", "1", "2", "3")
 	r, err := w.build(t.Context(), t, nil)
 	if err != nil {
@@ -312,8 +312,8 @@ func TestItemsThatSteamDoesNotServeAreSkippedWithAWarning(t *testing.T) {
 	}
 }
 
-// One bad item fails the build, and costs its siblings nothing.
-func TestABadItemFailsTheBuildAndTouchesNoLink(t *testing.T) {
+// One bad item fails the build. The other items are downloaded all the same.
+func TestABadItemFailsTheBuildAndChangesNoLink(t *testing.T) {
 	for name, c := range map[string]struct{ fault, reason string }{
 		"cut short":                  {"content/2 cut=1000", "length 1000 of 65536 bytes|unexpected EOF"},
 		"wrong content":              {"content/2 corrupt=true", "SHA-1"},
@@ -359,7 +359,7 @@ func TestABadItemFailsTheBuildAndTouchesNoLink(t *testing.T) {
 
 			w.steam.Reset()
 			if _, err := w.build(t.Context(), t, nil); err != nil {
-				t.Fatalf("when Steam is well again: %v", err)
+				t.Fatalf("after Steam's fault has ended: %v", err)
 			}
 			w.wantLinks(t, "1", "2", "3")
 			if left, _ := filepath.Glob(filepath.Join(w.root, "workshop_cache", "*.partial")); len(left) != 0 {
@@ -369,7 +369,7 @@ func TestABadItemFailsTheBuildAndTouchesNoLink(t *testing.T) {
 	}
 }
 
-func TestAFaultThatPassesCostsOnlyAttempts(t *testing.T) {
+func TestATemporaryFaultIsRetried(t *testing.T) {
 	w := setUp(t, "item 1 size=400KiB\ncontent/1 cut=100000 times=1\n", "1")
 	r, err := w.build(t.Context(), t, nil)
 	if err != nil {
@@ -381,7 +381,7 @@ func TestAFaultThatPassesCostsOnlyAttempts(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotOursIsNotTouched(t *testing.T) {
+func TestForeignFilesStay(t *testing.T) {
 	w := setUp(t, threeItems, "1", "2", "3")
 	if _, err := w.build(t.Context(), t, nil); err != nil {
 		t.Fatal(err)
@@ -408,7 +408,7 @@ func TestWhatIsNotOursIsNotTouched(t *testing.T) {
 		t.Errorf("the folder holds %v", found)
 	}
 
-	// One on a wanted name fails the build and stays.
+	// A foreign file with the name of a wanted link fails the build and stays.
 	if err := os.Remove(filepath.Join(w.addons(), "1.vpk")); err != nil {
 		t.Fatal(err)
 	}
@@ -430,7 +430,7 @@ func TestWhatIsNotOursIsNotTouched(t *testing.T) {
 	}
 }
 
-func TestCancelAtEveryStepLeavesWhatTheNextBuildCompletes(t *testing.T) {
+func TestABuildCancelledAtAnyStepIsCompletedByTheNext(t *testing.T) {
 	for _, at := range []string{"directory", "1 download starts", "attempt 1/3", "download finished"} {
 		t.Run(at, func(t *testing.T) {
 			w := setUp(t, "item 1 size=200KiB\nitem 2 size=2MiB\ncontent/1 cut=50000 times=1\ncontent/2 rate=100KiB\n", "1", "2")
@@ -465,7 +465,7 @@ func TestCancelAtEveryStepLeavesWhatTheNextBuildCompletes(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsWaitedFor(t *testing.T) {
+func TestRetryAfterDelaysTheNextAttempt(t *testing.T) {
 	w := setUp(t, "item 1\ncontent/1 status=503 retry-after=1 times=1\n", "1")
 	begun := time.Now()
 	if _, err := w.build(t.Context(), t, nil); err != nil {
@@ -476,7 +476,7 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestExternalOverlaysAreLeftAlone(t *testing.T) {
+func TestExternalOverlaysKeepTheirFiles(t *testing.T) {
 	w := setUp(t, "")
 	w.overlay = w.make(t, "by hand", overlay.External)
 	r, err := w.build(t.Context(), t, nil)
@@ -517,32 +517,32 @@ func TestATypeWithoutABuilderIsAnError(t *testing.T) {
 	}
 }
 
-func TestTheDirectoryIsMadeOnceAndNobodyElsesIsTaken(t *testing.T) {
+func TestTheDirectoryIsMadeOnceAndForeignOnesAreRefused(t *testing.T) {
 	const disagree = "disk and database disagree"
-	dirOf := func(w *world) string { return filepath.Join(w.root, "overlays", w.overlay.Path()) }
-	put := func(w *world, marker string) error {
+	dirOf := func(w *fixture) string { return filepath.Join(w.root, "overlays", w.overlay.Path()) }
+	put := func(w *fixture, marker string) error {
 		return errors.Join(os.MkdirAll(dirOf(w), 0o755), os.WriteFile(filepath.Join(dirOf(w), ".left4me-overlay"), []byte(marker), 0o644))
 	}
 	for name, c := range map[string]struct {
-		before func(t *testing.T, w *world) error
+		before func(t *testing.T, w *fixture) error
 		says   string
 	}{
-		"nothing there":   {func(*testing.T, *world) error { return nil }, ""},
-		"somebody else's": {func(_ *testing.T, w *world) error { return os.MkdirAll(dirOf(w), 0o755) }, disagree},
-		"another database's": {func(_ *testing.T, w *world) error {
+		"nothing there":   {func(*testing.T, *fixture) error { return nil }, ""},
+		"somebody else's": {func(_ *testing.T, w *fixture) error { return os.MkdirAll(dirOf(w), 0o755) }, disagree},
+		"another database's": {func(_ *testing.T, w *fixture) error {
 			return put(w, "This directory belongs to left4me's overlay 1.\nother\n")
 		}, disagree},
-		"a link": {func(_ *testing.T, w *world) error {
+		"a link": {func(_ *testing.T, w *fixture) error {
 			return errors.Join(os.MkdirAll(w.host.OverlaysDir, 0o755), os.Symlink(w.root, dirOf(w)))
 		}, disagree},
 		"a crash before recording": {recorded(false), ""},
 		"built before":             {recorded(true), ""},
-		"built, emptied by hand": {func(t *testing.T, w *world) error {
+		"built, emptied by hand": {func(t *testing.T, w *fixture) error {
 			return errors.Join(recorded(true)(t, w), os.RemoveAll(dirOf(w)), os.Mkdir(dirOf(w), 0o755))
 		}, ""},
-		"built, removed by hand":       {func(t *testing.T, w *world) error { return errors.Join(recorded(true)(t, w), os.RemoveAll(dirOf(w))) }, ""},
-		"built, replaced by another's": {func(t *testing.T, w *world) error { return errors.Join(recorded(true)(t, w), put(w, "another")) }, disagree},
-		"a crash while making": {func(_ *testing.T, w *world) error {
+		"built, removed by hand":       {func(t *testing.T, w *fixture) error { return errors.Join(recorded(true)(t, w), os.RemoveAll(dirOf(w))) }, ""},
+		"built, replaced by another's": {func(t *testing.T, w *fixture) error { return errors.Join(recorded(true)(t, w), put(w, "another")) }, disagree},
+		"a crash while making": {func(_ *testing.T, w *fixture) error {
 			return os.MkdirAll(filepath.Join(w.host.OverlaysDir, ".new-"+w.overlay.Path(), "x"), 0o755)
 		}, ""},
 	} {
@@ -578,9 +578,9 @@ func TestTheDirectoryIsMadeOnceAndNobodyElsesIsTaken(t *testing.T) {
 	}
 }
 
-// recorded builds once, and forgets that it did, as a crash would, unless told to remember.
-func recorded(remember bool) func(*testing.T, *world) error {
-	return func(t *testing.T, w *world) error {
+// recorded builds once. Unless remember is set, it then removes the record of the directory, as if the build had crashed before it.
+func recorded(remember bool) func(*testing.T, *fixture) error {
+	return func(t *testing.T, w *fixture) error {
 		if _, err := w.build(t.Context(), t, nil); err != nil || remember {
 			return err
 		}

@@ -15,8 +15,8 @@ import (
 	"left4me/shared/overlay"
 )
 
-// deleted is a world whose overlay was built, with files of its own beside the links, and then deleted.
-func deleted(t *testing.T) *world {
+// deleted returns a fixture with an overlay that was built, got further files by hand and was deleted.
+func deleted(t *testing.T) *fixture {
 	t.Helper()
 	w := setUp(t, "item 1\nitem 2\n", "1", "2")
 	if _, err := w.build(t.Context(), t, nil); err != nil {
@@ -35,10 +35,12 @@ func deleted(t *testing.T) *world {
 	return w
 }
 
-func (w *world) dir() string  { return filepath.Join(w.host.OverlaysDir, w.overlay.Path()) }
-func (w *world) gone() string { return filepath.Join(w.host.OverlaysDir, ".deleted-"+w.overlay.Path()) }
+func (w *fixture) dir() string { return filepath.Join(w.host.OverlaysDir, w.overlay.Path()) }
+func (w *fixture) gone() string {
+	return filepath.Join(w.host.OverlaysDir, ".deleted-"+w.overlay.Path())
+}
 
-func (w *world) remove(ctx context.Context, t *testing.T) (*report, error) {
+func (w *fixture) remove(ctx context.Context, t *testing.T) (*report, error) {
 	t.Helper()
 	o, err := w.host.Overlays.Deleted(t.Context(), w.overlay.ID)
 	if err != nil {
@@ -48,7 +50,7 @@ func (w *world) remove(ctx context.Context, t *testing.T) (*report, error) {
 	return r, builder.Remove(ctx, w.host.OverlaysDir, o, r)
 }
 
-func (w *world) entries(t *testing.T, dir string) []string {
+func (w *fixture) entries(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(w.root, dir))
 	if err != nil {
@@ -61,7 +63,7 @@ func (w *world) entries(t *testing.T, dir string) []string {
 	return names
 }
 
-func TestRemoveTakesTheDirectoryAndNothingElse(t *testing.T) {
+func TestRemoveRemovesOnlyTheDirectory(t *testing.T) {
 	w := deleted(t)
 	other := w.make(t, "other", overlay.Workshop)
 	w.overlay, other = other, w.overlay
@@ -84,39 +86,39 @@ func TestRemoveTakesTheDirectoryAndNothingElse(t *testing.T) {
 	if got, want := r.out[len(r.out)-1], "overlay 'maps': removed with 4 files and links in 4 folders; the cache is as it was"; got != want {
 		t.Errorf("last line %q, want %q", got, want)
 	}
-	// Once more, as after a crash before the row was removed.
+	// Again, as after a crash before the row was deleted.
 	if r, err := w.remove(t.Context(), t); err != nil || !strings.Contains(r.out[0], "not there; nothing to remove") {
 		t.Errorf("%v, %q", err, r.out)
 	}
 }
 
-func TestRemoveLeavesWhatIsNotTheOverlays(t *testing.T) {
+func TestRemoveRefusesForeignDirectories(t *testing.T) {
 	const disagree = "disk and database disagree; nothing was removed"
 	mark := func(dir, text string) error {
 		return os.WriteFile(filepath.Join(dir, ".left4me-overlay"), []byte(text), 0o644)
 	}
 	for name, c := range map[string]struct {
-		before func(w *world) error
+		before func(w *fixture) error
 		keeps  string // a file in overlays that must stay
 	}{
-		"no marker": {func(w *world) error { return os.Remove(filepath.Join(w.dir(), ".left4me-overlay")) }, "1/left4dead2/maps/deep/a.bsp"},
-		"another database's": {func(w *world) error {
+		"no marker": {func(w *fixture) error { return os.Remove(filepath.Join(w.dir(), ".left4me-overlay")) }, "1/left4dead2/maps/deep/a.bsp"},
+		"another database's": {func(w *fixture) error {
 			return mark(w.dir(), "This directory belongs to left4me's overlay 1.\nother\n")
 		}, "1/left4dead2/maps/deep/a.bsp"},
-		"another overlay's": {func(w *world) error {
+		"another overlay's": {func(w *fixture) error {
 			return mark(w.dir(), "This directory belongs to left4me's overlay 2.\n"+w.overlay.UID+"\n")
 		}, "1/left4dead2/maps/deep/a.bsp"},
-		"a link to another's": {func(w *world) error {
+		"a link to another's": {func(w *fixture) error {
 			return errors.Join(os.Rename(w.dir(), filepath.Join(w.host.OverlaysDir, "mine")), os.Symlink("mine", w.dir()))
 		}, "mine/left4dead2/maps/deep/a.bsp"},
-		"a file": {func(w *world) error {
+		"a file": {func(w *fixture) error {
 			return errors.Join(os.Rename(w.dir(), filepath.Join(w.host.OverlaysDir, "mine")), os.WriteFile(w.dir(), nil, 0o644))
 		}, "1"},
-		"an empty directory": {func(w *world) error { return errors.Join(os.RemoveAll(w.dir()), os.Mkdir(w.dir(), 0o755)) }, "1"},
-		"somebody's files under the name for removing": {func(w *world) error {
+		"an empty directory": {func(w *fixture) error { return errors.Join(os.RemoveAll(w.dir()), os.Mkdir(w.dir(), 0o755)) }, "1"},
+		"somebody's files under the name for removing": {func(w *fixture) error {
 			return errors.Join(os.Mkdir(w.gone(), 0o755), os.WriteFile(filepath.Join(w.gone(), "b"), nil, 0o644))
 		}, ".deleted-1/b"},
-		"a link under the name for removing": {func(w *world) error { return os.Symlink("1", w.gone()) }, "1/left4dead2/maps/deep/a.bsp"},
+		"a link under the name for removing": {func(w *fixture) error { return os.Symlink("1", w.gone()) }, "1/left4dead2/maps/deep/a.bsp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := deleted(t)
@@ -133,7 +135,7 @@ func TestRemoveLeavesWhatIsNotTheOverlays(t *testing.T) {
 	}
 }
 
-func TestRemoveOfWhatIsNotThere(t *testing.T) {
+func TestRemoveOfAMissingDirectory(t *testing.T) {
 	w := deleted(t)
 	if err := os.RemoveAll(w.dir()); err != nil {
 		t.Fatal(err)
@@ -155,7 +157,7 @@ func TestRemoveOfWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// steps stops a removal before its n-th step: each look at whether the context has ended.
+// steps is a context that ends at the n-th call of Err, which a removal makes before each step.
 type steps struct {
 	context.Context
 	left int
@@ -186,7 +188,7 @@ func TestRemoveStoppedAtAnyStepIsCompletedByTheNext(t *testing.T) {
 			t.Errorf("only %d steps", n)
 		}
 	}
-	// Killed between the marker and the directory itself.
+	// Killed after the removal of the marker, before that of the directory.
 	w := deleted(t)
 	if err := errors.Join(os.RemoveAll(w.dir()), os.Mkdir(w.gone(), 0o755)); err != nil {
 		t.Fatal(err)

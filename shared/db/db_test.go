@@ -148,7 +148,7 @@ func testInTxLeavesNothingBehindAnError(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-// A deferred transaction that reads and then writes fails busy at once when another one wrote in between.
+// A deferred transaction that reads and then writes fails as busy at once if another one has written in between.
 func TestManyReadThenWriteTransactionsAllSucceed(t *testing.T) {
 	dbtest.Each(t, testManyReadThenWriteTransactionsAllSucceed)
 }
@@ -187,7 +187,7 @@ func testManyReadThenWriteTransactionsAllSucceed(t *testing.T, open dbtest.Backe
 	}
 }
 
-func TestErrorClassesKnowAServersWords(t *testing.T) {
+func TestErrorClassesKnowServerMessages(t *testing.T) {
 	for _, c := range []struct {
 		class func(error) bool
 		text  string

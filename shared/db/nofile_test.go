@@ -9,7 +9,7 @@ import (
 	"left4me/shared/db"
 )
 
-// This is what `go test -tags nofile ./shared/db -run WithoutEmbedded` and the build of `make lambda` are about.
+// It runs with `go test -tags nofile ./shared/db -run WithoutEmbedded`.
 func TestWithoutEmbeddedDriverAFileIsRefusedWithASentence(t *testing.T) {
 	_, err := db.Open("file:/var/lib/left4me/left4me.db", "")
 	if err == nil || !strings.Contains(err.Error(), "without the embedded database") {

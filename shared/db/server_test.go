@@ -14,7 +14,7 @@ import (
 	"left4me/shared/db/dbtest"
 )
 
-// served is a server with a table t, the database through it, and another way to look at its rows.
+// served is a server with a table t, a database that uses it, and a direct connection to its file.
 type served struct {
 	*dbtest.Server
 	db     *db.DB
@@ -40,7 +40,7 @@ func (s served) insert(ctx context.Context, q db.Querier, a int) error {
 	return err
 }
 
-// two inserts 1 and 2 in a transaction.
+// two inserts the rows 1 and 2 in one transaction.
 func (s served) two(ctx context.Context) error {
 	return s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		if err := s.insert(ctx, q, 1); err != nil {
@@ -60,10 +60,10 @@ func (s served) sent(text string) (n int) {
 	return n
 }
 
-// What a failure says about the statement that it hits.
+// What is known about a statement after a failure.
 const (
 	notRun  = "not run"   // and it may be sent again
-	refused = "refused"   // not run, and nobody knows when it will
+	refused = "refused"   // not run, and not retried
 	unknown = "who knows" // it may have run
 )
 
@@ -116,7 +116,7 @@ func eachFailure(t *testing.T, test func(t *testing.T, s served, f dbtest.Fault,
 	}
 }
 
-// wantError checks an error's class and that one who reads it can do something.
+// wantError checks an error's class and that its text has the advice.
 func wantError(t *testing.T, err error, doubt, away bool, advice string) {
 	t.Helper()
 	if err == nil || errors.Is(err, db.ErrInDoubt) != doubt || db.IsAway(err) != away || !strings.Contains(err.Error(), advice) {
@@ -143,8 +143,7 @@ func TestAFailingReadIsRepeated(t *testing.T) {
 	})
 }
 
-// database/sql sends again what fails with driver.ErrBadConn, and HTTP clients some of what they have lost: neither may happen
-// to a write that may have run.
+// database/sql retries after driver.ErrBadConn, and HTTP clients after some failures. Neither may retry a write that may have run.
 func TestAFailingWriteIsRepeatedOnlyIfItHasNotRun(t *testing.T) {
 	t.Parallel()
 	run := map[string]func(s served, ctx context.Context) error{
@@ -207,7 +206,7 @@ func TestAFailingWriteIsRepeatedOnlyIfItHasNotRun(t *testing.T) {
 	}
 }
 
-func TestATransactionHappensOnceOrItsErrorSaysSo(t *testing.T) {
+func TestATransactionHappensOnceOrIsInDoubt(t *testing.T) {
 	t.Parallel()
 	for _, statement := range []string{"BEGIN", "VALUES (1)", "VALUES (2)", "COMMIT"} {
 		t.Run(statement, func(t *testing.T) {
@@ -236,7 +235,7 @@ func TestATransactionHappensOnceOrItsErrorSaysSo(t *testing.T) {
 	}
 }
 
-// A server says once that it has rolled back, and runs what comes then as if there had never been a transaction.
+// After a rollback of its own, a server fails one statement, and runs later ones outside of a transaction.
 func TestALostTransactionIsRunAgainAsAWhole(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(served){
@@ -287,8 +286,8 @@ func TestALostTransactionIsRunAgainAsAWhole(t *testing.T) {
 	})
 }
 
-// A transaction whose client has not heard that it has begun holds the lock until the server ends it.
-func TestALockThatNobodyKnowsOfIsWaitedFor(t *testing.T) {
+// A transaction whose BEGIN was not answered holds the lock until the server ends it.
+func TestALockOfALostTransactionIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(s *dbtest.Server) { s.TxTimeout = 300 * time.Millisecond })
 	s.Tell(t, "drop after times=1 sql=BEGIN")
@@ -297,7 +296,7 @@ func TestALockThatNobodyKnowsOfIsWaitedFor(t *testing.T) {
 	}
 }
 
-// The same through database/sql's own transactions, which goose uses: an error, and nothing is left.
+// The same with database/sql's own transactions, which goose uses: an error, and nothing is written.
 func TestALostSQLTransactionLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -321,7 +320,7 @@ func TestALostSQLTransactionLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAnErrorOfOurSQLIsNotTheServersFault(t *testing.T) {
+func TestSQLErrorsAreNotRetried(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	for query, want := range map[string]string{
@@ -334,7 +333,7 @@ func TestAnErrorOfOurSQLIsNotTheServersFault(t *testing.T) {
 		_, err := s.db.ExecContext(t.Context(), query)
 		wantError(t, err, false, false, want)
 	}
-	// Nor does it end a transaction.
+	// It does not end a transaction.
 	err := s.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
 		if _, err := q.ExecContext(ctx, "INSERT INTO absent VALUES (1)"); err == nil {
 			t.Error("there is a table called absent")
@@ -367,7 +366,7 @@ func TestAServerThatIsAwayIsAskedAFewTimes(t *testing.T) {
 	}
 }
 
-func TestNobodyAtTheAddress(t *testing.T) {
+func TestNoServerAtTheAddress(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(nil)
 	web.Close()
@@ -394,7 +393,7 @@ func TestTheTokenIsSentAndAWrongOneExplained(t *testing.T) {
 	}
 }
 
-func TestWhoeverGivesUpIsNotToldThatTheServerIsAway(t *testing.T) {
+func TestACancelledStatementIsNotAway(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
 		for statement, doubt := range map[string]bool{"SELECT": false, "INSERT": true, "BEGIN": false, "COMMIT": true} {
@@ -423,7 +422,7 @@ func TestWhoeverGivesUpIsNotToldThatTheServerIsAway(t *testing.T) {
 	}
 }
 
-// A connection comes back to the pool without its stream and without its transaction.
+// A connection returns to the pool without its stream and transaction.
 func TestStreamsAreNotReused(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

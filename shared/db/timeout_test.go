@@ -14,7 +14,7 @@ import (
 	"github.com/tursodatabase/libsql-client-go/libsql"
 )
 
-// A server that takes a connection and never says anything again, as one does whose network is gone.
+// A server that accepts a connection and then sends nothing, as after a network failure.
 func TestASilentServerIsNotWaitedForForever(t *testing.T) {
 	var asked atomic.Int64
 	gone := make(chan struct{})
@@ -46,7 +46,7 @@ func TestASilentServerIsNotWaitedForForever(t *testing.T) {
 	}
 }
 
-// The driver ends streams in the background, on the client that all the program may use.
+// The driver ends streams in the background with http.DefaultClient.
 func TestOpeningAServerBoundsTheDefaultClient(t *testing.T) {
 	d, err := Open("http://"+net.JoinHostPort("127.0.0.1", "1"), "")
 	if err != nil {

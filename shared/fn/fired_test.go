@@ -12,7 +12,7 @@ import (
 	"left4me/shared/jobstore"
 )
 
-// handedOn is what AWS Lambda gives to the function behind a schedule's. The form is that of
+// handedOn is the event that AWS Lambda sends to the function after a schedule's. Its format is described in
 // docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html.
 const handedOn = `{
 	"version": "1.0",
@@ -28,7 +28,7 @@ const handedOn = `{
 	"responsePayload": {"job_id": 1, "new": true, "said": "enqueued refresh_workshop_items job 1"}
 }`
 
-func TestAJobThatAScheduleHandsOnIsRunByWhoIsFirst(t *testing.T) {
+func TestAJobOfAScheduleRunsOnce(t *testing.T) {
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
 	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems}); err != nil {
@@ -52,8 +52,8 @@ func TestAJobThatAScheduleHandsOnIsRunByWhoIsFirst(t *testing.T) {
 	if err != nil || second.State != "" || second.JobID != 1 || runs != 1 {
 		t.Errorf("second: %+v, %v, %d runs", second, err, runs)
 	}
-	// The same job by its own event is for a person, who wants to know.
+	// Invoked with the job's own event, by a person, it is an error.
 	if _, err := h.handle(t.Context(), job.Event{JobID: 1}); err == nil {
-		t.Error("a job that has ended was run again without a word")
+		t.Error("an ended job was accepted")
 	}
 }

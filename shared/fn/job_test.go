@@ -14,12 +14,12 @@ import (
 	"left4me/shared/jobstore"
 )
 
-// ask has one queued build run by run, as an event without an attempt does, and returns the answer and the job afterwards.
+// ask lets run run one queued build, as an event without an attempt does. It returns the answer, the job afterwards and its log.
 func ask(t *testing.T, ctx context.Context, run func(context.Context, *Env, *Run) error) (job.Outcome, error, jobstore.Job, string) {
 	t.Helper()
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
-	// Nothing depends on this clock but the time that a run leaves before its deadline.
+	// Only withReserve uses this clock.
 	env := &Env{DB: d, Jobs: jobs, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return time.Now().Add(-time.Hour) }}
 	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(7)}); err != nil {
 		t.Fatal(err)
@@ -35,15 +35,15 @@ func ask(t *testing.T, ctx context.Context, run func(context.Context, *Env, *Run
 	if gerr != nil {
 		t.Fatal(gerr)
 	}
-	var said []string
+	var log []string
 	for _, l := range lines {
-		said = append(said, l.Text)
+		log = append(log, l.Text)
 	}
-	return answer, err, after, strings.Join(said, "\n")
+	return answer, err, after, strings.Join(log, "\n")
 }
 
-func TestARunThatSucceedsWritesItsLastWordsWithIt(t *testing.T) {
-	answer, err, after, said := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
+func TestARunThatSucceedsWritesInTheSameTransaction(t *testing.T) {
+	answer, err, after, log := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
 		if r.Subject != job.Overlay(7) {
 			t.Errorf("the run is about %s", r.Subject)
 		}
@@ -54,15 +54,15 @@ func TestARunThatSucceedsWritesItsLastWordsWithIt(t *testing.T) {
 		})
 		return nil
 	})
-	if err != nil || answer.State != job.Succeeded || answer.JobID != 1 || after.State != job.Succeeded || said != "item 1" {
-		t.Errorf("%+v, %v, %+v, %q", answer, err, after, said)
+	if err != nil || answer.State != job.Succeeded || answer.JobID != 1 || after.State != job.Succeeded || log != "item 1" {
+		t.Errorf("%+v, %v, %+v, %q", answer, err, after, log)
 	}
 	if after.Worker != "in the same transaction" {
-		t.Error("what was to be written on success was not")
+		t.Error("OnSuccess's function did not write")
 	}
 }
 
-func TestARunThatFailsSaysWhy(t *testing.T) {
+func TestARunThatFailsRecordsItsError(t *testing.T) {
 	wrote := false
 	answer, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
 		r.OnSuccess(func(context.Context, db.Querier) error {
@@ -76,7 +76,7 @@ func TestARunThatFailsSaysWhy(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeWrittenOnSuccessFailsTheJob(t *testing.T) {
+func TestAFailingOnSuccessFailsTheJob(t *testing.T) {
 	_, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
 		r.OnSuccess(func(context.Context, db.Querier) error { return errors.New("no such overlay") })
 		return nil
@@ -86,29 +86,29 @@ func TestWhatCannotBeWrittenOnSuccessFailsTheJob(t *testing.T) {
 	}
 }
 
-// A panic is a failure now, not a lost worker that is tried again.
+// After a panic the job fails at once and is not run again as if its worker had been lost.
 func TestAPanicFailsTheJob(t *testing.T) {
-	_, err, after, said := ask(t, t.Context(), func(context.Context, *Env, *Run) error { panic("oh no") })
-	if err != nil || after.State != job.Failed || strings.Contains(after.Error+said, "oh no") || after.Attempt != 1 {
-		t.Errorf("%v, %+v, %q", err, after, said)
+	_, err, after, log := ask(t, t.Context(), func(context.Context, *Env, *Run) error { panic("oh no") })
+	if err != nil || after.State != job.Failed || strings.Contains(after.Error+log, "oh no") || after.Attempt != 1 {
+		t.Errorf("%v, %+v, %q", err, after, log)
 	}
 }
 
 func TestACancelledRunIsCancelled(t *testing.T) {
-	answer, err, after, said := ask(t, t.Context(), func(ctx context.Context, env *Env, _ *Run) error {
+	answer, err, after, log := ask(t, t.Context(), func(ctx context.Context, env *Env, _ *Run) error {
 		if _, _, err := env.Jobs.Cancel(context.WithoutCancel(ctx), 1); err != nil {
 			return err
 		}
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if err != nil || answer.State != job.Cancelled || after.State != job.Cancelled || said != "cancelled" {
-		t.Errorf("%+v, %v, %+v, %q", answer, err, after, said)
+	if err != nil || answer.State != job.Cancelled || after.State != job.Cancelled || log != "cancelled" {
+		t.Errorf("%+v, %v, %+v, %q", answer, err, after, log)
 	}
 }
 
-// What was done before anybody saw the request is done.
-func TestARunThatIsDoneBeforeItSeesTheCancelHasSucceeded(t *testing.T) {
+// A run that was complete before it noticed the cancellation has succeeded.
+func TestARunThatIsCompleteBeforeItNoticesACancellationHasSucceeded(t *testing.T) {
 	_, err, after, _ := ask(t, t.Context(), func(ctx context.Context, env *Env, _ *Run) error {
 		_, _, err := env.Jobs.Cancel(ctx, 1)
 		return err
@@ -126,7 +126,7 @@ func TestAStoppedRunIsHandedBack(t *testing.T) {
 			ctx, stop = context.WithTimeout(ctx, reserve)
 			defer stop()
 		}
-		answer, err, after, said := ask(t, ctx, func(ctx context.Context, _ *Env, _ *Run) error {
+		answer, err, after, log := ask(t, ctx, func(ctx context.Context, _ *Env, _ *Run) error {
 			if !deadline {
 				tell(errStopping)
 			}
@@ -134,15 +134,15 @@ func TestAStoppedRunIsHandedBack(t *testing.T) {
 			return ctx.Err()
 		})
 		tell(nil)
-		if err != nil || answer.State != job.Running || after.State != job.Running || after.LeaseUntil.UnixMilli() != 0 || !strings.Contains(said, "it goes on later") {
-			t.Errorf("%s: %+v, %v, %+v, %q", name, answer, err, after, said)
+		if err != nil || answer.State != job.Running || after.State != job.Running || after.LeaseUntil.UnixMilli() != 0 || !strings.Contains(log, "it goes on later") {
+			t.Errorf("%s: %+v, %v, %+v, %q", name, answer, err, after, log)
 		}
 	}
 }
 
-// A process that was only slow writes nothing more.
+// A process that has lost its job because it was slow writes nothing more.
 func TestALostRunStops(t *testing.T) {
-	_, err, after, said := ask(t, t.Context(), func(ctx context.Context, env *Env, r *Run) error {
+	_, err, after, log := ask(t, t.Context(), func(ctx context.Context, env *Env, r *Run) error {
 		if _, err := env.DB.ExecContext(ctx, `UPDATE jobs SET attempt = attempt + 1 WHERE id = 1`); err != nil {
 			return err
 		}
@@ -150,12 +150,12 @@ func TestALostRunStops(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if !errors.Is(err, jobstore.ErrLost) || after.State != job.Running || said != "" {
-		t.Errorf("%v, %+v, %q", err, after, said)
+	if !errors.Is(err, jobstore.ErrLost) || after.State != job.Running || log != "" {
+		t.Errorf("%v, %+v, %q", err, after, log)
 	}
 }
 
-func TestEventsThatNameNoJobOfOurs(t *testing.T) {
+func TestEventsWithoutAJobOfTheOperation(t *testing.T) {
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
 	h := &jobHandler{env: &Env{DB: d, Jobs: jobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, operation: job.BuildOverlay,

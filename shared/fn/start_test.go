@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestStarting is not a test but what the next one runs in a process of its own, since a start that fails ends it.
+// TestStarting is the process that the next test starts: a start that fails ends its process.
 func TestStarting(t *testing.T) {
 	if os.Getenv("LEFT4ME_TEST_START") == "" {
 		return
@@ -20,7 +20,7 @@ func TestStarting(t *testing.T) {
 	fmt.Printf("started with %q and %q\n", s.OriginSecret, s.DatabaseAuthToken)
 }
 
-func TestAFunctionStartsWithTheSecretOrSaysWhyNot(t *testing.T) {
+func TestAFunctionStartsWithTheSecretOrExitsWithAnError(t *testing.T) {
 	for name, c := range map[string]struct {
 		status       int
 		answer, want string

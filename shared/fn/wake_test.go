@@ -19,7 +19,7 @@ import (
 	"left4me/templates/web"
 )
 
-// testEnv is an environment with an empty database, and what an agent beside it is woken by.
+// testEnv returns an environment with an empty database, and the listener of its host agent.
 func testEnv(t *testing.T) (*Env, wake.Waiter) {
 	t.Helper()
 	root := t.TempDir()
@@ -45,7 +45,7 @@ func testEnv(t *testing.T) (*Env, wake.Waiter) {
 func woken(t *testing.T, env *Env, agent wake.Waiter, want bool) {
 	t.Helper()
 	if !want {
-		// A notification of our own is the only one.
+		// If the agent was not woken, this is the only notification.
 		if err := wake.Socket(env.Settings.WakeSocket()).Notify(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func woken(t *testing.T, env *Env, agent wake.Waiter, want bool) {
 	}
 }
 
-func TestWhatEnqueuesAJobWakesTheAgent(t *testing.T) {
+func TestEnqueueingWakesTheAgent(t *testing.T) {
 	refresh := jobstore.Request{Operation: job.RefreshWorkshopItems}
 	t.Run("a form", func(t *testing.T) {
 		env, agent := testEnv(t)
@@ -102,10 +102,10 @@ func TestWhatEnqueuesAJobWakesTheAgent(t *testing.T) {
 	})
 }
 
-func TestAScheduleSaysThatTheDatabaseFails(t *testing.T) {
+func TestAScheduleReportsThatTheDatabaseFails(t *testing.T) {
 	env, _ := testEnv(t)
 	env.DB.Close()
 	if _, err := fire(t.Context(), env, job.DailyRefresh, job.ScheduleEvent{}); err == nil {
-		t.Error("the timer was told that all is well")
+		t.Error("no error")
 	}
 }

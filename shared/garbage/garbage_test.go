@@ -19,7 +19,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-// host is a LEFT4ME_ROOT with a cache of items 1 to 4, of which overlay 1 holds the first.
+// host is a LEFT4ME_ROOT whose cache has items 1 to 4. Item 1 is in overlay 1.
 type host struct {
 	*testing.T
 	root string
@@ -101,7 +101,7 @@ func (r *report) Warnf(format string, args ...any) { r.Infof("! "+format, args..
 func (r *report) Progress(p jobstore.Progress)     { r.progress = p }
 func (r *report) last() string                     { return r.lines[len(r.lines)-1] }
 
-func TestNoFileGoesThatALinkLeadsTo(t *testing.T) {
+func TestLinkedFilesStay(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(h *host)
 		left    string
@@ -173,8 +173,8 @@ func TestNoFileGoesThatALinkLeadsTo(t *testing.T) {
 	}
 }
 
-// Where it cannot be known what links lead to, nothing goes.
-func TestAFolderThatCannotBeReadKeepsEverything(t *testing.T) {
+// If links cannot be read, no file is removed.
+func TestAnUnreadableFolderKeepsAllFiles(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root reads every folder")
 	}
@@ -193,7 +193,7 @@ func TestAFolderThatCannotBeReadKeepsEverything(t *testing.T) {
 	}
 }
 
-func TestRowsDoNotSpeakOfFilesThatAreGone(t *testing.T) {
+func TestItemsOfRemovedFilesAreNotDownloaded(t *testing.T) {
 	h := setUp(t)
 	if err := h.Collect(t.Context(), &report{}); err != nil {
 		t.Fatal(err)
@@ -206,14 +206,14 @@ func TestRowsDoNotSpeakOfFilesThatAreGone(t *testing.T) {
 	if counts, err = h.Items.Count(t.Context()); err != nil || counts != (workshop.Counts{Ready: 1, Unused: 3}) {
 		t.Errorf("%+v, %v", counts, err)
 	}
-	// Neither does a refresh fetch what advanced and nobody wants.
+	// A refresh does not download an advanced item that is in no overlay.
 	h.exec(`UPDATE workshop_items SET time_updated = 7`)
 	if outdated, err := h.Items.Outdated(t.Context(), []int64{1, 2, 3, 4}); err != nil || len(outdated) != 1 || outdated[0].SteamID != "1" {
 		t.Errorf("%+v, %v", outdated, err)
 	}
 }
 
-func TestCancelAtEveryStepLeavesWhatTheNextRunCompletes(t *testing.T) {
+func TestARunCancelledAtAnyStepIsCompletedByTheNext(t *testing.T) {
 	for after := 1; ; after++ {
 		h := setUp(t)
 		h.write("workshop_cache/2.vpk.partial")
@@ -239,13 +239,13 @@ func TestCancelAtEveryStepLeavesWhatTheNextRunCompletes(t *testing.T) {
 	}
 }
 
-func TestOneFileThatCannotGoKeepsNoOther(t *testing.T) {
+func TestAFileThatCannotBeRemovedKeepsNoOtherFile(t *testing.T) {
 	h := setUp(t)
 	found, err := h.Find(t.Context())
 	if err != nil || len(found.Files) != 3 {
 		t.Fatalf("%+v, %v", found, err)
 	}
-	// What is needed to lock item 3 cannot be made.
+	// The file that locks item 3 cannot be created.
 	if err := os.Mkdir(filepath.Join(h.Cache.Dir(), "3.vpk.partial"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -262,6 +262,6 @@ func TestOneFileThatCannotGoKeepsNoOther(t *testing.T) {
 	}
 	h.db.Close()
 	if err := h.Collect(t.Context(), &report{}); err == nil {
-		t.Error("without the database nobody knows what is held")
+		t.Error("Find succeeded without the database")
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"left4me/shared/hostinfo"
 )
 
-func TestTheLastReportCounts(t *testing.T) { dbtest.Each(t, testTheLastReportCounts) }
+func TestReportReplacesTheLastReport(t *testing.T) { dbtest.Each(t, testReportReplacesTheLastReport) }
 
-func testTheLastReportCounts(t *testing.T, open dbtest.Backend) {
+func testReportReplacesTheLastReport(t *testing.T, open dbtest.Backend) {
 	now := time.Unix(1_790_000_000, 0)
 	s := hostinfo.NewStore(open(t), func() time.Time { return now })
 	report := func(h hostinfo.Host) {
@@ -52,7 +52,7 @@ func testTheLastReportCounts(t *testing.T, open dbtest.Backend) {
 		t.Errorf("after a second report: %+v", all)
 	}
 	if cellar.Silent(now.Add(2*hostinfo.Every)) || !cellar.Silent(now.Add(4*hostinfo.Every)) {
-		t.Error("an agent is gone when it has missed more than two reports")
+		t.Error("an agent is silent only after it has missed two reports")
 	}
 
 	now = now.Add(31 * 24 * time.Hour)

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// What may run beside what. shared/jobstore tries every cell with real jobs.
+// Which operations may run at the same time. shared/jobstore tests every cell with real jobs.
 //
 // shows: P33
 func TestMatrix(t *testing.T) {
@@ -62,11 +62,11 @@ func TestMatrix(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out.Bytes(), want) {
-		t.Errorf("what may run beside what has changed; go test ./shared/job -update writes it anew:\n%s", out.Bytes())
+		t.Errorf("the operations that may run at the same time have changed; go test ./shared/job -update updates the file:\n%s", out.Bytes())
 	}
 }
 
-// locks are those of a job about the overlay or the server, if it is about one, whose server mounts the overlay.
+// locks returns the locks of a job of o about that overlay or server, if it is about one. The server mounts the overlay.
 func locks(t *testing.T, o job.Operation, overlay, server int64) []job.Lock {
 	t.Helper()
 	subject := map[job.Kind]job.Subject{job.Overlays: job.Overlay(overlay), job.Servers: job.Server(server)}[o.About]
@@ -105,7 +105,7 @@ func TestLocksNeedTheRightSubjects(t *testing.T) {
 	}
 }
 
-func TestOperationsAreWhole(t *testing.T) {
+func TestOperationsAreComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, o := range job.All() {
 		if seen[o.Name] {
@@ -134,7 +134,7 @@ func TestOperationsAreWhole(t *testing.T) {
 		}
 	}
 	if job.BuildOverlay.Coalesce != job.WhileQueued {
-		t.Error("a change made after a build's start would be lost (P34)")
+		t.Error("build_overlay must coalesce only while queued, so that no change is lost (P34)")
 	}
 }
 

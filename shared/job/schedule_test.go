@@ -17,7 +17,7 @@ func in(t *testing.T, zone string) *time.Location {
 	return l
 }
 
-func TestSlotsAreOnceADayWhateverTheClocksDo(t *testing.T) {
+func TestSlotsAreOnceADayWhenClocksChange(t *testing.T) {
 	for name, c := range map[string]struct {
 		zone         string
 		now          string // UTC
@@ -51,8 +51,8 @@ func TestSlotsAreOnceADayWhateverTheClocksDo(t *testing.T) {
 	}
 }
 
-// Where the clocks are put forward over the slot's own time of day, it is still one slot a day.
-func TestASlotInAnHourThatIsLeftOutIsFiredOnce(t *testing.T) {
+// The slot's time of day does not exist on the day when clocks are put forward. There is one slot on that day all the same.
+func TestASlotInASkippedHourIsFiredOnce(t *testing.T) {
 	s := job.Schedule{Name: "test", Hour: 2, Minute: 30}
 	zone := in(t, "Europe/Berlin")
 	seen := map[time.Time]bool{}
@@ -99,12 +99,12 @@ func TestEventsNameTheirSlot(t *testing.T) {
 	}
 }
 
-func TestSchedulesAreWhole(t *testing.T) {
+func TestSchedulesAreComplete(t *testing.T) {
 	for _, s := range job.Schedules() {
 		if s.Name == "" || s.Function == "" || s.Operation.Function == "" || s.Hour < 0 || s.Hour > 23 || s.Minute < 0 || s.Minute > 59 {
 			t.Errorf("%+v", s)
 		}
-		// While one is live, a timer adds none (P30).
+		// A timer must not add a second live job (P30).
 		if s.Operation.Coalesce != job.WhileLive {
 			t.Errorf("%s does not coalesce", s.Operation.Name)
 		}

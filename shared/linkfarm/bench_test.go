@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// BenchmarkNothingToDo is measure M3's part of the links: 5,000 that are right, beside bare readdir and readlink.
+// BenchmarkNothingToDo is the links' part of measure M3: 5,000 unchanged links, compared with only readdir and readlink.
 func BenchmarkNothingToDo(b *testing.B) {
 	root := overlay(b)
 	var wanted []string

@@ -27,7 +27,7 @@ func overlay(t testing.TB) *os.Root {
 	return root
 }
 
-// build is what an overlay's build does with its links.
+// build observes, plans and applies, as an overlay's build does.
 func build(ctx context.Context, root *os.Root, wanted []string) (Result, error) {
 	seen, err := Observe(root)
 	if err != nil {
@@ -40,7 +40,7 @@ func build(ctx context.Context, root *os.Root, wanted []string) (Result, error) 
 	return Apply(ctx, root, changes)
 }
 
-// tree lists everything below dir: links with their text, files with their content.
+// tree returns everything below dir: the targets of links and the contents of files.
 func tree(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -75,18 +75,18 @@ func must(t testing.TB, errs ...error) {
 	}
 }
 
-// fixture is a folder with things of all kinds in it.
+// fixture is a folder with random files and links.
 type fixture struct {
 	root   *os.Root
 	wanted []string
-	// foreign is what must stay, ours what may go; by path below the overlay.
+	// foreign must stay, ours may be removed; by path below the overlay.
 	foreign map[string]string
 	ours    int
-	// conflicts are the wanted names that foreign things sit on.
+	// conflicts are the wanted names that foreign files have.
 	conflicts []string
 }
 
-// newFixture draws one. Names are few, so that they meet; with conflicts, foreign things may sit on wanted names.
+// newFixture makes a random one. It has few names, so that they often coincide; with conflicts, foreign files may have wanted names.
 func newFixture(t testing.TB, seed uint64, conflicts bool) *fixture {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &fixture{root: overlay(t), foreign: map[string]string{}}
@@ -143,8 +143,8 @@ func newFixture(t testing.TB, seed uint64, conflicts bool) *fixture {
 	return w
 }
 
-// mustHold checks that what was not ours is as it was, that every link of ours is to its own file or was there before, and
-// that a name which was a link and is to be one has never stopped being one.
+// mustHold checks that foreign files are unchanged, that every link of ours leads to the file of its name or was there before, and
+// that no link that is still wanted is missing.
 func (w *fixture) mustHold(t testing.TB, before map[string]string) {
 	t.Helper()
 	now := tree(t, w.root.Name())
@@ -167,7 +167,7 @@ func (w *fixture) mustHold(t testing.TB, before map[string]string) {
 	}
 }
 
-// mustBeBuilt checks that the links of ours are exactly the wanted ones.
+// mustBeBuilt checks that our links are exactly the wanted ones.
 func (w *fixture) mustBeBuilt(t testing.TB) {
 	t.Helper()
 	want := maps.Clone(w.foreign)
@@ -234,7 +234,7 @@ func TestConflictsTouchNothing(t *testing.T) {
 	}
 }
 
-// stopAfter is a context that is cancelled when it has been looked at n times.
+// stopAfter is a context that ends at the n-th call of Err.
 type stopAfter struct {
 	context.Context
 	n int
@@ -254,7 +254,7 @@ func TestCancelBetweenAnySteps(t *testing.T) {
 			before := tree(t, w.root.Name())
 			done, err := build(&stopAfter{t.Context(), stop}, w.root, w.wanted)
 			w.mustHold(t, before)
-			// The first look is before everything, then there is one before each change.
+			// Err is called once at the beginning, and then before each change.
 			n := done.Created + done.Replaced + done.Removed
 			if n != max(0, stop-1) || err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatalf("cancelled after %d looks: %+v, %v", stop, done, err)
@@ -271,7 +271,7 @@ func TestCancelBetweenAnySteps(t *testing.T) {
 	}
 }
 
-// flaky is a folder whose nth step fails, with nothing done or after it was done.
+// flaky is a folder in which the n-th step fails, before or after it has happened.
 type flaky struct {
 	folder
 	n        int
@@ -333,7 +333,7 @@ func TestFailureAtEachStep(t *testing.T) {
 	}
 }
 
-// Between Observe and Apply somebody puts something of theirs where a change was planned.
+// Between Observe and Apply a foreign file gets a name that was to be changed.
 func TestChangedSinceObserved(t *testing.T) {
 	for name, tt := range map[string]struct {
 		before, after func(root *os.Root, path string) error
@@ -429,7 +429,7 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-// A link that stays inside the overlay is its owner's way to lay it out.
+// Links on the way to the folder are allowed if they stay inside the overlay.
 func TestLinkInside(t *testing.T) {
 	root := overlay(t)
 	must(t, root.MkdirAll("games/addons", 0o755), root.Symlink("games", "left4dead2"))
@@ -464,7 +464,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-func TestConflictErrorNamesWhatIsInTheWay(t *testing.T) {
+func TestConflictErrorListsForeignFiles(t *testing.T) {
 	seen := Observed{
 		Links:  map[string]string{"3.vpk": "/home/me/3.vpk"},
 		Others: map[string]fs.FileMode{"1.vpk": 0, "2.vpk": fs.ModeDir, "4.vpk": fs.ModeNamedPipe},

@@ -61,7 +61,7 @@ func status(err error) int {
 	return 0
 }
 
-func TestWhoMayCreateWhat(t *testing.T) {
+func TestPermissionToCreate(t *testing.T) {
 	w := setUp(t, dbtest.New)
 	for _, c := range []struct {
 		name   string
@@ -148,9 +148,9 @@ func testNamesAreUniqueForOnePersonAndForTheSystem(t *testing.T, open dbtest.Bac
 	}
 }
 
-func TestWhoSeesAndChangesWhat(t *testing.T) { dbtest.Each(t, testWhoSeesAndChangesWhat) }
+func TestPermissionToSeeAndToEdit(t *testing.T) { dbtest.Each(t, testPermissionToSeeAndToEdit) }
 
-func testWhoSeesAndChangesWhat(t *testing.T, open dbtest.Backend) {
+func testPermissionToSeeAndToEdit(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open)
 	annas := w.make(t, w.anna, "annas", overlay.Workshop)
 	external := w.make(t, w.admin, "everybody's", overlay.External)
@@ -190,9 +190,9 @@ func testWhoSeesAndChangesWhat(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-func TestIDsNeverComeBack(t *testing.T) { dbtest.Each(t, testIDsNeverComeBack) }
+func TestIDsAreNotReused(t *testing.T) { dbtest.Each(t, testIDsAreNotReused) }
 
-func testIDsNeverComeBack(t *testing.T, open dbtest.Backend) {
+func testIDsAreNotReused(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open)
 	first := w.make(t, w.anna, "first", overlay.Workshop)
 	if _, err := w.db.ExecContext(t.Context(), `DELETE FROM overlays`); err != nil {
@@ -305,12 +305,12 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 	}
 }
 
-// A build that read the items before somebody changed them must not call the overlay good.
-func TestABuildSpeaksOnlyForTheRevisionItRead(t *testing.T) {
-	dbtest.Each(t, testABuildSpeaksOnlyForTheRevisionItRead)
+// A build that has read the items before they were changed must not set the status of the overlay to ok.
+func TestABuildIsRecordedOnlyForTheRevisionItRead(t *testing.T) {
+	dbtest.Each(t, testABuildIsRecordedOnlyForTheRevisionItRead)
 }
 
-func testABuildSpeaksOnlyForTheRevisionItRead(t *testing.T, open dbtest.Backend) {
+func testABuildIsRecordedOnlyForTheRevisionItRead(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open)
 	o := w.make(t, w.anna, "maps", overlay.Workshop)
 	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {
@@ -337,7 +337,7 @@ func testABuildSpeaksOnlyForTheRevisionItRead(t *testing.T, open dbtest.Backend)
 	}
 }
 
-// A type's entry must be complete: nothing else knows the type.
+// Each entry of the table of types must be complete.
 func TestEveryTypeIsComplete(t *testing.T) {
 	names := map[string]bool{}
 	for _, typ := range overlay.Types(account.User{Admin: true}) {
@@ -348,7 +348,7 @@ func TestEveryTypeIsComplete(t *testing.T) {
 	}
 }
 
-// What belongs together happens in one transaction: an overlay has its first build, a deleted one its removal.
+// Creating an overlay enqueues its first build, and deleting it enqueues its removal, in the same transaction.
 func TestCreatingAndDeletingEnqueueTheirJobs(t *testing.T) {
 	dbtest.Each(t, testCreatingAndDeletingEnqueueTheirJobs)
 }

@@ -21,7 +21,7 @@ import (
 	"left4me/shared/steam/steamtest"
 )
 
-// inMemory carries requests to a handler without sockets, so that pauses pass at once in a synctest bubble.
+// inMemory passes requests to a handler without sockets, so that synctest can skip pauses.
 type inMemory struct{ handler http.Handler }
 
 func (m inMemory) RoundTrip(req *http.Request) (resp *http.Response, err error) {
@@ -92,7 +92,7 @@ func describe(items []steam.Item) string {
 	return strings.Join(s, "\n")
 }
 
-func TestDetailsAreInTheOrderAskedHoweverSteamAnswers(t *testing.T) {
+func TestDetailsAreInTheOrderOfTheIDs(t *testing.T) {
 	const (
 		one   = `1 false 1 550 "One" 10000 1740000001`
 		two   = `2 false 1 730 "Two" 20000 1740000002`
@@ -168,15 +168,15 @@ func TestCollections(t *testing.T) {
 	}
 }
 
-func TestFailuresAreTriedAgainAndNamed(t *testing.T) {
+func TestFailuresAreRetriedAndLogged(t *testing.T) {
 	const never = time.Duration(0)
 	for _, c := range []struct {
 		fault    string
 		deadline time.Duration
-		// want is the error's text, empty for success in the end.
+		// want is the error's text; empty if the last try succeeds.
 		want     string
 		requests int
-		// atLeast and atMost bound what the pauses take.
+		// atLeast and atMost bound the time of the pauses.
 		atLeast, atMost time.Duration
 	}{
 		{"api status=503 times=2", never, "", 3, 1200 * time.Millisecond, 1800 * time.Millisecond},
@@ -243,7 +243,7 @@ func TestFailuresAreTriedAgainAndNamed(t *testing.T) {
 	}
 }
 
-func TestErrorsCanBeToldApart(t *testing.T) {
+func TestErrorsHaveTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fail := func(fault string) error {
 			_, c := client(t, fault)
@@ -265,8 +265,8 @@ func TestErrorsCanBeToldApart(t *testing.T) {
 	})
 }
 
-// M8: ten thousand items in batches, several at once, but never more than Steam's clients dare.
-func TestBatchesGoFourAtATimeAndArriveOneAtATime(t *testing.T) {
+// M8: ten thousand items in batches, at most four requests at once.
+func TestBatchesAreRequestedInParallelAndDeliveredOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, c := client(t, "api delay=100ms")
 		ids := numbered(1000, 1949)
@@ -306,7 +306,7 @@ func TestBatchesGoFourAtATimeAndArriveOneAtATime(t *testing.T) {
 	})
 }
 
-// The limit is Steam's, so it holds for all that one Client does.
+// The limit applies to all calls of one Client together.
 func TestCallsShareTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, c := client(t, "api delay=100ms")
@@ -327,7 +327,7 @@ func TestCallsShareTheLimit(t *testing.T) {
 	})
 }
 
-func TestTheFirstErrorEndsIt(t *testing.T) {
+func TestTheFirstErrorStopsTheOtherBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, c := client(t, "api delay=100ms")
 		full := errors.New("disk full")
@@ -406,7 +406,7 @@ func TestOverTheNetwork(t *testing.T) {
 	}
 }
 
-// A redirect could lead anywhere, and would turn our POST into a GET.
+// A redirect could lead anywhere, and would turn the POST into a GET.
 func TestRedirectsOfTheAPIAreNotFollowed(t *testing.T) {
 	fake := steamtest.Start(t, "item 1")
 	away := httptest.NewServer(http.RedirectHandler(fake.FileURL("1"), http.StatusFound))

@@ -33,7 +33,7 @@ func hosts(t *testing.T, setting string) Hosts {
 	return h
 }
 
-// start returns a fake-in with item 101 of 20,000 bytes, a client that may ask it, and the item's content.
+// start returns a fake of Steam with item 101 of 20,000 bytes, a client that may use it, and the item's content.
 func start(t *testing.T) (*steamtest.Server, *Content, []byte) {
 	t.Helper()
 	fake := steamtest.Start(t, "item 101 size=20000")
@@ -46,7 +46,7 @@ func start(t *testing.T) (*steamtest.Server, *Content, []byte) {
 	return fake, content, whole
 }
 
-// read gets a part and all of its body.
+// read requests a part and reads its whole body.
 func read(c *Content, ctx context.Context, url string, from, to int64) (*Part, []byte, error) {
 	part, err := c.Get(ctx, url, from, to)
 	if err != nil {
@@ -131,7 +131,7 @@ func TestAnswersThatAreNotTheFile(t *testing.T) {
 	}
 }
 
-func TestRedirectsEnd(t *testing.T) {
+func TestTooManyRedirectsAreRefused(t *testing.T) {
 	fake, c, _ := start(t)
 	fake.Tell(t, "content redirect=loop")
 	_, err := c.Get(t.Context(), fake.FileURL("101"), 0, -1)
@@ -140,13 +140,13 @@ func TestRedirectsEnd(t *testing.T) {
 	}
 }
 
-// A server can lie in more ways than the fake-in's: each answer is to the question for bytes 100 to 200.
-func TestRangesThatWereNotAskedFor(t *testing.T) {
+// Answers to a request for bytes 100 to 200 that the fake cannot give.
+func TestWrongRangesAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		contentRange string
 		length       int
 		chunked      bool
-		// wantTo is where a good answer ends; 0 when the head must be refused.
+		// wantTo is the end of a correct answer; 0 when the headers must be refused.
 		wantTo int64
 		body   string
 	}{
@@ -215,7 +215,7 @@ func TestRangesThatWereNotAskedFor(t *testing.T) {
 	}
 }
 
-func TestPartsThatWereNotAskedFor(t *testing.T) {
+func TestInvalidRangesAreRefused(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Range", "bytes 0-9/10")
 		w.WriteHeader(http.StatusPartialContent)
@@ -228,7 +228,7 @@ func TestPartsThatWereNotAskedFor(t *testing.T) {
 	}
 }
 
-// A whole file whose length nobody says is accepted: vpkcache knows how long it must be.
+// A whole file without a length is accepted: vpkcache knows the right length.
 func TestUnknownLength(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
@@ -267,8 +267,8 @@ func TestStalls(t *testing.T) {
 	}
 }
 
-// Only silence of the server counts: a disk that is slow to take what came is no stall.
-func TestSlowReadersAreNoStall(t *testing.T) {
+// Only a silent server is a stall, not a reader that waits for a slow disk.
+func TestASlowReaderIsNotAStall(t *testing.T) {
 	b := &body{rc: io.NopCloser(strings.NewReader("abc")), parent: t.Context(), stall: time.Hour, length: 3, left: 3}
 	b.ctx, b.cancel = context.WithCancelCause(t.Context())
 	b.timer = time.AfterFunc(b.stall, func() { b.cancel(&StalledError{}) })
@@ -380,8 +380,8 @@ func TestCancelledDownloadsEndAtOnce(t *testing.T) {
 	}
 }
 
-// Sixteen ranges at once, again and again, must not each open a new connection.
-func TestConnectionsAreUsedAgain(t *testing.T) {
+// Repeated downloads of sixteen ranges at once use the same connections.
+func TestConnectionsAreReused(t *testing.T) {
 	fake, c, whole := start(t)
 	var mu sync.Mutex
 	reused, opened := 0, 0
@@ -458,7 +458,7 @@ func TestRedirectsAreCheckedLikeLinks(t *testing.T) {
 	}
 }
 
-// nameServer answers every question for an A record with one address.
+// nameServer answers every request for an A record with one address.
 func nameServer(t *testing.T, address [4]byte) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -494,7 +494,7 @@ func nameServer(t *testing.T, address [4]byte) *net.Resolver {
 	}}
 }
 
-// A name that is allowed but leads into the private network, as after DNS rebinding.
+// An allowed name leads to a private address, as after DNS rebinding.
 func TestNamesCannotLeadToPrivateAddresses(t *testing.T) {
 	for _, address := range [][4]byte{{127, 0, 0, 1}, {10, 0, 0, 7}, {169, 254, 169, 254}} {
 		c := NewContent(hosts(t, ""), 0)
@@ -505,7 +505,7 @@ func TestNamesCannotLeadToPrivateAddresses(t *testing.T) {
 			t.Errorf("%v: %v", address, err)
 		}
 	}
-	// The same with the address in the setting: only nobody listens there.
+	// With the address in the setting it is allowed, but nothing listens there.
 	c := NewContent(hosts(t, "cdn.steamusercontent.com:1, 127.0.0.1:1"), 0)
 	c.toHost.Resolver = nameServer(t, [4]byte{127, 0, 0, 1})
 	_, err := c.Get(t.Context(), "https://cdn.steamusercontent.com:1/", 0, -1)

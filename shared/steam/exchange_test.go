@@ -10,8 +10,8 @@ import (
 	"left4me/shared/steam/steamtest"
 )
 
-// What one failed try over a real socket is called; that it is followed by others is tested where time is not real.
-func TestHowBrokenConnectionsAreNamed(t *testing.T) {
+// The errors of single requests over real sockets. Retries are tested with a fake clock.
+func TestErrorsOfBrokenConnections(t *testing.T) {
 	fake := steamtest.Start(t, "api cut=30")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

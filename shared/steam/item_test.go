@@ -50,8 +50,8 @@ func TestLastErrorSaysWhyAnItemCannotBeDownloaded(t *testing.T) {
 	}
 }
 
-// One hostile or odd entry must neither fail its siblings nor bring text or numbers in that nobody expects.
-func TestEntriesAreReadForWhatTheyAre(t *testing.T) {
+// A hostile or odd entry does not affect the others, and its texts and numbers are limited.
+func TestOddEntries(t *testing.T) {
 	for name, c := range map[string]struct {
 		raw  string
 		want Item

@@ -23,7 +23,7 @@ func (c *counter) SteamFailed(source, kind string) {
 	c.calls = append(c.calls, source+" "+kind)
 }
 
-// readLine gives a line to c as localrun does: texts as texts, whole numbers as such, and everything else as it was written.
+// readLine passes a line to c as localrun does: strings as strings, integers as integers, everything else as JSON.
 func readLine(t *testing.T, line []byte, c steam.LogCounter) {
 	t.Helper()
 	var fields map[string]json.RawMessage

@@ -14,7 +14,7 @@ import (
 	"left4me/shared/steam"
 )
 
-// paced is a connection that carries rate bytes a second.
+// paced is a connection that is limited to rate bytes per second.
 type paced struct {
 	http.ResponseWriter
 	rate  int
@@ -54,12 +54,12 @@ func peers(b *testing.B, job childJob, aria2c ...string) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			said := p.rest(b)
-			if n := strings.Count(said, " true\n"); n != len(job.Files) {
-				b.Fatalf("%d of %d downloaded:\n%s", n, len(job.Files), said)
+			output := p.rest(b)
+			if n := strings.Count(output, " true\n"); n != len(job.Files) {
+				b.Fatalf("%d of %d downloaded:\n%s", n, len(job.Files), output)
 			}
 			n := 0
-			fmt.Sscanf(said[strings.LastIndex(said, "peak"):], "peak %d", &n)
+			fmt.Sscanf(output[strings.LastIndex(output, "peak"):], "peak %d", &n)
 			peak = max(peak, n)
 			os.RemoveAll(job.Dir)
 		}

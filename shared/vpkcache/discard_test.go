@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestDiscardTakesOnlyWhatNobodyIsDownloading(t *testing.T) {
+func TestDiscardKeepsThePartialFileOfARunningDownload(t *testing.T) {
 	c := New(t.TempDir(), nil, Options{})
 	path := filepath.Join(c.Dir(), "7.vpk.partial")
 	if err := c.Discard("7"); err != nil {

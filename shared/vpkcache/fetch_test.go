@@ -66,7 +66,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// What is on the disk differs from what Steam has in its time only, or in its length only.
+// The file on the disk differs from Steam's only in its time, or only in its length.
 func TestFetchReplacesStale(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
@@ -85,7 +85,7 @@ func TestFetchReplacesStale(t *testing.T) {
 	mustFetch(t, c, f)
 	mustHold(t, c, map[string][][]byte{"123": {third}})
 	if got, err := io.ReadAll(running); err != nil || !bytes.Equal(got, first) {
-		t.Error("who had the old file open no longer reads it")
+		t.Error("a process that has the old file open cannot read it any more")
 	}
 }
 
@@ -166,7 +166,7 @@ func TestRefusedBeforeAsking(t *testing.T) {
 	}
 }
 
-// What the content host sends is not what Steam's metadata promised: nothing stays, and the next attempt starts afresh.
+// The content host sends another file than Steam's metadata describes: nothing is kept, and the next attempt starts from zero.
 func TestChecks(t *testing.T) {
 	right := vpk(1, 5000)
 	picture := append([]byte("\x89PNG\r\n\x1a\n"), right[8:]...)
@@ -237,7 +237,7 @@ func TestWrongSHA1(t *testing.T) {
 	}
 }
 
-// A broken transfer resumes where it stopped, but only if what is there is sure to belong to what is to come.
+// A broken transfer resumes, but only if the bytes on the disk certainly belong to the same content.
 func TestResume(t *testing.T) {
 	const size, cut = 5 << 20, 3 << 20
 	again := func(t *testing.T, h *host, c *Cache) *Cache { return c }
@@ -316,7 +316,7 @@ func (b countingBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Every connection breaks, again and again, each time in another process: nothing that arrived is received again.
+// Every connection of every process breaks: bytes that have arrived are not requested again.
 func TestResumeParallel(t *testing.T) {
 	const size = 2 * parallelFrom
 	h := newHost(t)
@@ -337,14 +337,14 @@ func TestResumeParallel(t *testing.T) {
 		mustHold(t, c, nil)
 	}
 	mustHold(t, c, map[string][][]byte{"123": {content}})
-	// A connection may have read up to a buffer more than was left to it.
+	// A connection may have read up to one buffer beyond the end of its segment.
 	if read := src.read.Load(); attempts < 2 || read > size+size/10 {
 		t.Errorf("%d bytes were received in %d attempts for a file of %d", read, attempts, size)
 	}
 }
 
-// The record on the disk is rubbish, or tells of bytes that a power cut has lost.
-func TestLyingRecord(t *testing.T) {
+// The record on the disk is invalid, or lists bytes that were lost in a power failure.
+func TestWrongRecord(t *testing.T) {
 	const size = 5 << 20
 	content := vpk(1, size)
 	page := func(r record) []byte {
@@ -392,7 +392,7 @@ func TestLyingRecord(t *testing.T) {
 	}
 }
 
-// A server that knows no ranges, or stops knowing them.
+// The server does not serve ranges, or stops serving them.
 func TestWholeAnswers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		size    int
@@ -426,7 +426,7 @@ func TestWholeAnswers(t *testing.T) {
 	}
 }
 
-// Where one connection gets the whole file, nobody waits for the others' answers.
+// When one connection receives the whole file, Fetch does not wait for the answers to the others.
 func TestWholeAnswerIsEnough(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
@@ -444,7 +444,7 @@ func TestWholeAnswerIsEnough(t *testing.T) {
 	mustHold(t, c, map[string][][]byte{"123": {content}})
 }
 
-// A server that has sent a range sends whole files to all other connections: they are of no use, and the first does it all.
+// A server that has sent one range sends whole files to all other connections. The first connection then receives everything.
 func TestWholeAnswersBesideRange(t *testing.T) {
 	h := newHost(t)
 	content := vpk(1, 2*parallelFrom)
@@ -484,7 +484,7 @@ func TestWholeAnswersBesideRange(t *testing.T) {
 	}
 }
 
-// One large item uses eight connections, which a server shows that lets nobody go before eight are there.
+// One large item uses eight connections: the server answers none before it has eight.
 func TestParallel(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
@@ -495,7 +495,7 @@ func TestParallel(t *testing.T) {
 	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
 		n := here.Add(1)
 		if n == 1 {
-			// The first answer's head is what the others wait for.
+			// The other connections wait for the headers of the first answer.
 			http.ServeContent(&pausing{ResponseWriter: w, request: r, until: all}, r, "", time.Time{}, bytes.NewReader(content))
 			return true
 		}
@@ -520,7 +520,7 @@ func TestParallel(t *testing.T) {
 }
 
 // The first connection stalls until another one takes over a part of its segment.
-func TestSlowConnectionIsRelieved(t *testing.T) {
+func TestOtherConnectionsHelpASlowOne(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
 	const size = 2 * parallelFrom
@@ -544,7 +544,7 @@ func TestSlowConnectionIsRelieved(t *testing.T) {
 	mustHold(t, c, map[string][][]byte{"123": {content}})
 }
 
-// Only the first connection of each kind of trouble is let alone: it does the others' work in the same attempt.
+// All connections but the first fail. The first one receives everything in the same attempt.
 func TestOneConnectionIsEnough(t *testing.T) {
 	const size = 2 * parallelFrom
 	content := vpk(1, size)
@@ -583,7 +583,7 @@ func TestOneConnectionIsEnough(t *testing.T) {
 	}
 }
 
-// late is a Source whose answer about the file's end breaks when everybody else has long found nothing more to do.
+// late is a Source in which the connection for the end of the file breaks after all others have ended.
 type late struct {
 	fixed
 	once sync.Once
@@ -606,7 +606,7 @@ func (lateError) Read([]byte) (int, error) {
 	return 0, errors.New("broken")
 }
 
-func TestRestIsTakenInTheEnd(t *testing.T) {
+func TestTheLastPartIsRequestedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		content := vpk(1, parallelFrom)
 		c := New(t.TempDir(), &late{fixed: content}, Options{})
@@ -635,7 +635,7 @@ func TestFailureKeepsRetryAfter(t *testing.T) {
 	noPartials(t, c)
 }
 
-// A file became shorter than what we have of it: that must not be asked for in vain for ever.
+// A file became shorter than its part on the disk: the download must start again instead of failing for ever.
 func TestRangeNotSatisfiable(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
@@ -655,7 +655,7 @@ func TestRangeNotSatisfiable(t *testing.T) {
 	}
 }
 
-// far is a Source whose every answer takes a second of a clock that is not real, and which counts its connections.
+// far is a Source that takes a second of a fake clock for every answer, and counts its connections.
 type far struct {
 	contents  map[string][]byte
 	mu        sync.Mutex
@@ -685,7 +685,7 @@ func (b farBody) Close() error {
 	return nil
 }
 
-// Neither items nor their connections are more at once than the options say, and not fewer either.
+// As many items and connections run at once as the options say.
 func TestBounds(t *testing.T) {
 	const items, transfers, connections = 6, 3, 4
 	for name, tt := range map[string]struct{ size, most int }{
@@ -753,7 +753,7 @@ func TestCancel(t *testing.T) {
 		"while syncing": func(c *Cache, _ *host, cancel func()) func(int64) {
 			c.disk.sync = func(f *os.File) error {
 				cancel()
-				// The disk does not get done.
+				// Syncing never ends.
 				<-t.Context().Done()
 				return nil
 			}
@@ -780,7 +780,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// Somebody else holds the partial file. (The clock is not real: nothing here waits.)
+// Another process holds the partial file. (The clock is fake.)
 func TestWaitForOther(t *testing.T) {
 	content := vpk(1, 5000)
 	f := File{SteamID: "123", URL: "http://127.0.0.1/", Size: 5000, Updated: updated}
@@ -835,7 +835,7 @@ func TestWaitForOther(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			// There is no Source that could be asked.
+			// There is no Source, so nothing can be downloaded.
 			if downloaded, err := c.Fetch(t.Context(), f, nil); downloaded || err != nil {
 				t.Errorf("Fetch = %v, %v", downloaded, err)
 			}
@@ -843,8 +843,8 @@ func TestWaitForOther(t *testing.T) {
 		noPartials(t, c)
 		mustHold(t, c, map[string][][]byte{"123": {content}})
 	})
-	// What was opened as the partial file is the finished file of another version now, which must not be written to, or
-	// is no longer there at all.
+	// The file that was opened as the partial file has become the finished file of another version, which must not be written
+	// to, or has been removed.
 	for name, end := range map[string]func(c *Cache, other *os.File) error{
 		"other brings another version": func(c *Cache, other *os.File) error { return os.Rename(other.Name(), c.Path("123")) },
 		"other is cancelled":           func(_ *Cache, other *os.File) error { return os.Remove(other.Name()) },
@@ -896,7 +896,7 @@ func TestWaitForOther(t *testing.T) {
 	})
 }
 
-// fixed is a Source that has one content.
+// fixed is a Source with one content.
 type fixed []byte
 
 func (f fixed) Get(_ context.Context, _ string, from, to int64) (*steam.Part, error) {
@@ -907,8 +907,7 @@ func (f fixed) Get(_ context.Context, _ string, from, to int64) (*steam.Part, er
 	return &steam.Part{Body: io.NopCloser(bytes.NewReader(f[from:to])), From: from, To: to, Total: total, Ranged: true}, nil
 }
 
-// Each step of the disk fails, with nothing done or with everything done. What must hold holds, and the next attempt
-// succeeds.
+// Each operation on the disk fails, before or after it has happened. The cache stays consistent, and the next attempt succeeds.
 func TestFailureAtEachStep(t *testing.T) {
 	broken := errors.New("broken")
 	content := vpk(2, 3<<20)
@@ -990,7 +989,7 @@ func TestFailureAtEachStep(t *testing.T) {
 	}
 }
 
-// A rename took place and was reported as failed, and another process has begun the next download.
+// A rename happened but was reported as failed, and another process has begun the next download.
 func TestNextPartialStays(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
@@ -1007,7 +1006,7 @@ func TestNextPartialStays(t *testing.T) {
 	}
 }
 
-// Nothing of what is not the cache's own is written to, replaced or removed.
+// Foreign files are not written to, replaced or removed.
 func TestForeign(t *testing.T) {
 	content := vpk(1, 5000)
 	for name, tt := range map[string]struct {
@@ -1068,7 +1067,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// A file that cannot fit is refused before a byte is asked for, with figures.
+// A file that does not fit on the disk is refused, with sizes, before anything is requested.
 func TestTooLargeForDisk(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)

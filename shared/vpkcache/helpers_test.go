@@ -22,10 +22,10 @@ import (
 	"left4me/shared/steam"
 )
 
-// updated is when every file of these tests was last changed: 1 March 2025.
+// updated is the time_updated of every file in these tests: 1 March 2025.
 const updated = 1740856166
 
-// vpk returns a file of size bytes that differs from every other seed's.
+// vpk returns a file of size bytes. Each seed gives another content.
 func vpk(seed uint64, size int) []byte {
 	content := make([]byte, size)
 	var key [32]byte
@@ -47,7 +47,7 @@ type host struct {
 	misbehave func(w http.ResponseWriter, r *http.Request, content []byte) bool
 }
 
-// ask is one request: the bytes from to to, or all of them.
+// ask is one request, for the bytes from from to to, or for all of them.
 type ask struct {
 	from, to int
 	ranged   bool
@@ -100,7 +100,7 @@ func (h *host) serve(id string, content []byte) File {
 	return h.serveAt(fmt.Sprintf("/ugc/%s/%X/", id, sha1.Sum(content)), id, content)
 }
 
-// serveUnnamed puts content under a link that does not tell what it is.
+// serveUnnamed puts content on the host under a link without its SHA-1.
 func (h *host) serveUnnamed(id string, content []byte) File {
 	return h.serveAt("/ugc/"+id+"/file.vpk", id, content)
 }
@@ -130,7 +130,7 @@ func (h *host) cache(t testing.TB) *Cache {
 	return New(filepath.Join(t.TempDir(), "workshop_cache"), h.source(t), Options{})
 }
 
-// cutAfter sends the head of a right answer and n of its bytes, then drops the connection if there are more.
+// cutAfter sends the headers of a correct answer and n of its bytes, and then closes the connection if there are more.
 func cutAfter(n int) func(http.ResponseWriter, *http.Request, []byte) bool {
 	return func(w http.ResponseWriter, r *http.Request, content []byte) bool {
 		c := &cutter{ResponseWriter: w, left: n}
@@ -142,7 +142,7 @@ func cutAfter(n int) func(http.ResponseWriter, *http.Request, []byte) bool {
 	}
 }
 
-// cutter lets n bytes pass and loses the others.
+// cutter passes on n bytes and drops the others.
 type cutter struct {
 	http.ResponseWriter
 	left int
@@ -160,7 +160,7 @@ func (c *cutter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// pausing sends the head and the first bytes, and the others when told or when nobody waits for them any more.
+// pausing sends the headers and the first bytes, and the others when it is told to or when the client has gone.
 type pausing struct {
 	http.ResponseWriter
 	request *http.Request
@@ -198,14 +198,14 @@ func whole(chunked bool) func(http.ResponseWriter, *http.Request, []byte) bool {
 	}
 }
 
-// deadline bounds a test that would otherwise hang when what it prevents is there.
+// deadline fails a test that would otherwise hang.
 func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// mustFetch fetches f as one that is not there yet.
+// mustFetch downloads f, which is not in the cache yet.
 func mustFetch(t testing.TB, c *Cache, f File) {
 	t.Helper()
 	downloaded, err := c.Fetch(deadline(t), f, nil)
@@ -214,8 +214,8 @@ func mustFetch(t testing.TB, c *Cache, f File) {
 	}
 }
 
-// mustHold is what must always hold of a cache directory, whatever has happened: a file under a final name is whole and
-// right, and has its time; besides, there are only partial files. versions are all contents that an id has ever had.
+// mustHold checks what must always be true of a cache directory: every file with a final name is complete and correct and has the
+// right time, and all other files are partial ones. versions are all contents that each id has had.
 func mustHold(t testing.TB, c *Cache, versions map[string][][]byte) {
 	t.Helper()
 	entries, err := os.ReadDir(c.dir)

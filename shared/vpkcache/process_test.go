@@ -20,17 +20,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childVariable makes the test binary another process that fetches: a childJob in JSON.
+// childVariable holds a childJob in JSON, which makes the test binary a process that downloads.
 const childVariable = "VPKCACHE_TEST_CHILD"
 
 type childJob struct {
 	Dir, Host string
 	Files     []File
-	// Then are fetched when all Files are done.
+	// Then is downloaded after all Files.
 	Then []File
-	// AtOnce is how many are fetched at once.
+	// AtOnce is how many files are downloaded at once.
 	AtOnce int
-	// Progress asks for a line for each step.
+	// Progress makes the child print a line for each progress.
 	Progress bool
 	// Tmpfs puts Dir on a file system of that many bytes, which only the child sees.
 	Tmpfs int
@@ -47,8 +47,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child prints `progress N`, and for each file `fetched ID downloaded` or `failed ID full reason`; in the end the names
-// that are left beside finished files and the memory that it needed.
+// child prints `progress N`, and for each file `fetched ID downloaded` or `failed ID full reason`; at the end the names of all
+// files that are not finished ones, and its peak memory.
 func child(raw string) error {
 	var job childJob
 	if err := json.Unmarshal([]byte(raw), &job); err != nil {
@@ -143,7 +143,7 @@ func startChild(t testing.TB, job childJob, attr *syscall.SysProcAttr) (*process
 	return &process{cmd, bufio.NewScanner(out)}, nil
 }
 
-// rest returns what the child has still to say.
+// rest waits for the child's end and returns the rest of its output.
 func (p *process) rest(t testing.TB) string {
 	t.Helper()
 	var all strings.Builder
@@ -176,16 +176,16 @@ func TestTwoProcesses(t *testing.T) {
 		}
 		children = append(children, p)
 	}
-	said := children[0].rest(t) + children[1].rest(t)
-	downloaded, skipped := strings.Count(said, " true\n"), strings.Count(said, " false\n")
+	output := children[0].rest(t) + children[1].rest(t)
+	downloaded, skipped := strings.Count(output, " true\n"), strings.Count(output, " false\n")
 	if n := len(h.asks()); downloaded != 20 || skipped != 20 || n != 20 {
-		t.Errorf("%d downloaded, %d skipped, %d requests:\n%s", downloaded, skipped, n, said)
+		t.Errorf("%d downloaded, %d skipped, %d requests:\n%s", downloaded, skipped, n, output)
 	}
 	mustHold(t, c, versions)
 	noPartials(t, c)
 }
 
-// A process is killed in the middle of a download. The lock dies with it, and the next process goes on from what it had.
+// A process is killed during a download. Its lock ends with it, and the next process resumes the download.
 func TestKilled(t *testing.T) {
 	const size, arrived = 2 * parallelFrom, 4 << 20
 	h := newHost(t)
@@ -196,7 +196,7 @@ func TestKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Each connection gets a part of its bytes and then nothing more, so that the child cannot finish.
+	// Each connection receives only a part of its bytes, so that the child cannot finish.
 	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
 		http.ServeContent(&pausing{ResponseWriter: w, request: r, first: 700 << 10}, r, "", time.Time{}, bytes.NewReader(content))
 		return true
@@ -222,13 +222,13 @@ func TestKilled(t *testing.T) {
 	h.behave(nil)
 	h.asks()
 	mustFetch(t, c, f)
-	// Connections that take over from each other ask for some bytes twice.
+	// A connection that takes over a part of a segment requests some bytes again.
 	asked, at := 0, 0
 	for _, a := range h.asks() {
 		asked += max(0, a.to-max(at, a.from))
 		at = max(at, a.to)
 	}
-	// The last record may be older than the last bytes by recordEvery and what one connection wrote at once.
+	// The last record may lack recordEvery bytes and what one connection wrote at once.
 	if most := size - arrived + recordEvery + bufferSize; asked > most {
 		t.Errorf("%d bytes were asked for again, at most %d were missing", asked, most)
 	}
@@ -236,7 +236,7 @@ func TestKilled(t *testing.T) {
 	noPartials(t, c)
 }
 
-// The disk is really full, on a small file system of the child's own.
+// The child has a small file system of its own, which gets full.
 func TestFullDisk(t *testing.T) {
 	h := newHost(t)
 	large, one, two, small := vpk(1, 8<<20), vpk(2, 3<<20), vpk(3, 3<<20), vpk(4, 100<<10)
@@ -244,7 +244,7 @@ func TestFullDisk(t *testing.T) {
 		Dir: t.TempDir(), Host: h.URL, Tmpfs: 4 << 20, AtOnce: 2,
 		Files: []File{h.serve("1", large), h.serve("2", one), h.serve("3", two)}, Then: []File{h.serve("4", small)},
 	}
-	// Both that fit only alone begin before either is refused.
+	// Each of two files fits alone. Both begin before either is refused.
 	var both sync.WaitGroup
 	both.Add(2)
 	h.behave(func(_ http.ResponseWriter, r *http.Request, content []byte) bool {
@@ -262,17 +262,17 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Skipf("NOT TESTED: a really full disk, because this system allows no user namespaces: %v", err)
 	}
-	said := p.rest(t)
-	if strings.Contains(said, "child mount:") {
-		t.Skipf("NOT TESTED: a really full disk, because this system allows no mounts in a user namespace: %s", said)
+	output := p.rest(t)
+	if strings.Contains(output, "child mount:") {
+		t.Skipf("NOT TESTED: a really full disk, because this system allows no mounts in a user namespace: %s", output)
 	}
-	if !strings.Contains(said, "failed 1 true disk full: 8388608 bytes needed, 4") {
-		t.Errorf("the large file was not refused with figures:\n%s", said)
+	if !strings.Contains(output, "failed 1 true disk full: 8388608 bytes needed, 4") {
+		t.Errorf("the large file was not refused with figures:\n%s", output)
 	}
-	if !strings.Contains(said, "failed 2 true disk full: write ") && !strings.Contains(said, "failed 3 true disk full: write ") {
-		t.Errorf("neither of two that do not fit together failed:\n%s", said)
+	if !strings.Contains(output, "failed 2 true disk full: write ") && !strings.Contains(output, "failed 3 true disk full: write ") {
+		t.Errorf("neither of two that do not fit together failed:\n%s", output)
 	}
-	if !strings.Contains(said, "fetched 4 true") || strings.Contains(said, "\nleft ") {
-		t.Errorf("the failed files were not cleared away:\n%s", said)
+	if !strings.Contains(output, "fetched 4 true") || strings.Contains(output, "\nleft ") {
+		t.Errorf("the failed files were not cleared away:\n%s", output)
 	}
 }

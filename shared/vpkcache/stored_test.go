@@ -29,7 +29,7 @@ func names(t *testing.T, c *Cache) (all []string) {
 	return all
 }
 
-func TestListKnowsItsOwnFilesOnly(t *testing.T) {
+func TestListLeavesOutForeignFiles(t *testing.T) {
 	c := New(filepath.Join(t.TempDir(), "workshop_cache"), nil, Options{})
 	if got := names(t, c); len(got) != 0 {
 		t.Errorf("before there is a cache: %q", got)
@@ -69,7 +69,7 @@ func TestBytesOfAPartialFileAreThoseOnTheDisk(t *testing.T) {
 	}
 }
 
-func TestRemoveTakesWhatWasListedAndNobodyDownloads(t *testing.T) {
+func TestRemoveKeepsReplacedFilesAndRunningDownloads(t *testing.T) {
 	c := New(t.TempDir(), nil, Options{})
 	for _, name := range []string{"7.vpk", "7.vpk.partial", "8.vpk", "9.vpk"} {
 		c.put(t, name, 3)
@@ -85,7 +85,7 @@ func TestRemoveTakesWhatWasListedAndNobodyDownloads(t *testing.T) {
 	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	// Another one has come under the name of 8.vpk, and 9.vpk is gone.
+	// 8.vpk was replaced and 9.vpk removed.
 	if err := os.Rename(filepath.Join(c.Dir(), "9.vpk"), filepath.Join(c.Dir(), "8.vpk")); err != nil {
 		t.Fatal(err)
 	}

@@ -81,11 +81,11 @@ func (w fixture) builds(t *testing.T) (n int) {
 	return n
 }
 
-func TestAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T) {
-	dbtest.Each(t, testAddKeepsTheOrderAndSaysWhatWasThere)
+func TestAddKeepsTheOrderAndCountsExistingItems(t *testing.T) {
+	dbtest.Each(t, testAddKeepsTheOrderAndCountsExistingItems)
 }
 
-func testAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T, open dbtest.Backend) {
+func testAddKeepsTheOrderAndCountsExistingItems(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1 title=One\nitem 2\nitem 3\n")
 	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"2", "1"}, workshop.Auto)
 	if err != nil || a.New != 2 || a.Already != 0 || a.JobID == 0 {
@@ -111,7 +111,7 @@ func testAddKeepsTheOrderAndSaysWhatWasThere(t *testing.T, open dbtest.Backend) 
 	}
 }
 
-// Whatever is wrong with a batch, nothing of it is added.
+// If anything is wrong with the input, nothing is added.
 func TestAddIsAllOrNothing(t *testing.T) { dbtest.Each(t, testAddIsAllOrNothing) }
 
 func testAddIsAllOrNothing(t *testing.T, open dbtest.Backend) {
@@ -152,11 +152,11 @@ func testAddIsAllOrNothing(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-func TestAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T) {
-	dbtest.Each(t, testAddTakesWhatSteamDoesNotServeBesideWhatItDoes)
+func TestAddAlsoAddsItemsWithoutADownload(t *testing.T) {
+	dbtest.Each(t, testAddAlsoAddsItemsWithoutADownload)
 }
 
-func testAddTakesWhatSteamDoesNotServeBesideWhatItDoes(t *testing.T, open dbtest.Backend) {
+func testAddAlsoAddsItemsWithoutADownload(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2 result=9\nitem 3 trap=true\nitem 4\ndetails omit=4\n")
 	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "2", "3", "4"}, workshop.Auto)
 	if err != nil || a.New != 4 || !slices.Equal(a.Unavailable, []steam.ID{"2", "3", "4"}) {
@@ -190,7 +190,7 @@ func testCollectionsBecomeTheirItems(t *testing.T, open dbtest.Backend) {
 	}
 }
 
-// An item is shared: what an import learns about it concerns everybody who holds it, and only them.
+// Items are shared: a change that Add finds affects all overlays with the item, and no others.
 func TestAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T) {
 	dbtest.Each(t, testAddRebuildsOtherOverlaysWhoseItemsChanged)
 }

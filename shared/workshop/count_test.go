@@ -7,10 +7,10 @@ import (
 	"left4me/shared/workshop"
 )
 
-// TestCountSeesItemsAsStateDoes keeps the sums of the administrators' page from contradicting what overlay pages say.
-func TestCountSeesItemsAsStateDoes(t *testing.T) { dbtest.Each(t, testCountSeesItemsAsStateDoes) }
+// The counts on the administrators' page must agree with the states on the overlays' pages.
+func TestCountAgreesWithState(t *testing.T) { dbtest.Each(t, testCountAgreesWithState) }
 
-func testCountSeesItemsAsStateDoes(t *testing.T, open dbtest.Backend) {
+func testCountAgreesWithState(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 101")
 	var want workshop.Counts
 	id := 0
@@ -33,7 +33,7 @@ func testCountSeesItemsAsStateDoes(t *testing.T, open dbtest.Backend) {
 			}
 		}
 	}
-	// In no overlay, as State cannot see.
+	// An item in no overlay, which State does not know.
 	if _, err := w.db.ExecContext(t.Context(), `INSERT INTO workshop_items (steam_id, file_url, created_at) VALUES (999, 'https://cdn.example/f', 0)`); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"left4me/shared/steam"
 )
 
-func TestParseInputTakesWhatPeoplePaste(t *testing.T) {
+func TestParseInputAcceptsLinksAndIDs(t *testing.T) {
 	for text, want := range map[string][]steam.ID{
 		"123":                  {"123"},
 		" 1 2\t3\r\n4,5, ,6,,": {"1", "2", "3", "4", "5", "6"},
@@ -32,7 +32,7 @@ func TestParseInputTakesWhatPeoplePaste(t *testing.T) {
 	}
 }
 
-func TestParseInputNamesTheFirstPieceItDoesNotUnderstand(t *testing.T) {
+func TestParseInputNamesTheFirstInvalidPart(t *testing.T) {
 	for text, piece := range map[string]string{
 		"1 two 3 four":          "two",
 		"-1":                    "-1",
@@ -87,7 +87,7 @@ func TestParseInputHasLimits(t *testing.T) {
 	}
 }
 
-func TestStateSaysWhatIsSo(t *testing.T) {
+func TestState(t *testing.T) {
 	downloaded := Item{FileURL: "u", FileSize: 5, Updated: 7, DownloadedSize: 5, DownloadedUpdated: 7}
 	downloaded.DownloadedAt = downloaded.DownloadedAt.AddDate(2026, 0, 0)
 	with := func(change func(*Item)) Item {

@@ -18,7 +18,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-// refreshes sets up an overlay that holds ids, with no jobs left, and the refresh of its items.
+// refreshes returns a fixture with an overlay that holds ids and has no jobs.
 func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...steam.ID) fixture {
 	t.Helper()
 	w := setUp(t, open, text)
@@ -26,7 +26,7 @@ func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...steam.ID) 
 	return w
 }
 
-// holds adds ids to an overlay and settles it: its last build was good, and no job is left.
+// holds adds ids to an overlay and makes it look built: its status is ok, and it has no jobs.
 func (w fixture) holds(t *testing.T, o overlay.Overlay, ids ...steam.ID) {
 	t.Helper()
 	if _, err := w.Add(t.Context(), w.client, w.anna, o, ids, workshop.Items); err != nil {
@@ -44,7 +44,7 @@ func (w fixture) exec(t *testing.T, query string, args ...any) {
 	}
 }
 
-// queued are the overlays with a queued build, each with who asked for it.
+// queued returns the overlays with a queued build, each with the person who requested it.
 func (w fixture) queued(t *testing.T) map[int64]int64 {
 	t.Helper()
 	rows, err := w.db.QueryContext(t.Context(), `SELECT subject_id, COALESCE(user_id, 0) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`)
@@ -98,11 +98,11 @@ func ids(items []steam.Item) string {
 	return strings.Join(all, ",")
 }
 
-func TestRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testing.T) {
-	dbtest.Each(t, testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems)
+func TestRefreshOfAnOverlayUpdatesOnlyItsItems(t *testing.T) {
+	dbtest.Each(t, testRefreshOfAnOverlayUpdatesOnlyItsItems)
 }
 
-func testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testing.T, open dbtest.Backend) {
+func testRefreshOfAnOverlayUpdatesOnlyItsItems(t *testing.T, open dbtest.Backend) {
 	w := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6\n", "1", "2", "3", "4", "5")
 	w.holds(t, w.make(t, "others"), "6")
 	w.exec(t, `UPDATE workshop_items SET last_downloaded_at = 7, last_error = 'download failed: once'`)
@@ -149,12 +149,12 @@ func testRefreshOfAnOverlayWritesWhatSteamSaysAndAsksOnlyAboutItsItems(t *testin
 	}
 }
 
-// What one person's refresh finds out concerns everybody who holds the item, but nobody else.
-func TestRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T) {
-	dbtest.Each(t, testRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged)
+// A change that one person's refresh finds affects all overlays with the item, and no others.
+func TestRefreshOfAnOverlayRebuildsOthersWithChangedItems(t *testing.T) {
+	dbtest.Each(t, testRefreshOfAnOverlayRebuildsOthersWithChangedItems)
 }
 
-func testRefreshOfAnOverlayRebuildsTheOthersThatHoldWhatChanged(t *testing.T, open dbtest.Backend) {
+func testRefreshOfAnOverlayRebuildsOthersWithChangedItems(t *testing.T, open dbtest.Backend) {
 	w := refreshes(t, open, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
 	later, renamed, gone, same, deleted := w.make(t, "later"), w.make(t, "renamed"), w.make(t, "gone"), w.make(t, "same"), w.make(t, "deleted")
 	w.steam.Tell(t, "item 4\n")
@@ -230,7 +230,7 @@ func numbers(n int) []steam.ID {
 	return all
 }
 
-// catalogOf is a catalog of the items 1 to n.
+// catalogOf returns a catalog of the items 1 to n.
 func catalogOf(n int) string {
 	var b strings.Builder
 	for _, id := range numbers(n) {
@@ -239,8 +239,8 @@ func catalogOf(n int) string {
 	return b.String()
 }
 
-// A libSQL server ends a transaction after 5 s, and each statement is a way there and back.
-func TestAChangeTakesAsManyStatementsForAThousandOverlaysAsForOne(t *testing.T) {
+// A libSQL server ends a transaction after 5 s, and each statement takes a round trip.
+func TestTheNumberOfStatementsDoesNotDependOnThatOfOverlays(t *testing.T) {
 	const overlays, statements = 1000, 12
 	var server *dbtest.Server
 	w := refreshes(t, func(t testing.TB) *db.DB {
@@ -289,12 +289,12 @@ func TestAChangeTakesAsManyStatementsForAThousandOverlaysAsForOne(t *testing.T) 
 	}
 }
 
-// A refresh that ends in the middle has either saved a batch with the builds that it calls for, or nothing of it.
-func TestEachSavesWholeBatchesWithTheirBuilds(t *testing.T) {
-	dbtest.Each(t, testEachSavesWholeBatchesWithTheirBuilds)
+// An interrupted refresh has saved each batch together with its builds, or not at all.
+func TestRefreshSavesBatchesTogetherWithTheirBuilds(t *testing.T) {
+	dbtest.Each(t, testRefreshSavesBatchesTogetherWithTheirBuilds)
 }
 
-func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend) {
+func testRefreshSavesBatchesTogetherWithTheirBuilds(t *testing.T, open dbtest.Backend) {
 	const n = 350
 	for name, c := range map[string]struct {
 		fault string
@@ -381,7 +381,7 @@ func testEachSavesWholeBatchesWithTheirBuilds(t *testing.T, open dbtest.Backend)
 	}
 }
 
-func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
+func TestRefreshSendsAtMostFourRequestsAtOnce(t *testing.T) {
 	w := setUp(t, dbtest.New, catalogOf(10)+"details hold=1\n")
 	go func() {
 		if err := w.steam.Await(t.Context(), "details", 4); err != nil {
@@ -397,13 +397,13 @@ func TestEachNeverAsksMoreThanFourTimesAtOnce(t *testing.T) {
 	}
 }
 
-// An item can change without a later time, as when it comes back to Steam: then no build is due (P29), but the overlay's last
-// build does not say any more that it is right.
-func TestOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T) {
-	dbtest.Each(t, testOverlaysOfItemsThatComeAndGoAreNotCalledBuilt)
+// An item can change without a later time, such as one that is available again. That requires no build (P29), but the overlay no
+// longer counts as built.
+func TestOverlaysWithItemsThatChangedOtherwiseDoNotCountAsBuilt(t *testing.T) {
+	dbtest.Each(t, testOverlaysWithItemsThatChangedOtherwiseDoNotCountAsBuilt)
 }
 
-func testOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T, open dbtest.Backend) {
+func testOverlaysWithItemsThatChangedOtherwiseDoNotCountAsBuilt(t *testing.T, open dbtest.Backend) {
 	for name, c := range map[string]struct{ before, after string }{
 		"gone":                    {"", "remove 1"},
 		"left out":                {"", "details omit=1"},
@@ -443,9 +443,9 @@ func testOverlaysOfItemsThatComeAndGoAreNotCalledBuilt(t *testing.T, open dbtest
 	}
 }
 
-func TestOutdatedIsWhatAdvanced(t *testing.T) { dbtest.Each(t, testOutdatedIsWhatAdvanced) }
+func TestOutdated(t *testing.T) { dbtest.Each(t, testOutdated) }
 
-func testOutdatedIsWhatAdvanced(t *testing.T, open dbtest.Backend) {
+func testOutdated(t *testing.T, open dbtest.Backend) {
 	w := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\n", "1", "2", "3", "4", "5")
 	for _, id := range []steam.ID{"1", "2", "3"} {
 		if err := w.Downloaded(t.Context(), w.row(t, id)); err != nil {

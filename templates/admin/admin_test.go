@@ -61,11 +61,11 @@ func TestAPersonsButtons(t *testing.T) {
 		{User: account.User{ID: 4, Name: hostile}}, {User: account.User{ID: 5, Name: "zoey", Admin: true}, Disabled: true},
 	}}
 	doc := pagetest.Page(t, pagetest.Render(t, admin.People(v)))
-	var said []string
-	doc.Find(".people button").Each(func(_ int, b *goquery.Selection) { said = append(said, strings.Join(strings.Fields(b.Text()), " ")) })
+	var shown []string
+	doc.Find(".people button").Each(func(_ int, b *goquery.Selection) { shown = append(shown, strings.Join(strings.Fields(b.Text()), " ")) })
 	want := []string{"Promote " + hostile, "Disable " + hostile, "New password " + hostile, "Demote zoey", "Enable zoey", "New password zoey"}
-	if !slices.Equal(said, want) {
-		t.Errorf("%q, want %q", said, want)
+	if !slices.Equal(shown, want) {
+		t.Errorf("%q, want %q", shown, want)
 	}
 	if doc.Find(`.people form[action="/admin/users/4"]`).Length() != 1 || pagetest.Text(doc, ".secret") != "SECRET" {
 		t.Error("no form for the first person, or no password")

@@ -161,11 +161,11 @@ func (p *Page) hear(event any) {
 	case *cdplog.EventEntryAdded:
 		p.complain(fmt.Sprintf("%s %s: %s %s", e.Entry.Source, e.Entry.Level, e.Entry.Text, e.Entry.URL))
 	case *runtime.EventConsoleAPICalled:
-		var said []string
+		var args []string
 		for _, a := range e.Args {
-			said = append(said, string(a.Value))
+			args = append(args, string(a.Value))
 		}
-		p.complain(fmt.Sprintf("console.%s: %s", e.Type, strings.Join(said, " ")))
+		p.complain(fmt.Sprintf("console.%s: %s", e.Type, strings.Join(args, " ")))
 	case *runtime.EventExceptionThrown:
 		p.complain("exception: " + e.ExceptionDetails.Text)
 	}

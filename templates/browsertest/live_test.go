@@ -96,8 +96,8 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 	tab.Open(url + route.JobShow.URL(7))
 	browsertest.Eval[chromedp.Void](tab, `window.same = document.querySelector("#job-state")`)
 	tab.WaitFor(`document.querySelector("#job-state .state").textContent === "running"`)
-	if said := browsertest.Eval[string](tab, `document.getElementById("say").textContent`); said != "Job 7: running" {
-		t.Errorf("a screen reader heard %q", said)
+	if shown := browsertest.Eval[string](tab, `document.getElementById("say").textContent`); shown != "Job 7: running" {
+		t.Errorf("a screen reader heard %q", shown)
 	}
 	// From running to running nothing may be replaced that a finger could be on.
 	browsertest.Eval[chromedp.Void](tab, `window.button = document.querySelector("#job-state button")`)

@@ -13,7 +13,7 @@ import (
 	"left4me/shared/db"
 )
 
-// write makes a database at path with the rows, and leaves it as a process leaves it that ends well.
+// write creates a database at path with the rows and closes it properly.
 func write(t *testing.T, path string, rows ...string) {
 	t.Helper()
 	d, err := db.Open(db.FileURL(path), "")
@@ -62,7 +62,7 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// killed leaves at path what a process leaves that is killed: the last rows are only in the log.
+// killed creates the files of a killed process: the last rows are only in the log.
 func killed(t *testing.T, path string, rows ...string) {
 	t.Helper()
 	elsewhere := filepath.Join(t.TempDir(), "live.db")
@@ -86,7 +86,7 @@ func killed(t *testing.T, path string, rows ...string) {
 	}
 }
 
-func TestReplaceKeepsWhatOnlyTheLogHas(t *testing.T) {
+func TestReplaceKeepsRowsThatAreOnlyInTheLog(t *testing.T) {
 	dir := t.TempDir()
 	path, with, previous := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db"), filepath.Join(dir, "old.db")
 	killed(t, path, "one", "two")
@@ -105,7 +105,7 @@ func TestReplaceKeepsWhatOnlyTheLogHas(t *testing.T) {
 	}
 }
 
-// What is too damaged for SQLite is kept with its log, whoever may still make something of it.
+// A database that is too damaged for SQLite is kept with its log.
 func TestReplaceKeepsTheLogOfADamagedDatabase(t *testing.T) {
 	dir := t.TempDir()
 	path, with, previous := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db"), filepath.Join(dir, "old.db")
@@ -125,7 +125,7 @@ func TestReplaceKeepsTheLogOfADamagedDatabase(t *testing.T) {
 	}
 }
 
-// A log without its database is not taken for that of the new one.
+// A log without its database must not be used with the new one.
 func TestReplaceOfNothing(t *testing.T) {
 	dir := t.TempDir()
 	path, with := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db")
@@ -142,8 +142,8 @@ func TestReplaceOfNothing(t *testing.T) {
 	}
 }
 
-// At each step of the disk, both: it failed, and it failed but had happened. There always is a whole database in the place.
-func TestReplaceFailingAtEachStep(t *testing.T) {
+// Each operation on the disk fails, before or after it has happened. There is always a complete database at path.
+func TestReplaceWithFailuresAtEachStep(t *testing.T) {
 	for at := 0; ; at++ {
 		for _, happened := range []bool{false, true} {
 			dir := t.TempDir()
@@ -192,7 +192,7 @@ func TestReplaceFailingAtEachStep(t *testing.T) {
 	}
 }
 
-func TestCopyWhileItIsWritten(t *testing.T) {
+func TestCopyDuringWrites(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.db")
 	write(t, path, "0")
@@ -203,7 +203,7 @@ func TestCopyWhileItIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	// Two rows at a time: no copy may have one of them without the other.
+	// Each transaction writes two rows. A copy must have both or none.
 	go func() {
 		for i := 1; ctx.Err() == nil; i++ {
 			err := d.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {

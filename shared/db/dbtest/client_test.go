@@ -9,7 +9,7 @@ import (
 //go:embed testdata/client.js
 var client string
 
-// npm's client sends what the Go driver does not: several requests at once, stored SQL, sequences, conditions.
+// npm's client uses features that the Go driver does not: several requests at once, stored SQL, sequences, conditions.
 func TestNpmClient(t *testing.T) {
 	t.Parallel()
 	s := ServeEmpty(t, func(s *Server) { s.Token = "a token" })

@@ -14,7 +14,7 @@ import (
 	"left4me/shared/db/migrations"
 )
 
-// empty runs the test on a database of each kind that has nothing in it.
+// empty runs the test on an empty database of each kind.
 func empty(t *testing.T, test func(t *testing.T, databaseURL string)) {
 	t.Run("file", func(t *testing.T) { test(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db"))) })
 	t.Run("server", func(t *testing.T) { test(t, dbtest.ServeEmpty(t).URL) })
@@ -55,7 +55,7 @@ func testUpDownUpLeadsToTheSameSchema(t *testing.T, databaseURL string) {
 	}
 }
 
-func TestPendingLooksAndTouchesNothing(t *testing.T) {
+func TestPendingChangesNothing(t *testing.T) {
 	d := dbtest.Open(t, db.FileURL(filepath.Join(t.TempDir(), "left4me.db")))
 	pending := func() int {
 		t.Helper()
@@ -95,7 +95,7 @@ func TestSeveralProcessesMayMigrateAtOnce(t *testing.T) {
 }
 
 func testSeveralProcessesMayMigrateAtOnce(t *testing.T, databaseURL string) {
-	// goose's own table is there: who loses the race for that one pauses for a second, and there is no race any more.
+	// goose's own table exists already: a process that loses the race to create it pauses for a second.
 	if _, err := migrations.List(t.Context(), dbtest.Open(t, databaseURL)); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestAMigrationWhoseAnswerIsLostIsNotAppliedTwice(t *testing.T) {
 	}
 }
 
-// What goose makes of the migrations, run by the engine that libSQL's servers have.
+// The statements that goose sends, run by the engine of libSQL's servers.
 func TestTheRealEngineGoesUpDownAndUp(t *testing.T) {
 	s := dbtest.ServeEmpty(t)
 	d := s.Open(t)
@@ -190,7 +190,7 @@ func TestTheRealEngineGoesUpDownAndUp(t *testing.T) {
 const schemaSQL = `SELECT type || ' ' || name || ' ' || sql FROM sqlite_schema
 	WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite_%' ORDER BY 1`
 
-// schema lists what left4me made: goose's and SQLite's own tables stay.
+// schema lists everything that left4me's migrations created, without goose's and SQLite's own tables.
 func schema(t *testing.T, d *db.DB) []string {
 	t.Helper()
 	rows, err := d.QueryContext(t.Context(), schemaSQL)
@@ -212,7 +212,7 @@ func schema(t *testing.T, d *db.DB) []string {
 	return all
 }
 
-// Jobs of before 00003_subjects.sql keep what they are about, and still coalesce.
+// Jobs that existed before 00003_subjects.sql get their subjects, and still coalesce.
 func TestJobsGetSubjects(t *testing.T) {
 	empty(t, func(t *testing.T, databaseURL string) {
 		d := dbtest.Open(t, databaseURL)
@@ -259,7 +259,7 @@ func TestJobsGetSubjects(t *testing.T) {
 		if got := look(); !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
 		}
-		// And down, which the next step up takes from there.
+		// Down, and up again.
 		for range steps[2:] {
 			if _, err := migrations.Down(t.Context(), d); err != nil {
 				t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 
 type entry map[string]any
 
-// ask puts a question to a method of the Web API and returns the list in its answer.
+// ask calls a method of the Web API and returns the list in its answer.
 func ask(t *testing.T, s *Server, method string, ids ...string) (list []entry, raw string) {
 	t.Helper()
 	form := url.Values{"itemcount": {fmt.Sprint(len(ids))}, "collectioncount": {fmt.Sprint(len(ids))}}
@@ -76,7 +76,7 @@ func ids(list []entry) string {
 	return strings.Join(s, ",")
 }
 
-func TestDetailsLeadToTheContentTheyPromise(t *testing.T) {
+func TestDetailsLeadToTheContent(t *testing.T) {
 	s := Start(t, `
 		# two items and a collection
 		item 101 title="Dark \"Harbour\"" size=100KiB
@@ -112,7 +112,7 @@ func TestDetailsLeadToTheContentTheyPromise(t *testing.T) {
 	}
 }
 
-func TestCollectionsNestAndItemsAreNone(t *testing.T) {
+func TestCollectionsCanBeNested(t *testing.T) {
 	s := Start(t, "item 101\nitem 102\ncollection 900 children=102,901\ncollection 901 children=101")
 	list, raw := ask(t, s, "GetCollectionDetails", "900")
 	want := `"collectiondetails":[{"children":[{"filetype":0,"publishedfileid":"102","sortorder":0},{"filetype":2,"publishedfileid":"901","sortorder":1}],"publishedfileid":"900","result":1}]`
@@ -265,7 +265,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// A stalled answer ends when the client leaves, and does not keep the server from stopping.
+// A stalled answer ends when the client disconnects, and does not keep the server from stopping.
 func TestStalledAnswersDeliverWhatTheyHave(t *testing.T) {
 	s := Start(t, "item 101\ncontent stall=1000")
 	resp, err := http.Get(s.FileURL("101"))
@@ -278,8 +278,8 @@ func TestStalledAnswersDeliverWhatTheyHave(t *testing.T) {
 	resp.Body.Close()
 }
 
-// A held answer waits at its byte, goes on to that of a newer hold, and to its end after a reset.
-func TestHeldAnswersGoOnWhenTheTestLetsThem(t *testing.T) {
+// A held answer waits at its byte, continues to that of a newer hold, and to its end after a reset.
+func TestHeldAnswersContinueAfterARelease(t *testing.T) {
 	s := Start(t, "item 101 size=100000\nitem 102\ncontent/101 hold=1000")
 	resp, err := http.Get(s.FileURL("101"))
 	if err != nil {
@@ -331,7 +331,7 @@ func TestTheCatalogChanges(t *testing.T) {
 	}
 }
 
-func TestTheRecordShowsWhatWasAsked(t *testing.T) {
+func TestTheRecordHasAllRequests(t *testing.T) {
 	s := Start(t, "item 101\nitem 102")
 	ask(t, s, "GetPublishedFileDetails", "101", "102")
 	ask(t, s, "GetCollectionDetails", "101")
@@ -349,7 +349,7 @@ func TestTheRecordShowsWhatWasAsked(t *testing.T) {
 	}
 }
 
-// Tests rely on the peak to show that a client keeps to its limit: it must count those that wait.
+// Tests rely on the peak to check a client's limit, so it must count waiting requests.
 func TestThePeakCountsRequestsThatWait(t *testing.T) {
 	s := Start(t, "item 101\ncontent stall=1")
 	var open sync.WaitGroup
@@ -403,8 +403,8 @@ func TestControlWhileRunning(t *testing.T) {
 	}
 }
 
-// A catalog with a slip must not become another catalog.
-func TestMistakesInCatalogsAreNamed(t *testing.T) {
+// A mistake in a catalog is an error, and is not read as something else.
+func TestMistakesInCatalogsAreErrors(t *testing.T) {
 	for commands, want := range map[string]string{
 		"item":                         "line 1: item needs a steam id",
 		"item size=3":                  "line 1: item needs a steam id",

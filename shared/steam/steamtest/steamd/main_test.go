@@ -17,7 +17,7 @@ import (
 	"left4me/shared/steam/steamtest"
 )
 
-// The test binary is steamd itself, or a program that steamd runs, when this variable says so.
+// This variable makes the test binary steamd itself, or a program that steamd runs.
 const role = "STEAMD_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -56,7 +56,7 @@ func exitCode(err error) int {
 	return 0
 }
 
-func TestTheCommandSeesSettingsAndGivesItsStatus(t *testing.T) {
+func TestTheCommandGetsTheSettingsAndItsStatusIsReturned(t *testing.T) {
 	catalog := filepath.Join(t.TempDir(), "a.catalog")
 	if err := os.WriteFile(catalog, []byte("item 12\ncollection 90 children=12\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 	}
 }
 
-func TestWithoutCommandItServesUntilTold(t *testing.T) {
+func TestWithoutACommandItServesUntilASignal(t *testing.T) {
 	cmd := steamd(t, "--demo")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -160,7 +160,7 @@ func TestWithoutCommandItServesUntilTold(t *testing.T) {
 	}
 }
 
-func TestWhatCannotWorkIsSaid(t *testing.T) {
+func TestWrongArguments(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "bad.catalog")
 	if err := os.WriteFile(bad, []byte("item 1\nitem x\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestWhatCannotWorkIsSaid(t *testing.T) {
 	}
 }
 
-// The demonstration is to be watched: long enough to see a bar move, short enough not to be left.
+// The downloads of the demonstration take long enough to see a bar move.
 func TestTheDemonstrationTakesAboutAQuarterOfAMinute(t *testing.T) {
 	fake := steamtest.New()
 	fake.Tell(t, demoCatalog)
