@@ -10,7 +10,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestOneSeesOnesOwn(t *testing.T) {
+func TestPeopleSeeTheirOwnSessions(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	if got := s.Visitor(account.User{}, route.Account, build).Get("/account"); got.StatusCode != http.StatusSeeOther {
@@ -27,7 +27,7 @@ func TestOneSeesOnesOwn(t *testing.T) {
 	if shown := page.Find(".facts").Text(); !strings.Contains(shown, "anna") || !strings.Contains(shown, "user") {
 		t.Errorf("the page says %q", shown)
 	}
-	// The newest is the one that asks, and is ended by signing out.
+	// The newest session is the current one, which is ended by signing out.
 	if rows.First().Find("button").Length() != 0 || rows.Last().Find("button").Length() != 1 || !strings.Contains(rows.First().Text(), "this one") {
 		t.Errorf("the rows say %q", rows.Text())
 	}

@@ -15,7 +15,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestThePageSaysWhatIsThere(t *testing.T) {
+func TestOverview(t *testing.T) {
 	s := fntest.New(t)
 	anna, root := s.Person("anna", false), s.Person("root", true)
 	v := s.Visitor(root, route.AdminHome, build)
@@ -71,10 +71,10 @@ func TestThePageSaysWhatIsThere(t *testing.T) {
 	says("table.hosts tbody", `^cellar localrun up, 1.2 here just now unknown unknown unknown never `+
 		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, links left out 1.0 GiB of 100 GiB 3 hours ago$`)
 	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page().Find(".bad").Length() != 2 {
-		t.Error("an agent that is silent and a disk that is nearly full do not stand out")
+		t.Error("a silent agent and a nearly full disk are not marked")
 	}
 
-	// What could be removed is what the agents say that are there.
+	// The unneeded files are the sum of those that running agents have reported.
 	says("#garbage", `^Unneeded files No running host agent has been able`)
 	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: 9}}); err != nil {
 		t.Fatal(err)

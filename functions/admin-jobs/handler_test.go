@@ -16,7 +16,7 @@ import (
 	jobview "left4me/templates/job"
 )
 
-// fill adds ended jobs, every second of them failed, and then queued ones.
+// fill adds ended jobs, half of them failed, and then queued ones.
 func fill(t *testing.T, s *fntest.Site, ended, queued int) {
 	t.Helper()
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
@@ -35,13 +35,13 @@ func fill(t *testing.T, s *fntest.Site, ended, queued int) {
 	}
 }
 
-// states are those of the rows, in their order.
+// states returns the states of the rows, in order.
 func states(page *goquery.Document) (all []string) {
 	page.Find("table.jobs tbody .state").Each(func(_ int, s *goquery.Selection) { all = append(all, s.Text()) })
 	return all
 }
 
-func TestWhatHasNotEndedComesFirst(t *testing.T) {
+func TestLiveJobsComeFirst(t *testing.T) {
 	s := fntest.New(t)
 	v := s.Visitor(s.Person("root", true), route.AdminJobs, build)
 	fill(t, s, 3, 2)

@@ -12,7 +12,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestButtonsDoWhatMakesSense(t *testing.T) {
+func TestButtons(t *testing.T) {
 	s := fntest.New(t)
 	s.Person("anna", false)
 	bert := s.Person("bert", true)

@@ -11,7 +11,7 @@ import (
 	"left4me/templates/assets"
 )
 
-func TestAssetsAreKeptAndOthersAreNot(t *testing.T) {
+func TestAssetsAreServedAndOtherFilesAreNot(t *testing.T) {
 	v := fntest.New(t).Visitor(account.User{}, route.Asset, build)
 	got := v.Get(assets.URL(assets.Stylesheet))
 	if got.StatusCode != http.StatusOK || !strings.Contains(got.Header.Get("Cache-Control"), "immutable") || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/css") {

@@ -14,7 +14,7 @@ import (
 	"left4me/shared/overlay"
 )
 
-// lines is a report that keeps what it is told.
+// lines is a report that records all lines.
 type lines []string
 
 func (l *lines) Infof(format string, args ...any) { *l = append(*l, fmt.Sprintf(format, args...)) }
@@ -54,7 +54,7 @@ func TestOnlyADeletedOverlayIsRemoved(t *testing.T) {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory is still there (%v): %q", err, report)
 	}
-	// The row goes only with the job's end.
+	// The row is deleted only when the job ends.
 	if n := s.Count(`SELECT COUNT(*) FROM overlays`); n != 1 {
 		t.Errorf("%d rows", n)
 	}

@@ -9,7 +9,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestHomeLeadsToTheOverlays(t *testing.T) {
+func TestHomeRedirectsToTheOverlays(t *testing.T) {
 	v := fntest.New(t).Visitor(account.User{}, route.Home, build)
 	if got := v.Get("/"); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/overlays" {
 		t.Errorf("%d to %q", got.StatusCode, got.Header.Get("Location"))

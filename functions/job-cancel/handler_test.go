@@ -28,7 +28,7 @@ func TestAQueuedJobIsCancelledOnce(t *testing.T) {
 	}
 }
 
-func TestARunningJobIsAsked(t *testing.T) {
+func TestARunningJobIsBeingCancelled(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)

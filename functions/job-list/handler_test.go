@@ -14,7 +14,7 @@ import (
 	view "left4me/templates/job"
 )
 
-func TestEachPersonSeesWhatConcernsThem(t *testing.T) {
+func TestPeopleSeeTheirJobs(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)

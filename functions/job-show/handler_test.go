@@ -34,8 +34,8 @@ func running(t *testing.T) (*fntest.Site, account.User, *jobstore.Recorder) {
 	return s, anna, r
 }
 
-// A reader who asks for news again and again sees every line once, then how it ended, and is told to stop asking.
-func TestNewsCompleteTheLog(t *testing.T) {
+// A page that polls receives every line once, then how the job ended, and then stops.
+func TestPollingReceivesTheWholeLog(t *testing.T) {
 	s, anna, r := running(t)
 	v := s.Visitor(anna, route.JobShow, build)
 	say := func(from, to int) {
@@ -60,13 +60,13 @@ func TestNewsCompleteTheLog(t *testing.T) {
 	var log strings.Builder
 	for asked := 0; next != ""; asked++ {
 		if asked > 4 {
-			t.Fatal("the asking does not end")
+			t.Fatal("the polling does not end")
 		}
 		news := v.Get(next)
 		part := news.Page()
 		log.WriteString(part.Find("ol li span").Text())
 		if asked == 0 && !strings.Contains(news.Body, "it broke") {
-			t.Errorf("the first news do not tell how it ended: %s", news.Body)
+			t.Errorf("the first answer does not say how the job ended: %s", news.Body)
 		}
 		next = part.Find("#job-progress").AttrOr("hx-get", "")
 	}

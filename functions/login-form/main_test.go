@@ -9,7 +9,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestTheFormKnowsWhereToGoOn(t *testing.T) {
+func TestTheFormKeepsTheNextPage(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	nobody := s.Visitor(account.User{}, route.LoginForm, build)

@@ -30,7 +30,7 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-func TestRefusedIsShownInTheForm(t *testing.T) {
+func TestErrorsAreShownInTheForm(t *testing.T) {
 	s := fntest.New(t)
 	s.Person("anna", false)
 	v := s.Visitor(nobody, route.Login, build)
@@ -54,7 +54,7 @@ func TestRefusedIsShownInTheForm(t *testing.T) {
 	}
 }
 
-func TestWithoutTheTokenNobodySignsIn(t *testing.T) {
+func TestSignInNeedsTheCSRFToken(t *testing.T) {
 	s := fntest.New(t)
 	s.Person("anna", false)
 	got := s.Visitor(nobody, route.Login, build).PostWith(nil, "/login", "name", "anna", "password", "a password")

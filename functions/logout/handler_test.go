@@ -22,7 +22,7 @@ func TestSigningOutRevokesTheSession(t *testing.T) {
 	}
 }
 
-func TestAFailedSignOutCanBeTriedAgain(t *testing.T) {
+func TestAFailedSignOutCanBeRetried(t *testing.T) {
 	s := fntest.New(t)
 	v := s.Visitor(s.Person("anna", false), route.Logout, build)
 	exec := func(statement string) {

@@ -10,7 +10,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestSuccessMakesTheOverlayAndItsFirstBuild(t *testing.T) {
+func TestSuccessCreatesTheOverlayAndItsFirstBuild(t *testing.T) {
 	s := fntest.New(t)
 	anna, root := s.Person("anna", false), s.Person("root", true)
 	got := s.Visitor(anna, route.OverlayCreate, build).Post("/overlays", "name", "  maps ", "type", "workshop")
@@ -31,7 +31,7 @@ func TestSuccessMakesTheOverlayAndItsFirstBuild(t *testing.T) {
 	}
 }
 
-func TestAFaultyFormIsShownAgainWithASentence(t *testing.T) {
+func TestAnInvalidFormIsShownAgainWithAnError(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop)

@@ -13,7 +13,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestSuccessHidesItFreesItsNameAndEnqueuesTheRemoval(t *testing.T) {
+func TestDeleteHidesTheOverlayAndEnqueuesTheRemoval(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop)
@@ -25,7 +25,7 @@ func TestSuccessHidesItFreesItsNameAndEnqueuesTheRemoval(t *testing.T) {
 		t.Fatalf("%d to %q", got.StatusCode, got.Header.Get("Location"))
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM overlays WHERE id = 1 AND deleted_at IS NOT NULL`); n != 1 {
-		t.Error("the row is not one that waits for its removal")
+		t.Error("the row is not marked as deleted")
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'delete_overlay' AND state = 'queued' AND subject_id = 1 AND user_id = ?`, anna.ID); n != 1 {
 		t.Error("no removal is queued")
@@ -47,6 +47,6 @@ func TestWithoutConfirmationNothingHappens(t *testing.T) {
 		}
 	}
 	if n := s.Count(`SELECT COUNT(*) FROM overlays WHERE deleted_at IS NULL`) - s.Count(`SELECT COUNT(*) FROM jobs`); n != 1 {
-		t.Error("something was deleted, or is going to be")
+		t.Error("something was deleted, or a removal was enqueued")
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"left4me/shared/route"
 )
 
-func TestEachPersonSeesTheirOwn(t *testing.T) {
+func TestPeopleSeeTheirOwnOverlays(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
 	s.Overlay(anna, "annas", overlay.Workshop)

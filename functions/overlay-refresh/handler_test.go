@@ -18,7 +18,7 @@ import (
 
 const refresh = "/overlays/1/refresh"
 
-// setUp makes overlay 1, of anna, that holds ids.
+// setUp creates overlay 1 of anna with the items ids.
 func setUp(t *testing.T, catalog string, ids ...steam.ID) (*fntest.Site, account.User, *steamtest.Server) {
 	t.Helper()
 	fake := steamtest.Start(t, catalog)
@@ -40,7 +40,7 @@ func setUp(t *testing.T, catalog string, ids ...steam.ID) (*fntest.Site, account
 	return s, anna, fake
 }
 
-func TestAnEmptyOverlayAsksNobody(t *testing.T) {
+func TestAnEmptyOverlaySendsNoRequest(t *testing.T) {
 	s, anna, fake := setUp(t, "")
 	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
 	if got.StatusCode != http.StatusBadRequest || !strings.Contains(got.Body, "overlay has no items") || fake.Count("api") != 0 {
@@ -51,7 +51,7 @@ func TestAnEmptyOverlayAsksNobody(t *testing.T) {
 	}
 }
 
-func TestSuccessLeadsToTheBuild(t *testing.T) {
+func TestSuccessRedirectsToTheBuild(t *testing.T) {
 	s, anna, fake := setUp(t, "item 101\nitem 102\nitem 103\n", "101", "102", "103")
 	fake.Tell(t, "update 101 size=70KiB title=\"New one\"\nremove 102\nitem 103 app=730\n")
 	var log bytes.Buffer
@@ -76,7 +76,7 @@ func TestSuccessLeadsToTheBuild(t *testing.T) {
 	}
 }
 
-func TestTheNoticeSaysWhatWasFound(t *testing.T) {
+func TestNotice(t *testing.T) {
 	many := make([]steam.Item, 7)
 	for i := range many {
 		many[i].SteamID = steam.ID(rune('1' + i))

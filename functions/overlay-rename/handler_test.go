@@ -26,7 +26,7 @@ func TestSuccessChangesTheNameOnly(t *testing.T) {
 	}
 }
 
-func TestAFaultyNameIsShownAgainWithASentence(t *testing.T) {
+func TestAnInvalidNameIsShownAgainWithAnError(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "annas", overlay.Workshop)

@@ -17,7 +17,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-func TestOnlyWhoMayBuildHasTheButton(t *testing.T) {
+func TestOnlyPeopleWhoMayBuildSeeTheButton(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
 	s.Overlay(anna, "annas", overlay.Workshop)  // 1
@@ -40,7 +40,7 @@ func TestOnlyWhoMayBuildHasTheButton(t *testing.T) {
 	}
 }
 
-func TestItShowsItemsInPlainWords(t *testing.T) {
+func TestItemsAreShown(t *testing.T) {
 	s := fntest.New(t, "LEFT4ME_EXAMPLES", "paste me")
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
@@ -70,8 +70,8 @@ func TestItShowsItemsInPlainWords(t *testing.T) {
 	}
 }
 
-// The page asks about the job that it shows; the answer must tell how that ended, too.
-func TestNewsOfTheRunningJob(t *testing.T) {
+// The page polls about the job that it shows. The answer also says how that job ended.
+func TestPollingDuringAJob(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)

@@ -35,7 +35,7 @@ func TestSuccessChangesThePasswordAndEndsOtherSessions(t *testing.T) {
 	}
 }
 
-func TestRefusedIsSaidInTheForm(t *testing.T) {
+func TestErrorsAreShownInTheForm(t *testing.T) {
 	s := fntest.New(t)
 	v := s.Visitor(s.Person("anna", false), route.PasswordChange, build)
 	for what, c := range map[string]struct {
@@ -64,5 +64,5 @@ func TestRefusedIsSaidInTheForm(t *testing.T) {
 			return
 		}
 	}
-	t.Error("guessing is not slowed down")
+	t.Error("guesses are not delayed")
 }

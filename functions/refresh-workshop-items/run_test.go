@@ -24,7 +24,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-// report keeps a run's lines, and may act on one.
+// report records a run's lines and calls on for each of them.
 type report struct {
 	mu       sync.Mutex
 	out, err []string
@@ -58,7 +58,7 @@ type fixture struct {
 	steam *steamtest.Server
 }
 
-// setUp makes a database in which overlay 1 holds the odd ones of ids and overlay 2 the even ones, and every file is in the
+// setUp returns a fixture in which overlay 1 holds the items with odd ids and overlay 2 those with even ones. All files are in the
 // cache, as after a build.
 func setUp(t testing.TB, text string, ids ...steam.ID) *fixture {
 	t.Helper()
@@ -117,7 +117,7 @@ func (w *fixture) exec(t testing.TB, query string) {
 	}
 }
 
-// texts returns the single text column that a query gives, in one line.
+// texts returns the values of a query's only column in one line.
 func (w *fixture) texts(t *testing.T, query string) string {
 	t.Helper()
 	rows, err := w.db.QueryContext(t.Context(), query)
@@ -141,7 +141,7 @@ func (w *fixture) texts(t *testing.T, query string) string {
 
 const queued = `SELECT subject_id FROM jobs WHERE operation = 'build_overlay' AND state = 'queued' AND user_id IS NULL ORDER BY subject_id`
 
-// wantCached checks that the cache holds what Steam has of an item, or has another content when whole is false.
+// wantCached checks that the cached file of an item is Steam's, or, when whole is false, that it is not.
 func (w *fixture) wantCached(t *testing.T, id steam.ID, whole bool) {
 	t.Helper()
 	content, err := os.ReadFile(w.fetcher.Cache.Path(id))
@@ -156,7 +156,7 @@ func (w *fixture) wantCached(t *testing.T, id steam.ID, whole bool) {
 	}
 }
 
-func TestARefreshDownloadsWhatAdvancedAndRebuildsWhoHoldsIt(t *testing.T) {
+func TestARefreshDownloadsAdvancedItemsAndRebuildsTheirOverlays(t *testing.T) {
 	w := setUp(t, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\nitem 6 trap=true\n", "1", "2", "3", "4", "5", "6")
 	w.steam.Tell(t, "update 1 size=70KiB title=\"New one\" updated=1800000000\nremove 3\nitem 4 app=730\ndetails omit=5\n")
 	r := &report{}
@@ -206,7 +206,7 @@ func TestARefreshDownloadsWhatAdvancedAndRebuildsWhoHoldsIt(t *testing.T) {
 	}
 }
 
-// One bad file is reported, costs its siblings nothing, and is tried again the next day.
+// One bad file is reported and does not affect the others. The next refresh tries it again.
 func TestADownloadThatFailsStopsNothing(t *testing.T) {
 	w := setUp(t, "item 1\nitem 2\nitem 3\n", "1", "2", "3")
 	w.steam.Tell(t, "update 1\nupdate 2\nupdate 3\ncontent/2 status=404\n")
@@ -235,7 +235,7 @@ func TestADownloadThatFailsStopsNothing(t *testing.T) {
 	w.wantCached(t, "2", true)
 }
 
-// On a machine without the cache a refresh is about metadata, and builds on the host do the rest.
+// On a machine without the cache a refresh updates only metadata. Builds on the host download the files.
 func TestWithoutTheCacheNothingIsDownloaded(t *testing.T) {
 	for name, root := range map[string]func(t *testing.T, w *fixture) string{
 		"no such directory": func(_ *testing.T, w *fixture) string { return filepath.Join(w.root, "nowhere") },
@@ -274,7 +274,7 @@ func TestWithoutTheCacheNothingIsDownloaded(t *testing.T) {
 	}
 }
 
-func TestWhenSteamFailsForGoodWhatWasSavedStaysAndIsBuilt(t *testing.T) {
+func TestWhenSteamFailsTheSavedBatchesKeepTheirBuilds(t *testing.T) {
 	w := setUp(t, catalogOf(250), numbers(250)...)
 	for _, id := range numbers(250) {
 		w.steam.Tell(t, "update "+string(id))
@@ -300,7 +300,7 @@ func TestWhenSteamFailsForGoodWhatWasSavedStaysAndIsBuilt(t *testing.T) {
 	}
 }
 
-func TestACancelStopsAtEveryStepAndLeavesCompleteRows(t *testing.T) {
+func TestARefreshCancelledAtAnyStepLeavesCompleteRows(t *testing.T) {
 	for _, at := range []string{"refresh starts", "workshop item 3 changed", "refreshed 4 of 4", "1 download starts", "attempt 1/3"} {
 		t.Run(at, func(t *testing.T) {
 			w := setUp(t, "item 1\nitem 2\nitem 3\nitem 4\n", "1", "2", "3", "4")
@@ -330,7 +330,7 @@ func TestACancelStopsAtEveryStepAndLeavesCompleteRows(t *testing.T) {
 				t.Errorf("%s rows are saved, builds of %q; want %s, %q", n, w.texts(t, queued), saved, builds)
 			}
 
-			// The next one completes it.
+			// The next refresh completes it.
 			w.steam.Reset()
 			r = &report{}
 			if err := w.run(t.Context(), r); err != nil || !strings.Contains(r.last(), "downloaded=2 ") {

@@ -12,7 +12,7 @@ import (
 
 const path = "/account/sessions"
 
-func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
+func TestPeopleEndOnlyTheirOwnSessions(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert := s.Person("anna", false), s.Person("bert", false)
 	s.Visitor(bert, route.SessionEnd, build)
@@ -49,6 +49,6 @@ func TestOneEndsOnesOwnSessionsOnly(t *testing.T) {
 		t.Errorf("the others: %d, anna has %d sessions, bert %d", got.StatusCode, left(anna), left(bert))
 	}
 	if got := v.Post(path, "session", "others"); got.StatusCode != http.StatusSeeOther {
-		t.Errorf("the session that asked is gone: %d", got.StatusCode)
+		t.Errorf("the current session has ended: %d", got.StatusCode)
 	}
 }

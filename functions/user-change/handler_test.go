@@ -13,7 +13,7 @@ import (
 
 func path(u account.User) string { return fmt.Sprintf("/admin/users/%d", u.ID) }
 
-func TestEachButtonDoesWhatItSays(t *testing.T) {
+func TestEachAction(t *testing.T) {
 	s := fntest.New(t)
 	anna, root := s.Person("anna", false), s.Visitor(s.Person("root", true), route.UserChange, build)
 	for _, c := range []struct{ action, want string }{
@@ -27,7 +27,7 @@ func TestEachButtonDoesWhatItSays(t *testing.T) {
 			t.Errorf("%s: %d to %q", c.action, got.StatusCode, got.Header.Get("Location"))
 		}
 		if s.Count(`SELECT COUNT(*) FROM users WHERE id = ? AND `+c.want, anna.ID) != 1 {
-			t.Errorf("%s did not make it so", c.action)
+			t.Errorf("%s has not changed the person", c.action)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	if n := s.Count(`SELECT COUNT(*) FROM users WHERE is_admin = 1 AND is_disabled = 0`); n != 1 {
 		t.Error("no administrator is left")
 	}
-	// With another one there, they may, and are led away from a page that is no longer theirs.
+	// With a second administrator, the first may give up the role, and is redirected to a page that they may still see.
 	s.Person("anna", true)
 	got := v.Post(path(root), "action", "demote")
 	if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/" {
@@ -78,7 +78,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereIsRefused(t *testing.T) {
+func TestUnknownPeopleAndActionsAreRefused(t *testing.T) {
 	s := fntest.New(t)
 	root := s.Person("root", true)
 	v := s.Visitor(root, route.UserChange, build)

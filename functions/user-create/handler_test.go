@@ -46,7 +46,7 @@ func TestSuccessMakesAPersonWhoCanSignIn(t *testing.T) {
 	}
 }
 
-func TestAFaultyFormIsShownAgainWithASentence(t *testing.T) {
+func TestAnInvalidFormIsShownAgainWithAnError(t *testing.T) {
 	s := fntest.New(t)
 	root := s.Visitor(s.Person("root", true), route.UserCreate, build)
 	for what, c := range map[string]struct {

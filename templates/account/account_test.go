@@ -12,8 +12,8 @@ import (
 	"left4me/templates/pagetest"
 )
 
-// TestSessionsReadLikeBrowsers keeps people able to tell their own sessions from somebody else's.
-func TestSessionsReadLikeBrowsers(t *testing.T) {
+// Sessions are shown with the names of well-known browsers, so that people recognize their own.
+func TestSessionsShowBrowsers(t *testing.T) {
 	says := map[string]string{
 		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0":                                                                  "Firefox on Linux",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36":                         "Chrome on Windows",

@@ -10,8 +10,8 @@ import (
 	"left4me/templates/pagetest"
 )
 
-// TestLoginFormSurvivesARefusal keeps the name and the way back when a password was wrong, and never shows a password.
-func TestLoginFormSurvivesARefusal(t *testing.T) {
+// After a wrong password the form keeps the name and the next page, but not the password.
+func TestLoginFormAfterAWrongPassword(t *testing.T) {
 	v := account.LoginView{
 		Frame: page.Frame{CSRF: "token", Now: time.Unix(0, 0)},
 		Name:  `ni"ck`, Next: "/overlays/3?a=1&b=2", Error: "Wrong <password>.",

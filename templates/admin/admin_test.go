@@ -20,8 +20,8 @@ var frame = page.Frame{User: account.User{ID: 1, Name: "nick", Admin: true}, CSR
 
 const hostile = `"><b>nick</b>`
 
-// TestTheWayToAPage keeps the three pages reachable from each other, and says which one this is.
-func TestTheWayToAPage(t *testing.T) {
+// The three pages link to each other and mark the current one.
+func TestTabs(t *testing.T) {
 	for title, html := range map[string]string{
 		"Overview": pagetest.Render(t, admin.Home(admin.HomeView{Frame: frame})),
 		"Jobs":     pagetest.Render(t, admin.Jobs(admin.JobsView{Frame: frame})),
@@ -40,7 +40,7 @@ func TestTheWayToAPage(t *testing.T) {
 	}
 }
 
-// TestTheFilterStaysOnFurtherPages keeps somebody who looks through failed jobs among failed jobs.
+// The links to further pages keep the filter by state.
 func TestTheFilterStaysOnFurtherPages(t *testing.T) {
 	doc := pagetest.Page(t, pagetest.Render(t, admin.Jobs(admin.JobsView{
 		Frame: frame, State: "failed", Ended: job.Listed{Later: true, Older: 7, Jobs: []jobstore.Job{{ID: 7, Operation: "build_overlay", State: "failed"}}},
@@ -55,7 +55,7 @@ func TestTheFilterStaysOnFurtherPages(t *testing.T) {
 	}
 }
 
-// TestAPersonsButtons keeps names that strangers chose harmless, and each button apart for those who only hear it.
+// Names are escaped, and each button's text for screen readers includes the person's name.
 func TestAPersonsButtons(t *testing.T) {
 	v := admin.PeopleView{Frame: frame, NewPasswordOf: hostile, NewPassword: "SECRET", People: []account.Person{
 		{User: account.User{ID: 4, Name: hostile}}, {User: account.User{ID: 5, Name: "zoey", Admin: true}, Disabled: true},
@@ -72,7 +72,7 @@ func TestAPersonsButtons(t *testing.T) {
 	}
 }
 
-// TestTheLastAdministratorStays keeps buttons off the page whose action would be refused.
+// There are no buttons for changes that would be refused.
 func TestTheLastAdministratorStays(t *testing.T) {
 	v := admin.PeopleView{Frame: frame, People: []account.Person{
 		{User: account.User{ID: 1, Name: "nick", Admin: true}},

@@ -24,8 +24,8 @@ func get(t *testing.T, target string, header http.Header) *http.Response {
 	return w.Result()
 }
 
-// TestBrowsersKeepOnlyWhatCannotChange keeps an old stylesheet from being shown for a year after an upgrade.
-func TestBrowsersKeepOnlyWhatCannotChange(t *testing.T) {
+// Browsers may cache a file only under the URL with its version, so that an upgrade takes effect at once.
+func TestCaching(t *testing.T) {
 	current := assets.URL(assets.Stylesheet)
 	if !strings.HasPrefix(current, "/assets/app.css?v=") {
 		t.Fatalf("the stylesheet's URL is %q", current)
@@ -45,8 +45,8 @@ func TestBrowsersKeepOnlyWhatCannotChange(t *testing.T) {
 	}
 }
 
-// TestAssetsSayWhatTheyAre keeps a browser that does not guess types from dropping them.
-func TestAssetsSayWhatTheyAre(t *testing.T) {
+// Assets have the right content type, because browsers must not guess it.
+func TestContentTypes(t *testing.T) {
 	for name, want := range map[string]string{assets.Stylesheet: "text/css; charset=utf-8", assets.Mark: "image/svg+xml"} {
 		r := get(t, assets.URL(name), nil)
 		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != want {
@@ -58,7 +58,7 @@ func TestAssetsSayWhatTheyAre(t *testing.T) {
 	}
 }
 
-// TestNothingElseIsServed keeps paths from leading out of the assets.
+// Only the assets are served.
 func TestNothingElseIsServed(t *testing.T) {
 	for _, target := range []string{"/assets/none.css", "/assets/..%2Fassets.go", "/assets/%2e", "/assets/%2e%2e", "/assets/static%2Fapp.css"} {
 		if status := get(t, target, nil).StatusCode; status != http.StatusNotFound {
@@ -70,7 +70,7 @@ func TestNothingElseIsServed(t *testing.T) {
 	}
 }
 
-// TestStylesheetStaysSmall keeps the first page quick: it waits for this file.
+// The first page waits for the stylesheet, so it must be small.
 func TestStylesheetStaysSmall(t *testing.T) {
 	f, _ := assets.Lookup(assets.Stylesheet)
 	if n := len(f.Content); n == 0 || n > 15<<10 {

@@ -23,7 +23,7 @@ import (
 	"left4me/templates/page"
 )
 
-// healthy fails the test for what the browser has complained about, but for answers that the test meant to fail.
+// healthy fails the test for complaints of the browser, except about the error answers that the test caused.
 func healthy(t *testing.T, tab *browsertest.Page, meant ...string) {
 	t.Helper()
 	for _, c := range tab.Complaints() {
@@ -35,8 +35,7 @@ func healthy(t *testing.T, tab *browsertest.Page, meant ...string) {
 
 const logTexts = `[...document.querySelectorAll("#job-log li span")].map(s => s.textContent).join("|")`
 
-// TestJobPageFollowsItsJob keeps lines from being lost or doubled, the end from being missed, and the asking from going on
-// for ever.
+// The page shows every line once and the job's end, and then stops polling.
 func TestJobPageFollowsItsJob(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
@@ -44,7 +43,7 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 	view := func(state job.State) jobview.ShowView {
 		return jobview.ShowView{Frame: frame(false), Job: someJob(7, state)}
 	}
-	// What the page asks, and what it is answered, in turn.
+	// The expected requests of the page and their answers, in turn.
 	steps := []struct {
 		asked string
 		with  func(*jobview.ShowView)
@@ -99,7 +98,7 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 	if shown := browsertest.Eval[string](tab, `document.getElementById("say").textContent`); shown != "Job 7: running" {
 		t.Errorf("a screen reader heard %q", shown)
 	}
-	// From running to running nothing may be replaced that a finger could be on.
+	// While the state stays the same, the button must not be replaced: somebody may be about to press it.
 	browsertest.Eval[chromedp.Void](tab, `window.button = document.querySelector("#job-state button")`)
 	allow(2)
 	tab.WaitFor(`performance.getEntriesByType("resource").filter(e => e.name.includes("after=3") && e.responseStatus === 200).length === 1`)
@@ -114,7 +113,7 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 		t.Errorf("the log is %s", got)
 	}
 	if browsertest.Eval[bool](tab, `!!document.querySelector("[hx-get], [hx-trigger], #job-state button")`) {
-		t.Error("the page of an ended job still asks, or still offers to cancel")
+		t.Error("the page of an ended job still polls, or still offers to cancel")
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -127,7 +126,7 @@ func TestJobPageFollowsItsJob(t *testing.T) {
 	healthy(t, tab)
 }
 
-// TestLogKeepsTheReadersPlace keeps the log at its end for those who watch it, and still for those who have scrolled up.
+// When lines are added, the log stays at its end, and does not move if the reader has scrolled up.
 func TestLogKeepsTheReadersPlace(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
@@ -169,7 +168,7 @@ func TestLogKeepsTheReadersPlace(t *testing.T) {
 	healthy(t, tab)
 }
 
-// shelf is an overlay as the functions would keep it.
+// shelf is a fake of the functions for one overlay.
 type shelf struct {
 	mu     sync.Mutex
 	items  []workshop.Item
@@ -246,8 +245,7 @@ func (s *shelf) routes(mux *http.ServeMux) {
 	}
 }
 
-// TestOverlayPageChangesInPlace goes through adding, refusing, failing, building and removing without the page ever
-// being loaded again.
+// Adding, a refused input, a failure, building and removing update the page without loading it again.
 func TestOverlayPageChangesInPlace(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
@@ -295,7 +293,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 		t.Errorf("a screen reader heard %q", got)
 	}
 
-	// The strip is there without a reload, follows the job, and brings the items' states when it ends.
+	// The job is shown without a reload, updated, and at its end the items' states are updated.
 	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "running"`)
 	s.mu.Lock()
 	s.done = true
@@ -306,7 +304,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 		t.Errorf("after the job's end the notice reads %q", got)
 	}
 	if browsertest.Eval[bool](tab, `!!document.querySelector("[hx-get]")`) {
-		t.Error("the page asks on although its job has ended")
+		t.Error("the page polls although its job has ended")
 	}
 	if n := browsertest.Eval[int](tab, `document.querySelectorAll("#items, #overlay-job, #overlay-build").length`); n != 3 {
 		t.Errorf("%d elements where three should be", n)
@@ -317,7 +315,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 		tab.WaitFor(fmt.Sprintf(`document.getElementById("items").textContent.includes("Item %s")`, id))
 	}
 	// Half a link is in the box while the second item is removed by a double click, whose second press comes after the
-	// answer. Animations stand still for it, so that a slow machine sees the same as a fast one.
+	// answer. Animations are paused, so that a slow machine sees the same as a fast one.
 	tab.Do(chromedp.SetValue(chromedp.ID(overlayview.InputID), "half a li"))
 	tab.WaitFor(`document.getAnimations().every(a => a.animationName !== "settle")`)
 	speed := func(rate float64) {
@@ -340,7 +338,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	}
 	tab.Do(chromedp.Click(chromedp.CSS("#items .notice button")))
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 4`)
-	// The keyboard does the same.
+	// The same with the keyboard.
 	tab.Do(chromedp.Focus(chromedp.ID("remove-0")), chromedp.KeyEvent(kb.Enter))
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 3`)
 	if got := browsertest.Eval[string](tab, `document.activeElement.id`); got != "remove-0" {
@@ -353,8 +351,8 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	healthy(t, tab, "400 (Bad Request)", "500 (Internal Server Error)", "Response Status Error Code")
 }
 
-// TestThousandItemsStayPleasant keeps a large overlay from loading a thousand pictures or laying out a thousand rows.
-func TestThousandItemsStayPleasant(t *testing.T) {
+// The page of a large overlay loads only the visible pictures and lays out only the visible rows.
+func TestAPageWithAThousandItems(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
 	var mu sync.Mutex

@@ -33,7 +33,7 @@ var now = time.Date(2026, 3, 14, 18, 30, 0, 0, time.UTC)
 
 const hostile = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`
 
-// turned begins with a mark that would turn the rest of its line around.
+// turned begins with a control character that reverses the direction of the rest of its line.
 const turned = "\u202Egpj.exe \u05E9\u05DC\u05D5\u05DD"
 
 func frame(admin bool) page.Frame {
@@ -115,7 +115,7 @@ func show(id int64, state job.State) jobview.ShowView {
 	return v
 }
 
-// collection is a collect_garbage job, which has another kind of log.
+// collection is a job collect_garbage, which has another kind of log.
 func collection(state job.State) jobview.ShowView {
 	v := jobview.ShowView{Frame: frame(true), Job: someJob(8, state)}
 	v.Job.Progress = jobstore.Progress{ItemsDone: 17, ItemsTotal: 38, BytesDone: 2 << 30, BytesTotal: 6 << 30, Current: "3434972877.vpk"}
@@ -145,7 +145,7 @@ func someOverlay(items []workshop.Item) overlayview.ShowView {
 	}}
 }
 
-// samples are all pages, in the states that look different.
+// samples returns all pages in all states that look different.
 func samples(picture string) map[string]templ.Component {
 	empty := someOverlay(nil)
 	empty.Overlay.LastBuildStatus, empty.Overlay.LastBuildAt, empty.Overlay.LastBuildJobID = "", time.Time{}, 0
@@ -307,15 +307,15 @@ func answer(w http.ResponseWriter, r *http.Request, c templ.Component) {
 	}
 }
 
-// TestEveryPageIsWellInABrowser keeps contrast, labels, widths and the security policy right on every page, in both
-// colour schemes, on a desk and on a phone. With SCREENSHOTS set to a directory, it leaves a picture of each there.
-func TestEveryPageIsWellInABrowser(t *testing.T) {
+// All pages pass axe-core's rules, fit into the window and obey the security policy, in both colour schemes, on a desktop and on a
+// phone. If SCREENSHOTS is a directory, the test writes a picture of each page there.
+func TestEveryPageInABrowser(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
 	pictures := os.Getenv("SCREENSHOTS")
 	var pages map[string]templ.Component
 	url := serve(t, func(mux *http.ServeMux) {
-		// What a page asks for while it is looked at: nothing is new.
+		// The answer to polling pages: nothing has changed.
 		nothing := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 		mux.HandleFunc("GET "+route.JobShow.Pattern, nothing)
 		mux.HandleFunc("GET "+route.OverlayShow.Pattern, nothing)
@@ -335,7 +335,7 @@ func TestEveryPageIsWellInABrowser(t *testing.T) {
 					tab.Look(width, 800, scheme)
 					var rules []string
 					if scheme == browsertest.Dark {
-						// Nothing but colours depends on the scheme.
+						// Only colours depend on the scheme.
 						rules = []string{"color-contrast", "link-in-text-block"}
 					}
 					for _, finding := range tab.Audit(rules...) {
@@ -344,7 +344,7 @@ func TestEveryPageIsWellInABrowser(t *testing.T) {
 					if tab.ScrollsSideways() {
 						t.Errorf("%s: the page is wider than the window", at)
 					}
-					// Rows that need no layout while they are out of sight cut off what is too wide for them.
+					// Rows with content-visibility cut off what is too wide for them.
 					if cut := browsertest.Eval[string](tab, `[...document.querySelectorAll("tbody tr")].filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent).join()`); cut != "" {
 						t.Errorf("%s: these rows are wider than the window: %s", at, cut)
 					}

@@ -34,8 +34,7 @@ func at(state job.State) view.ShowView {
 	return v
 }
 
-// TestJobPageInEveryState keeps a job that has ended from asking and offering to cancel, and one that has not from
-// standing still.
+// Only the page of a job that has not ended polls and offers to cancel.
 func TestJobPageInEveryState(t *testing.T) {
 	for state, want := range map[job.State]struct {
 		verdict           string
@@ -70,8 +69,8 @@ func TestJobPageInEveryState(t *testing.T) {
 	}
 }
 
-// TestProgressIsReadable keeps the bar honest when totals are unknown or smaller than what is done.
-func TestProgressIsReadable(t *testing.T) {
+// The bar is right when totals are unknown or smaller than what is done.
+func TestProgress(t *testing.T) {
 	for _, c := range []struct {
 		p                 jobstore.Progress
 		label, value, max string
@@ -93,8 +92,8 @@ func TestProgressIsReadable(t *testing.T) {
 	}
 }
 
-// TestLogTellsStreamsApart keeps stderr from being told by colour alone, and log lines from being markup.
-func TestLogTellsStreamsApart(t *testing.T) {
+// Lines of stderr are marked not only by colour, and log lines are escaped.
+func TestLogMarksStderr(t *testing.T) {
 	v := at("failed")
 	v.Log = []jobstore.Line{{Seq: 2, At: now, Text: "fine"}, {Seq: 3, At: now, Stream: job.Stderr, Text: hostile}}
 	v.Failures, v.Job.Error, v.Earlier = append(v.Log[1:], jobstore.Line{Seq: 4, Stream: job.Stderr, Text: "build failed: 1 item failed"}), "1 item failed", true
@@ -116,8 +115,8 @@ func TestLogTellsStreamsApart(t *testing.T) {
 	}
 }
 
-// TestFragmentBringsOnlyNews keeps lines from being repeated and buttons from being replaced every second.
-func TestFragmentBringsOnlyNews(t *testing.T) {
+// The fragment repeats no lines, and has the buttons only if the state has changed.
+func TestFragmentHasOnlyChanges(t *testing.T) {
 	v := at("running")
 	v.Seen = "running"
 	doc := pagetest.Fragment(t, pagetest.Render(t, view.Fragment(v)))
@@ -129,7 +128,7 @@ func TestFragmentBringsOnlyNews(t *testing.T) {
 	v.Seen, v.Log = "running", []jobstore.Line{{Seq: 4, At: now, Text: "last"}}
 	doc = pagetest.Fragment(t, pagetest.Render(t, view.Fragment(v)))
 	if doc.Find(`#job-state[hx-swap-oob="true"]`).Length() != 1 || pagetest.Text(doc, `#say[hx-swap-oob]`) != "Job 7: succeeded" {
-		t.Error("the end is not told")
+		t.Error("the end is not announced")
 	}
 	if got := pagetest.Text(doc, `ol[hx-swap-oob="beforeend:#job-log"] li span`); got != "last" {
 		t.Errorf("the new lines are %q", got)
@@ -145,8 +144,8 @@ func TestFragmentBringsOnlyNews(t *testing.T) {
 	}
 }
 
-// TestOldLinesStandStill keeps the page of old lines from mixing new ones into them.
-func TestOldLinesStandStill(t *testing.T) {
+// The page of old lines does not poll for new ones.
+func TestOldLinesDoNotPoll(t *testing.T) {
 	v := at("running")
 	v.Later = true
 	html := pagetest.Render(t, view.Show(v))
@@ -159,8 +158,8 @@ func TestOldLinesStandStill(t *testing.T) {
 	}
 }
 
-// TestJobListSaysWhatRan keeps jobs of deleted overlays, of nobody, and of operations to come readable.
-func TestJobListSaysWhatRan(t *testing.T) {
+// The list shows jobs of deleted overlays, of nobody, and of unknown operations.
+func TestJobList(t *testing.T) {
 	v := view.ListView{Frame: frame(), Listed: view.Listed{Older: 4, Later: true, Jobs: []jobstore.Job{
 		at("running").Job,
 		{ID: 6, Operation: "build_overlay", State: "failed", Subject: job.Overlay(1), CreatedAt: now},

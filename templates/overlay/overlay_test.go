@@ -33,7 +33,7 @@ func shown(items ...workshop.Item) view.ShowView {
 	}
 }
 
-// item returns an item that is ready.
+// item returns a ready item.
 func item(id int64, title string) workshop.Item {
 	i := workshop.Item{ID: id, SteamID: steam.ID(fmt.Sprint(1000 + id)), Title: title, FileURL: "https://example.com/1", FileSize: 34 << 20, Updated: now.Add(-time.Hour).Unix(), DownloadedAt: now.Add(-time.Minute)}
 	i.DownloadedSize, i.DownloadedUpdated = i.FileSize, i.Updated
@@ -45,7 +45,7 @@ func cells(row *goquery.Selection) (texts []string) {
 	return texts
 }
 
-// TestItemTableShowsP17 keeps each column of the contract, with strangers' text as text.
+// The table has all columns of P17, and escapes texts from Steam.
 func TestItemTableShowsP17(t *testing.T) {
 	bare := workshop.Item{ID: 2, SteamID: "1002", FileURL: "https://example.com/2"}
 	first := item(1, hostile)
@@ -78,8 +78,8 @@ func TestItemTableShowsP17(t *testing.T) {
 	}
 }
 
-// TestStrangersURLsAreNotFollowed keeps a preview URL from being anything but a picture on a web server.
-func TestStrangersURLsAreNotFollowed(t *testing.T) {
+// A preview URL from Steam is used only if it is a web link.
+func TestInvalidURLsAreNotUsed(t *testing.T) {
 	for _, bad := range []string{"javascript:alert(1)", "data:text/html,x", "//", "/logout", "https://", "ftp://a/b", "ht\ntp://x"} {
 		i := item(1, "x")
 		i.PreviewURL = bad
@@ -95,7 +95,7 @@ func TestStrangersURLsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestStatesHaveShapes keeps a state from being told by colour alone, and a new one from looking good.
+// Each state has a shape, not only a colour. An unknown state looks bad.
 func TestStatesHaveShapes(t *testing.T) {
 	const url = "https://example.com/1"
 	for state, c := range map[string]struct {
@@ -117,8 +117,8 @@ func TestStatesHaveShapes(t *testing.T) {
 	}
 }
 
-// TestReadersGetNoButtons keeps what somebody may not do off their page.
-func TestReadersGetNoButtons(t *testing.T) {
+// People who may not change an overlay see no forms and buttons.
+func TestReadersSeeNoButtons(t *testing.T) {
 	v := shown(item(1, "x"))
 	v.Overlay.OwnerID = 2
 	v.Outcome = view.Outcome{Removed: &v.Items[0]}
@@ -131,11 +131,11 @@ func TestReadersGetNoButtons(t *testing.T) {
 	}
 	v.Items, v.Outcome = nil, view.Outcome{}
 	if got := pagetest.Text(pagetest.Page(t, pagetest.Render(t, view.Show(v))), ".empty"); !strings.Contains(got, "has not added anything") {
-		t.Errorf("a reader of an empty overlay is told %q", got)
+		t.Errorf("a reader of an empty overlay reads %q", got)
 	}
 }
 
-// TestEmptyOverlaySaysWhatToPaste keeps a newcomer from standing before an empty table.
+// An empty overlay has instructions instead of an empty table.
 func TestEmptyOverlaySaysWhatToPaste(t *testing.T) {
 	v := shown()
 	v.Examples = []string{"https://steamcommunity.com/sharedfiles/filedetails/?id=1"}
@@ -151,7 +151,7 @@ func TestEmptyOverlaySaysWhatToPaste(t *testing.T) {
 	}
 }
 
-// TestExternalOverlayExplainsItself keeps people from looking for a box to paste into.
+// The page of an external overlay says how to fill it, and has no box to paste into.
 func TestExternalOverlayExplainsItself(t *testing.T) {
 	v := view.ShowView{Frame: frame(true), Overlay: overlay.Overlay{ID: 4, Name: "configs", Type: overlay.External}}
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
@@ -166,7 +166,7 @@ func TestExternalOverlayExplainsItself(t *testing.T) {
 	}
 }
 
-// TestOutcomeSaysWhatHappened keeps P15's words and the way to the job.
+// The notice has the words of P15 and links to the job.
 func TestOutcomeSaysWhatHappened(t *testing.T) {
 	gone := item(9, hostile)
 	for _, c := range []struct {
@@ -190,12 +190,12 @@ func TestOutcomeSaysWhatHappened(t *testing.T) {
 			t.Errorf("%+v does not lead to its job", c.with)
 		}
 		if c.with.Removed != nil && doc.Find(`#items .notice input[name="input"]`).AttrOr("value", "") != "1009" {
-			t.Errorf("%+v cannot be taken back", c.with)
+			t.Errorf("%+v cannot be undone", c.with)
 		}
 	}
 }
 
-// TestChangedIsAFragment keeps the answer to htmx to the parts that changed.
+// The answer to htmx has only the parts that changed.
 func TestChangedIsAFragment(t *testing.T) {
 	v := shown(item(1, "x"))
 	v.Outcome = view.Outcome{Added: workshop.Added{New: 1}, JobID: 7}
@@ -206,38 +206,38 @@ func TestChangedIsAFragment(t *testing.T) {
 	}
 	for _, id := range []string{"trouble", "say", "add-error", "overlay-job", "overlay-build"} {
 		if doc.Find("#"+id+"[hx-swap-oob]").Length() != 1 {
-			t.Errorf("%s is not brought up to date", id)
+			t.Errorf("%s is not updated", id)
 		}
 	}
 	if got := doc.Find("#overlay-progress").AttrOr("hx-get", ""); got != "/overlays/3?job=7&state=queued" {
-		t.Errorf("the page goes on to ask %q", got)
+		t.Errorf("the page polls %q", got)
 	}
-	// The box is there for the add form alone, which asks for it.
+	// Only the add form selects the empty box from the answer.
 	if box := doc.Find("#input"); box.Text() != "" || box.AttrOr("hx-swap-oob", "none") != "none" {
-		t.Error("the box is emptied for everybody, or not empty")
+		t.Error("the box is swapped for all forms, or not empty")
 	}
 }
 
-// TestAPageWithAFormStandsStill keeps half a link from being lost: without script, the page is loaded again by its reader.
-func TestAPageWithAFormStandsStill(t *testing.T) {
+// Without script, a page with a form does not reload itself, because that would discard a half-typed link.
+func TestAPageWithAFormDoesNotReload(t *testing.T) {
 	const again = `<a href="/overlays/3">Load it again</a>`
 	v := shown(item(1, "x"))
 	v.Job = jobstore.Job{ID: 7, Operation: "build_overlay", State: job.Running, CreatedAt: now, StartedAt: now}
 	html := pagetest.Render(t, view.Show(v))
 	if strings.Contains(html, `http-equiv="refresh"`) {
-		t.Error("the page reloads itself under somebody who types")
+		t.Error("the page reloads itself while somebody may be typing")
 	}
 	if !strings.Contains(html, again) {
-		t.Error("nothing loads the page again")
+		t.Error("nothing links to the page itself")
 	}
 	v.Job.State = job.Succeeded
 	if strings.Contains(pagetest.Render(t, view.Show(v)), again) {
-		t.Error("a page with nothing to wait for is to be loaded again")
+		t.Error("a page without a running job offers to reload")
 	}
 }
 
-// TestNewsBringsTheItemsOnlyAtTheEnd keeps a table of a thousand items from being sent every second.
-func TestNewsBringsTheItemsOnlyAtTheEnd(t *testing.T) {
+// While a job runs, the table, which may have a thousand items, is not sent every second.
+func TestNewsHasTheItemsOnlyAtTheEnd(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		job                int64
@@ -260,20 +260,20 @@ func TestNewsBringsTheItemsOnlyAtTheEnd(t *testing.T) {
 				t.Errorf("the strip is replaced: %v", got)
 			}
 			if got := doc.Find(`#item-list[hx-swap-oob="true"] tbody tr`).Length() == 1; got != c.items {
-				t.Errorf("the items are brought: %v", got)
+				t.Errorf("the items are sent: %v", got)
 			}
 			if doc.Find("#items").Length() != 0 {
-				t.Error("the notice about the last change is taken away")
+				t.Error("the notice about the last change is removed")
 			}
 			if got := doc.Find("#overlay-progress[hx-get]").Length() == 1; got != c.asks {
-				t.Errorf("the page asks on: %v", got)
+				t.Errorf("the page polls: %v", got)
 			}
 		})
 	}
 }
 
-// TestListFollowsWhoLooks keeps `external` to administrators and the owner's column to those who see several owners.
-func TestListFollowsWhoLooks(t *testing.T) {
+// Only administrators are offered the type external, and see the column of owners.
+func TestListForAdministratorsAndOthers(t *testing.T) {
 	rows := []overlay.Overlay{
 		{ID: 1, Name: hostile, Type: overlay.Workshop, OwnerName: "nick", LastBuildStatus: "failed", LastBuildAt: now.Add(-time.Hour)},
 		{ID: 2, Name: "configs", Type: overlay.External},

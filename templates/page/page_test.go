@@ -18,7 +18,7 @@ func signedIn(name string) page.Frame {
 	return page.Frame{User: account.User{Name: name}, CSRF: "token", Version: "1.2.3", Now: now}
 }
 
-// TestFrameShowsWhoIsSignedIn keeps the navigation from those who could not use it, and names as text.
+// The header has the navigation only for people who may use it, and escapes names.
 func TestFrameShowsWhoIsSignedIn(t *testing.T) {
 	hostile := `"><script>alert(1)</script>`
 	doc := pagetest.Page(t, pagetest.Render(t, page.Error(page.ErrorView{Frame: signedIn(hostile), Status: 404, Sentence: "It is gone."})))
@@ -33,11 +33,11 @@ func TestFrameShowsWhoIsSignedIn(t *testing.T) {
 	}
 	doc = pagetest.Page(t, pagetest.Render(t, page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 404, Sentence: "It is gone."})))
 	if doc.Find("nav, form").Length() != 0 {
-		t.Error("nobody is signed in, and yet there is a navigation")
+		t.Error("there is a navigation although nobody is signed in")
 	}
 }
 
-// TestErrorsSayWhatToDo keeps every status from ending in a dead end, and request ids on the faults of ours.
+// Every error page has a way on. Only faults of left4me show a request id.
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for status := 400; status < 600; status++ {
 		if http.StatusText(status) == "" && status != 499 {
@@ -61,7 +61,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
-// TestPagesReloadOnlyWithoutScript keeps a page that refreshes its parts from being loaded again under its reader.
+// A page whose parts are updated by a script must not be reloaded as well.
 func TestPagesReloadOnlyWithoutScript(t *testing.T) {
 	f := signedIn("nick")
 	f.Reload = true
@@ -69,11 +69,11 @@ func TestPagesReloadOnlyWithoutScript(t *testing.T) {
 	refresh := `<meta http-equiv="refresh" content="3">`
 	switch {
 	case !strings.Contains(html, refresh):
-		t.Error("without script the page would stand still")
+		t.Error("without script the page would not be updated")
 	case assets.Has(assets.Htmx) != strings.Contains(html, "<noscript>"+refresh):
-		t.Error("the page reloads beside a script that refreshes it")
+		t.Error("the page reloads although a script updates it")
 	case assets.Has(assets.Htmx) != strings.Contains(html, "<script src="):
-		t.Error("the page names a script that is not there, or none although it is")
+		t.Error("the page refers to a missing script, or lacks the existing one")
 	}
 	f.Reload = false
 	if strings.Contains(pagetest.Render(t, page.Layout(f)), refresh) {
@@ -81,8 +81,8 @@ func TestPagesReloadOnlyWithoutScript(t *testing.T) {
 	}
 }
 
-// TestSizesAndTimesReadWell keeps numbers readable at the edges.
-func TestSizesAndTimesReadWell(t *testing.T) {
+// Numbers must be readable at the limits of their units.
+func TestSizesAndTimes(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{page.Bytes(-1), "0 B"}, {page.Bytes(36_022_455), "34 MiB"}, {page.Bytes(1 << 30), "1.0 GiB"},
 		{page.Count(1, "item"), "1 item"}, {page.Count(0, "item"), "0 items"}, {page.Count(1000, "item"), "1,000 items"},
@@ -105,8 +105,8 @@ func TestSizesAndTimesReadWell(t *testing.T) {
 	}
 }
 
-// TestRetargetNamesOneElement keeps an answer from being put elsewhere than where it was taken from.
-func TestRetargetNamesOneElement(t *testing.T) {
+// All three headers must name the same element.
+func TestRetarget(t *testing.T) {
 	h := http.Header{}
 	page.Retarget(h, "box")
 	if h.Get("HX-Retarget") != "#box" || h.Get("HX-Reselect") != "#box" || h.Get("HX-Reswap") != "outerHTML" {

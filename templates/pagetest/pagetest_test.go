@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestRulesAreBroken keeps every rule able to fail.
-func TestRulesAreBroken(t *testing.T) {
+// Each rule finds a page that breaks it.
+func TestRules(t *testing.T) {
 	good := `<html lang="en"><head><title>x</title></head><body><main><h1>x</h1>%</main></body></html>`
 	for want, body := range map[string]string{
 		"attribute style":       `<p style="color:red">x</p>`,
@@ -33,6 +33,6 @@ func TestRulesAreBroken(t *testing.T) {
 	}
 	doc := parse(t, strings.Replace(good, "%", `<a href="/overlays/3?job=7">x</a>`, 1))
 	if found := append(pageProblems(doc), problems(doc, true)...); len(found) != 0 {
-		t.Errorf("a page that is well has %q", found)
+		t.Errorf("a good page has %q", found)
 	}
 }

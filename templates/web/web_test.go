@@ -15,7 +15,7 @@ import (
 	"left4me/templates/webtest"
 )
 
-// answer builds a handler that says that it was reached.
+// answer returns a handler that answers that it was called.
 func answer(*fn.Env) web.Handler {
 	return func(w http.ResponseWriter, v *web.Request) error {
 		_, err := w.Write([]byte("reached by " + v.User.Name))
@@ -38,7 +38,7 @@ var (
 
 var nobody account.User
 
-func TestWhoIsLetIn(t *testing.T) {
+func TestPermissions(t *testing.T) {
 	s := fntest.New(t)
 	anna, root := s.Person("anna", false), s.Person("root", true)
 	for name, c := range map[string]struct {
@@ -78,7 +78,7 @@ func TestAPageLeadsToTheSignInFormAndBack(t *testing.T) {
 	}
 }
 
-func TestSafeNextStaysHere(t *testing.T) {
+func TestSafeNext(t *testing.T) {
 	for next, want := range map[string]string{
 		"/overlays/7?x=1": "/overlays/7?x=1",
 		"":                "",
@@ -120,13 +120,13 @@ func TestFormsNeedTheirToken(t *testing.T) {
 			t.Errorf("token: %s: %d, want %d", name, got.StatusCode, c.status)
 		}
 	}
-	// Nobody's session is somebody's cookie all the same.
+	// Visitors without a session have a token, too.
 	if got := s.Visitor(nobody, anyForm, answer).PostWith(nil, "/things/7"); got.StatusCode != http.StatusForbidden {
 		t.Errorf("a form for anyone without a token: %d", got.StatusCode)
 	}
 }
 
-func TestAnErrorPageKeepsTheVisitorsSecret(t *testing.T) {
+func TestAnErrorPageKeepsTheCSRFToken(t *testing.T) {
 	s := fntest.New(t)
 	for who, v := range map[string]*webtest.Visitor{
 		"somebody": s.Visitor(s.Person("anna", false), form, answer),
@@ -257,7 +257,7 @@ func TestANoticeIsShownOnce(t *testing.T) {
 	}
 }
 
-func TestOnlyCloudFrontMayAskWhereThereIsASecret(t *testing.T) {
+func TestWithAnOriginSecretOnlyCloudFrontIsAnswered(t *testing.T) {
 	const secret = "a secret of the origin"
 	address := func(*fn.Env) web.Handler {
 		return func(w http.ResponseWriter, v *web.Request) error {
