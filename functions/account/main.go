@@ -11,7 +11,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.Account, build) }
+func main() { web.HTTP(route.Account, build) }
 
 func build(env *fn.Env) web.Handler {
 	page := view.ShowPage{Accounts: account.NewStore(env.DB, env.Now)}

@@ -3,9 +3,9 @@ package main
 import (
 	"testing"
 
-	"left4me/shared/fn/fntest"
 	"left4me/shared/job"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestAFormAsksForTheRemoval(t *testing.T) {

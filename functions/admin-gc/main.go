@@ -8,6 +8,6 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.AdminGC, build) }
+func main() { web.HTTP(route.AdminGC, build) }
 
-func build(env *fn.Env) web.Handler { return fn.Enqueue(env, job.CollectGarbage) }
+func build(env *fn.Env) web.Handler { return web.Enqueue(env, job.CollectGarbage) }

@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"left4me/shared/db"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestOverview(t *testing.T) {

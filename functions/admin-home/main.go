@@ -11,7 +11,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.AdminHome, build) }
+func main() { web.HTTP(route.AdminHome, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{

@@ -9,10 +9,10 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"left4me/shared/fn/fntest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 	jobview "left4me/templates/job"
 )
 

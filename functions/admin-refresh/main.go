@@ -8,6 +8,6 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.AdminRefresh, build) }
+func main() { web.HTTP(route.AdminRefresh, build) }
 
-func build(env *fn.Env) web.Handler { return fn.Enqueue(env, job.RefreshWorkshopItems) }
+func build(env *fn.Env) web.Handler { return web.Enqueue(env, job.RefreshWorkshopItems) }

@@ -8,8 +8,8 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestButtons(t *testing.T) {

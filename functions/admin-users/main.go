@@ -11,7 +11,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.AdminUsers, build) }
+func main() { web.HTTP(route.AdminUsers, build) }
 
 func build(env *fn.Env) web.Handler {
 	page := view.PeoplePage{Accounts: account.NewStore(env.DB, env.Now)}

@@ -11,7 +11,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.Asset, build) }
+func main() { web.HTTP(route.Asset, build) }
 
 func build(*fn.Env) web.Handler {
 	return func(w http.ResponseWriter, r *web.Request) error {

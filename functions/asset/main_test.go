@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/route"
 	"left4me/templates/assets"
+	"left4me/templates/fntest"
 )
 
 func TestAssetsAreServedAndOtherFilesAreNot(t *testing.T) {

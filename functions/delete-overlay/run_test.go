@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
+	"left4me/templates/fntest"
 )
 
 // lines is a report that records all lines.

@@ -9,7 +9,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.Home, build) }
+func main() { web.HTTP(route.Home, build) }
 
 func build(*fn.Env) web.Handler {
 	return func(w http.ResponseWriter, r *web.Request) error {

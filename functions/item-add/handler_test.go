@@ -6,10 +6,10 @@ import (
 	"testing"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam/steamtest"
+	"left4me/templates/fntest"
 	"left4me/templates/webtest"
 )
 

@@ -6,11 +6,11 @@ import (
 	"testing"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/workshop"
+	"left4me/templates/fntest"
 )
 
 func setUp(t *testing.T) (*fntest.Site, account.User) {

@@ -10,7 +10,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.ItemRemove, build) }
+func main() { web.HTTP(route.ItemRemove, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{

@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestAQueuedJobIsCancelledOnce(t *testing.T) {

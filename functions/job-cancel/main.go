@@ -7,7 +7,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.JobCancel, build) }
+func main() { web.HTTP(route.JobCancel, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{jobs: env.Jobs}.serve

@@ -7,7 +7,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.JobList, build) }
+func main() { web.HTTP(route.JobList, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{jobs: env.Jobs}.serve

@@ -10,7 +10,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.LoginForm, build) }
+func main() { web.HTTP(route.LoginForm, build) }
 
 func build(*fn.Env) web.Handler { return serve }
 

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"testing"
 
-	"left4me/shared/fn/fntest"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestSigningOutRevokesTheSession(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.OverlayBuild, build) }
+func main() { web.HTTP(route.OverlayBuild, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{overlays: overlay.NewStore(env.DB, env.Now, env.Jobs)}.serve

@@ -9,7 +9,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.OverlayCreate, build) }
+func main() { web.HTTP(route.OverlayCreate, build) }
 
 func build(env *fn.Env) web.Handler {
 	overlays := overlay.NewStore(env.DB, env.Now, env.Jobs)

@@ -9,7 +9,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.OverlayDelete, build) }
+func main() { web.HTTP(route.OverlayDelete, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{

@@ -8,9 +8,9 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestPeopleSeeTheirOwnOverlays(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.OverlayList, build) }
+func main() { web.HTTP(route.OverlayList, build) }
 
 func build(env *fn.Env) web.Handler {
 	page := view.ListPage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Jobs: env.Jobs}

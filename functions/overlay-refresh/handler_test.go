@@ -8,12 +8,12 @@ import (
 	"testing"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/steam/steamtest"
 	"left4me/shared/workshop"
+	"left4me/templates/fntest"
 )
 
 const refresh = "/overlays/1/refresh"

@@ -10,7 +10,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.OverlayRefresh, build) }
+func main() { web.HTTP(route.OverlayRefresh, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{

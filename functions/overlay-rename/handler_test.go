@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"left4me/shared/fn/fntest"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestSuccessChangesTheNameOnly(t *testing.T) {

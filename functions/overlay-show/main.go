@@ -9,7 +9,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.OverlayShow, build) }
+func main() { web.HTTP(route.OverlayShow, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), page: view.NewShowPage(env.DB, env.Now, env.Jobs, env.Settings.Examples)}.serve

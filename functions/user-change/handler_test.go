@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func path(u account.User) string { return fmt.Sprintf("/admin/users/%d", u.ID) }

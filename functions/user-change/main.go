@@ -8,7 +8,7 @@ import (
 	"left4me/templates/web"
 )
 
-func main() { fn.HTTP(route.UserChange, build) }
+func main() { web.HTTP(route.UserChange, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{accounts: account.NewStore(env.DB, env.Now)}.serve

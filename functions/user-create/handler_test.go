@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"left4me/shared/account"
-	"left4me/shared/fn/fntest"
 	"left4me/shared/route"
+	"left4me/templates/fntest"
 )
 
 func TestSuccessMakesAPersonWhoCanSignIn(t *testing.T) {

@@ -52,8 +52,7 @@ var mayImport = map[string]string{
 	"shared/db/dbtest/libsqld":       "shared/db/dbtest",
 	"shared/db/migrations":           "shared/db",
 	"shared/durable":                 "",
-	"shared/fn":                      "shared/db shared/fn/lambdahttp shared/job shared/jobstore shared/account shared/route shared/secret shared/settings shared/wake shared/wake/queue templates/web",
-	"shared/fn/fntest":               "shared/… templates/…",
+	"shared/fn":                      "shared/db shared/job shared/jobstore shared/secret shared/settings shared/wake shared/wake/queue",
 	"shared/fn/lambdahttp":           "",
 	"shared/garbage":                 "shared/builder shared/jobstore shared/linkfarm shared/steam shared/text shared/vpkcache shared/workshop",
 	"shared/hostinfo":                "shared/db",
@@ -79,11 +78,12 @@ var mayImport = map[string]string{
 	"templates/admin":                "shared/account shared/hostinfo shared/job shared/jobstore shared/overlay shared/route shared/workshop templates/job templates/page templates/web",
 	"templates/assets":               "shared/route",
 	"templates/browsertest":          "templates/assets",
+	"templates/fntest":               "shared/… templates/…",
 	"templates/job":                  "shared/job shared/jobstore shared/problem shared/route templates/page templates/web",
 	"templates/overlay":              "shared/db shared/job shared/jobstore shared/overlay shared/route shared/workshop templates/job templates/page templates/web",
 	"templates/page":                 "shared/account shared/route templates/assets",
 	"templates/pagetest":             "shared/route",
-	"templates/web":                  "shared/account shared/db shared/problem shared/route templates/page",
+	"templates/web":                  "shared/account shared/db shared/fn shared/fn/lambdahttp shared/job shared/jobstore shared/problem shared/route templates/page",
 	"templates/webtest":              "",
 }
 
@@ -133,20 +133,20 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// A function's folder has its name in a table, and its main passes that row to package fn.
+// A function's folder has its name in a table, and its main passes that row to templates/web or shared/fn.
 func TestFoldersAndTablesAgree(t *testing.T) {
 	want := map[string]string{} // folder to the call in its main
 	routes := variables(t, "shared/route/route.go")
 	for _, r := range route.All() {
-		want[r.Name] = "HTTP(route." + routes[r.Name] + ", build)"
+		want[r.Name] = "web.HTTP(route." + routes[r.Name] + ", build)"
 	}
 	operations := variables(t, "shared/job/job.go")
 	for _, o := range job.Runnable() {
-		want[o.Function] = "Job(job." + operations[o.Name] + ", build)"
+		want[o.Function] = "fn.Job(job." + operations[o.Name] + ", build)"
 	}
 	schedules := variables(t, "shared/job/schedule.go")
 	for _, s := range job.Schedules() {
-		want[s.Function] = "Schedule(job." + schedules[s.Name] + ")"
+		want[s.Function] = "fn.Schedule(job." + schedules[s.Name] + ")"
 	}
 	folders, err := os.ReadDir(filepath.Join(root, "functions"))
 	if err != nil {
@@ -164,7 +164,7 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if line := fmt.Sprintf("\nfunc main() { fn.%s }\n", call); !strings.Contains(string(text), line) {
+		if line := fmt.Sprintf("\nfunc main() { %s }\n", call); !strings.Contains(string(text), line) {
 			t.Errorf("functions/%s/main.go has no line %q", f.Name(), strings.TrimSpace(line))
 		}
 	}

@@ -46,9 +46,9 @@ func Open(getenv func(string) string, log *slog.Logger) (*Env, error) {
 	return &Env{Settings: s, DB: d, Jobs: jobstore.NewStore(d, time.Now), Log: log, Now: time.Now}, nil
 }
 
-// wakeAgent notifies the host agent if jobs have been enqueued since the last call. A failure is only logged: the agent looks
+// WakeAgent notifies the host agent if jobs have been enqueued since the last call. A failure is only logged: the agent looks
 // for jobs regularly, too.
-func (e *Env) wakeAgent(ctx context.Context) {
+func (e *Env) WakeAgent(ctx context.Context) {
 	if !e.Jobs.TakeEnqueued() {
 		return
 	}
@@ -61,9 +61,9 @@ func (e *Env) wakeAgent(ctx context.Context) {
 	}
 }
 
-// start opens the environment of this process. If that fails, it writes a sentence to stderr, for a person's terminal or Lambda's
+// Start opens the environment of this process. If that fails, it writes a sentence to stderr, for a person's terminal or Lambda's
 // log, and exits.
-func start(function string) *Env {
+func Start(function string) *Env {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
 		fmt.Fprintf(os.Stderr, "%s is a function of left4me: AWS Lambda or `localrun` starts it. Try `localrun invoke %s`.\n", function, function)

@@ -79,7 +79,7 @@ func withReserve(ctx context.Context, now time.Time) (context.Context, context.C
 // A job that was cancelled ends as cancelled. On SIGTERM, and shortly before the time limit, the job is handed back and
 // continues in another run. A run that has lost its job stops and writes nothing more.
 func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) error) {
-	env := start(operation.Function)
+	env := Start(operation.Function)
 	// When the host agent is killed, its pipes break. The run continues because this process owns the job.
 	signal.Ignore(syscall.SIGPIPE)
 	h := &jobHandler{env: env, operation: operation, run: build(env)}
@@ -148,7 +148,7 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 	default:
 		log.Info("job ended", "state", end.State)
 	}
-	h.env.wakeAgent(context.WithoutCancel(ctx)) // now that this job's locks are free
+	h.env.WakeAgent(context.WithoutCancel(ctx)) // now that this job's locks are free
 	end.JobID = claim.JobID
 	return end, nil
 }

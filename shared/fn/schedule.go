@@ -11,7 +11,7 @@ import (
 // Schedule is the main of a function that a timer calls with a job.ScheduleEvent: it enqueues the schedule's job. Schedule does
 // not return.
 func Schedule(s job.Schedule) {
-	env := start(s.Function)
+	env := Start(s.Function)
 	lambda.Start(func(ctx context.Context, event job.ScheduleEvent) (job.Fired, error) { return fire(ctx, env, s, event) })
 }
 
@@ -20,7 +20,7 @@ func fire(ctx context.Context, env *Env, s job.Schedule, event job.ScheduleEvent
 	if err != nil {
 		return job.Fired{}, err
 	}
-	defer env.wakeAgent(ctx)
+	defer env.WakeAgent(ctx)
 	e, err := env.Jobs.Fire(ctx, s, slot)
 	if err != nil {
 		return job.Fired{}, err

@@ -16,7 +16,7 @@ func TestStarting(t *testing.T) {
 	if os.Getenv("LEFT4ME_TEST_START") == "" {
 		return
 	}
-	s := start("page").Settings
+	s := Start("page").Settings
 	fmt.Printf("started with %q and %q\n", s.OriginSecret, s.DatabaseAuthToken)
 }
 

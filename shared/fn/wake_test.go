@@ -3,8 +3,6 @@ package fn
 import (
 	"context"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,10 +11,8 @@ import (
 	"left4me/shared/db/migrations"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
-	"left4me/shared/route"
 	"left4me/shared/settings"
 	"left4me/shared/wake"
-	"left4me/templates/web"
 )
 
 // testEnv returns an environment with an empty database, and the listener of its host agent.
@@ -57,15 +53,6 @@ func woken(t *testing.T, env *Env, agent wake.Waiter, want bool) {
 
 func TestEnqueueingWakesTheAgent(t *testing.T) {
 	refresh := jobstore.Request{Operation: job.RefreshWorkshopItems}
-	t.Run("a form", func(t *testing.T) {
-		env, agent := testEnv(t)
-		anyone := route.Route{Name: "any", Method: "GET", Pattern: "/", Who: route.Anyone}
-		Handler(env, anyone, func(_ http.ResponseWriter, r *web.Request) error {
-			_, err := env.Jobs.Enqueue(r.Context(), env.DB, refresh)
-			return err
-		}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
-		woken(t, env, agent, true)
-	})
 	t.Run("a job, when its locks are free", func(t *testing.T) {
 		env, agent := testEnv(t)
 		e, err := env.Jobs.Enqueue(t.Context(), env.DB, refresh)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/fn/lambdahttp"
 	"left4me/shared/problem"
 	"left4me/templates/page"
 )
@@ -25,9 +26,9 @@ func (r *Request) checkCSRF() error {
 }
 
 // setHeaders sets the headers of every answer.
-func (a *App) setHeaders(h http.Header) {
-	page.SetSecurityHeaders(h, a.PictureHosts...)
-	if a.PublicURL.Scheme == "https" {
+func (a *app) setHeaders(h http.Header) {
+	page.SetSecurityHeaders(h, a.Settings.SteamHosts.Origins()...)
+	if a.Settings.PublicURL.Scheme == "https" {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 }
@@ -57,7 +58,7 @@ func (r *Request) fail(w http.ResponseWriter, err error) {
 	}
 	switch {
 	case !known:
-		view.RequestID = r.app.RequestID(r.Context())
+		view.RequestID = lambdahttp.RequestID(r.Context())
 		r.app.Log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "status", view.Status, "error", err.Error())
 	case p.Cause != nil:
 		r.app.Log.WarnContext(r.Context(), "request refused", "method", r.Method, "path", r.URL.Path, "status", view.Status, "error", err.Error())
@@ -73,8 +74,8 @@ func (r *Request) fail(w http.ResponseWriter, err error) {
 	}
 }
 
-// Failed answers for a handler that panicked or whose answer was too large. The caller has logged that.
-func (a *App) Failed(w http.ResponseWriter, r *http.Request) {
+// failed answers for a handler that panicked or whose answer was too large. The caller has logged that.
+func (a *app) failed(w http.ResponseWriter, r *http.Request) {
 	a.setHeaders(w.Header())
 	a.request(r).fail(w, errors.New("the handler failed; see the line before"))
 }

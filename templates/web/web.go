@@ -1,8 +1,8 @@
-// Package web connects HTTP with the handlers: sessions, protection against cross-site request forgery, limits, security headers,
-// and errors as pages (product.md P40, P41, P43). A handler gets a Request that has passed the checks of its route, and returns an error
-// instead of writing it.
+// Package web is the process of a function that serves pages: sessions, protection against cross-site request forgery, limits,
+// security headers, and errors as pages (product.md P40, P41, P43). A handler gets a Request that has passed the checks of its
+// route, and returns an error instead of writing it.
 //
-// The only noun that it knows is the account.
+// The only noun that it knows is the account. Settings, log and database are shared/fn's.
 package web
 
 import (
@@ -12,7 +12,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,6 +22,7 @@ import (
 	"github.com/a-h/templ"
 
 	"left4me/shared/account"
+	"left4me/shared/fn"
 	"left4me/shared/problem"
 	"left4me/shared/route"
 	"left4me/templates/page"
@@ -37,20 +37,10 @@ const (
 	csrfHeader      = "X-CSRF-Token"
 )
 
-// App is what all requests of one process share.
-type App struct {
-	Accounts *account.Store
-	// PublicURL is the origin that browsers see.
-	PublicURL *url.URL
-	// OriginSecret must come with every request where CloudFront is in front; empty elsewhere.
-	OriginSecret string
-	// PictureHosts are the Content-Security-Policy sources of preview pictures.
-	PictureHosts []string
-	Version      string
-	Now          func() time.Time
-	Log          *slog.Logger
-	// RequestID returns the request's id, which is also in the log.
-	RequestID func(context.Context) string
+// app is what all requests of one process share.
+type app struct {
+	*fn.Env
+	accounts *account.Store
 }
 
 // Request is a request and the person who sent it. The PostForm of a POST is filled.
@@ -59,13 +49,13 @@ type Request struct {
 	// User is the person signed in; the zero User on routes for anyone.
 	User account.User
 
-	app    *App
+	app    *app
 	secret string // csrf_token is derived from it; empty until the visitor has a cookie
 }
 
 // request wraps r, without a User yet. Its secret is the session's token; without a session it is the cookie that an earlier
 // page has set, because that page's form may still be open in another tab.
-func (a *App) request(r *http.Request) *Request {
+func (a *app) request(r *http.Request) *Request {
 	req := &Request{Request: r, app: a}
 	if req.secret = req.SessionToken(); req.secret == "" {
 		req.secret = req.cookie(anonymousCookie)
@@ -76,10 +66,10 @@ func (a *App) request(r *http.Request) *Request {
 // Handler answers a request, or returns an error: a problem, whose sentence the person sees, or a fault of ours.
 type Handler func(w http.ResponseWriter, r *Request) error
 
-// Serve returns the http.Handler of a route: h behind all the checks that the route asks for.
-func (a *App) Serve(to route.Route, h Handler) http.Handler {
+// serve returns the http.Handler of a route: h behind all the checks that the route asks for.
+func (a *app) serve(to route.Route, h Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
-	originErr := origin.AddTrustedOrigin(a.PublicURL.String())
+	originErr := origin.AddTrustedOrigin(a.Settings.PublicURL.String())
 	mux := http.NewServeMux()
 	mux.HandleFunc(to.Method+" "+to.Pattern, func(w http.ResponseWriter, plain *http.Request) {
 		r := a.request(plain)
@@ -112,13 +102,13 @@ func (a *App) Serve(to route.Route, h Handler) http.Handler {
 }
 
 // fromCloudFront reports whether a request came through CloudFront, and sets r.RemoteAddr to the address that CloudFront names.
-// Without an OriginSecret there is no CloudFront, and every request may pass.
-func (a *App) fromCloudFront(r *http.Request) bool {
-	if a.OriginSecret == "" {
+// Without an origin secret there is no CloudFront, and every request may pass.
+func (a *app) fromCloudFront(r *http.Request) bool {
+	if a.Settings.OriginSecret == "" {
 		return true
 	}
 	// Hashes have equal lengths; comparing the values would take longer for longer ones.
-	got, want := sha256.Sum256([]byte(r.Header.Get(route.OriginSecretHeader))), sha256.Sum256([]byte(a.OriginSecret))
+	got, want := sha256.Sum256([]byte(r.Header.Get(route.OriginSecretHeader))), sha256.Sum256([]byte(a.Settings.OriginSecret))
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return false
 	}
@@ -149,7 +139,7 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 	}
 	if to.Method == http.MethodPost {
 		if err := origin.Check(r.Request); err != nil {
-			return &problem.Problem{Status: http.StatusForbidden, Sentence: "This request came from another site. Please open left4me at " + r.app.PublicURL.String() + " and try again.", Cause: err}
+			return &problem.Problem{Status: http.StatusForbidden, Sentence: "This request came from another site. Please open left4me at " + r.app.Settings.PublicURL.String() + " and try again.", Cause: err}
 		}
 		if err := r.readForm(); err != nil {
 			return err
@@ -161,7 +151,7 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 
 func (r *Request) signIn() (err error) {
 	if token := r.SessionToken(); token != "" {
-		r.User, err = r.app.Accounts.BySession(r.Context(), token)
+		r.User, err = r.app.accounts.BySession(r.Context(), token)
 	}
 	return err
 }
@@ -250,7 +240,7 @@ func (r *Request) Frame(w http.ResponseWriter) page.Frame {
 	f := page.Frame{
 		User:    r.User,
 		CSRF:    r.csrfToken(w),
-		Version: r.app.Version,
+		Version: fn.Version,
 		Now:     r.app.Now(),
 	}
 	if c := r.cookie(noticeCookie); c != "" && !r.Fragment() {
@@ -306,7 +296,7 @@ func (r *Request) cookie(name string) string {
 func (r *Request) setCookie(w http.ResponseWriter, name, value string, seconds int) {
 	http.SetCookie(w, &http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: seconds,
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.app.PublicURL.Scheme == "https",
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.app.Settings.PublicURL.Scheme == "https",
 	})
 }
 

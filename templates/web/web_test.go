@@ -5,12 +5,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/fn"
-	"left4me/shared/fn/fntest"
+	"left4me/shared/job"
 	"left4me/shared/problem"
 	"left4me/shared/route"
+	"left4me/shared/wake"
+	"left4me/templates/fntest"
 	"left4me/templates/web"
 	"left4me/templates/webtest"
 )
@@ -286,5 +289,23 @@ func TestWithAnOriginSecretOnlyCloudFrontIsAnswered(t *testing.T) {
 		if got.StatusCode != c.status || got.Body != c.address {
 			t.Errorf("%s: %d %q, want %d %q", name, got.StatusCode, got.Body, c.status, c.address)
 		}
+	}
+}
+
+func TestAFormThatEnqueuesAJobWakesTheAgent(t *testing.T) {
+	s := fntest.New(t)
+	agent, err := wake.Listen(s.Env.Settings.WakeSocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer agent.Close()
+	got := s.Visitor(s.Person("root", true), form, func(env *fn.Env) web.Handler {
+		return web.Enqueue(env, job.RefreshWorkshopItems)
+	}).Post("/things/1")
+	if got.StatusCode != http.StatusSeeOther {
+		t.Errorf("%d", got.StatusCode)
+	}
+	if woken, err := agent.Wait(t.Context(), time.Minute); err != nil || !woken {
+		t.Errorf("the agent was not woken: %v", err)
 	}
 }

@@ -95,7 +95,7 @@ func (s *Site) Count(query string, args ...any) (n int) {
 func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Handler) *webtest.Visitor {
 	s.t.Helper()
 	// This page gives the visitor the token that belongs to their cookies.
-	handler := fn.Handler(s.Env, route.LoginForm, func(w http.ResponseWriter, r *web.Request) error {
+	handler := web.Function(s.Env, route.LoginForm, func(w http.ResponseWriter, r *web.Request) error {
 		_, err := fmt.Fprintf(w, `<input name="csrf_token" value="%s">`, r.Frame(w).CSRF)
 		return err
 	})
@@ -108,7 +108,7 @@ func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Ha
 		v.SetSession(token)
 	}
 	v.Get(route.LoginForm.URL())
-	handler = fn.Handler(s.Env, r, build(s.Env))
+	handler = web.Function(s.Env, r, build(s.Env))
 	return v
 }
 
