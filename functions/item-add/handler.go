@@ -12,14 +12,12 @@ import (
 )
 
 type handler struct {
-	overlays *overlay.Store
-	items    *workshop.Store
-	steam    *steam.Client
-	page     view.ShowPage
+	steam *steam.Client
+	page  view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.overlays.Editable)
+	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
 	if err != nil {
 		return err
 	}
@@ -45,5 +43,5 @@ func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (w
 	if mode == "" {
 		mode = string(workshop.Auto)
 	}
-	return h.items.Add(r.Context(), h.steam, r.User, o, ids, workshop.Mode(mode))
+	return h.page.Items.Add(r.Context(), h.steam, r.User, o, ids, workshop.Mode(mode))
 }

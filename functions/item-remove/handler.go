@@ -3,16 +3,12 @@ package main
 import (
 	"net/http"
 
-	"left4me/shared/overlay"
-	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 type handler struct {
-	overlays *overlay.Store
-	items    *workshop.Store
-	page     view.ShowPage
+	page view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
@@ -20,11 +16,11 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	o, err := web.ByID(r, "id", h.overlays.Editable)
+	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
 	if err != nil {
 		return err
 	}
-	removed, build, err := h.items.Remove(r.Context(), r.User, o, itemID)
+	removed, build, err := h.page.Items.Remove(r.Context(), r.User, o, itemID)
 	if err != nil {
 		return err
 	}

@@ -3,20 +3,18 @@ package main
 import (
 	"net/http"
 
-	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 type handler struct {
-	overlays *overlay.Store
-	page     view.ListPage
+	page view.ListPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	name, typeName := r.PostForm.Get("name"), r.PostForm.Get("type")
-	id, err := h.overlays.Create(r.Context(), r.User, name, typeName)
+	id, err := h.page.Overlays.Create(r.Context(), r.User, name, typeName)
 	if p, ok := web.Problem(w, err); ok {
 		return h.page.Render(w, r, p.Status, view.CreateForm{Name: name, Type: typeName, Error: p.Sentence})
 	}

@@ -3,7 +3,6 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
@@ -11,7 +10,4 @@ import (
 
 func main() { web.HTTP(route.OverlayCreate, build) }
 
-func build(env *fn.Env) web.Handler {
-	overlays := overlay.NewStore(env.DB, env.Now, env.Jobs)
-	return handler{overlays: overlays, page: view.ListPage{Overlays: overlays, Jobs: env.Jobs}}.serve
-}
+func build(env *fn.Env) web.Handler { return handler{page: view.NewListPage(env)}.serve }

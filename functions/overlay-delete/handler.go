@@ -4,26 +4,24 @@ import (
 	"fmt"
 	"net/http"
 
-	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 type handler struct {
-	overlays *overlay.Store
-	page     view.ShowPage
+	page view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.overlays.Editable)
+	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
 	if err != nil {
 		return err
 	}
 	if r.PostForm.Get("confirm") != "yes" {
 		return h.page.Render(w, r, http.StatusBadRequest, o.ID, view.ShowView{DeleteError: "Please tick the box to confirm. Nothing was deleted."})
 	}
-	removal, err := h.overlays.Delete(r.Context(), r.User, o.ID)
+	removal, err := h.page.Overlays.Delete(r.Context(), r.User, o.ID)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
@@ -11,9 +10,4 @@ import (
 
 func main() { web.HTTP(route.OverlayDelete, build) }
 
-func build(env *fn.Env) web.Handler {
-	return handler{
-		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
-		page:     view.NewShowPage(env.DB, env.Now, env.Jobs, env.Settings.Examples),
-	}.serve
-}
+func build(env *fn.Env) web.Handler { return handler{page: view.NewShowPage(env)}.serve }

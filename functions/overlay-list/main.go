@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"left4me/shared/fn"
-	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
@@ -14,7 +13,7 @@ import (
 func main() { web.HTTP(route.OverlayList, build) }
 
 func build(env *fn.Env) web.Handler {
-	page := view.ListPage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Jobs: env.Jobs}
+	page := view.NewListPage(env)
 	return func(w http.ResponseWriter, r *web.Request) error {
 		return page.Render(w, r, http.StatusOK, view.CreateForm{})
 	}

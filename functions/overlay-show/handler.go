@@ -4,18 +4,16 @@ import (
 	"net/http"
 
 	"left4me/shared/job"
-	"left4me/shared/overlay"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
 type handler struct {
-	overlays *overlay.Store
-	page     view.ShowPage
+	page view.ShowPage
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.overlays.Visible)
+	o, err := web.ByID(r, "id", h.page.Overlays.Visible)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,8 @@ package overlay
 
 import (
 	"net/http"
-	"time"
 
-	"left4me/shared/db"
+	"left4me/shared/fn"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -17,6 +16,11 @@ import (
 type ListPage struct {
 	Overlays *overlay.Store
 	Jobs     *jobstore.Store
+}
+
+// NewListPage returns the page with stores on env's database.
+func NewListPage(env *fn.Env) ListPage {
+	return ListPage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Jobs: env.Jobs}
 }
 
 // maxLive is how many jobs that have not ended the list looks at.
@@ -49,9 +53,14 @@ type ShowPage struct {
 	Examples []string
 }
 
-// NewShowPage returns the page with stores on d.
-func NewShowPage(d *db.DB, now func() time.Time, jobs *jobstore.Store, examples []string) ShowPage {
-	return ShowPage{Overlays: overlay.NewStore(d, now, jobs), Items: workshop.NewStore(d, now, jobs), Jobs: jobs, Examples: examples}
+// NewShowPage returns the page with stores on env's database.
+func NewShowPage(env *fn.Env) ShowPage {
+	return ShowPage{
+		Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
+		Items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
+		Jobs:     env.Jobs,
+		Examples: env.Settings.Examples,
+	}
 }
 
 // Render answers with the page of an overlay that the person may see. The fields of v that say what was refused are the caller's.
