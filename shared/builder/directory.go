@@ -36,11 +36,11 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := makeDirectory(h.OverlaysDir, o); err != nil {
-			return false, fmt.Errorf("make directory overlays/%s: %w", o.Path(), cause(err))
+			return false, fmt.Errorf("make directory overlays/%s: %w", o.Path(), durable.Cause(err))
 		}
 		made = true
 	case err != nil:
-		return false, fmt.Errorf("look at directory overlays/%s: %w", o.Path(), cause(err))
+		return false, fmt.Errorf("look at directory overlays/%s: %w", o.Path(), durable.Cause(err))
 	case !info.IsDir():
 		return false, disagree(o, "is not a directory")
 	default:
@@ -52,10 +52,10 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 			}
 			// Somebody has emptied or recreated it by hand. Without its marker it could never be removed.
 			if err := durable.WriteNew(filepath.Join(dir, markerName), marker(o)); err != nil {
-				return false, fmt.Errorf("mark directory overlays/%s: %w", o.Path(), cause(err))
+				return false, fmt.Errorf("mark directory overlays/%s: %w", o.Path(), durable.Cause(err))
 			}
 		case err != nil:
-			return false, fmt.Errorf("read marker of overlays/%s: %w", o.Path(), cause(err))
+			return false, fmt.Errorf("read marker of overlays/%s: %w", o.Path(), durable.Cause(err))
 		case string(found) != marker(o):
 			return false, disagree(o, "belongs to another overlay, by its file "+markerName)
 		}
@@ -94,17 +94,6 @@ func makeDirectory(overlays string, o overlay.Overlay) error {
 	return nil
 }
 
-// cause removes absolute paths, which must not appear in job logs, from an error.
-func cause(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	if l, ok := errors.AsType[*os.LinkError](err); ok {
-		return l.Err
-	}
-	return err
-}
-
 // Directory is a directory with the name of an overlay's directory.
 type Directory struct {
 	// Name is the name in LEFT4ME_ROOT/overlays.
@@ -124,7 +113,7 @@ func Directories(overlaysDir string) ([]Directory, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list directories of overlays: %w", cause(err))
+		return nil, fmt.Errorf("list directories of overlays: %w", durable.Cause(err))
 	}
 	var found []Directory
 	for _, e := range entries {

@@ -25,7 +25,7 @@ func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report R
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("open overlays, where directory %s was made: %w; is its disk mounted?", o.Path(), cause(err))
+		return fmt.Errorf("open overlays, where directory %s was made: %w; is its disk mounted?", o.Path(), durable.Cause(err))
 	}
 	defer root.Close()
 	r := removal{root: root, o: o, report: report}
@@ -48,7 +48,7 @@ func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report R
 			err = durable.Sync(overlaysDir)
 		}
 		if err != nil {
-			return fmt.Errorf("rename overlays/%s to overlays/%s: %w", o.Path(), gone, cause(err))
+			return fmt.Errorf("rename overlays/%s to overlays/%s: %w", o.Path(), gone, durable.Cause(err))
 		}
 		report.Infof("overlay '%s': directory overlays/%s is overlays/%s now, until it is removed", o.Name, o.Path(), gone)
 		if _, err := r.remove(ctx, gone); err != nil {
@@ -60,7 +60,7 @@ func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report R
 		return nil
 	}
 	if err := durable.Sync(overlaysDir); err != nil {
-		return fmt.Errorf("sync overlays: %w", cause(err))
+		return fmt.Errorf("sync overlays: %w", durable.Cause(err))
 	}
 	report.Infof("overlay '%s': removed with %d files and links in %d folders; the cache is as it was", o.Name, r.files, r.folders)
 	return nil
@@ -84,14 +84,14 @@ func (r *removal) ours(name string) (*os.Root, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at overlays/%s: %w", name, cause(err))
+		return nil, fmt.Errorf("look at overlays/%s: %w", name, durable.Cause(err))
 	}
 	if !info.IsDir() {
 		return nil, r.disagree(name, "is not a directory")
 	}
 	dir, err := r.root.OpenRoot(name)
 	if err != nil {
-		return nil, fmt.Errorf("open overlays/%s: %w", name, cause(err))
+		return nil, fmt.Errorf("open overlays/%s: %w", name, durable.Cause(err))
 	}
 	if err := r.check(dir, name, info); err != nil {
 		return nil, errors.Join(err, dir.Close())
@@ -103,7 +103,7 @@ func (r *removal) ours(name string) (*os.Root, error) {
 func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 	opened, err := dir.Stat(".")
 	if err != nil {
-		return fmt.Errorf("look at overlays/%s: %w", name, cause(err))
+		return fmt.Errorf("look at overlays/%s: %w", name, durable.Cause(err))
 	}
 	if !os.SameFile(info, opened) {
 		return r.disagree(name, "is being replaced by something else")
@@ -116,7 +116,7 @@ func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 		}
 		return r.disagree(name, "has no file "+markerName+" that says which overlay it belongs to")
 	case err != nil:
-		return fmt.Errorf("read marker of overlays/%s: %w", name, cause(err))
+		return fmt.Errorf("read marker of overlays/%s: %w", name, durable.Cause(err))
 	case string(found) != marker(r.o):
 		return r.disagree(name, "belongs to another overlay, by its file "+markerName)
 	}
@@ -130,7 +130,7 @@ func (r *removal) emptied(dir *os.Root, name string) (bool, error) {
 	}
 	entries, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil {
-		return false, fmt.Errorf("read overlays/%s: %w", name, cause(err))
+		return false, fmt.Errorf("read overlays/%s: %w", name, durable.Cause(err))
 	}
 	return len(entries) == 0, nil
 }
@@ -159,7 +159,7 @@ func (r *removal) remove(ctx context.Context, name string) (bool, error) {
 		err = r.root.Remove(name)
 	}
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("remove overlays/%s: %w", name, cause(err))
+		err = fmt.Errorf("remove overlays/%s: %w", name, durable.Cause(err))
 	}
 	return true, err
 }
@@ -169,7 +169,7 @@ func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) 
 	r.report.Progress(jobstore.Progress{Current: path.Join("overlays", name, folder)})
 	entries, err := fs.ReadDir(dir.FS(), folder)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", folder, cause(err))
+		return fmt.Errorf("read %s: %w", folder, durable.Cause(err))
 	}
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
@@ -188,7 +188,7 @@ func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) 
 			r.files++
 		}
 		if err := dir.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: %w", at, cause(err))
+			return fmt.Errorf("%s: %w", at, durable.Cause(err))
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"left4me/shared/durable"
 	"left4me/shared/linkfarm"
 	"left4me/shared/overlay"
 	"left4me/shared/workshop"
@@ -99,7 +100,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []string, t *tally) error {
 	root, err := os.OpenRoot(filepath.Join(h.OverlaysDir, o.Path()))
 	if err != nil {
-		return fmt.Errorf("open overlays/%s: %w", o.Path(), cause(err))
+		return fmt.Errorf("open overlays/%s: %w", o.Path(), durable.Cause(err))
 	}
 	defer root.Close()
 	seen, err := linkfarm.Observe(root)

@@ -27,11 +27,6 @@ func IsUnique(err error) bool {
 	return contains(err, "UNIQUE constraint failed")
 }
 
-// IsForeignKey reports whether err is the violation of a foreign key.
-func IsForeignKey(err error) bool {
-	return contains(err, "FOREIGN KEY constraint failed")
-}
-
 // IsOtherSchema reports whether err says that the database has the schema of an older or newer left4me than this program, as for
 // a moment during an upgrade.
 func IsOtherSchema(err error) bool {

@@ -11,6 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Cause returns an error of the file system without the operation and the paths, which must not appear in job logs.
+func Cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
+	}
+	return err
+}
+
 // Sync waits until the file or directory at path is on the disk. For a directory that means the names in it, not the contents
 // of the files.
 func Sync(path string) error {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"left4me/shared/durable"
 	"left4me/shared/linkfarm"
 	"left4me/shared/vpkcache"
 )
@@ -152,8 +153,5 @@ func (l *links) name(path string) string {
 }
 
 func (l *links) failed(path string, err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		err = p.Err
-	}
-	return fmt.Errorf("%s: %w", l.name(path), err)
+	return fmt.Errorf("%s: %w", l.name(path), durable.Cause(err))
 }

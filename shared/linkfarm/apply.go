@@ -79,21 +79,21 @@ func apply(ctx context.Context, dir folder, changes Changes) (Result, error) {
 }
 
 // create fails if the name exists, because symlink does.
-func create(dir folder, l Link) error { return cause(dir.Symlink(l.Target, l.Name)) }
+func create(dir folder, l Link) error { return durable.Cause(dir.Symlink(l.Target, l.Name)) }
 
 // replace creates the new link under a name that the game does not load and renames it over the old one, so that there is
 // always a link.
 func replace(dir folder, l Link) error {
 	temp := "." + l.Name + "." + rand.Text()
-	if err := cause(dir.Symlink(l.Target, temp)); err != nil {
+	if err := durable.Cause(dir.Symlink(l.Target, temp)); err != nil {
 		return err
 	}
 	err := unchanged(dir, l)
 	if err == nil {
-		err = cause(dir.Rename(temp, l.Name))
+		err = durable.Cause(dir.Rename(temp, l.Name))
 	}
 	if err != nil {
-		if rerr := cause(dir.Remove(temp)); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		if rerr := durable.Cause(dir.Remove(temp)); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, fmt.Errorf("remove %s: %w", temp, rerr))
 		}
 	}
@@ -104,14 +104,14 @@ func remove(dir folder, l Link) error {
 	if err := unchanged(dir, l); err != nil {
 		return err
 	}
-	return cause(dir.Remove(l.Name))
+	return durable.Cause(dir.Remove(l.Name))
 }
 
 // unchanged returns an error if the link is no longer the planned one. It is called immediately before removing the link.
 func unchanged(dir folder, l Link) error {
 	now, err := dir.Readlink(l.Name)
 	if err != nil {
-		return fmt.Errorf("it is no longer the link that it was: %w", cause(err))
+		return fmt.Errorf("it is no longer the link that it was: %w", durable.Cause(err))
 	}
 	if now != l.Was {
 		return fmt.Errorf("it is no longer the link that it was: it points to %q", now)
@@ -136,15 +136,4 @@ func openFolder(root *os.Root) (*os.Root, error) {
 			return root.OpenRoot(Dir)
 		}
 	}
-}
-
-// cause strips the operation and the names from an error of os.Root. The caller adds its own.
-func cause(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	if l, ok := errors.AsType[*os.LinkError](err); ok {
-		return l.Err
-	}
-	return err
 }

@@ -114,7 +114,7 @@ func (s *Store) Create(ctx context.Context, u account.User, name, typeName strin
 			sql.Named("name", name), sql.Named("type", t.Name), sql.Named("owner", o.OwnerID), sql.Named("uid", uid.String()), s.nowArg()); err != nil {
 			return err
 		}
-		_, err = s.jobs.Enqueue(ctx, q, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: u.ID})
+		_, err = s.jobs.Enqueue(ctx, q, BuildOf(o.ID, u.ID))
 		return err
 	})
 	if db.IsUnique(err) {
@@ -160,18 +160,23 @@ func missing(id int64) error {
 	return problem.NotFound("There is no overlay %d. It may have been deleted.", id)
 }
 
-// Builds returns requests, by nobody, for a build of each overlay.
+// BuildOf returns the request for a build of an overlay by a user; 0 for nobody.
+func BuildOf(id, userID int64) jobstore.Request {
+	return jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id), UserID: userID}
+}
+
+// Builds returns the requests, by nobody, for a build of each overlay.
 func Builds(ids []int64) []jobstore.Request {
 	requests := make([]jobstore.Request, len(ids))
 	for i, id := range ids {
-		requests[i] = jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id)}
+		requests[i] = BuildOf(id, 0)
 	}
 	return requests
 }
 
 // RequestBuild enqueues a build of an overlay for u.
 func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (jobstore.Enqueued, error) {
-	return s.jobs.Enqueue(ctx, s.db, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id), UserID: u.ID})
+	return s.jobs.Enqueue(ctx, s.db, BuildOf(id, u.ID))
 }
 
 // Delete hides an overlay, which frees its name, cancels its builds, and enqueues the removal of its directory for u. The error

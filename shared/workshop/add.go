@@ -6,8 +6,6 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
-	"left4me/shared/job"
-	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
 	"left4me/shared/steam"
@@ -111,7 +109,7 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
 			return err
 		}
-		build, err := s.jobs.Enqueue(ctx, q, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: u.ID})
+		build, err := s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
 		if err != nil {
 			return err
 		}

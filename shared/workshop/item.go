@@ -15,7 +15,6 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
-	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
@@ -164,7 +163,7 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
 			return err
 		}
-		build, err = s.jobs.Enqueue(ctx, q, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: u.ID})
+		build, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
 		return err
 	})
 	if _, isProblem := problem.As(err); err != nil && !isProblem {

@@ -7,7 +7,6 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
-	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
@@ -63,7 +62,7 @@ func (s *Store) RefreshOverlay(ctx context.Context, client *steam.Client, u acco
 				return nil, err
 			}
 		}
-		build, err := s.jobs.Enqueue(ctx, q, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: u.ID})
+		build, err := s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
 		if err != nil {
 			return nil, err
 		}
