@@ -57,6 +57,7 @@ type stream struct {
 	used time.Time
 	sqls map[int32]string
 
+	pragma     bool      // a pragma may have changed a setting of the connection
 	total      int64     // sqlite3_total_changes so far
 	begun      time.Time // start of the open transaction, or zero
 	rolledBack bool      // the server has rolled back the transaction, and the client does not know yet
@@ -69,6 +70,8 @@ const (
 	forgetAfter = 5 * time.Minute
 	// pollLock is how long a statement waits for a change before it tries a lock again.
 	pollLock = 20 * time.Millisecond
+	// maxIdle is how many connections of closed streams are kept for new ones: opening one reads the whole schema.
+	maxIdle = 8
 )
 
 // NewServer returns a server for the SQLite file, which it creates if necessary.
@@ -78,6 +81,7 @@ func NewServer(file string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	pool.SetMaxIdleConns(maxIdle)
 	anchor, err := pool.Conn(context.Background())
 	if err == nil {
 		// Only a connection that has read holds the lock that keeps SQLite from deleting the log.
@@ -112,8 +116,10 @@ func (st *stream) close() {
 	if st.conn == nil {
 		return
 	}
-	// The pool must not reuse the connection, which may be in a transaction.
-	_ = st.conn.Raw(func(any) error { return driver.ErrBadConn })
+	if st.pragma || !st.begun.IsZero() {
+		_ = st.conn.Raw(func(any) error { return driver.ErrBadConn }) // not for another stream
+	}
+	st.conn.Close()
 	st.conn = nil
 }
 
@@ -352,6 +358,7 @@ func (s *Server) request(ctx context.Context, st *stream, r streamRequest, versi
 	case "sequence":
 		var text string
 		if text, err = st.text(r.sqlText); err == nil {
+			st.pragma = true // perhaps one of many statements
 			_, err = s.run(ctx, st, func(ctx context.Context) (*stmtResult, error) {
 				_, err := st.conn.ExecContext(ctx, text)
 				return nil, err
@@ -488,6 +495,7 @@ func (s *Server) execute(ctx context.Context, st *stream, q stmt) (*stmtResult, 
 	for _, a := range q.NamedArgs {
 		args = append(args, sql.Named(strings.TrimLeft(a.Name, ":@$"), a.Value.v))
 	}
+	st.pragma = st.pragma || known.verb() == "PRAGMA"
 	return s.run(ctx, st, func(ctx context.Context) (*stmtResult, error) {
 		return st.query(ctx, text, known.verb(), args, q.WantRows == nil || *q.WantRows)
 	})
