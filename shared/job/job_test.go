@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 	"text/tabwriter"
+	"time"
 
 	"left4me/shared/job"
 )
@@ -114,6 +115,9 @@ func TestOperationsAreComplete(t *testing.T) {
 		seen[o.Name] = true
 		if o.MaxLost != 3 {
 			t.Errorf("%s may lose %d workers, P35 says 3", o.Name, o.MaxLost)
+		}
+		if (o.StarvesAfter == 15*time.Minute) != o.Alone {
+			t.Errorf("%s starves after %v, P36 says 15 minutes of what runs alone", o.Name, o.StarvesAfter)
 		}
 		if o.Title == "" {
 			t.Errorf("%s has no title", o.Name)

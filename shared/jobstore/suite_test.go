@@ -64,24 +64,25 @@ func suite(t *testing.T, open opener) {
 		"P35 a known death is not waited for":           testWorkerLost,
 		"P35 an owner that lost the job writes nothing": testFencing,
 		"P35 resuming an agent's claim":                 testResume,
-		"P36 nothing starves":                           testStarving,
-		"P37 logs":                                      testLogs,
-		"P37 progress":                                  testProgress,
-		"P38 whose jobs":                                testScope,
-		"finishing is one transaction and repeatable":   testFinish,
-		"a failed build is not a good one":              testBuildFailed,
-		"cancelling":                                    testCancel,
-		"cancel against claim and finish":               testCancelRace,
-		"P9 a deletion cancels the overlay's builds":    testCancelAll,
-		"claiming one job, or why not":                  testClaimJob,
-		"what cannot run is not enqueued":               testRefused,
-		"live jobs":                                     testLive,
-		"lists for administrators":                      testAdminLists,
-		"the newest job of an operation":                testLast,
-		"processes compete":                             testProcessesCompete,
-		"kill -9":                                       testKilledOwner,
-		"a stopped owner finds that it has lost":        testStoppedOwner,
-		"statements use indexes, not all jobs":          testPlans,
+		"P36 starving, of every operation":              testStarving,
+		"P36 who goes on beside a job that starves":     testBesideStarving,
+		"P37 logs":       testLogs,
+		"P37 progress":   testProgress,
+		"P38 whose jobs": testScope,
+		"finishing is one transaction and repeatable": testFinish,
+		"a failed build is not a good one":            testBuildFailed,
+		"cancelling":                                  testCancel,
+		"cancel against claim and finish":             testCancelRace,
+		"P9 a deletion cancels the overlay's builds":  testCancelAll,
+		"claiming one job, or why not":                testClaimJob,
+		"what cannot run is not enqueued":             testRefused,
+		"live jobs":                                   testLive,
+		"lists for administrators":                    testAdminLists,
+		"the newest job of an operation":              testLast,
+		"processes compete":                           testProcessesCompete,
+		"kill -9":                                     testKilledOwner,
+		"a stopped owner finds that it has lost":      testStoppedOwner,
+		"statements use indexes, not all jobs":        testPlans,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -1051,7 +1052,62 @@ func testResume(t *testing.T, w *fixture) {
 	}
 }
 
+// testStarving tries what each row of the table promises about waiting: newer jobs overtake one that is blocked, until it starves.
 func testStarving(t *testing.T, w *fixture) {
+	for _, o := range job.All() {
+		waits := about{1, 1}.request(o)
+		blocker, newer, ok := overtaking(t, waits)
+		if !ok {
+			if o.StarvesAfter > 0 {
+				t.Errorf("%s cannot be overtaken, and starves", o.Name)
+			}
+			continue
+		}
+		blocks := w.claim(t, w.enqueue(t, blocker))
+		w.exec(t, "UPDATE jobs SET lease_until = lease_until + 1000000000 WHERE id = ?", blocks.JobID)
+		id := w.enqueue(t, waits)
+		waited := o.StarvesAfter
+		if waited == 0 {
+			waited = 24 * time.Hour
+		}
+		w.pass(waited - time.Millisecond)
+		w.finish(t, w.claim(t, w.enqueue(t, newer)), job.Succeeded)
+		later := w.enqueue(t, newer)
+		w.pass(time.Millisecond)
+		if o.StarvesAfter == 0 {
+			w.finish(t, w.claim(t, later), job.Succeeded)
+			later = w.enqueue(t, newer)
+		} else {
+			w.claimNothing(t)
+		}
+		w.finish(t, blocks, job.Succeeded)
+		w.finish(t, w.claim(t, id), job.Succeeded)
+		w.finish(t, w.claim(t, later), job.Succeeded)
+	}
+}
+
+// overtaking returns a job that blocks r, and another that may run beside it but not beside r.
+func overtaking(t *testing.T, r Request) (blocker, newer Request, ok bool) {
+	t.Helper()
+	var all []Request
+	for _, o := range job.All() {
+		for _, a := range []about{{1, 1}, {1, 2}, {2, 1}, {2, 2}} {
+			if other := a.request(o); job.Conflict(other.locks(t), r.locks(t)) {
+				all = append(all, other)
+			}
+		}
+	}
+	for _, blocker := range all {
+		for _, newer := range all {
+			if !job.Conflict(blocker.locks(t), newer.locks(t)) {
+				return blocker, newer, true
+			}
+		}
+	}
+	return Request{}, Request{}, false
+}
+
+func testBesideStarving(t *testing.T, w *fixture) {
 	running := w.claim(t, w.build(t, 1))
 	w.pass(time.Second)
 	refresh := w.enqueue(t, Request{Operation: job.RefreshWorkshopItems})
