@@ -125,7 +125,7 @@ func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site 
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, session, err := accounts.SignIn(ctx, "anna", "a long password", account.Client{})
+	_, tokens, err := accounts.SignIn(ctx, "anna", "a long password", account.Client{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site 
 		address, s.pid = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH")), args)
 		s.visitor = webtest.New(b, http.DefaultTransport, "http://"+address)
 	}
-	s.visitor.SetSession(session)
+	s.visitor.SetSession(tokens.Session)
 	want(b, s.visitor.Get(route.Account.URL()), http.StatusOK) // which has the token for forms
 	return s
 }

@@ -187,7 +187,7 @@ func TestAProcessThatEndsOrHangsHarmsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, session, err := accounts.SignIn(t.Context(), "anna", "a long password", account.Client{})
+	_, tokens, err := accounts.SignIn(t.Context(), "anna", "a long password", account.Client{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestAProcessThatEndsOrHangsHarmsNobody(t *testing.T) {
 	}
 	path := route.ItemAdd.URL(id)
 	event := fmt.Appendf(nil, `{"rawPath":%q,"requestContext":{"http":{"method":"POST","path":%q,"sourceIp":"198.51.100.7"}},"cookies":["left4me_session=%s"],
-		"headers":{"content-type":"application/x-www-form-urlencoded"},"body":"input=1&csrf_token=%s"}`, path, path, session, tokenOf(session))
+		"headers":{"content-type":"application/x-www-form-urlencoded"},"body":"input=1&csrf_token=%s"}`, path, path, tokens.Session, tokenOf(tokens.Session))
 	const limit = 10 * time.Second
 	for name, c := range map[string]struct {
 		signal syscall.Signal // 0 sends none

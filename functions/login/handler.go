@@ -17,14 +17,14 @@ type handler struct {
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	name := strings.TrimSpace(r.PostForm.Get("name"))
 	next := web.SafeNext(r.PostForm.Get("next"))
-	_, token, err := h.accounts.SignIn(r.Context(), name, r.PostForm.Get("password"), r.Client())
+	_, tokens, err := h.accounts.SignIn(r.Context(), name, r.PostForm.Get("password"), r.Client())
 	if p, ok := web.Problem(w, err); ok {
 		return r.Render(w, p.Status, view.Login(view.LoginView{Frame: r.Frame(w), Name: name, Next: next, Error: p.Sentence}))
 	}
 	if err != nil {
 		return err
 	}
-	r.StartSession(w, token)
+	r.StartSession(w, tokens)
 	if next == "" {
 		next = route.OverlayList.URL()
 	}

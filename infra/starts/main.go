@@ -98,12 +98,12 @@ func fill(ctx context.Context, d *db.DB) (string, error) {
 	if _, err := accounts.Create(ctx, "admin", password, true); err != nil {
 		return "", err
 	}
-	u, token, err := accounts.SignIn(ctx, "admin", password, account.Client{Address: "192.0.2.1"})
+	u, tokens, err := accounts.SignIn(ctx, "admin", password, account.Client{Address: "192.0.2.1"})
 	if err != nil {
 		return "", err
 	}
 	_, err = overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).Create(ctx, u, "campaigns", overlay.Workshop.Name)
-	return token, err
+	return tokens.Session, err
 }
 
 // events returns an event for each function. Pages are requested by the administrator. The events do not change the database:

@@ -6,6 +6,8 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"time"
@@ -64,8 +66,8 @@ func (h Host) Examine(ctx context.Context) []Finding {
 		return append(wrong, found...)
 	}
 	found = append([]Finding{{"settings", OK, fmt.Sprintf("%s is %s, browsers come to %s", settings.Root, s.Root, s.PublicURL), ""}}, found...)
-	if s.PublicURL.Scheme == "https" && len(s.TrustedProxies) == 0 && s.JobQueueURL == "" {
-		found = append(found, Finding{"proxy", Warning, "browsers come by https, so by way of a proxy, and all seem to come from its address: whoever guesses passwords holds up everybody",
+	if behindProxy(s) && len(s.TrustedProxies) == 0 {
+		found = append(found, Finding{"proxy", Warning, fmt.Sprintf("browsers come to %s, so through a proxy, and all visitors share its address: one who guesses passwords delays the others' sign-ins", s.PublicURL),
 			"set TRUSTED_PROXIES to that address, such as 127.0.0.1"})
 	}
 	found = append(found, files(s)...)
@@ -73,6 +75,18 @@ func (h Host) Examine(ctx context.Context) []Finding {
 	found = append(found, pages(ctx, s)...)
 	found = append(found, h.steam(ctx, s)...)
 	return append(found, h.database(ctx, s)...)
+}
+
+// behindProxy reports whether browsers must come through a proxy on a host, because only a proxy serves https, or because no
+// other machine can reach the listen address. With JOB_QUEUE_URL, the pages are on AWS.
+func behindProxy(s settings.Settings) bool {
+	host, _, _ := net.SplitHostPort(s.Listen) // settings.Load has checked it
+	return s.JobQueueURL == "" && (s.PublicURL.Scheme == "https" || loopback(host) && !loopback(s.PublicURL.Hostname()))
+}
+
+func loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 // timer is the unit that infra/systemd installs.

@@ -140,6 +140,8 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 			doctor.Failed, "settings", []string{`LEFT4ME_LISTEN: "8080" is not host:port`, "environment"}},
 		"proxy not named": {func(_ *testing.T, w *fixture) { w.env[settings.PublicURL] = "https://left4me.example.org" },
 			doctor.Warning, "proxy", []string{"https", "TRUSTED_PROXIES"}},
+		"proxy without https not named": {func(_ *testing.T, w *fixture) { w.env[settings.PublicURL] = "http://left4me.example.org" },
+			doctor.Warning, "proxy", []string{"http://left4me.example.org", "TRUSTED_PROXIES"}},
 		"functions not built": {func(_ *testing.T, w *fixture) { w.Functions = append(w.Functions, "a", "b", "c", "d") },
 			doctor.Failed, "functions", []string{"4 of 6", "(a, b, c, …)", "make build"}},
 		"function not executable": {func(t *testing.T, w *fixture) {

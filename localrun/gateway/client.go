@@ -16,6 +16,26 @@ func clientAddress(r *http.Request) string {
 	return r.RemoteAddr
 }
 
+// warnOfProxy logs a warning, once, if r has an X-Forwarded-For from a peer that is not trusted: the peer may be a proxy, and then
+// all its visitors have one address.
+func (g *Gateway) warnOfProxy(r *http.Request) {
+	if len(r.Header["X-Forwarded-For"]) == 0 {
+		return
+	}
+	peer, ok := parseAddress(r.RemoteAddr)
+	if ok && isTrusted(peer, g.cfg.TrustedProxies) {
+		return
+	}
+	g.warned.Do(func() {
+		g.cfg.Log.WarnContext(r.Context(), "X-Forwarded-For comes from an address that is not in TRUSTED_PROXIES: if it is a proxy's, all its visitors share that address, also when sign-ins are slowed down",
+			"address", clientAddress(r))
+	})
+}
+
+func isTrusted(address netip.Addr, trusted []netip.Prefix) bool {
+	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
 // fromClient returns r with the address of the client instead of that of a trusted proxy.
 //
 // Each proxy appends the address of its own client to X-Forwarded-For, which may already have entries from that client. So the
@@ -26,7 +46,7 @@ func fromClient(r *http.Request, trusted []netip.Prefix) *http.Request {
 	client, ok := parseAddress(r.RemoteAddr)
 	list := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for _, entry := range slices.Backward(list) {
-		if !ok || !slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(client) }) {
+		if !ok || !isTrusted(client, trusted) {
 			break
 		}
 		var previous netip.Addr

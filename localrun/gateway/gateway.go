@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -56,7 +57,7 @@ type Config struct {
 	// Served is called after each request with its function, the status and the duration. function is empty if there is no
 	// such page. Served may be nil.
 	Served func(function string, status int, took time.Duration)
-	// Log receives one record for each request.
+	// Log receives one record for each request, and one warning if a proxy may be missing in TrustedProxies.
 	Log *slog.Logger
 	// Now is the clock.
 	Now func() time.Time
@@ -64,8 +65,9 @@ type Config struct {
 
 // Gateway is an http.Handler.
 type Gateway struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg    Config
+	mux    *http.ServeMux
+	warned sync.Once // of warnOfProxy
 }
 
 // endpoint is the mux's handler for a route.
@@ -108,6 +110,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := g.cfg.Now()
 	id := newRequestID()
 	w.Header().Set("X-Request-Id", id)
+	g.warnOfProxy(r)
 	if len(g.cfg.TrustedProxies) > 0 {
 		r = fromClient(r, g.cfg.TrustedProxies)
 	}

@@ -167,39 +167,51 @@ type Client struct {
 	Address string
 	// UserAgent is the browser's name for itself.
 	UserAgent string
+	// Device is the Tokens.Device of the last sign-in from there, or empty.
+	Device string
 }
 
-// SignIn checks a name and password, starts a session and returns its token (43 characters), of which only a hash is stored.
-// Errors are problems: 401 when the name or the password is wrong, without saying which; 429 with the time to wait after
-// several failures with the same name or from the same address.
-func (s *Store) SignIn(ctx context.Context, name, password string, from Client) (User, string, error) {
-	if err := s.countAttempt(ctx, name, from.Address); err != nil {
-		return User{}, "", err
-	}
+// Tokens are what a browser keeps after a sign-in.
+type Tokens struct {
+	// Session identifies the session. It has 43 characters, and only a hash of it is stored.
+	Session string
+	// Device lets the same person sign in from there again while strangers fail with their name or from their address. It is
+	// valid for nobody else, and until the password changes.
+	Device string
+}
+
+// SignIn checks a name and password and starts a session. Errors are problems: 401 when the name or the password is wrong,
+// without saying which; 429 with the time to wait after several failures with the same name and from the same address, many
+// from one address, or very many with one name.
+func (s *Store) SignIn(ctx context.Context, name, password string, from Client) (User, Tokens, error) {
 	var u User
 	var hash string
 	var disabled bool
 	err := s.db.QueryRowContext(ctx, `SELECT id, name, is_admin, is_disabled, password_hash FROM users WHERE name = :name`, sql.Named("name", name)).
 		Scan(&u.ID, &u.Name, &u.Admin, &disabled, &hash)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return User{}, "", fmt.Errorf("sign in: %w", err)
+		return User{}, Tokens{}, fmt.Errorf("sign in: %w", err)
 	}
 	if err != nil {
 		hash = unknownUserHash // an unknown name takes as long as a wrong password
 	}
+	counted := subjects(name, from, u, hash)
+	if err := s.countAttempt(ctx, counted); err != nil {
+		return User{}, Tokens{}, err
+	}
 	matches, hashErr := verifyPassword(hash, password)
 	if hashErr != nil {
-		return User{}, "", fmt.Errorf("sign in as user %d: %w", u.ID, hashErr)
+		return User{}, Tokens{}, fmt.Errorf("sign in as user %d: %w", u.ID, hashErr)
 	}
 	wrong := &problem.Problem{Status: http.StatusUnauthorized, Sentence: "The name or the password is wrong."}
 	if err != nil || !matches || disabled {
-		return User{}, "", wrong
+		return User{}, Tokens{}, wrong
 	}
 
-	token := randomToken()
+	tokens := Tokens{Session: randomToken(), Device: deviceToken(rand.Text(), u, hash)}
 	now := s.now()
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if err := forgiveAttempt(ctx, q, name, from.Address); err != nil {
+		if err := forgiveAttempt(ctx, q, counted); err != nil {
 			return err
 		}
 		if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= :now`, sql.Named("now", db.Millis(now))); err != nil {
@@ -216,17 +228,17 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 		}
 		_, err = q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent)
 			VALUES (:token, :user, :now, :expires, :address, :agent)`,
-			tokenArg(token), sql.Named("user", u.ID), sql.Named("now", db.Millis(now)), sql.Named("expires", db.Millis(now.Add(SessionLife))),
+			tokenArg(tokens.Session), sql.Named("user", u.ID), sql.Named("now", db.Millis(now)), sql.Named("expires", db.Millis(now.Add(SessionLife))),
 			sql.Named("address", from.Address), sql.Named("agent", text.Truncate(from.UserAgent, 256)))
 		return err
 	})
 	if errors.Is(err, wrong) {
-		return User{}, "", wrong
+		return User{}, Tokens{}, wrong
 	}
 	if err != nil {
-		return User{}, "", fmt.Errorf("sign in as user %d: %w", u.ID, err)
+		return User{}, Tokens{}, fmt.Errorf("sign in as user %d: %w", u.ID, err)
 	}
-	return u, token, nil
+	return u, tokens, nil
 }
 
 func randomToken() string {

@@ -49,33 +49,33 @@ func testSignInStartsASessionThatExpires(t *testing.T, open dbtest.Backend) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, token, err := s.SignIn(t.Context(), "coach", password, home) // names do not depend on case
+	u, tokens, err := s.SignIn(t.Context(), "coach", password, home) // names do not depend on case
 	if err != nil || u != made {
 		t.Fatalf("SignIn = %v, %v, want %v", u, err, made)
 	}
-	if got, err := s.BySession(t.Context(), token); err != nil || got != made {
+	if got, err := s.BySession(t.Context(), tokens.Session); err != nil || got != made {
 		t.Errorf("BySession = %v, %v", got, err)
 	}
 	var stored string
 	if err := d.QueryRowContext(t.Context(), `SELECT token_hash || (SELECT password_hash FROM users) FROM sessions`).Scan(&stored); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(stored, token) || strings.Contains(stored, password) || !strings.Contains(stored, "$argon2id$") {
+	if strings.Contains(stored, tokens.Session) || strings.Contains(stored, password) || !strings.Contains(stored, "$argon2id$") {
 		t.Errorf("the database holds %q", stored)
 	}
 
 	c.forward(account.SessionLife + time.Second)
-	if got, err := s.BySession(t.Context(), token); err != nil || got.ID != 0 {
+	if got, err := s.BySession(t.Context(), tokens.Session); err != nil || got.ID != 0 {
 		t.Errorf("an expired session is still %v, %v", got, err)
 	}
-	_, token, err = s.SignIn(t.Context(), "Coach", password, home)
+	_, tokens, err = s.SignIn(t.Context(), "Coach", password, home)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SignOut(t.Context(), token); err != nil {
+	if err := s.SignOut(t.Context(), tokens.Session); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.BySession(t.Context(), token); err != nil || got.ID != 0 {
+	if got, err := s.BySession(t.Context(), tokens.Session); err != nil || got.ID != 0 {
 		t.Errorf("a revoked session is still %v, %v", got, err)
 	}
 	if n := count(t, d, "sessions"); n != 0 {
@@ -90,14 +90,14 @@ func testDisablingEndsSessionsAtOnce(t *testing.T, open dbtest.Backend) {
 	if _, err := s.Create(t.Context(), "ellis", password, false); err != nil {
 		t.Fatal(err)
 	}
-	_, token, err := s.SignIn(t.Context(), "ellis", password, home)
+	_, tokens, err := s.SignIn(t.Context(), "ellis", password, home)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.ExecContext(t.Context(), `UPDATE users SET is_disabled = 1`); err != nil {
 		t.Fatal(err)
 	}
-	if u, err := s.BySession(t.Context(), token); err != nil || u.ID != 0 {
+	if u, err := s.BySession(t.Context(), tokens.Session); err != nil || u.ID != 0 {
 		t.Errorf("a disabled account's session is still %v, %v", u, err)
 	}
 	if _, _, err := s.SignIn(t.Context(), "ellis", password, home); status(err) != http.StatusUnauthorized {
@@ -128,24 +128,25 @@ func TestUnknownNamesAndWrongPasswordsGetTheSameAnswer(t *testing.T) {
 	}
 }
 
-func TestFailuresDelayTheName(t *testing.T) { dbtest.Each(t, testFailuresDelayTheName) }
+func TestFailuresDelayTheNameAtThatAddress(t *testing.T) {
+	dbtest.Each(t, testFailuresDelayTheNameAtThatAddress)
+}
 
-func testFailuresDelayTheName(t *testing.T, open dbtest.Backend) {
+func testFailuresDelayTheNameAtThatAddress(t *testing.T, open dbtest.Backend) {
 	s, c, _ := setUp(t, open)
 	if _, err := s.Create(t.Context(), "nick", password, false); err != nil {
 		t.Fatal(err)
 	}
 	var waits []time.Duration
 	for i := range 9 {
-		from := account.Client{Address: "192.0.2." + string(rune('1'+i))}
-		_, _, err := s.SignIn(t.Context(), "nick", "wrong", from)
+		_, _, err := s.SignIn(t.Context(), "nick", "wrong", home)
 		if p, ok := problem.As(err); ok && p.Status == http.StatusTooManyRequests {
-			if _, _, err := s.SignIn(t.Context(), "NICK", password, from); status(err) != http.StatusTooManyRequests {
+			if _, _, err := s.SignIn(t.Context(), "NICK", password, home); status(err) != http.StatusTooManyRequests {
 				t.Fatalf("the correct password was checked during the delay: %v", err)
 			}
 			waits = append(waits, p.RetryAfter)
 			c.forward(p.RetryAfter)
-			_, _, err = s.SignIn(t.Context(), "nick", "wrong", from)
+			_, _, err = s.SignIn(t.Context(), "nick", "wrong", home)
 		}
 		if status(err) != http.StatusUnauthorized {
 			t.Fatalf("attempt %d: %v", i, err)
@@ -154,7 +155,10 @@ func testFailuresDelayTheName(t *testing.T, open dbtest.Backend) {
 	if len(waits) < 3 || waits[0] >= waits[1] || waits[1] >= waits[2] {
 		t.Errorf("waits = %v, want growing ones", waits)
 	}
-	c.forward(time.Minute + time.Second)
+	if _, _, err := s.SignIn(t.Context(), "nick", password, account.Client{Address: "192.0.2.99"}); err != nil {
+		t.Errorf("at another address the right password gives %v", err)
+	}
+	c.forward(15*time.Minute + time.Second)
 	if _, _, err := s.SignIn(t.Context(), "nick", password, home); err != nil {
 		t.Errorf("after the longest delay the correct password gives %v", err)
 	}
@@ -188,6 +192,96 @@ func testFailuresDelayTheAddressForAllNames(t *testing.T, open dbtest.Backend) {
 		if _, _, err := s.SignIn(t.Context(), "rochelle", password, account.Client{Address: other}); err != nil {
 			t.Errorf("%s is delayed, too: %v", other, err)
 		}
+	}
+}
+
+// Ten strangers who guess as fast as they may for hours delay nobody who signs in elsewhere.
+func TestAFewStrangersLockNobodyOut(t *testing.T) { dbtest.Each(t, testAFewStrangersLockNobodyOut) }
+
+func testAFewStrangersLockNobodyOut(t *testing.T, open dbtest.Backend) {
+	s, c, d := setUp(t, open)
+	create(t, s, "nick", false)
+	for range 3 { // the failures that ten addresses may cause in an hour
+		for i := range 10 {
+			from := account.Client{Address: fmt.Sprintf("192.0.2.%d", 10+i)}
+			if _, _, err := s.SignIn(t.Context(), "nick", "wrong", from); status(err) != http.StatusUnauthorized {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.ExecContext(t.Context(), `UPDATE sign_in_failures SET failures = failures + 140 WHERE subject = 'name:nick'`); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.SignIn(t.Context(), "nick", "wrong", home); status(err) != http.StatusUnauthorized {
+			t.Errorf("a sign-in from elsewhere: %v", err)
+		}
+		c.forward(59 * time.Minute)
+	}
+}
+
+func TestADeviceThatHasSignedInIsNotDelayedByStrangers(t *testing.T) {
+	dbtest.Each(t, testADeviceThatHasSignedInIsNotDelayedByStrangers)
+}
+
+func testADeviceThatHasSignedInIsNotDelayedByStrangers(t *testing.T, open dbtest.Backend) {
+	s, _, d := setUp(t, open)
+	nick := create(t, s, "nick", false)
+	create(t, s, "ellis", false)
+	_, tokens, err := s.SignIn(t.Context(), "nick", password, home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Strangers have failed with both names, and from the same address.
+	for _, name := range []string{"nick", "ellis"} {
+		if _, _, err := s.SignIn(t.Context(), name, "wrong", home); status(err) != http.StatusUnauthorized {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.ExecContext(t.Context(), `UPDATE sign_in_failures SET failures = 300, retry_at = 4000000000000`); err != nil {
+		t.Fatal(err)
+	}
+	at := func(device string) account.Client { return account.Client{Address: home.Address, Device: device} }
+	id, mac, _ := strings.Cut(tokens.Device, ".")
+	for name, c := range map[string]struct {
+		name, password, device string
+		status                 int
+	}{
+		"no device":         {"nick", password, "", http.StatusTooManyRequests},
+		"another id":        {"nick", password, id + "A." + mac, http.StatusTooManyRequests},
+		"another signature": {"nick", password, id + "." + strings.Repeat("A", len(mac)), http.StatusTooManyRequests},
+		"no signature":      {"nick", password, id, http.StatusTooManyRequests},
+		"nothing signed":    {"nick", password, ".", http.StatusTooManyRequests},
+		"somebody else":     {"ellis", password, tokens.Device, http.StatusTooManyRequests},
+		"nobody":            {"nobody", password, tokens.Device, http.StatusTooManyRequests},
+		"a wrong password":  {"nick", "wrong", tokens.Device, http.StatusUnauthorized},
+		"the device":        {"NICK", password, tokens.Device, 0},
+	} {
+		if _, _, err := s.SignIn(t.Context(), c.name, c.password, at(c.device)); status(err) != c.status || c.status == 0 && err != nil {
+			t.Errorf("%s: %v, want %d", name, err, c.status)
+		}
+	}
+	// A device may not guess without a limit either.
+	forgetDevices := func() {
+		t.Helper()
+		if _, err := d.ExecContext(t.Context(), `DELETE FROM sign_in_failures WHERE subject LIKE 'device:%'`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forgetDevices()
+	for i := range 6 {
+		want := http.StatusUnauthorized
+		if i == 5 {
+			want = http.StatusTooManyRequests
+		}
+		if _, _, err := s.SignIn(t.Context(), "nick", "wrong", at(tokens.Device)); status(err) != want {
+			t.Errorf("guess %d from the device: %v, want %d", i, err, want)
+		}
+	}
+	forgetDevices()
+	if err := s.ChangePassword(t.Context(), nick, tokens.Session, password, "another one", at(tokens.Device)); err != nil {
+		t.Errorf("changing the password on the device: %v", err)
+	}
+	if _, _, err := s.SignIn(t.Context(), "nick", "another one", at(tokens.Device)); status(err) != http.StatusTooManyRequests {
+		t.Errorf("a device of before the change of the password: %v", err)
 	}
 }
 

@@ -23,11 +23,11 @@ func create(t *testing.T, s *account.Store, name string, admin bool) account.Use
 
 func signIn(t *testing.T, s *account.Store, name, password string) string {
 	t.Helper()
-	_, token, err := s.SignIn(t.Context(), name, password, home)
+	_, tokens, err := s.SignIn(t.Context(), name, password, home)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token
+	return tokens.Session
 }
 
 func TestPeople(t *testing.T) { dbtest.Each(t, testPeople) }

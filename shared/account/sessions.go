@@ -19,13 +19,14 @@ func (s *Store) ChangePassword(ctx context.Context, u User, token, current, pass
 	if err := CheckPassword(password); err != nil {
 		return err
 	}
-	if err := s.countAttempt(ctx, u.Name, from.Address); err != nil {
-		return err
-	}
 	fault := func(err error) error { return fmt.Errorf("change the password of user %d: %w", u.ID, err) }
 	var old string
 	if err := s.db.QueryRowContext(ctx, `SELECT password_hash FROM users WHERE id = :id`, sql.Named("id", u.ID)).Scan(&old); err != nil {
 		return fault(err)
+	}
+	counted := subjects(u.Name, from, u, old)
+	if err := s.countAttempt(ctx, counted); err != nil {
+		return err
 	}
 	matches, err := verifyPassword(old, current)
 	if err != nil {
@@ -49,7 +50,7 @@ func (s *Store) ChangePassword(ctx context.Context, u User, token, current, pass
 		case n == 0:
 			return wrong
 		}
-		if err := forgiveAttempt(ctx, q, u.Name, from.Address); err != nil {
+		if err := forgiveAttempt(ctx, q, counted); err != nil {
 			return err
 		}
 		return endOtherSessions(ctx, q, u.ID, token)

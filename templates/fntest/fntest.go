@@ -101,11 +101,11 @@ func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Ha
 	})
 	v := webtest.New(s.t, transport(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }), "http://"+s.Env.Settings.PublicURL.Host)
 	if u.ID != 0 {
-		_, token, err := account.NewStore(s.Env.DB, s.Env.Now).SignIn(s.t.Context(), u.Name, password, account.Client{Address: "192.0.2.1"})
+		_, tokens, err := account.NewStore(s.Env.DB, s.Env.Now).SignIn(s.t.Context(), u.Name, password, account.Client{Address: "192.0.2.1"})
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		v.SetSession(token)
+		v.SetSession(tokens.Session)
 	}
 	v.Get(route.LoginForm.URL())
 	handler = web.Function(s.Env, r, build(s.Env))

@@ -33,8 +33,10 @@ const (
 	// anonymousCookie holds the secret from which the csrf_token of a visitor without a session is derived.
 	anonymousCookie = "left4me_visit"
 	noticeCookie    = "left4me_notice"
-	csrfField       = "csrf_token"
-	csrfHeader      = "X-CSRF-Token"
+	// deviceCookie holds account.Tokens.Device.
+	deviceCookie = "left4me_device"
+	csrfField    = "csrf_token"
+	csrfHeader   = "X-CSRF-Token"
 )
 
 // app is what all requests of one process share.
@@ -206,7 +208,7 @@ func (r *Request) Client() account.Client {
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	return account.Client{Address: host, UserAgent: r.UserAgent()}
+	return account.Client{Address: host, UserAgent: r.UserAgent(), Device: r.cookie(deviceCookie)}
 }
 
 // ID reads a wildcard of the path as the id of a row. The error is a problem (404).
@@ -273,9 +275,13 @@ func (r *Request) Redirect(w http.ResponseWriter, path, notice string) error {
 	return nil
 }
 
-// StartSession sets the cookie with the token that account.Store.SignIn has returned.
-func (r *Request) StartSession(w http.ResponseWriter, token string) {
-	r.setCookie(w, sessionCookie, token, int(account.SessionLife/time.Second))
+// deviceLife is how long a browser keeps deviceCookie after the last sign-in.
+const deviceLife = 365 * 24 * time.Hour
+
+// StartSession sets the cookies with the tokens that account.Store.SignIn has returned.
+func (r *Request) StartSession(w http.ResponseWriter, tokens account.Tokens) {
+	r.setCookie(w, sessionCookie, tokens.Session, int(account.SessionLife/time.Second))
+	r.setCookie(w, deviceCookie, tokens.Device, int(deviceLife/time.Second))
 	r.setCookie(w, anonymousCookie, "", -1)
 }
 

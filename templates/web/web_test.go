@@ -222,7 +222,7 @@ func TestCookies(t *testing.T) {
 		s := fntest.New(t, "PUBLIC_URL", public)
 		leave := func(*fn.Env) web.Handler {
 			return func(w http.ResponseWriter, v *web.Request) error {
-				v.StartSession(w, "token")
+				v.StartSession(w, account.Tokens{Session: "token", Device: "device"})
 				return v.Redirect(w, "/overlays", "Saved “it”; done.")
 			}
 		}

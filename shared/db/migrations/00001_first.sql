@@ -24,7 +24,8 @@ CREATE TABLE sessions (
 CREATE INDEX ix_sessions_user ON sessions (user_id);
 CREATE INDEX ix_sessions_expiry ON sessions (expires_at);
 
--- One row for each name and each address with failed sign-ins: `name:…` or `address:…`.
+-- One row for each name, address, name and address together, and known device with failed sign-ins: `name:…`, `address:…`,
+-- `both:…`, `device:…`.
 CREATE TABLE sign_in_failures (
 	subject  TEXT    NOT NULL PRIMARY KEY,
 	failures INTEGER NOT NULL CHECK (failures > 0),
