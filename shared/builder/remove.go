@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 
+	"golang.org/x/sys/unix"
+
 	"left4me/shared/durable"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -167,7 +169,7 @@ func (r *removal) remove(ctx context.Context, name string) (bool, error) {
 // empty removes everything in a folder of the directory except the marker.
 func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) error {
 	r.report.Progress(jobstore.Progress{Current: path.Join("overlays", name, folder)})
-	entries, err := fs.ReadDir(dir.FS(), folder)
+	entries, err := entriesOf(dir, folder)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", folder, durable.Cause(err))
 	}
@@ -192,4 +194,24 @@ func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) 
 		}
 	}
 	return nil
+}
+
+// errMounted means that something else is mounted on a folder, perhaps with files that are not the overlay's.
+var errMounted = errors.New("something is mounted there; unmount it first")
+
+// entriesOf returns the entries of a folder of dir. The error is errMounted for a mount point, even one on the same file system.
+func entriesOf(dir *os.Root, folder string) ([]fs.DirEntry, error) {
+	f, err := dir.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var stat unix.Statx_t
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, 0, &stat); err != nil {
+		return nil, err
+	}
+	if stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 { // since Linux 5.8
+		return nil, errMounted
+	}
+	return f.ReadDir(-1)
 }
