@@ -37,11 +37,22 @@ are downloaded again.
 
 This is the job collect_garbage, which waits until no build is running. The command shows its log until it has ended. The host
 agent runs the job, or this command does if there is no agent. The exit status is 0 if all files could be removed. Ctrl-C
-cancels the job, unless it had been asked for before. The database must be current: see localrun migrate.`,
+cancels the job, unless it had been asked for before. The database must be current: see localrun migrate.
+
+On a full disk the embedded database cannot store the job. Therefore the host agent keeps a file of 4 MiB beside the database,
+left4me.reserve, which this command removes then, and creates again when the job has made room.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withDatabase(func(s settings.Settings, d *db.DB) error {
-				if err := checkCurrent(cmd.Context(), d); err != nil {
+			s, err := loadSettings()
+			if err != nil {
+				return err
+			}
+			used, err := useReserve(s)
+			if err != nil {
+				return err
+			}
+			err = withDatabase(func(s settings.Settings, d *db.DB) error {
+				if err := checkCurrent(cmd.Context(), d, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))); err != nil {
 					return err
 				}
 				if dryRun {
@@ -49,6 +60,10 @@ cancels the job, unless it had been asked for before. The database must be curre
 				}
 				return o.collectGarbage(cmd.Context(), s, d, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			})
+			if used {
+				err = errors.Join(err, keepReserve(s))
+			}
+			return err
 		},
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "list what would be removed, and remove nothing")

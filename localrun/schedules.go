@@ -38,7 +38,7 @@ localrun up does so by itself. The database must be current: see localrun migrat
 			// The function's info line is the same as the printed sentence.
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return withDatabase(func(s settings.Settings, d *db.DB) error {
-				if err := checkCurrent(cmd.Context(), d); err != nil {
+				if err := checkCurrent(cmd.Context(), d, log); err != nil {
 					return err
 				}
 				host, err := o.newHost(s, scheduleFunctions(), 1, log)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"runtime/debug"
 	"time"
@@ -73,7 +74,7 @@ func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error
 	return withDatabase(func(s settings.Settings, d *db.DB) error {
 		ctx, both := cmd.Context(), servesPages && runsJobs
 		if !both {
-			if err := checkCurrent(ctx, d); err != nil {
+			if err := checkCurrent(ctx, d, log); err != nil {
 				return err
 			}
 		}
@@ -97,6 +98,9 @@ func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error
 			for _, step := range steps {
 				log.Info("migrated", "file", step.File, "duration", step.Duration)
 			}
+			if err == nil {
+				err = checkCurrent(ctx, d, log)
+			}
 			if err != nil {
 				return err
 			}
@@ -110,6 +114,9 @@ func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error
 			services, checks = append(services, pages), append(checks, check)
 		}
 		if runsJobs {
+			if err := keepReserve(s); err != nil {
+				log.Warn("no reserve for a full disk", "error", err.Error())
+			}
 			jobs, check, err := o.agent(ctx, cmd.Name(), s, d, m, log)
 			if err != nil {
 				return err
@@ -155,9 +162,13 @@ func welcome(ctx context.Context, s settings.Settings, d *db.DB, out io.Writer) 
 	return nil
 }
 
-// checkCurrent returns an error if the database lacks a migration.
-func checkCurrent(ctx context.Context, d *db.DB) error {
-	pending, _, err := migrations.Pending(ctx, d)
+// checkCurrent returns an error if the database lacks a migration. If the database is newer than this program, which may be so
+// for a moment during an upgrade, it logs a warning.
+func checkCurrent(ctx context.Context, d *db.DB, log *slog.Logger) error {
+	pending, newer, err := migrations.Pending(ctx, d)
+	if newer {
+		log.Warn("the database has the schema of a newer left4me: install that version, or restore the backup from before")
+	}
 	if err == nil && len(pending) > 0 {
 		err = errors.New("the database is not up to date: run `localrun migrate up`")
 	}

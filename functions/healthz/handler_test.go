@@ -15,6 +15,15 @@ func TestHealthFollowsTheDatabase(t *testing.T) {
 	if got := v.Get("/healthz"); got.StatusCode != http.StatusOK || got.Body != "ok\n" {
 		t.Errorf("%d %q", got.StatusCode, got.Body)
 	}
+	if n := s.Count(`SELECT COUNT(*) FROM sign_in_failures`); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+	if _, err := s.Env.DB.ExecContext(t.Context(), `CREATE TRIGGER tr_fail BEFORE INSERT ON sign_in_failures BEGIN SELECT RAISE(ABORT, 'no'); END`); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Get("/healthz"); got.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("without writing: %d", got.StatusCode)
+	}
 	s.Break()
 	if got := v.Get("/healthz"); got.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("without a database: %d", got.StatusCode)

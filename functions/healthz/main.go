@@ -1,4 +1,4 @@
-// Command healthz tells a monitor whether pages can be served: 200 when the database answers.
+// Command healthz tells a monitor whether pages can be served: 200 when the database can be read and written.
 package main
 
 import (

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"left4me/shared/builder"
+	"left4me/shared/db"
 	"left4me/shared/jobstore"
 	"left4me/shared/steam"
 	"left4me/shared/workshop"
@@ -40,7 +41,7 @@ func (r runner) run(ctx context.Context, report builder.Report) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		report.Warnf("refresh failed: %v", err)
+		report.Warnf("refresh failed: %s", db.Reason(err))
 	}
 	report.Infof("%s", t)
 	return err

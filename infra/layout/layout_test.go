@@ -45,7 +45,7 @@ var mayImport = map[string]string{
 	"localrun/sdnotify":              "",
 	"shared/account":                 "shared/db shared/problem shared/text",
 	"shared/awsapi":                  "",
-	"shared/builder":                 "shared/durable shared/jobstore shared/linkfarm shared/overlay shared/settings shared/steam shared/text shared/vpkcache shared/workshop",
+	"shared/builder":                 "shared/db shared/durable shared/jobstore shared/linkfarm shared/overlay shared/settings shared/steam shared/text shared/vpkcache shared/workshop",
 	"shared/db":                      "",
 	"shared/db/dbfile":               "shared/db shared/durable",
 	"shared/db/dbtest":               "shared/db shared/db/migrations",

@@ -129,6 +129,22 @@ func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) err
 	return err
 }
 
+// Check returns an error if the database cannot be read and written. It writes a row, and removes it in the same transaction.
+func (s *Store) Check(ctx context.Context) error {
+	subject := sql.Named("subject", "check")
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		if _, err := q.ExecContext(ctx, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at) VALUES (:subject, 1, :now, 0)`, subject, s.nowArg()); err != nil {
+			return err
+		}
+		_, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE subject = :subject`, subject)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("check the database: %w", err)
+	}
+	return nil
+}
+
 // failures are the failed attempts of one subject.
 type failures struct {
 	subject         string

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"left4me/shared/db"
 	"left4me/shared/durable"
 	"left4me/shared/linkfarm"
 	"left4me/shared/overlay"
@@ -34,7 +35,7 @@ func (h *Host) LinkItems(ctx context.Context, o overlay.Overlay) error {
 	}
 	if err != nil {
 		t.errors = max(t.errors, 1)
-		h.Report.Warnf("workshop overlay '%s' failed: %v", o.Name, err)
+		h.Report.Warnf("workshop overlay '%s' failed: %s", o.Name, db.Reason(err))
 	}
 	h.Report.Infof("%s", t.line(o.Name))
 	return err

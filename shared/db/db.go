@@ -161,6 +161,9 @@ func (d *DB) Embedded() bool { return d.embedded }
 // is rolled back and the error returned as it is. When it is not known whether a commit happened, the error is ErrInDoubt.
 func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context, q Querier) error) error {
 	backoff := retry.WithMaxRetries(txTries-1, retry.WithJitterPercent(50, retry.NewExponential(10*time.Millisecond)))
+	if d.embedded { // each try has waited by itself
+		backoff = retry.WithMaxDuration(2*busyTimeout, backoff)
+	}
 	return retry.Do(ctx, backoff, func(ctx context.Context) error {
 		err := d.tryTx(ctx, fn)
 		if !errors.Is(err, ErrInDoubt) && (IsBusy(err) || errors.Is(err, errTxLost)) {

@@ -194,6 +194,8 @@ func TestErrorClassesKnowServerMessages(t *testing.T) {
 	}{
 		{db.IsUnique, "failed to execute SQL: INSERT…\nSQLite error: UNIQUE constraint failed: t.a"},
 		{db.IsBusy, "SQLite error: database is locked"},
+		{db.IsFull, "SQLite error: database or disk is full"},
+		{db.IsReadOnly, "SQLite error: attempt to write a readonly database"},
 	} {
 		if !c.class(fmt.Errorf("save: %w", errors.New(c.text))) {
 			t.Errorf("not recognised: %s", c.text)

@@ -44,6 +44,45 @@ func IsAway(err error) bool {
 	return errors.Is(err, errAway) || errors.Is(err, errTxLost)
 }
 
+// IsFull reports whether err says that the disk with the embedded database is full. SQLite reports that differently if it is the
+// index of the write-ahead log that does not fit (SQLITE_IOERR_SHMSIZE).
+func IsFull(err error) bool {
+	return contains(err, "database or disk is full", "disk I/O error (4874)")
+}
+
+// IsReadOnly reports whether err says that the database can only be read.
+func IsReadOnly(err error) bool {
+	return contains(err, "attempt to write a readonly database")
+}
+
+// Unavailable returns a sentence for people, with what to do, if err says that the database cannot do now what it could do before:
+// its disk is full, it can only be read, or it is busy or away. For any other error it returns "".
+func Unavailable(err error) string {
+	var sentence string
+	switch {
+	case IsFull(err):
+		sentence = "The disk with left4me's database is full. Please make room on it, such as with `localrun gc`, and try again."
+	case IsReadOnly(err):
+		sentence = "left4me's database can only be read. Please make its disk and its file writable, and try again."
+	case IsBusy(err):
+		sentence = "left4me's database is busy with other changes. Please try again in a moment."
+	case IsAway(err):
+		sentence = "left4me's database cannot be reached. Please try again in a moment."
+	}
+	if sentence != "" && errors.Is(err, ErrInDoubt) {
+		sentence += " This may have been done all the same, so look first."
+	}
+	return sentence
+}
+
+// Reason returns err's text for people: the sentence of Unavailable, or err's own.
+func Reason(err error) string {
+	if sentence := Unavailable(err); sentence != "" {
+		return sentence
+	}
+	return err.Error()
+}
+
 func contains(err error, phrases ...string) bool {
 	if err == nil {
 		return false

@@ -194,5 +194,9 @@ func (h *jobHandler) end(r *jobstore.Recorder, run *Run, result error) (job.Outc
 		run.Warnf("interrupted (%v); it goes on later", cause)
 		return job.Outcome{State: job.Running}, r.HandBack()
 	}
-	return job.Outcome{State: job.Failed, Error: result.Error()}, r.Finish(job.Failed, result.Error(), nil)
+	reason := db.Reason(result)
+	if reason != result.Error() {
+		h.env.Log.Error("job failed", "job", run.JobID, "error", result.Error())
+	}
+	return job.Outcome{State: job.Failed, Error: reason}, r.Finish(job.Failed, reason, nil)
 }

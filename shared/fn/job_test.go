@@ -76,6 +76,16 @@ func TestARunThatFailsRecordsItsError(t *testing.T) {
 	}
 }
 
+func TestAJobsErrorDoesNotHaveTheDatabasesWords(t *testing.T) {
+	answer, err, after, _ := ask(t, t.Context(), func(context.Context, *Env, *Run) error {
+		return errors.New("record the download of 7: database or disk is full (13)")
+	})
+	const want = "The disk with left4me's database is full. Please make room on it, such as with `localrun gc`, and try again."
+	if err != nil || answer.State != job.Failed || after.Error != want || answer.Error != want {
+		t.Errorf("%+v, %v, %q", answer, err, after.Error)
+	}
+}
+
 func TestAFailingOnSuccessFailsTheJob(t *testing.T) {
 	_, err, after, _ := ask(t, t.Context(), func(_ context.Context, _ *Env, r *Run) error {
 		r.OnSuccess(func(context.Context, db.Querier) error { return errors.New("no such overlay") })

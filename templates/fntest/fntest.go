@@ -99,7 +99,7 @@ func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Ha
 		_, err := fmt.Fprintf(w, `<input name="csrf_token" value="%s">`, r.Frame(w).CSRF)
 		return err
 	})
-	v := webtest.New(s.t, transport(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }), "http://"+s.Env.Settings.PublicURL.Host)
+	v := webtest.New(s.t, transport(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }), s.Env.Settings.PublicURL.String())
 	if u.ID != 0 {
 		_, tokens, err := account.NewStore(s.Env.DB, s.Env.Now).SignIn(s.t.Context(), u.Name, password, account.Client{Address: "192.0.2.1"})
 		if err != nil {

@@ -46,11 +46,16 @@ func Problem(w http.ResponseWriter, err error) (*problem.Problem, bool) {
 // fail answers with an error page or fragment: a problem's sentence, else a general one with the request's id. It logs the cause.
 func (r *Request) fail(w http.ResponseWriter, err error) {
 	view := page.ErrorView{Status: http.StatusInternalServerError, Sentence: "That is a fault of left4me, not yours. Please try again in a moment."}
-	if db.IsOtherSchema(err) {
-		err = &problem.Problem{Status: http.StatusServiceUnavailable, Sentence: "left4me is being updated. Please try again in a moment.", RetryAfter: 5 * time.Second, Cause: err}
-	}
 	p, known := Problem(w, err)
+	sentence := db.Unavailable(err)
+	if db.IsOtherSchema(err) {
+		sentence = "left4me is being updated. Please try again in a moment."
+	}
 	switch {
+	case sentence != "":
+		known = false
+		view.Status, view.Sentence = http.StatusServiceUnavailable, sentence
+		w.Header().Set("Retry-After", "5")
 	case known:
 		view.Status, view.Sentence = p.Status, p.Sentence
 	case errors.Is(err, context.DeadlineExceeded):

@@ -292,16 +292,25 @@ func (r *Request) EndSession(w http.ResponseWriter) { r.setCookie(w, sessionCook
 func (r *Request) SessionToken() string { return r.cookie(sessionCookie) }
 
 func (r *Request) cookie(name string) string {
-	c, err := r.Cookie(name)
+	c, err := r.Cookie(r.cookieName(name))
 	if err != nil {
 		return ""
 	}
 	return c.Value
 }
 
+// cookieName returns the name of a cookie in the browser. Under https it has a prefix with which browsers accept the cookie only from
+// this host over https, not from another subdomain.
+func (r *Request) cookieName(name string) string {
+	if r.app.Settings.PublicURL.Scheme == "https" {
+		return "__Host-" + name
+	}
+	return name
+}
+
 func (r *Request) setCookie(w http.ResponseWriter, name, value string, seconds int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: seconds,
+		Name: r.cookieName(name), Value: value, Path: "/", MaxAge: seconds,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.app.Settings.PublicURL.Scheme == "https",
 	})
 }

@@ -2,12 +2,14 @@ package web_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"left4me/shared/account"
+	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/job"
 	"left4me/shared/problem"
@@ -157,6 +159,10 @@ func TestErrorsBecomePages(t *testing.T) {
 		"one with a cause": {problem.Upstream(secret, "Steam is away."), http.StatusBadGateway, "Steam is away."},
 		"one to wait for":  {problem.TooMany(1500e6, "Please wait."), http.StatusTooManyRequests, "Please wait."},
 		"a fault of ours":  {secret, http.StatusInternalServerError, "fault of left4me"},
+		"a full disk":      {errors.New("INSERT INTO sessions: SELECT: database or disk is full (13)"), http.StatusServiceUnavailable, "is full. Please make room"},
+		"no write access":  {errors.New("SELECT: attempt to write a readonly database (8)"), http.StatusServiceUnavailable, "can only be read"},
+		"a locked file":    {errors.New("SELECT: database is locked (5) (SQLITE_BUSY)"), http.StatusServiceUnavailable, "is busy"},
+		"in doubt":         {fmt.Errorf("SELECT: %w: database is locked (5)", db.ErrInDoubt), http.StatusServiceUnavailable, "so look first"},
 		"an upgrade":       {errors.New("SELECT subject_id FROM jobs: no such column: subject_id"), http.StatusServiceUnavailable, "being updated"},
 	} {
 		s := fntest.New(t)
@@ -170,6 +176,9 @@ func TestErrorsBecomePages(t *testing.T) {
 		}
 		if strings.Contains(part.Body, "<html") || !strings.Contains(whole.Body, "<html") {
 			t.Errorf("%s: page and fragment are mixed up", name)
+		}
+		if c.status == http.StatusServiceUnavailable && whole.Header.Get("Retry-After") != "5" {
+			t.Errorf("%s: Retry-After %q", name, whole.Header.Get("Retry-After"))
 		}
 		if c.status == http.StatusTooManyRequests && whole.Header.Get("Retry-After") != "2" {
 			t.Errorf("Retry-After %q", whole.Header.Get("Retry-After"))
@@ -228,7 +237,7 @@ func TestCookies(t *testing.T) {
 		}
 		got := s.Visitor(s.Person("anna", false), page, leave).Get("/things/7")
 		for _, c := range got.Cookies() {
-			if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure != secure {
+			if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || c.Secure != secure || strings.HasPrefix(c.Name, "__Host-") != secure {
 				t.Errorf("%s: cookie %s", public, c)
 			}
 		}

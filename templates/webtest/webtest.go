@@ -15,7 +15,13 @@ import (
 	"github.com/PuerkitoBio/goquery"
 )
 
-const sessionCookie = "left4me_session"
+// sessionCookie is the name of the session's cookie at v's origin.
+func (v *Visitor) sessionCookie() string {
+	if v.origin.Scheme == "https" {
+		return "__Host-left4me_session"
+	}
+	return "left4me_session"
+}
 
 // Visitor is somebody with a browser.
 type Visitor struct {
@@ -59,7 +65,7 @@ func (v *Visitor) Token() string { return v.token }
 // Session is the token of the visitor's session, or empty.
 func (v *Visitor) Session() string {
 	for _, c := range v.jar.Cookies(v.origin) {
-		if c.Name == sessionCookie {
+		if c.Name == v.sessionCookie() {
 			return c.Value
 		}
 	}
@@ -68,7 +74,7 @@ func (v *Visitor) Session() string {
 
 // SetSession gives the visitor a session of account.Store's SignIn.
 func (v *Visitor) SetSession(token string) {
-	v.jar.SetCookies(v.origin, []*http.Cookie{{Name: sessionCookie, Value: token, Path: "/"}})
+	v.jar.SetCookies(v.origin, []*http.Cookie{{Name: v.sessionCookie(), Value: token, Path: "/"}})
 }
 
 // Htmx makes the visitor's further requests htmx's.
@@ -98,7 +104,7 @@ func (a Answer) Location() string { return a.Header.Get("Location") }
 // Notice is what the page that the answer leads to will say; empty for nothing.
 func (a Answer) Notice() string {
 	for _, c := range a.Cookies() {
-		if c.Name == "left4me_notice" {
+		if strings.TrimPrefix(c.Name, "__Host-") == "left4me_notice" {
 			text, err := base64.RawURLEncoding.DecodeString(c.Value)
 			if err != nil {
 				return "not base64: " + c.Value
