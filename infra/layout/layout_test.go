@@ -15,7 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"left4me/shared/account"
 	"left4me/shared/job"
+	"left4me/shared/overlay"
 	"left4me/shared/route"
 )
 
@@ -173,6 +175,36 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 	}
 }
 
+// A variable that holds a row is also in the list that everything else reads.
+func TestEveryRowIsInItsTable(t *testing.T) {
+	var routes, operations, schedules, types []string
+	for _, r := range route.All() {
+		routes = append(routes, r.Name)
+	}
+	for _, o := range job.All() {
+		operations = append(operations, o.Name)
+	}
+	for _, s := range job.Schedules() {
+		schedules = append(schedules, s.Name)
+	}
+	for _, o := range overlay.Types(account.User{Admin: true}) {
+		types = append(types, o.Name)
+	}
+	for file, listed := range map[string][]string{
+		"shared/route/route.go": routes, "shared/job/job.go": operations, "shared/job/schedule.go": schedules, "shared/overlay/type.go": types,
+	} {
+		rows := variables(t, file)
+		for name, variable := range rows {
+			if !slices.Contains(listed, name) {
+				t.Errorf("%s: the row %s (%s) is not in the table's list", file, variable, name)
+			}
+		}
+		if len(rows) != len(listed) {
+			t.Errorf("%s: %d rows, %d of them listed", file, len(rows), len(listed))
+		}
+	}
+}
+
 // Package fn wakes the host agent only for jobs that were enqueued through its own job store.
 func TestFunctionsUseTheJobStoreOfTheirProcess(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "functions", "*", "*.go"))
@@ -199,20 +231,23 @@ func variables(t *testing.T, file string) map[string]string {
 	}
 	found := map[string]string{}
 	ast.Inspect(parsed, func(n ast.Node) bool {
+		if decl, ok := n.(*ast.GenDecl); ok && decl.Tok != token.VAR {
+			return false
+		}
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok || len(spec.Values) != 1 {
 			return true
 		}
+		var name string // the first string of the row
 		ast.Inspect(spec.Values[0], func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				name, err := strconv.Unquote(lit.Value)
-				if err == nil && found[name] == "" {
-					found[name] = spec.Names[0].Name
-				}
-				return false
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && name == "" {
+				name, _ = strconv.Unquote(lit.Value) // it was parsed before
 			}
-			return true
+			return name == ""
 		})
+		if name != "" {
+			found[name] = spec.Names[0].Name
+		}
 		return true
 	})
 	return found
