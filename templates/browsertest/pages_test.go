@@ -2,10 +2,12 @@ package browsertest_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,7 +147,7 @@ func someOverlay(items []workshop.Item) overlayview.ShowView {
 	}}
 }
 
-// samples returns all pages in all states that look different.
+// samples returns all pages in all states that look different. Each name starts with the name of the page's route.
 func samples(picture string) map[string]templ.Component {
 	empty := someOverlay(nil)
 	empty.Overlay.LastBuildStatus, empty.Overlay.LastBuildAt, empty.Overlay.LastBuildJobID = "", time.Time{}, 0
@@ -247,42 +249,42 @@ func samples(picture string) map[string]templ.Component {
 	noticed.Notice = "You are signed in."
 
 	return map[string]templ.Component{
-		"login":             accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
-		"login-refused":     accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
-		"overlays":          overlayview.List(list),
-		"overlays-empty":    overlayview.List(overlayview.ListView{Frame: noticed}),
-		"overlays-clash":    overlayview.List(clash),
-		"overlay":           overlayview.Show(someOverlay(someItems(12, picture))),
-		"overlay-empty":     overlayview.Show(empty),
-		"overlay-busy":      overlayview.Show(busy),
-		"overlay-removed":   overlayview.Show(removed),
-		"overlay-refused":   overlayview.Show(refused),
-		"overlay-managed":   overlayview.Show(managed),
-		"overlay-reader":    overlayview.Show(reader),
-		"overlay-external":  overlayview.Show(external),
-		"jobs":              jobview.List(jobview.ListView{Frame: frame(true), Listed: jobview.Listed{Jobs: jobs, Older: 2, Later: true}}),
-		"jobs-empty":        jobview.List(jobview.ListView{Frame: frame(false)}),
-		"job-queued":        jobview.Show(show(7, job.Queued)),
-		"job-running":       jobview.Show(show(7, job.Running)),
-		"job-failed":        jobview.Show(show(7, job.Failed)),
-		"job-succeeded":     jobview.Show(show(7, job.Succeeded)),
-		"garbage-queued":    jobview.Show(collection(job.Queued)),
-		"garbage-running":   jobview.Show(collection(job.Running)),
-		"garbage-succeeded": jobview.Show(collection(job.Succeeded)),
-		"garbage-failed":    jobview.Show(collection(job.Failed)),
-		"account":           accountview.Show(sessions),
-		"account-refused":   accountview.Show(wrongPassword),
-		"admin":             admin.Home(busyHome),
-		"admin-quiet":       admin.Home(quiet),
-		"admin-clean":       admin.Home(clean),
-		"admin-collecting":  admin.Home(collecting),
-		"admin-two-hosts":   admin.Home(elsewhere),
-		"admin-jobs":        admin.Jobs(allJobs),
-		"admin-jobs-none":   admin.Jobs(failedJobs),
-		"admin-people":      admin.People(people),
-		"admin-people-409":  admin.People(refusedPeople),
-		"error-404":         page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
-		"error-500":         page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
+		"login-form":                 accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
+		"login-form-refused":         accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
+		"overlay-list":               overlayview.List(list),
+		"overlay-list-empty":         overlayview.List(overlayview.ListView{Frame: noticed}),
+		"overlay-list-clash":         overlayview.List(clash),
+		"overlay-show":               overlayview.Show(someOverlay(someItems(12, picture))),
+		"overlay-show-empty":         overlayview.Show(empty),
+		"overlay-show-busy":          overlayview.Show(busy),
+		"overlay-show-removed":       overlayview.Show(removed),
+		"overlay-show-refused":       overlayview.Show(refused),
+		"overlay-show-managed":       overlayview.Show(managed),
+		"overlay-show-reader":        overlayview.Show(reader),
+		"overlay-show-external":      overlayview.Show(external),
+		"job-list":                   jobview.List(jobview.ListView{Frame: frame(true), Listed: jobview.Listed{Jobs: jobs, Older: 2, Later: true}}),
+		"job-list-empty":             jobview.List(jobview.ListView{Frame: frame(false)}),
+		"job-show-queued":            jobview.Show(show(7, job.Queued)),
+		"job-show-running":           jobview.Show(show(7, job.Running)),
+		"job-show-failed":            jobview.Show(show(7, job.Failed)),
+		"job-show-succeeded":         jobview.Show(show(7, job.Succeeded)),
+		"job-show-garbage-queued":    jobview.Show(collection(job.Queued)),
+		"job-show-garbage-running":   jobview.Show(collection(job.Running)),
+		"job-show-garbage-succeeded": jobview.Show(collection(job.Succeeded)),
+		"job-show-garbage-failed":    jobview.Show(collection(job.Failed)),
+		"account":                    accountview.Show(sessions),
+		"account-refused":            accountview.Show(wrongPassword),
+		"admin-home":                 admin.Home(busyHome),
+		"admin-home-quiet":           admin.Home(quiet),
+		"admin-home-clean":           admin.Home(clean),
+		"admin-home-collecting":      admin.Home(collecting),
+		"admin-home-two-hosts":       admin.Home(elsewhere),
+		"admin-jobs":                 admin.Jobs(allJobs),
+		"admin-jobs-none":            admin.Jobs(failedJobs),
+		"admin-users":                admin.People(people),
+		"admin-users-409":            admin.People(refusedPeople),
+		"error-404":                  page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
+		"error-500":                  page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
 	}
 }
 
@@ -322,6 +324,12 @@ func TestEveryPageInABrowser(t *testing.T) {
 		mux.HandleFunc("GET /sample/{name}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, pages[r.PathValue("name")]) })
 	})
 	pages = samples(url + assets.URL(assets.Mark))
+	for _, r := range route.All() {
+		sampled := slices.ContainsFunc(slices.Collect(maps.Keys(pages)), func(name string) bool { return strings.HasPrefix(name, r.Name) })
+		if !sampled && r.Method == http.MethodGet && !slices.Contains([]route.Route{route.Home, route.Asset, route.Health}, r) {
+			t.Errorf("samples has no page of route %s", r.Name)
+		}
+	}
 
 	for name := range pages {
 		t.Run(name, func(t *testing.T) {
@@ -340,6 +348,10 @@ func TestEveryPageInABrowser(t *testing.T) {
 					}
 					for _, finding := range tab.Audit(rules...) {
 						t.Errorf("%s: %s", at, finding)
+					}
+					// On a desk, app.css has a width for each column (--cols); cells without one get a line of their own.
+					if broken := browsertest.Eval[string](tab, `[...document.querySelectorAll(".rows thead tr")].filter(row => [...row.cells].some((cell, at, all) => at > 0 && cell.offsetLeft <= all[at - 1].offsetLeft)).map(row => row.innerText).join()`); width == 1280 && broken != "" {
+						t.Errorf("%s: more columns than app.css has widths: %s", at, broken)
 					}
 					if tab.ScrollsSideways() {
 						t.Errorf("%s: the page is wider than the window", at)
