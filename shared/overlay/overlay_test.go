@@ -337,6 +337,24 @@ func testABuildIsRecordedOnlyForTheRevisionItRead(t *testing.T, open dbtest.Back
 	}
 }
 
+func TestEveryFieldIsRead(t *testing.T) { dbtest.Each(t, testEveryFieldIsRead) }
+
+func testEveryFieldIsRead(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
+	o := w.make(t, w.anna, "maps", overlay.Workshop)
+	if err := w.DirectoryMade(t.Context(), o.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.RecordBuild(t.Context(), w.db, o.ID, o.Revision, 7); err != nil {
+		t.Fatal(err)
+	}
+	o, err := w.Get(t.Context(), o.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dbtest.Filled(t, o)
+}
+
 // Each entry of the table of types must be complete.
 func TestEveryTypeIsComplete(t *testing.T) {
 	names := map[string]bool{}

@@ -197,19 +197,26 @@ type saved struct {
 	LastError  string   `json:"last_error"`
 }
 
-// Rows that stay the same are not written: most items of a refresh have not changed.
-const (
-	saveSQL = `INSERT INTO workshop_items (steam_id, title, filename, file_url, file_size, time_updated, preview_url, last_error, created_at)
-		SELECT value ->> 'steam_id', value ->> 'title', value ->> 'filename', value ->> 'file_url', value ->> 'file_size',
-			value ->> 'time_updated', value ->> 'preview_url', value ->> 'last_error', :now FROM json_each(:items) WHERE true
-		ON CONFLICT (steam_id) DO UPDATE SET title = excluded.title, filename = excluded.filename, file_url = excluded.file_url,
-			file_size = excluded.file_size, time_updated = excluded.time_updated, preview_url = excluded.preview_url, last_error = excluded.last_error
-		WHERE (title, filename, file_url, file_size, time_updated, preview_url, last_error)
-			IS NOT (excluded.title, excluded.filename, excluded.file_url, excluded.file_size, excluded.time_updated, excluded.preview_url, excluded.last_error)`
+// saveSQL writes what Steam says about items. Rows that stay the same are not written: most items of a refresh have not changed.
+var saveSQL = upsert("title", "filename", "file_url", "file_size", "time_updated", "preview_url", "last_error")
 
-	saveGoneSQL = `UPDATE workshop_items SET file_url = '', last_error = value ->> 'last_error' FROM json_each(:items)
-		WHERE steam_id = value ->> 'steam_id' AND (file_url, last_error) IS NOT ('', value ->> 'last_error')`
-)
+// upsert returns the statement that inserts the JSON array :items into workshop_items, or updates these columns where one differs.
+func upsert(columns ...string) string {
+	each := func(form string) string {
+		var parts []string
+		for _, c := range columns {
+			parts = append(parts, strings.ReplaceAll(form, "$", c))
+		}
+		return strings.Join(parts, ", ")
+	}
+	return `INSERT INTO workshop_items (steam_id, ` + each("$") + `, created_at)
+		SELECT value ->> 'steam_id', ` + each("value ->> '$'") + `, :now FROM json_each(:items) WHERE true
+		ON CONFLICT (steam_id) DO UPDATE SET ` + each("$ = excluded.$") + `
+		WHERE (` + each("$") + `) IS NOT (` + each("excluded.$") + `)`
+}
+
+const saveGoneSQL = `UPDATE workshop_items SET file_url = '', last_error = value ->> 'last_error' FROM json_each(:items)
+	WHERE steam_id = value ->> 'steam_id' AND (file_url, last_error) IS NOT ('', value ->> 'last_error')`
 
 // Save inserts or updates items on q with what Steam says about them; last_downloaded_at stays. Of a known item that Steam no
 // longer provides, only the reason is stored and the download link removed. It returns the known items whose file has changed.

@@ -7,6 +7,8 @@ package dbtest
 import (
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
 
 	"left4me/shared/db"
@@ -99,4 +101,15 @@ func serve(t testing.TB, file string, set []func(*Server)) *Server {
 func (s *Server) Open(t testing.TB) *db.DB {
 	t.Helper()
 	return open(t, s.URL, s.Token)
+}
+
+// Filled reports the fields of a struct that are zero, except those named: for a row whose columns all have values, they are
+// the fields that no select reads.
+func Filled(t testing.TB, row any, except ...string) {
+	t.Helper()
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(row)) {
+		if reflect.ValueOf(row).FieldByIndex(f.Index).IsZero() && !slices.Contains(except, f.Name) {
+			t.Errorf("%T.%s is not read, or has no value in this test", row, f.Name)
+		}
+	}
 }
