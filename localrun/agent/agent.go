@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -65,10 +66,29 @@ type Agent struct {
 	// Worked is called after each run of a job. It may be nil.
 	Worked func(Run)
 	Log    *slog.Logger
+
+	mu     sync.Mutex
+	active map[*active]struct{}
+}
+
+// active is a run whose function has not answered yet.
+type active struct {
+	claim jobstore.Claim
+	kill  context.CancelCauseFunc
+	// trouble is why its process should end, and since when. Only watch uses both.
+	trouble string
+	since   time.Time
 }
 
 // retryPause is how long the agent waits after an error of the database.
 const retryPause = time.Second
+
+const (
+	// watchEvery is how often the agent asks which of its runs still own their jobs.
+	watchEvery = time.Second
+	// stopTime is how long a process may go on after its job was cancelled, lost or ended. Then it is killed.
+	stopTime = 5 * time.Second
+)
 
 // Run claims and runs jobs until ctx ends. Then it stops the running jobs, which hands them back, and returns when all have
 // ended.
@@ -78,6 +98,7 @@ func (a *Agent) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { a.listen(ctx, look) })
+	running.Go(func() { a.watch(ctx) })
 	logged := "" // the current error; it is logged once, because a database may be unreachable for hours
 	for ctx.Err() == nil {
 		claimed, err := a.next(ctx, slots, func(c jobstore.Claim) {
@@ -132,6 +153,67 @@ func (a *Agent) listen(ctx context.Context, look wake.Signal) {
 	}
 }
 
+// watch kills the processes that do not end after their jobs were cancelled, lost or ended, so that a process that hangs does
+// not keep its slot. While the database does not answer, it kills nothing.
+func (a *Agent) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		a.mu.Lock()
+		runs := slices.Collect(maps.Keys(a.active))
+		a.mu.Unlock()
+		if len(runs) == 0 {
+			continue
+		}
+		held, err := a.Jobs.Held(ctx)
+		if err != nil {
+			continue // looking for jobs fails, too, and logs it
+		}
+		for _, r := range runs {
+			trouble := "it did not end after it had lost or ended its job"
+			for _, h := range held {
+				switch {
+				case h.JobID != r.claim.JobID || h.Attempt != r.claim.Attempt:
+				case h.Cancelling:
+					trouble = "it did not end after its job was cancelled"
+				default:
+					trouble = ""
+				}
+			}
+			if trouble != r.trouble {
+				r.trouble, r.since = trouble, time.Now()
+			}
+			if trouble != "" && time.Since(r.since) >= stopTime {
+				r.kill(&lambdahost.KillError{Reason: trouble})
+			}
+		}
+	}
+}
+
+// invoke invokes the function of a job, watched by watch.
+func (a *Agent) invoke(ctx context.Context, c jobstore.Claim, payload []byte) (lambdahost.Answer, error) {
+	ctx, kill := context.WithCancelCause(ctx)
+	defer kill(nil)
+	r := &active{claim: c, kill: kill}
+	a.mu.Lock()
+	if a.active == nil {
+		a.active = map[*active]struct{}{}
+	}
+	a.active[r] = struct{}{}
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		delete(a.active, r)
+		a.mu.Unlock()
+	}()
+	return a.Host.Invoke(ctx, c.Operation.Function, fmt.Sprintf("job-%d-attempt-%d", c.JobID, c.Attempt), payload)
+}
+
 // next ends the jobs of lost workers, and then starts one job, if there is one and a free slot.
 func (a *Agent) next(ctx context.Context, slots chan struct{}, start func(jobstore.Claim)) (claimed bool, err error) {
 	ended, err := a.Jobs.Sweep(ctx)
@@ -162,7 +244,7 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 	payload, err := json.Marshal(job.Event{JobID: c.JobID, Attempt: c.Attempt})
 	var answer lambdahost.Answer
 	if err == nil {
-		answer, err = a.Host.Invoke(ctx, c.Operation.Function, fmt.Sprintf("job-%d-attempt-%d", c.JobID, c.Attempt), payload)
+		answer, err = a.invoke(ctx, c, payload)
 	}
 	if err == nil {
 		return result(answer)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"left4me/localrun/agent"
@@ -235,6 +236,115 @@ func TestStoppingGivesRunningJobsBack(t *testing.T) {
 	if c, found, err := w.jobs.Claim(t.Context(), "next", job.Runnable()); err != nil || !found || c.JobID != first.ID || c.Attempt != 2 {
 		t.Errorf("the next agent claims %+v, %v, %v", c, found, err)
 	}
+}
+
+// inBubble runs an agent with one slot on fake time. What its functions do returns what Invoke returns.
+func inBubble(t *testing.T, do func(ctx context.Context, w fixture, e job.Event) error, test func(w fixture)) {
+	t.Helper()
+	d := dbtest.New(t) // outside, as the driver leaves a goroutine
+	synctest.Test(t, func(t *testing.T) {
+		notifier := wake.NewSignal()
+		w := fixture{db: d, jobs: jobstore.NewStore(d, time.Now), agent: signalNotifier(notifier)}
+		a := &agent.Agent{
+			Jobs: w.jobs, Host: &functions{do: func(ctx context.Context, e job.Event) error { return do(ctx, w, e) }}, Wake: notifier,
+			Operations: job.Runnable(), Parallel: 1, Worker: "test", Look: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			a.Run(ctx)
+		}()
+		test(w)
+		cancel()
+		<-ended
+	})
+}
+
+type signalNotifier wake.Signal
+
+func (s signalNotifier) Notify(context.Context) error {
+	wake.Signal(s).Set()
+	return nil
+}
+
+// log returns the lines of a job's log.
+func (w fixture) log(t *testing.T, id int64) []string {
+	t.Helper()
+	lines, err := w.jobs.Logs(t.Context(), id, 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, l := range lines {
+		texts = append(texts, l.Text)
+	}
+	return texts
+}
+
+// A process that hangs does not renew its lease. It must not keep the only slot.
+func TestAHungProcessIsKilledWhenItHasLostItsLease(t *testing.T) {
+	var killed *lambdahost.KillError
+	inBubble(t, func(ctx context.Context, w fixture, e job.Event) error {
+		if e.JobID == 1 && e.Attempt == 1 {
+			<-ctx.Done()
+			killed, _ = errors.AsType[*lambdahost.KillError](context.Cause(ctx))
+			return context.Cause(ctx)
+		}
+		return w.finish(ctx, e, job.Succeeded)
+	}, func(w fixture) {
+		w.enqueue(t, 1, 2)
+		time.Sleep(time.Minute)
+		all := w.wait(t, 2, job.Succeeded)
+		if killed == nil || all[1].Attempt != 2 || all[1].Lost != 1 {
+			t.Errorf("killed with %v, %+v", killed, all)
+		}
+	})
+}
+
+func TestAProcessThatIgnoresACancelIsKilled(t *testing.T) {
+	inBubble(t, func(ctx context.Context, w fixture, e job.Event) error {
+		if e.JobID == 2 {
+			return w.finish(ctx, e, job.Succeeded)
+		}
+		c, err := w.jobs.Resume(ctx, e.JobID, e.Attempt, job.BuildOverlay)
+		for ; err == nil && ctx.Err() == nil; time.Sleep(time.Second) {
+			_, err = w.jobs.Renew(ctx, c) // only its work hangs
+		}
+		return context.Cause(ctx)
+	}, func(w fixture) {
+		w.enqueue(t, 1, 2)
+		time.Sleep(time.Minute)
+		w.wait(t, 1, job.Running) // one that works is left alone
+		if _, _, err := w.jobs.Cancel(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Second)
+		w.wait(t, 1, job.Cancelling) // one that winds down has a moment
+		time.Sleep(10 * time.Second)
+		w.wait(t, 1, job.Cancelled)
+		w.wait(t, 1, job.Succeeded)
+		if log := strings.Join(w.log(t, 1), "\n"); !strings.Contains(log, "killed, because it did not end after its job was cancelled") {
+			t.Errorf("the log says %q", log)
+		}
+	})
+}
+
+// One that has ended its job has a moment to answer, and is killed when it never does.
+func TestAProcessThatNeverAnswersIsKilled(t *testing.T) {
+	inBubble(t, func(ctx context.Context, w fixture, e job.Event) error {
+		if err := w.finish(ctx, e, job.Succeeded); err != nil || e.JobID == 2 {
+			return err
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}, func(w fixture) {
+		w.enqueue(t, 1, 2)
+		time.Sleep(4 * time.Second)
+		w.wait(t, 1, job.Queued)
+		time.Sleep(10 * time.Second)
+		w.wait(t, 2, job.Succeeded)
+	})
 }
 
 func TestABrokenBellCostsOnlyTime(t *testing.T) {

@@ -36,6 +36,14 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("function %s: no answer within %v", e.Function, e.Limit)
 }
 
+// KillError, as the cause of Invoke's context, makes Invoke kill the process at once and return without waiting for its exit.
+type KillError struct {
+	// Reason is a clause about the process, such as `it ignored a cancel`.
+	Reason string
+}
+
+func (e *KillError) Error() string { return "killed, because " + e.Reason }
+
 // FunctionError is an error or a panic that the function reported.
 type FunctionError struct {
 	Function string

@@ -164,7 +164,7 @@ func setDefault[T int | time.Duration](v *T, d T) {
 //
 // The errors are *UnknownFunctionError, *BusyError, *TimeoutError, *FunctionError, *ExitError, *TooLargeError, ErrClosed, or
 // the cause of ctx. If ctx ends while the function works, its process gets SIGTERM, and SIGKILL after Config.Grace. Invoke
-// still waits for the process, and returns its answer if there is one.
+// still waits for the process, and returns its answer if there is one. With a *KillError as its cause, ctx ends both at once.
 func (h *Host) Invoke(ctx context.Context, function, requestID string, payload []byte) (Answer, error) {
 	f := h.functions[function]
 	if f == nil {

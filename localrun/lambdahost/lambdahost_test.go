@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestNewRefusesWrongConfig(t *testing.T) {
@@ -650,6 +652,28 @@ func TestAProcessThatIsDoneAfterSIGTERMIsNotWaitedFor(t *testing.T) {
 		t.Error(got.err)
 	}
 	awaitDeath(t, x.pid)
+}
+
+// A process that is stopped, or blocked in the kernel, does not react to SIGTERM.
+func TestKillingAnInvocation(t *testing.T) {
+	f := fn("f")
+	f.MaxProcesses = 1
+	h, _ := start(t, Config{Functions: []Function{f}, Grace: time.Hour})
+	g := newGate(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r := g.hold(ctx, h, "f")
+	x := g.next()
+	if err := unix.Kill(x.pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	cancel(&KillError{Reason: "it hangs"})
+	if got, is := errors.AsType[*KillError](wait(t, r).err); !is || got.Reason != "it hangs" {
+		t.Error(got)
+	}
+	awaitDeath(t, x.pid)
+	if r := do(t, h, "f", map[string]any{"do": "echo"}); r.err != nil {
+		t.Errorf("the next one: %v", r.err)
+	}
 }
 
 func TestStoppingAWaitingInvocation(t *testing.T) {

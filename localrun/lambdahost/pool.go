@@ -2,6 +2,7 @@ package lambdahost
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 )
@@ -318,8 +319,9 @@ func (h *Host) timeOut(p *process) {
 	h.kill(p)
 }
 
-// stop ends inv with err: at once if inv is waiting, otherwise by ending its process.
+// stop ends inv with err: at once if inv is waiting or err is a *KillError, otherwise by ending its process.
 func (h *Host) stop(inv *invocation, err error) {
+	killed, kill := errors.AsType[*KillError](err)
 	h.mu.Lock()
 	defer h.unlock()
 	switch {
@@ -327,6 +329,10 @@ func (h *Host) stop(inv *invocation, err error) {
 	case inv.process == nil:
 		h.dequeue(inv)
 		h.finish(inv, Answer{}, err)
+	case kill:
+		h.finish(inv, Answer{}, err)
+		inv.process.killReason = killed.Reason
+		h.kill(inv.process)
 	default:
 		inv.process.stopError = err
 		h.terminate(inv.process)

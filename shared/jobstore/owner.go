@@ -62,6 +62,8 @@ WHERE ` + owner + ` RETURNING state = 'cancelling'`
 
 	cancellingSQL = `SELECT state = 'cancelling' FROM jobs WHERE ` + owner
 
+	heldSQL = `SELECT id, attempt, state = 'cancelling' FROM jobs WHERE lease_until > :now`
+
 	logSQL = `
 INSERT INTO job_logs (job_id, seq, stream, logged_at, line)
 SELECT :id, value ->> 'seq', value ->> 'stream', value ->> 'at', value ->> 'line' FROM json_each(:lines)
@@ -126,6 +128,25 @@ func (s *Store) Progress(ctx context.Context, c Claim, p Progress) (cancelling b
 // Cancelling reports whether the job is being cancelled, without writing. The error is ErrLost when c does not own it any more.
 func (s *Store) Cancelling(ctx context.Context, c Claim) (bool, error) {
 	return s.ask(ctx, "look at", cancellingSQL, c)
+}
+
+// Held is a run whose lease has not ended.
+type Held struct {
+	JobID      int64
+	Attempt    int
+	Cancelling bool
+}
+
+// Held returns the runs of all agents whose leases have not ended. It is one read of an index.
+func (s *Store) Held(ctx context.Context) ([]Held, error) {
+	held, err := db.Rows(ctx, s.db, func(row db.Scanner) (h Held, err error) {
+		err = row.Scan(&h.JobID, &h.Attempt, &h.Cancelling)
+		return h, err
+	}, heldSQL, sql.Named("now", s.millis()))
+	if err != nil {
+		return nil, fmt.Errorf("list held jobs: %w", err)
+	}
+	return held, nil
 }
 
 func (s *Store) ask(ctx context.Context, what, query string, c Claim, more ...any) (cancelling bool, err error) {

@@ -72,7 +72,7 @@ func statements() map[string]string {
 		"claim": claimSQL(runnable(), ""), "claim one": claimSQL(runnable(), justOne), "holder": holderSQL, "starving": starvingSQL,
 		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel all": cancelAllSQL,
 		"insert": insertSQL, "older": olderSQL,
-		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "log": logSQL,
+		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "held": heldSQL, "log": logSQL,
 		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "hand back all": handBackAllSQL, "worker lost": workerLostSQL, "append": appendSQL,
 		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of": liveOfSQL, "logs": logsSQL, "logs before": logsBeforeSQL, "count live": countLiveSQL,
 		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last": lastSQL, "last in": lastInSQL,
@@ -86,7 +86,7 @@ func checkPlan(t *testing.T, name string, plan []string) {
 	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX (ix_jobs_live|uq_jobs_live_key)$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW|r VIRTUAL TABLE.*)$`)
 	// Where the index of all jobs of an overlay would do as well, in a small database.
 	indexes := map[string]string{
-		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "older": "uq_jobs_queued_key (queued_key=?)",
+		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "held": "ix_jobs_active (lease_until>?)", "older": "uq_jobs_queued_key (queued_key=?)",
 		"cancel all": "ix_jobs_live (subject_kind=? AND subject_id=? AND operation=?)",
 		"live of":    "ix_jobs_live (subject_kind=? AND subject_id=?)", "count live": "SCAN jobs USING INDEX", "list of": "ix_jobs_user (user_id=? AND id<?)",
 		"list live": "SCAN j USING INDEX", "list ended": "INTEGER PRIMARY KEY (rowid<?)", "list ended in": "ix_jobs_ended (state=? AND id<?)", "last": "ix_jobs_operation (operation=?)", "last in": "ix_jobs_operation (operation=?)",
