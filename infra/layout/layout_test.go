@@ -267,6 +267,30 @@ func TestRoutesDoNotConflict(t *testing.T) {
 	}
 }
 
+// `make generate` has been run since a template was changed.
+func TestGeneratedViewsAreCurrent(t *testing.T) {
+	dir := filepath.Join(root, "templates")
+	views, err := filepath.Glob(filepath.Join(dir, "*", "*.templ"))
+	if err != nil || len(views) == 0 {
+		t.Fatal(views, err)
+	}
+	for _, view := range views {
+		name, err := filepath.Rel(dir, view)
+		if err != nil {
+			t.Fatal(err)
+		}
+		generate := exec.Command("go", "tool", "templ", "generate", "-stdout", "-f", name)
+		generate.Dir = dir
+		want, err := generate.Output()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got, err := os.ReadFile(strings.TrimSuffix(view, ".templ") + "_templ.go"); err != nil || string(got) != string(want) {
+			t.Errorf("the code of templates/%s is outdated: run `make generate` and commit it (%v)", name, err)
+		}
+	}
+}
+
 func TestLinksInMarkdownWork(t *testing.T) {
 	pages := exec.Command("git", "ls-files", "*.md")
 	pages.Dir = root
