@@ -67,10 +67,18 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// locks returns the locks of a job of o about that overlay or server, if it is about one. The server mounts the overlay.
+// locks returns the locks of a job of o about that overlay or server, if it is about one. The server mounts the overlay. Anything
+// else that a job is about has the server's id.
 func locks(t *testing.T, o job.Operation, overlay, server int64) []job.Lock {
 	t.Helper()
-	subject := map[job.Kind]job.Subject{job.Overlays: job.Overlay(overlay), job.Servers: job.Server(server)}[o.About]
+	var subject job.Subject
+	switch o.About {
+	case job.System:
+	case job.Overlays:
+		subject = job.Overlay(overlay)
+	default:
+		subject = job.Subject{Kind: o.About, ID: server}
+	}
 	var reads []job.Subject
 	if o.Reads == job.Overlays {
 		reads = append(reads, job.Overlay(overlay))

@@ -69,6 +69,7 @@ func suite(t *testing.T, open opener) {
 		"P37 logs":       testLogs,
 		"P37 progress":   testProgress,
 		"P38 whose jobs": testScope,
+		"P38 subjects":   testSubjects,
 		"finishing is one transaction and repeatable": testFinish,
 		"a failed build is not a good one":            testBuildFailed,
 		"cancelling":                                  testCancel,
@@ -148,17 +149,18 @@ func withFunction(o job.Operation) job.Operation {
 	return o
 }
 
-// about is what jobs of a test are about: an overlay and a server that mounts it.
+// about is what jobs of a test are about: an overlay and a server that mounts it. Jobs about anything else have the server's id.
 type about struct{ overlay, server int64 }
 
 // request is a request for o about what it can be about.
 func (a about) request(o job.Operation) Request {
 	r := Request{Operation: withFunction(o)}
 	switch o.About {
+	case job.System:
 	case job.Overlays:
 		r.Subject = job.Overlay(a.overlay)
-	case job.Servers:
-		r.Subject = job.Server(a.server)
+	default:
+		r.Subject = job.Subject{Kind: o.About, ID: a.server}
 	}
 	if o.Reads == job.Overlays {
 		r.Reads = []job.Subject{job.Overlay(a.overlay)}
@@ -1237,6 +1239,15 @@ func testProgress(t *testing.T, w *fixture) {
 	}
 	if j := w.get(t, id); j.Progress != (Progress{ItemsDone: 3, ItemsTotal: 3}) {
 		t.Errorf("%+v", j.Progress)
+	}
+}
+
+// testSubjects checks that the view job_subjects has each kind of subject: else its owner would not see the jobs about it.
+func testSubjects(t *testing.T, w *fixture) {
+	for _, o := range job.Runnable() {
+		if o.About != job.System && w.number(t, `SELECT instr(sql, quote(?)) FROM sqlite_schema WHERE name = 'job_subjects'`, o.About) == 0 {
+			t.Errorf("%s: the view job_subjects does not have the kind %q", o.Name, o.About)
+		}
 	}
 }
 

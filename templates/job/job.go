@@ -80,6 +80,14 @@ type ShowView struct {
 	Seen job.State
 }
 
+// pages are the pages of what jobs are about, by its id.
+var pages = map[job.Kind]route.Route{
+	job.Overlays: route.OverlayShow,
+}
+
+// kindTitle is the word for a subject, such as Overlay.
+func kindTitle(k job.Kind) string { return strings.ToUpper(string(k[:1])) + string(k[1:]) }
+
 // number returns a job's id as text.
 func number(j jobstore.Job) string { return strconv.FormatInt(j.ID, 10) }
 

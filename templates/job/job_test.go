@@ -69,6 +69,18 @@ func TestJobPageInEveryState(t *testing.T) {
 	}
 }
 
+// The page of a job leads to what it is about, whatever that is.
+func TestJobPageLeadsToItsSubject(t *testing.T) {
+	for _, o := range job.Runnable() {
+		v := at(job.Queued)
+		v.Job.Operation, v.Job.Subject = o.Name, job.Subject{Kind: o.About, ID: 3}
+		doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
+		if leads := doc.Find("dl.facts a").Length() == 1; leads != (o.About != job.System) {
+			t.Errorf("%s, about %q: it leads to its subject: %v", o.Name, o.About, leads)
+		}
+	}
+}
+
 // The bar is right when totals are unknown or smaller than what is done.
 func TestProgress(t *testing.T) {
 	for _, c := range []struct {
