@@ -29,7 +29,7 @@ func TestOnlyWorkshopOverlaysTakeItems(t *testing.T) {
 	root := s.Person("root", true)
 	s.Overlay(root, "shared", overlay.External) // 2
 	got := s.Visitor(root, route.ItemAdd, build).Post("/overlays/2/items", "input", "1")
-	if shown := got.Page().Find("#error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(shown, "Only workshop overlays") {
+	if shown := got.Page().Find("#error").Text(); got.StatusCode != http.StatusBadRequest || !strings.Contains(shown, "External overlays hold no workshop items") {
 		t.Errorf("an administrator, to an external overlay: %d, %q", got.StatusCode, shown)
 	}
 }

@@ -508,11 +508,25 @@ func TestATypeWithoutABuilderIsAnError(t *testing.T) {
 		t.Errorf("build = %v", err)
 	}
 	for _, typ := range overlay.Types(w.admin) {
-		if o := w.make(t, typ.Name, typ); true {
-			w.overlay = o
-			if _, err := w.build(t.Context(), t, nil); err != nil {
-				t.Errorf("type %s: %v", typ.Name, err)
-			}
+		w.overlay = w.make(t, typ.Name, typ)
+		if _, err := w.build(t.Context(), t, nil); err != nil {
+			t.Errorf("type %s: %v", typ.Name, err)
+		}
+	}
+}
+
+func TestABuildsLinesNameTheType(t *testing.T) {
+	w := setUp(t, "")
+	for _, build := range []func(overlay.Builder, context.Context, overlay.Overlay) error{overlay.Builder.LinkItems, overlay.Builder.MakeDirectory} {
+		o, r := w.overlay, &report{}
+		o.Type = &overlay.Type{Name: "shared", Build: build}
+		h := *w.host
+		h.Report = r
+		if err := builder.Build(t.Context(), &h, o); err != nil {
+			t.Fatal(err)
+		}
+		if last := r.out[len(r.out)-1]; !strings.HasPrefix(last, "shared overlay 'maps': ") {
+			t.Errorf("the last line is %q", last)
 		}
 	}
 }

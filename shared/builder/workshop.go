@@ -20,8 +20,8 @@ type tally struct {
 	errors                      int
 }
 
-func (t tally) line(name string) string {
-	return fmt.Sprintf("workshop overlay '%s': downloaded=%d cached=%d skipped=%d created=%d removed=%d unchanged=%d errors=%d", name,
+func (t tally) line(o overlay.Overlay) string {
+	return fmt.Sprintf("%s overlay '%s': downloaded=%d cached=%d skipped=%d created=%d removed=%d unchanged=%d errors=%d", o.Type.Name, o.Name,
 		t.downloaded, t.cached, t.skipped, t.links.Created+t.links.Replaced, t.links.Removed, t.links.Unchanged, t.errors)
 }
 
@@ -35,9 +35,9 @@ func (h *Host) LinkItems(ctx context.Context, o overlay.Overlay) error {
 	}
 	if err != nil {
 		t.errors = max(t.errors, 1)
-		h.Report.Warnf("workshop overlay '%s' failed: %s", o.Name, db.Reason(err))
+		h.Report.Warnf("%s overlay '%s' failed: %s", o.Type.Name, o.Name, db.Reason(err))
 	}
-	h.Report.Infof("%s", t.line(o.Name))
+	h.Report.Infof("%s", t.line(o))
 	return err
 }
 

@@ -52,7 +52,7 @@ type Added struct {
 // on Steam, or when a collection cannot be added as a whole; 502 when Steam does not answer.
 func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay, ids []steam.ID, mode Mode) (Added, error) {
 	if !o.Type.HoldsItems {
-		return Added{}, problem.Invalid("Only workshop overlays hold workshop items.")
+		return Added{}, problem.Invalid("%s overlays hold no workshop items.", o.Type.Title)
 	}
 	ctx, stop := context.WithTimeout(ctx, steamTime)
 	defer stop()
