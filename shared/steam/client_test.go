@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"left4me/shared/db/dbtest"
 	"left4me/shared/steam"
 	"left4me/shared/steam/steamtest"
 )
@@ -90,6 +91,15 @@ func describe(items []steam.Item) string {
 		s = append(s, fmt.Sprintf("%s %t %d %d %q %d %d", i.SteamID, i.Missing, i.Result, i.ConsumerAppID, i.Title, i.FileSize, i.TimeUpdated))
 	}
 	return strings.Join(s, "\n")
+}
+
+func TestEveryFieldOfAnItemIsRead(t *testing.T) {
+	_, client := logging(t, "item 1\n", slog.New(slog.DiscardHandler))
+	items, err := client.Details(t.Context(), []steam.ID{"1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dbtest.Filled(t, items[0], "Missing")
 }
 
 func TestDetailsAreInTheOrderOfTheIDs(t *testing.T) {
