@@ -111,14 +111,11 @@ func problems(doc *goquery.Document, whole bool) (found []string) {
 					}
 				}
 			}
-			if method, leads := links[name]; leads {
-				if method == "" {
-					method = strings.ToUpper(s.Closest("form").AttrOr("method", "get"))
-				}
-				if why := badLink(method, a.Val); why != "" {
-					add(s, why)
-				}
-			}
+		}
+	})
+	eachLink(doc, func(s *goquery.Selection, method, link string) {
+		if why := badLink(method, link); why != "" {
+			add(s, why)
 		}
 	})
 	doc.Find("style").Each(func(_ int, s *goquery.Selection) { add(s, "the security policy forbids inline style") })
@@ -150,6 +147,33 @@ func problems(doc *goquery.Document, whole bool) (found []string) {
 	doc.Find("img").Each(func(_ int, s *goquery.Selection) {
 		if _, has := s.Attr("alt"); !has || s.AttrOr("width", "") == "" || s.AttrOr("height", "") == "" {
 			add(s, "a picture needs alt, width and height")
+		}
+	})
+	return found
+}
+
+// eachLink calls do for each URL of a document, with the HTTP method of its request.
+func eachLink(doc *goquery.Document, do func(s *goquery.Selection, method, link string)) {
+	doc.Find("*").Each(func(_ int, s *goquery.Selection) {
+		for _, a := range s.Nodes[0].Attr {
+			method, leads := links[strings.ToLower(a.Key)]
+			if leads && method == "" {
+				method = strings.ToUpper(s.Closest("form").AttrOr("method", "get"))
+			}
+			if leads {
+				do(s, method, a.Val)
+			}
+		}
+	})
+}
+
+// Routes returns the method and the pattern of each route that the document leads to.
+func Routes(doc *goquery.Document) map[string]bool {
+	found := map[string]bool{}
+	eachLink(doc, func(_ *goquery.Selection, method, link string) {
+		if u, err := url.Parse(link); err == nil && u.Host == "" {
+			_, pattern := routes().Handler(httptest.NewRequest(method, u.RequestURI(), nil))
+			found[pattern] = true
 		}
 	})
 	return found
