@@ -36,7 +36,7 @@ type Run struct {
 type Result string
 
 const (
-	// HandedBack means that the run was stopped, or that no process was free. Another run continues the job.
+	// HandedBack means that the run was stopped, or that no process was free or could start. Another run continues the job.
 	HandedBack Result = "handed_back"
 	// Lost means that the process died, or did not own the job any more.
 	Lost Result = "lost"
@@ -69,6 +69,13 @@ type Agent struct {
 
 	mu     sync.Mutex
 	active map[*active]struct{}
+	paused map[string]paused // by function
+}
+
+// paused is a function whose program cannot start.
+type paused struct {
+	failures int
+	until    time.Time
 }
 
 // active is a run whose function has not answered yet.
@@ -90,6 +97,12 @@ const (
 	stopTime = 5 * time.Second
 )
 
+// The pause before a program that could not start is tried again: minPause, doubled with each failure up to maxPause.
+const (
+	minPause = time.Second
+	maxPause = time.Minute
+)
+
 // Run claims and runs jobs until ctx ends. Then it stops the running jobs, which hands them back, and returns when all have
 // ended.
 func (a *Agent) Run(ctx context.Context) {
@@ -108,6 +121,9 @@ func (a *Agent) Run(ctx context.Context) {
 				ended := Run{Operation: c.Operation.Name, Result: result, Took: time.Since(begun)}
 				if result == HandedBack || result == Lost {
 					pause(ctx, retryPause) // the job can be claimed at once, but the cause may persist for a moment
+				}
+				if until := a.pausedUntil(c.Operation); !until.IsZero() {
+					time.AfterFunc(time.Until(until), look.Set)
 				}
 				<-slots
 				look.Set() // another job may have waited for this one
@@ -228,13 +244,38 @@ func (a *Agent) next(ctx context.Context, slots chan struct{}, start func(jobsto
 	default:
 		return false, nil
 	}
-	c, found, err := a.Jobs.Claim(ctx, a.Worker, a.Operations)
+	now := time.Now()
+	startable := slices.DeleteFunc(slices.Clone(a.Operations), func(o job.Operation) bool { return now.Before(a.pausedUntil(o)) })
+	c, found, err := a.Jobs.Claim(ctx, a.Worker, startable)
 	if err != nil || !found {
 		<-slots
 		return false, err
 	}
 	start(c)
 	return true, nil
+}
+
+// pausedUntil returns until when no job of the operation is claimed, because its program could not start, or the zero time.
+func (a *Agent) pausedUntil(o job.Operation) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.paused[o.Function].until
+}
+
+// setStarted notes whether the program of the operation could start.
+func (a *Agent) setStarted(o job.Operation, started bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.paused[o.Function]
+	switch {
+	case started:
+		delete(a.paused, o.Function)
+	case !time.Now().Before(p.until): // else another run has failed just now, too
+		if a.paused == nil {
+			a.paused = map[string]paused{}
+		}
+		a.paused[o.Function] = paused{p.failures + 1, time.Now().Add(min(minPause<<min(p.failures, 10), maxPause))}
+	}
 }
 
 // run invokes the function of a job. The function itself records the job's result. If Invoke fails, run hands the job back or
@@ -247,19 +288,28 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 		answer, err = a.invoke(ctx, c, payload)
 	}
 	if err == nil {
+		a.setStarted(c.Operation, true)
 		return result(answer)
 	}
 	_, busy := errors.AsType[*lambdahost.BusyError](err)
 	stopping := ctx.Err() != nil || errors.Is(err, lambdahost.ErrClosed)
 	ctx = context.WithoutCancel(ctx)
 	ended := Lost
-	if stopping || busy {
+	exit, isExit := errors.AsType[*lambdahost.ExitError](err)
+	switch {
+	case stopping, busy:
 		ended = HandedBack
 		if busy {
 			log.Warn("no process is free for the job", "error", err.Error())
 		}
 		err = a.Jobs.HandBack(ctx, c)
-	} else {
+	case isExit && exit.AtStart:
+		ended = HandedBack
+		log.Error("job's program cannot start; it will be tried again", "error", err.Error())
+		a.setStarted(c.Operation, false)
+		err = a.Jobs.CannotStart(ctx, c, publicError(err)+"; it will be tried again")
+	default:
+		a.setStarted(c.Operation, true)
 		log.Error("job's process is lost", "error", err.Error())
 		err = a.Jobs.WorkerLost(ctx, c, publicError(err))
 	}
@@ -288,7 +338,7 @@ func result(answer lambdahost.Answer) Result {
 // about other people's jobs or be a stack trace.
 func publicError(err error) string {
 	if exit, ok := errors.AsType[*lambdahost.ExitError](err); ok {
-		err = &lambdahost.ExitError{Function: exit.Function, Reason: exit.Reason}
+		err = &lambdahost.ExitError{Function: exit.Function, AtStart: exit.AtStart, Reason: exit.Reason}
 	}
 	return err.Error()
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,11 @@ func (w fixture) enqueue(t *testing.T, overlays ...int64) {
 }
 
 func (w fixture) finish(ctx context.Context, e job.Event, state job.State) error {
-	c, err := w.jobs.Resume(ctx, e.JobID, e.Attempt, job.BuildOverlay)
+	j, err := w.jobs.Get(ctx, e.JobID)
+	if err != nil {
+		return err
+	}
+	c, err := w.jobs.Resume(ctx, e.JobID, e.Attempt, job.Operation{Name: j.Operation, Lease: time.Minute})
 	if err != nil {
 		return err
 	}
@@ -280,6 +285,35 @@ func (w fixture) log(t *testing.T, id int64) []string {
 		texts = append(texts, l.Text)
 	}
 	return texts
+}
+
+// A program that is missing, or finds no file descriptors, has lost no worker, and does not keep other programs from running.
+func TestAProgramThatCannotStartIsTriedAgain(t *testing.T) {
+	broken := true
+	inBubble(t, func(ctx context.Context, w fixture, e job.Event) error {
+		if e.JobID == 1 && broken {
+			return &lambdahost.ExitError{Function: "build-overlay", AtStart: true, Reason: "no such file", Lines: []string{"secret"}}
+		}
+		return w.finish(ctx, e, job.Succeeded)
+	}, func(w fixture) {
+		w.enqueue(t, 1)
+		deletion := jobstore.Request{Operation: job.DeleteOverlay, Subject: job.Overlay(2)}
+		if _, err := w.jobs.Enqueue(t.Context(), w.db, deletion); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		all := w.wait(t, 1, job.Succeeded)
+		if build := all[1]; build.State != job.Running || build.Lost != 0 || build.Attempt < 100 || build.Attempt > 200 {
+			t.Errorf("the build: %+v", build)
+		}
+		want := []string{"function build-overlay cannot start: no such file; it will be tried again"}
+		if got := w.log(t, 1); !slices.Equal(got, want) {
+			t.Errorf("the log says %q", got)
+		}
+		broken = false
+		time.Sleep(2 * time.Minute)
+		w.wait(t, 2, job.Succeeded)
+	})
 }
 
 // A process that hangs does not renew its lease. It must not keep the only slot.

@@ -58,6 +58,8 @@ func (e *FunctionError) Error() string {
 // ExitError means that a process exited without an answer (Lambda calls that Runtime.ExitError), or could not be started.
 type ExitError struct {
 	Function string
+	// AtStart is true if the process exited before it asked for a request, or could not be started. It has got no request.
+	AtStart bool
 	// Reason is the exit status, or why the process could not be started.
 	Reason string
 	// Lines are the last lines that the process printed.
@@ -65,7 +67,11 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
-	s := fmt.Sprintf("function %s ended without an answer: %s", e.Function, e.Reason)
+	what := "ended without an answer"
+	if e.AtStart {
+		what = "cannot start"
+	}
+	s := fmt.Sprintf("function %s %s: %s", e.Function, what, e.Reason)
 	if len(e.Lines) > 0 {
 		s += "; it said: " + strings.Join(e.Lines, " | ")
 	}

@@ -261,7 +261,7 @@ func TestAProcessThatCannotStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, _ := start(t, Config{Functions: []Function{c.f}, StartLimit: c.limit})
 			r := do(t, h, "f", map[string]any{"do": "echo"})
-			if e := (*ExitError)(nil); !errors.As(r.err, &e) || !c.check(e) {
+			if e := (*ExitError)(nil); !errors.As(r.err, &e) || !c.check(e) || !e.AtStart {
 				t.Errorf("got %v (%T)", r.err, r.err)
 			}
 		})

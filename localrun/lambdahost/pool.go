@@ -375,6 +375,7 @@ func (h *Host) exited(p *process, exit *ExitError) {
 		h.finish(p.invocation, Answer{}, cmp.Or[error](p.stopError, exit))
 	}
 	if p.starting {
+		exit.AtStart = true
 		f.starting--
 		if p.stopError == nil {
 			h.startFailed(f, exit)

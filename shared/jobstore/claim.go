@@ -147,11 +147,6 @@ func (s *Store) claim(ctx context.Context, which, worker string, operations []jo
 		return Claim{}, err
 	}
 	c.Operation = operations[slices.IndexFunc(operations, func(o job.Operation) bool { return o.Name == c.Operation.Name })]
-	if c.Attempt > 1 {
-		// The line is for people. The claim stands without it, too.
-		c.LastSeq++
-		_ = s.Log(ctx, c, []Line{{Seq: c.LastSeq, Stream: job.Stderr, At: s.now(), Text: takeover(c)}})
-	}
 	return c, nil
 }
 
@@ -162,7 +157,7 @@ func (p prepared) QueryContext(ctx context.Context, _ string, args ...any) (*sql
 	return p.Stmt.QueryContext(ctx, args...)
 }
 
-// takeover returns the log line of a claim that is not the job's first.
+// takeover returns the first log line of a run that is not the job's first.
 func takeover(c Claim) string {
 	switch c.Lost {
 	case 0:

@@ -90,6 +90,8 @@ UPDATE jobs SET
 
 	workerLostSQL = `UPDATE jobs SET lease_until = :now WHERE ` + owner
 
+	newestLineSQL = `SELECT line FROM job_logs WHERE job_id = :id ORDER BY seq DESC LIMIT 1`
+
 	appendSQL = `
 INSERT INTO job_logs (job_id, seq, stream, logged_at, line)
 SELECT :id, COALESCE(MAX(seq), 0) + 1, 'stderr', :now, :line FROM job_logs WHERE job_id = :id`
@@ -251,6 +253,30 @@ func (s *Store) HandBack(ctx context.Context, c Claim) error {
 	if err == nil && n == 0 {
 		err = ErrLost
 	}
+	if err != nil {
+		return jobError("hand back", c.JobID, err)
+	}
+	return nil
+}
+
+// CannotStart hands the job back as HandBack does, because its program cannot be started, and logs why, unless that is the newest
+// line of the log already.
+func (s *Store) CannotStart(ctx context.Context, c Claim, why string) error {
+	why = clean(why, maxLine)
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		n, err := db.Exec(ctx, q, handBackSQL, s.ownerArgs(c)...)
+		if err == nil && n == 0 {
+			err = ErrLost
+		}
+		if err != nil {
+			return err
+		}
+		newest, err := db.Row(ctx, q, db.Value[string], newestLineSQL, sql.Named("id", c.JobID))
+		if err != nil && !errors.Is(err, sql.ErrNoRows) || newest == why {
+			return err
+		}
+		return appendLine(ctx, q, c.JobID, s.millis(), why)
+	})
 	if err != nil {
 		return jobError("hand back", c.JobID, err)
 	}

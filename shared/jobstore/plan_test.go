@@ -73,7 +73,7 @@ func statements() map[string]string {
 		"expired": expiredSQL, "sweep": sweepSQL, "cancel": cancelSQL, "cancel all": cancelAllSQL,
 		"insert": insertSQL, "older": olderSQL,
 		"resume": resumeSQL, "renew": renewSQL, "progress": progressSQL, "cancelling": cancellingSQL, "held": heldSQL, "log": logSQL,
-		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "hand back all": handBackAllSQL, "worker lost": workerLostSQL, "append": appendSQL,
+		"finish": finishSQL, "finished": finishedSQL, "hand back": handBackSQL, "hand back all": handBackAllSQL, "worker lost": workerLostSQL, "newest line": newestLineSQL, "append": appendSQL,
 		"get": getSQL, "list all": listAllSQL, "list of": listOfSQL, "live of": liveOfSQL, "logs": logsSQL, "logs before": logsBeforeSQL, "count live": countLiveSQL,
 		"list live": listLiveSQL, "list ended": listEndedSQL, "list ended in": listEndedInSQL, "last": lastSQL, "last in": lastInSQL,
 	}

@@ -447,6 +447,7 @@ func testStoppedOwner(t *testing.T, w *fixture) {
 	if c.Attempt != 2 {
 		t.Errorf("%+v", c)
 	}
+	w.Record(t.Context(), c).Close()
 	if err := h.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,9 @@ func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
 	r.hold, r.release = context.WithCancelCause(context.WithoutCancel(ctx))
 	r.renewed = db.Time(c.LeaseUntil).Add(-c.Operation.Lease)
 	r.expiry = time.AfterFunc(r.left(r.renewed), r.expire)
+	if c.Attempt > 1 {
+		r.Log(job.Stderr, takeover(c))
+	}
 	watchEvery := watchServer
 	if s.db.Embedded() {
 		watchEvery = watchFile

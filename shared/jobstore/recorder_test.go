@@ -317,6 +317,7 @@ func TestRecorderHandsBackWithItsLines(t *testing.T) {
 		if c.Attempt != 2 || c.Lost != 0 {
 			t.Errorf("%+v", c)
 		}
+		w.Record(t.Context(), c).Close()
 		if got := w.texts(t, 1); !slices.Equal(got, []string{"draining", "handed back by its worker; going on"}) {
 			t.Errorf("log %q", got)
 		}

@@ -61,6 +61,7 @@ func suite(t *testing.T, open opener) {
 		"P35 lost workers, of every operation":          testLostJob,
 		"P35 handing back does not count":               testHandBack,
 		"handing back all":                              testHandBackAll,
+		"a program that cannot start":                   testCannotStart,
 		"P35 a known death is not waited for":           testWorkerLost,
 		"P35 an owner that lost the job writes nothing": testFencing,
 		"P35 resuming an agent's claim":                 testResume,
@@ -722,6 +723,7 @@ func testLostJob(t *testing.T, w *fixture) {
 			if c.Attempt != run || c.Lost != run-1 {
 				t.Errorf("%s: run %d has claim %+v", o.Name, run, c)
 			}
+			w.Record(t.Context(), c).Close()
 			w.pass(o.Lease - time.Millisecond)
 			w.claimNothing(t)
 			if ended, err := w.Sweep(t.Context()); len(ended) != 0 || err != nil {
@@ -779,6 +781,7 @@ func testHandBack(t *testing.T, w *fixture) {
 		if c.Attempt != run || c.Lost != 0 {
 			t.Errorf("claim %+v", c)
 		}
+		w.Record(t.Context(), c).Close()
 		if err := w.HandBack(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -803,6 +806,7 @@ func testHandBack(t *testing.T, w *fixture) {
 	if c = w.claim(t, id); c.Lost != 1 {
 		t.Errorf("claim %+v", c)
 	}
+	w.Record(t.Context(), c).Close()
 	if got := w.texts(t, id); !strings.Contains(got[len(got)-1], "1 of at most 3 workers lost") {
 		t.Errorf("log %q", got)
 	}
@@ -843,6 +847,28 @@ func testHandBack(t *testing.T, w *fixture) {
 	}
 	if state, changed, err := w.Cancel(t.Context(), id); state != job.Cancelled || !changed || err != nil {
 		t.Errorf("Cancel of a job that was handed back = %s, %v, %v", state, changed, err)
+	}
+}
+
+// However often it is tried, the log has one line that says what is wrong.
+func testCannotStart(t *testing.T, w *fixture) {
+	id := w.build(t, 1)
+	for _, why := range []string{"no such file", "no such file", "too many open files", "no such file"} {
+		c := w.claim(t, id)
+		if c.Lost != 0 {
+			t.Errorf("claim %+v", c)
+		}
+		if err := w.CannotStart(t.Context(), c, why); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.CannotStart(t.Context(), c, why); !errors.Is(err, ErrLost) {
+			t.Errorf("twice: %v", err)
+		}
+	}
+	w.Record(t.Context(), w.claim(t, id)).Close()
+	want := []string{"no such file", "too many open files", "no such file", "handed back by its worker; going on"}
+	if got := w.texts(t, id); !slices.Equal(got, want) {
+		t.Errorf("log %q", got)
 	}
 }
 
@@ -892,9 +918,10 @@ func testWorkerLost(t *testing.T, w *fixture) {
 	if err := w.WorkerLost(t.Context(), c, "twice"); !errors.Is(err, ErrLost) {
 		t.Errorf("a second WorkerLost: %v", err)
 	}
-	if c = w.claim(t, id); c.Lost != 1 || c.Attempt != 2 || c.LastSeq != 2 {
+	if c = w.claim(t, id); c.Lost != 1 || c.Attempt != 2 || c.LastSeq != 1 {
 		t.Errorf("claim %+v", c)
 	}
+	w.Record(t.Context(), c).Close()
 	want := []string{"the function was killed: out of memory", "worker lost; attempt 2 of 3"}
 	if got := w.texts(t, id); !slices.Equal(got, want) {
 		t.Errorf("log %q", got)
@@ -913,8 +940,9 @@ func ownerWrites(w *fixture) map[string]func(context.Context, Claim) error {
 		"Log": func(ctx context.Context, c Claim) error {
 			return w.Log(ctx, c, []Line{{Seq: 99, Stream: job.Stdout, At: start, Text: "x"}})
 		},
-		"HandBack":   w.HandBack,
-		"WorkerLost": func(ctx context.Context, c Claim) error { return w.WorkerLost(ctx, c, "x") },
+		"HandBack":    w.HandBack,
+		"CannotStart": func(ctx context.Context, c Claim) error { return w.CannotStart(ctx, c, "x") },
+		"WorkerLost":  func(ctx context.Context, c Claim) error { return w.WorkerLost(ctx, c, "x") },
 		"Resume": func(ctx context.Context, c Claim) error {
 			_, err := w.Resume(ctx, c.JobID, c.Attempt, c.Operation)
 			return err
