@@ -13,9 +13,8 @@
 //
 // # When the host is killed
 //
-// Child processes get no parent-death signal. An idle function exits because its connection to the Runtime API breaks. A busy
-// one finishes its work, as a job with a lease should, then fails to deliver its answer and exits. Standard output and error
-// are pipes to the host, so a function that should survive this must ignore SIGPIPE.
+// The kernel kills its processes, busy ones too, so that none goes on unwatched. A job's lease ends then, and another agent takes
+// the job over.
 package lambdahost
 
 import (

@@ -128,7 +128,8 @@ func (h *Host) run(p *process) {
 	h.exited(p, exit)
 }
 
-// start starts the child in its own process group, so that Ctrl-C in a terminal signals only the host.
+// start starts the child in its own process group, so that Ctrl-C in a terminal signals only the host. The kernel kills the child
+// when the thread that started it ends: with the host, because no goroutine of localrun ends with its thread locked.
 func (p *process) start(address string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -143,7 +144,7 @@ func (p *process) start(address string) error {
 		Env:         environment(f.Function, address+"/"+p.token),
 		Stdout:      w,
 		Stderr:      w,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	}
 	if err := p.cmd.Start(); err != nil {
 		r.Close()

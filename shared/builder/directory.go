@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"left4me/shared/durable"
 	"left4me/shared/overlay"
@@ -25,6 +28,47 @@ const (
 
 func marker(o overlay.Overlay) string {
 	return fmt.Sprintf("This directory belongs to left4me's overlay %d.\n%s\n", o.ID, o.UID)
+}
+
+// errOddMarker says that what has the marker's name is not a small regular file. oddMarker says it about the directory.
+var errOddMarker = errors.New(oddMarker)
+
+const oddMarker = "has something else in place of its small file " + markerName
+
+// readMarker returns the content of the marker in dir, or errOddMarker. It does not block, whatever is in the marker's place.
+func readMarker(dir *os.Root) (string, error) {
+	const maxSize = 4 << 10
+	isOdd := func(info fs.FileInfo) bool { return !info.Mode().IsRegular() || info.Size() > maxSize }
+	info, err := dir.Lstat(markerName)
+	if err != nil {
+		return "", err
+	}
+	if isOdd(info) { // merely opening a device may have an effect
+		return "", errOddMarker
+	}
+	f, err := dir.OpenFile(markerName, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return "", err
+	}
+	if isOdd(info) {
+		return "", errOddMarker
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxSize))
+	return string(content), err
+}
+
+// readMarkerOf is readMarker of the directory with that path.
+func readMarkerOf(path string) (string, error) {
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	return readMarker(dir)
 }
 
 // ensureDirectory creates the overlay's directory if it is missing, and reports whether it did. As long as the database has
@@ -44,7 +88,7 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 	case !info.IsDir():
 		return false, disagree(o, "is not a directory")
 	default:
-		found, err := os.ReadFile(filepath.Join(dir, markerName))
+		found, err := readMarkerOf(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			if o.DirectoryAt.IsZero() {
@@ -54,9 +98,11 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 			if err := durable.WriteNew(filepath.Join(dir, markerName), marker(o)); err != nil {
 				return false, fmt.Errorf("mark directory overlays/%s: %w", o.Path(), durable.Cause(err))
 			}
+		case errors.Is(err, errOddMarker):
+			return false, disagree(o, oddMarker)
 		case err != nil:
 			return false, fmt.Errorf("read marker of overlays/%s: %w", o.Path(), durable.Cause(err))
-		case string(found) != marker(o):
+		case found != marker(o):
 			return false, disagree(o, "belongs to another overlay, by its file "+markerName)
 		}
 	}

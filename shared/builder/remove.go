@@ -110,16 +110,18 @@ func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 	if !os.SameFile(info, opened) {
 		return r.disagree(name, "is being replaced by something else")
 	}
-	found, err := dir.ReadFile(markerName)
+	found, err := readMarker(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if empty, err := r.emptied(dir, name); empty || err != nil {
 			return err
 		}
 		return r.disagree(name, "has no file "+markerName+" that says which overlay it belongs to")
+	case errors.Is(err, errOddMarker):
+		return r.disagree(name, oddMarker)
 	case err != nil:
 		return fmt.Errorf("read marker of overlays/%s: %w", name, durable.Cause(err))
-	case string(found) != marker(r.o):
+	case found != marker(r.o):
 		return r.disagree(name, "belongs to another overlay, by its file "+markerName)
 	}
 	return nil

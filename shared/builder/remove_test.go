@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"left4me/shared/builder"
 	"left4me/shared/db"
 	"left4me/shared/overlay"
@@ -92,6 +94,22 @@ func TestRemoveRemovesOnlyTheDirectory(t *testing.T) {
 	}
 }
 
+// replaceMarker puts something of that type in place of the marker of a directory: a link leads to the marker, and a file
+// has 8 GiB.
+func replaceMarker(dir string, kind uint32) error {
+	path := filepath.Join(dir, ".left4me-overlay")
+	if err := os.Rename(path, path+".real"); err != nil {
+		return err
+	}
+	switch kind {
+	case unix.S_IFLNK:
+		return os.Symlink(filepath.Base(path)+".real", path)
+	case unix.S_IFREG:
+		return errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, 8<<30))
+	}
+	return unix.Mknod(path, kind|0o644, 0)
+}
+
 func TestRemoveRefusesForeignDirectories(t *testing.T) {
 	const disagree = "disk and database disagree; nothing was removed"
 	mark := func(dir, text string) error {
@@ -108,6 +126,10 @@ func TestRemoveRefusesForeignDirectories(t *testing.T) {
 		"another overlay's": {func(w *fixture) error {
 			return mark(w.dir(), "This directory belongs to left4me's overlay 2.\n"+w.overlay.UID+"\n")
 		}, "1/left4dead2/maps/deep/a.bsp"},
+		"a FIFO as its marker":        {func(w *fixture) error { return replaceMarker(w.dir(), unix.S_IFIFO) }, "1/.left4me-overlay"},
+		"a socket as its marker":      {func(w *fixture) error { return replaceMarker(w.dir(), unix.S_IFSOCK) }, "1/.left4me-overlay"},
+		"a link as its marker":        {func(w *fixture) error { return replaceMarker(w.dir(), unix.S_IFLNK) }, "1/.left4me-overlay"},
+		"a very large file as marker": {func(w *fixture) error { return replaceMarker(w.dir(), unix.S_IFREG) }, "1/.left4me-overlay"},
 		"a link to another's": {func(w *fixture) error {
 			return errors.Join(os.Rename(w.dir(), filepath.Join(w.host.OverlaysDir, "mine")), os.Symlink("mine", w.dir()))
 		}, "mine/left4dead2/maps/deep/a.bsp"},

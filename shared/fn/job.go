@@ -80,8 +80,6 @@ func withReserve(ctx context.Context, now time.Time) (context.Context, context.C
 // continues in another run. A run that has lost its job stops and writes nothing more.
 func Job(operation job.Operation, build func(*Env) func(context.Context, *Run) error) {
 	env := Start(operation.Function)
-	// When the host agent is killed, its pipes break. The run continues because this process owns the job.
-	signal.Ignore(syscall.SIGPIPE)
 	h := &jobHandler{env: env, operation: operation, run: build(env)}
 	ctx, stop := context.WithCancelCause(context.Background())
 	terminated := make(chan os.Signal, 1)

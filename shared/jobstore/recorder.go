@@ -26,7 +26,12 @@ const (
 	lineCost   = 64
 )
 
-// Recorder writes the log lines and the progress of a run, a few times a second, and renews the lease. It ends Context with the
+// maxSilence is how long a run keeps its lease without a log line or a change of its progress. It is longer than any step takes
+// that reports nothing: checking and syncing a file of many GB on a slow disk takes minutes.
+const maxSilence = 15 * time.Minute
+
+// Recorder writes the log lines and the progress of a run, a few times a second, and renews the lease, unless the run has logged
+// and reported nothing new for maxSilence. It ends Context with the
 // cause ErrCancelled when the job is being cancelled, and with ErrLost when this process does not own it any more. While the
 // database is busy or away it keeps what it has and retries as long as the lease lasts. It is safe for concurrent use. Only Flush
 // and the methods that end it wait for the database.
@@ -55,6 +60,9 @@ type Recorder struct {
 	progress Progress
 	changed  bool  // progress, since it was written
 	trouble  error // of the newest write
+	// active is when the run last logged a line or reported progress. silent is set when that was too long ago.
+	active time.Time
+	silent bool
 }
 
 // errEnded is the cause of hold when the recorder was finished or closed.
@@ -63,7 +71,7 @@ var errEnded = errors.New("the recorder has ended")
 // Record starts to record the run of c, which must have been claimed or resumed just now. ctx bounds the run, not the recording:
 // the outcome is written even after ctx has ended. The caller ends the recorder with Finish, HandBack or Close.
 func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
-	r := &Recorder{store: s, claim: c, seq: c.LastSeq}
+	r := &Recorder{store: s, claim: c, seq: c.LastSeq, active: s.now()}
 	r.ctx, r.stop = context.WithCancelCause(ctx)
 	r.hold, r.release = context.WithCancelCause(context.WithoutCancel(ctx))
 	r.renewed = db.Time(c.LeaseUntil).Add(-c.Operation.Lease)
@@ -92,13 +100,16 @@ func (r *Recorder) left(begun time.Time) time.Duration {
 
 func (r *Recorder) expire() {
 	r.mu.Lock()
-	trouble := r.trouble
+	trouble, silent := r.trouble, r.silent
 	r.mu.Unlock()
-	if trouble != nil {
+	switch {
+	case trouble != nil:
 		r.lose(fmt.Errorf("%w: the lease could not be renewed: %w", ErrLost, trouble))
-		return
+	case silent:
+		r.lose(fmt.Errorf("%w: the run made no progress for %v", ErrLost, maxSilence))
+	default:
+		r.lose(fmt.Errorf("%w: this process did not come to renew the lease", ErrLost))
 	}
-	r.lose(fmt.Errorf("%w: this process did not come to renew the lease", ErrLost))
 }
 
 // lose ends both contexts. The first cause is kept.
@@ -139,6 +150,7 @@ func (r *Recorder) Log(stream job.Stream, text string) {
 	now := r.store.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.active = now
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 		line = clean(strings.TrimSuffix(line, "\r"), maxLine)
 		if r.pending+len(line)+lineCost > maxPending {
@@ -162,7 +174,7 @@ func (r *Recorder) Progress(p Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.progress != p {
-		r.progress, r.changed = p, true
+		r.progress, r.changed, r.active = p, true, r.store.now()
 	}
 }
 
@@ -194,16 +206,21 @@ func (r *Recorder) flush() error {
 		}
 		r.written(len(batch))
 	}
+	now := r.store.now()
 	r.mu.Lock()
 	progress, changed := r.progress, r.changed
 	r.changed = false
+	silent := now.Sub(r.active) > maxSilence
+	if silent && !r.silent {
+		r.add(Line{Stream: job.Stderr, At: now, Text: fmt.Sprintf("no progress for %v; unless there is some soon, the job is given up", maxSilence)})
+	}
+	r.silent = silent
 	r.mu.Unlock()
-	now := r.store.now()
 	var err error
 	switch {
 	case changed:
 		_, err = r.store.Progress(r.hold, r.claim, progress)
-	case now.Sub(r.renewed) >= r.claim.Operation.Lease/3:
+	case !silent && now.Sub(r.renewed) >= r.claim.Operation.Lease/3:
 		_, err = r.store.Renew(r.hold, r.claim)
 	default:
 		return nil

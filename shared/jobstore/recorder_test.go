@@ -107,6 +107,34 @@ func TestRecorderKeepsTheLease(t *testing.T) {
 	})
 }
 
+// A run that hangs loses its job, although its process can still write to the database.
+func TestRecorderKeepsTheLeaseOnlyWhileTheRunMakesProgress(t *testing.T) {
+	record(t, func(t *testing.T, w *fixture, r *Recorder) {
+		for n := range int64(3) {
+			after(maxSilence - time.Second)
+			r.Progress(Progress{BytesDone: 2*n + 1})
+			after(maxSilence - time.Second)
+			r.Progress(Progress{BytesDone: 2*n + 2})
+			after(maxSilence - time.Second)
+			r.Log(job.Stdout, "a line")
+		}
+		after(maxSilence - time.Second)
+		r.Progress(Progress{BytesDone: 6}) // what it was before is not progress
+		w.claimNothing(t)
+		if err := r.Context().Err(); err != nil {
+			t.Fatal(context.Cause(r.Context()))
+		}
+		after(time.Second + job.BuildOverlay.Lease + time.Second)
+		if cause := context.Cause(r.Context()); !errors.Is(cause, ErrLost) || !strings.Contains(cause.Error(), "no progress for 15m0s") {
+			t.Errorf("cause %v", cause)
+		}
+		if got := w.texts(t, 1); len(got) != 4 || !strings.HasPrefix(got[3], "no progress for 15m0s") {
+			t.Errorf("log %q", got)
+		}
+		w.claim(t, 1)
+	})
+}
+
 func TestRecorderNoticesThatTheJobIsCancelled(t *testing.T) {
 	record(t, func(t *testing.T, w *fixture, r *Recorder) {
 		after(time.Minute)

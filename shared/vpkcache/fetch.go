@@ -23,7 +23,8 @@ const partialMode = 0o600
 // fresh, or becomes fresh while Fetch waits for another download of the item.
 //
 // progress, which may be nil, is called with the number of bytes that are on the disk, one call at a time; it must return
-// quickly. The number decreases only when a server that used to serve ranges stops doing so.
+// quickly. While Fetch waits for another download of the item, they are that one's. The number decreases only when that one is
+// given up, or when a server that used to serve ranges stops doing so.
 //
 // Errors are ctx's, one that wraps ErrDiskFull, the Source's, such as *steam.StatusError, or one for which IsWrongFile is true.
 // After a broken transfer the received bytes stay in the partial file, and the next Fetch of the same file resumes there:
@@ -38,7 +39,7 @@ func (c *Cache) fetch(ctx context.Context, f File, progress func(int64)) (bool, 
 	if fresh, err := c.Fresh(f); fresh || err != nil {
 		return false, err
 	}
-	p, err := c.lock(ctx, f.SteamID)
+	p, err := c.lock(ctx, f.SteamID, progress)
 	if err != nil {
 		return false, err
 	}
@@ -72,7 +73,7 @@ type partial struct {
 }
 
 // lock opens or creates the partial file of an item and waits until it has locked it.
-func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
+func (c *Cache) lock(ctx context.Context, steamID steam.ID, progress func(int64)) (*partial, error) {
 	path := c.partialPath(steamID)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -82,7 +83,7 @@ func (c *Cache) lock(ctx context.Context, steamID steam.ID) (*partial, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := p.wait(ctx); err != nil {
+		if err := p.wait(ctx, progress); err != nil {
 			p.Close()
 			return nil, err
 		}
@@ -128,8 +129,8 @@ func (c *Cache) open(path string) (*partial, error) {
 	return &partial{File: file, path: path}, nil
 }
 
-// wait waits for the lock.
-func (p *partial) wait(ctx context.Context) error {
+// wait waits for the lock, and calls progress with the bytes that the download that has it has stored.
+func (p *partial) wait(ctx context.Context, progress func(int64)) error {
 	for {
 		err := unix.Flock(int(p.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
@@ -137,6 +138,10 @@ func (p *partial) wait(ctx context.Context) error {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return &fs.PathError{Op: "lock", Path: p.path, Err: err}
+		}
+		var here unix.Stat_t
+		if progress != nil && unix.Fstat(int(p.Fd()), &here) == nil {
+			progress(min(here.Blocks*512, here.Size)) // it has holes
 		}
 		select {
 		case <-time.After(lockPoll):

@@ -828,6 +828,8 @@ func TestWaitForOther(t *testing.T) {
 				time.Sleep(time.Minute)
 				defer other.Close()
 				other.Write(content)
+				other.Sync()
+				time.Sleep(time.Minute) // the other checks it
 				if err := os.Chtimes(other.Name(), time.Time{}, time.Unix(updated, 0)); err != nil {
 					t.Error(err)
 				}
@@ -835,9 +837,11 @@ func TestWaitForOther(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			// There is no Source, so nothing can be downloaded.
-			if downloaded, err := c.Fetch(t.Context(), f, nil); downloaded || err != nil {
-				t.Errorf("Fetch = %v, %v", downloaded, err)
+			// There is no Source, so nothing can be downloaded. The progress is the other's.
+			var progress int64
+			downloaded, err := c.Fetch(t.Context(), f, func(n int64) { progress = n })
+			if downloaded || err != nil || progress != f.Size {
+				t.Errorf("Fetch = %v, %v, progress %d", downloaded, err, progress)
 			}
 		})
 		noPartials(t, c)

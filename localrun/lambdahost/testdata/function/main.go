@@ -55,7 +55,6 @@ func main() {
 	if os.Getenv("TEST_IGNORE_SIGTERM") != "" {
 		signal.Ignore(syscall.SIGTERM)
 	}
-	signal.Ignore(syscall.SIGPIPE)
 	if os.Getenv("TEST_EXTENSION") != "" {
 		lambda.StartWithOptions(f, lambda.WithEnableSIGTERM())
 	}
