@@ -22,6 +22,7 @@ const seedVariable = "JOBSTORE_TEST_SEED"
 // get lost, before or after the statement, and which forgets streams and transactions. After each step, what must always hold
 // is looked up in the file.
 func TestJobsOverAServerThatMisbehaves(t *testing.T) {
+	t.Parallel()
 	seeds := []uint64{1, 2, rand.Uint64()}
 	if text := os.Getenv(seedVariable); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)

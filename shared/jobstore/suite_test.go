@@ -46,6 +46,7 @@ func TestOnAServer(t *testing.T) { suite(t, openServer) }
 
 // suite is what must hold on every kind of database.
 func suite(t *testing.T, open opener) {
+	t.Parallel()
 	for name, test := range map[string]func(*testing.T, *fixture){
 		"P30 a slot fires once":                         testSlots,
 		"P30 a slot fires once under race":              testSlotsRace,
