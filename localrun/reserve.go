@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 
 	"left4me/localrun/heartbeat"
 	"left4me/shared/db"
-	"left4me/shared/durable"
 	"left4me/shared/settings"
 )
 
@@ -36,9 +36,18 @@ func keepReserve(s settings.Settings) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	space := make([]byte, reserveBytes)
-	_, _ = rand.Read(space) // never fails; a file system may store zeros without using space
-	if err := durable.WriteNew(path, string(space)); err != nil && !errors.Is(err, fs.ErrExist) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another agent has just created it
+	}
+	if err == nil {
+		// Random bytes, because a file system may store zeros without using space.
+		_, err = io.CopyN(f, rand.Reader, reserveBytes)
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("keep space for `localrun gc`: %w", err)
 	}
 	return nil
