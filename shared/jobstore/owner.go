@@ -245,15 +245,20 @@ func (s *Store) finish(ctx context.Context, q db.Querier, c Claim, e Ending) (do
 	return true, orLost(err)
 }
 
+// write runs a statement that changes the job of its owner c, or returns ErrLost if c does not own the job any more.
+func (s *Store) write(ctx context.Context, q db.Querier, query string, c Claim) error {
+	n, err := db.Exec(ctx, q, query, s.ownerArgs(c)...)
+	if err == nil && n == 0 {
+		err = ErrLost
+	}
+	return err
+}
+
 // HandBack gives the job up unfinished, so that any worker can continue it at once, without counting a lost worker: for a process
 // that has to end while the job is fine. A job that is being cancelled ends as cancelled instead. ErrLost says that c does not
 // own the job any more, or has handed it back before.
 func (s *Store) HandBack(ctx context.Context, c Claim) error {
-	n, err := db.Exec(ctx, s.db, handBackSQL, s.ownerArgs(c)...)
-	if err == nil && n == 0 {
-		err = ErrLost
-	}
-	if err != nil {
+	if err := s.write(ctx, s.db, handBackSQL, c); err != nil {
 		return jobError("hand back", c.JobID, err)
 	}
 	return nil
@@ -264,11 +269,7 @@ func (s *Store) HandBack(ctx context.Context, c Claim) error {
 func (s *Store) CannotStart(ctx context.Context, c Claim, why string) error {
 	why = clean(why, maxLine)
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		n, err := db.Exec(ctx, q, handBackSQL, s.ownerArgs(c)...)
-		if err == nil && n == 0 {
-			err = ErrLost
-		}
-		if err != nil {
+		if err := s.write(ctx, q, handBackSQL, c); err != nil {
 			return err
 		}
 		newest, err := db.Row(ctx, q, db.Value[string], newestLineSQL, sql.Named("id", c.JobID))
@@ -302,11 +303,7 @@ func (s *Store) HandBackAll(ctx context.Context, q db.Querier, why string) (int,
 // counts a lost worker and logs how it was lost. ErrLost says that the run had ended before.
 func (s *Store) WorkerLost(ctx context.Context, c Claim, how string) error {
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		n, err := db.Exec(ctx, q, workerLostSQL, s.ownerArgs(c)...)
-		if err == nil && n == 0 {
-			err = ErrLost
-		}
-		if err != nil {
+		if err := s.write(ctx, q, workerLostSQL, c); err != nil {
 			return err
 		}
 		return appendLine(ctx, q, c.JobID, s.millis(), how)
