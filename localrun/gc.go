@@ -144,7 +144,7 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 
 // interrupted cancels the job after ctx has ended, unless somebody else had asked for it before. The returned error says what
 // happens to the job, which this process does not run any more.
-func interrupted(ctx context.Context, s settings.Settings, jobs *jobstore.Store, asked jobstore.Enqueued) error {
+func interrupted(ctx context.Context, s settings.Settings, jobs *jobstore.Store, asked *jobstore.Enqueued) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	if !asked.New {

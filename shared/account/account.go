@@ -210,33 +210,30 @@ func (s *Store) SignIn(ctx context.Context, name, password string, from Client) 
 
 	tokens := Tokens{Session: randomToken(), Device: deviceToken(rand.Text(), u, hash)}
 	now := s.now()
+	started := false
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if err := forgiveAttempt(ctx, q, counted); err != nil {
-			return err
-		}
-		if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= :now`, sql.Named("now", db.Millis(now))); err != nil {
-			return err
-		}
 		// The account may have been disabled, or its password changed, while the password was being checked.
-		n, err := db.Exec(ctx, q, `UPDATE users SET last_sign_in_at = :now WHERE id = :id AND is_disabled = 0 AND password_hash = :hash`,
-			sql.Named("now", db.Millis(now)), sql.Named("id", u.ID), sql.Named("hash", hash))
-		switch {
-		case err != nil:
+		const same = ` FROM users WHERE id = :id AND is_disabled = 0 AND password_hash = :hash`
+		nowArg, id, hash := sql.Named("now", db.Millis(now)), sql.Named("id", u.ID), sql.Named("hash", hash)
+		if err := db.RowsLater(ctx, q, func(ids []int64) { started = len(ids) > 0 }, db.Value[int64], `INSERT INTO sessions
+			(token_hash, user_id, created_at, expires_at, address, user_agent) SELECT :token, id, :now, :expires, :address, :agent`+same+` RETURNING id`,
+			tokenArg(tokens.Session), id, hash, nowArg, sql.Named("expires", db.Millis(now.Add(SessionLife))),
+			sql.Named("address", from.Address), sql.Named("agent", text.Truncate(from.UserAgent, 256))); err != nil {
 			return err
-		case n == 0:
-			return wrong
 		}
-		_, err = q.ExecContext(ctx, `INSERT INTO sessions (token_hash, user_id, created_at, expires_at, address, user_agent)
-			VALUES (:token, :user, :now, :expires, :address, :agent)`,
-			tokenArg(tokens.Session), sql.Named("user", u.ID), sql.Named("now", db.Millis(now)), sql.Named("expires", db.Millis(now.Add(SessionLife))),
-			sql.Named("address", from.Address), sql.Named("agent", text.Truncate(from.UserAgent, 256)))
-		return err
+		if err := db.Later(ctx, q, `UPDATE users SET last_sign_in_at = :now WHERE id IN (SELECT id`+same+`)`, nowArg, id, hash); err != nil {
+			return err
+		}
+		if err := db.Later(ctx, q, `DELETE FROM sessions WHERE expires_at <= :now`, nowArg); err != nil {
+			return err
+		}
+		return forgiveAttempt(ctx, q, counted)
 	})
-	if errors.Is(err, wrong) {
-		return User{}, Tokens{}, wrong
-	}
 	if err != nil {
 		return User{}, Tokens{}, fmt.Errorf("sign in as user %d: %w", u.ID, err)
+	}
+	if !started {
+		return User{}, Tokens{}, wrong
 	}
 	return u, tokens, nil
 }

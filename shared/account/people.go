@@ -114,7 +114,8 @@ func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) 
 	}
 	var p Person
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		n, err := db.Exec(ctx, q, update, append(c.args, sql.Named("id", id))...)
+		n := 0
+		err := db.RowsLater(ctx, q, func(ids []int64) { n = len(ids) }, db.Value[int64], update+` RETURNING id`, append(c.args, sql.Named("id", id))...)
 		if err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) 
 		case n == 0:
 			return problem.Conflict("%s is the last administrator. Please make somebody else an administrator first.", p.Name)
 		case c.endsSessions:
-			_, err = q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = :id`, sql.Named("id", id))
+			err = db.Later(ctx, q, `DELETE FROM sessions WHERE user_id = :id`, sql.Named("id", id))
 		}
 		return err
 	})

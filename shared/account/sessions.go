@@ -109,8 +109,7 @@ func (s *Store) EndOtherSessions(ctx context.Context, userID int64, token string
 }
 
 func endOtherSessions(ctx context.Context, q db.Querier, userID int64, token string) error {
-	_, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = :user AND token_hash <> :token`, sql.Named("user", userID), tokenArg(token))
-	return err
+	return db.Later(ctx, q, `DELETE FROM sessions WHERE user_id = :user AND token_hash <> :token`, sql.Named("user", userID), tokenArg(token))
 }
 
 // EndAllSessions ends the sessions of all people, in the transaction q, and returns how many there were.

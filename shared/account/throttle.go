@@ -92,7 +92,7 @@ func network(address string) string {
 func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) error {
 	now := s.now()
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if _, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE last_at <= :before`, sql.Named("before", db.Millis(now.Add(-forgetAfter)))); err != nil {
+		if err := db.Later(ctx, q, `DELETE FROM sign_in_failures WHERE last_at <= :before`, sql.Named("before", db.Millis(now.Add(-forgetAfter)))); err != nil {
 			return err
 		}
 		rows, err := db.Rows(ctx, q, scanFailures, `SELECT subject, failures, last_at, retry_at FROM sign_in_failures WHERE subject IN `+subjectsSQL, subjectsArg(subjects))
@@ -117,11 +117,10 @@ func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) err
 		if err != nil {
 			return err
 		}
-		_, err = q.ExecContext(ctx, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at)
+		return db.Later(ctx, q, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at)
 			SELECT value ->> 'subject', value ->> 'failures', :now, value ->> 'retry_at' FROM json_each(:rows) WHERE true
 			ON CONFLICT (subject) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at, retry_at = excluded.retry_at`,
 			sql.Named("now", db.Millis(now)), sql.Named("rows", string(list)))
-		return err
 	})
 	if _, isProblem := problem.As(err); err != nil && !isProblem {
 		return fmt.Errorf("count sign-in attempts: %w", err)
@@ -133,11 +132,10 @@ func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) err
 func (s *Store) Check(ctx context.Context) error {
 	subject := sql.Named("subject", "check")
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if _, err := q.ExecContext(ctx, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at) VALUES (:subject, 1, :now, 0)`, subject, s.nowArg()); err != nil {
+		if err := db.Later(ctx, q, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at) VALUES (:subject, 1, :now, 0)`, subject, s.nowArg()); err != nil {
 			return err
 		}
-		_, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE subject = :subject`, subject)
-		return err
+		return db.Later(ctx, q, `DELETE FROM sign_in_failures WHERE subject = :subject`, subject)
 	})
 	if err != nil {
 		return fmt.Errorf("check the database: %w", err)
@@ -177,9 +175,8 @@ func subjectsArg(subjects map[string]limit) sql.NamedArg {
 // must not get unlimited guesses at others.
 func forgiveAttempt(ctx context.Context, q db.Querier, subjects map[string]limit) error {
 	arg := subjectsArg(subjects)
-	if _, err := q.ExecContext(ctx, `DELETE FROM sign_in_failures WHERE subject IN `+subjectsSQL+` AND (subject NOT LIKE 'address:%' OR failures = 1)`, arg); err != nil {
+	if err := db.Later(ctx, q, `DELETE FROM sign_in_failures WHERE subject IN `+subjectsSQL+` AND (subject NOT LIKE 'address:%' OR failures = 1)`, arg); err != nil {
 		return err
 	}
-	_, err := q.ExecContext(ctx, `UPDATE sign_in_failures SET failures = failures - 1, retry_at = last_at WHERE subject IN `+subjectsSQL, arg)
-	return err
+	return db.Later(ctx, q, `UPDATE sign_in_failures SET failures = failures - 1, retry_at = last_at WHERE subject IN `+subjectsSQL, arg)
 }

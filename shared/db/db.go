@@ -33,7 +33,6 @@ type DB struct {
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // CheckURL returns an error, one sentence, if a DATABASE_URL is invalid.
@@ -157,8 +156,8 @@ func (d *DB) Embedded() bool { return d.embedded }
 
 // InTx runs fn in an immediate transaction and commits it when fn returns nil. It runs fn again, a few times, when the database
 // was busy, or when the transaction was lost with the connection to a server and nothing was committed. Therefore fn must
-// have no effects except on q, and must return all errors of q that it does not handle. After an error of fn, the transaction
-// is rolled back and the error returned as it is. When it is not known whether a commit happened, the error is ErrInDoubt.
+// have no effects except on q, and must return all errors of q. After an error of fn, the transaction is rolled back and the error
+// returned as it is. When it is not known whether a commit happened, the error is ErrInDoubt.
 func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context, q Querier) error) error {
 	backoff := retry.WithMaxRetries(txTries-1, retry.WithJitterPercent(50, retry.NewExponential(10*time.Millisecond)))
 	if d.embedded { // each try has waited by itself
@@ -179,28 +178,27 @@ func (d *DB) tryTx(ctx context.Context, fn func(ctx context.Context, q Querier) 
 		return fmt.Errorf("connect to database: %w", err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		discard(conn) // the server may have begun it all the same
+	if !d.embedded {
+		return tryRemoteTx(ctx, conn, fn)
+	}
+	if _, err := conn.ExecContext(ctx, beginSQL); err != nil {
+		discard(conn)
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	if err := fn(ctx, conn); err != nil {
 		rollback(ctx, conn)
 		return err
 	}
-	_, err = conn.ExecContext(ctx, "COMMIT")
+	_, err = conn.ExecContext(ctx, commitSQL)
 	switch {
 	case err == nil:
 		return nil
-	case IsBusy(err):
-		// Nothing was committed, and SQLite keeps the transaction open.
+	case IsBusy(err): // nothing was committed, and SQLite keeps the transaction open
 		rollback(ctx, conn)
 		return fmt.Errorf("commit: %w", err)
-	case d.embedded:
-		discard(conn)
-		return fmt.Errorf("commit: %w: %w", ErrInDoubt, err)
 	}
-	discard(conn) // the error of a server's connection already is ErrInDoubt if needed
-	return fmt.Errorf("commit: %w", err)
+	discard(conn)
+	return fmt.Errorf("commit: %w: %w", ErrInDoubt, err)
 }
 
 // rollback rolls back conn's transaction even when ctx has ended, so that a cancelled job does not keep the file locked.

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -165,11 +166,11 @@ func testManyReadThenWriteTransactionsAllSucceed(t *testing.T, open dbtest.Backe
 		wg.Go(func() {
 			for range each {
 				errs <- d.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
-					var next int
-					if err := q.QueryRowContext(ctx, "SELECT COALESCE(MAX(a), 0) + 1 FROM t").Scan(&next); err != nil {
+					next, err := db.Row(ctx, q, db.Value[int], "SELECT COALESCE(MAX(a), 0) + 1 FROM t")
+					if err != nil {
 						return err
 					}
-					_, err := q.ExecContext(ctx, "INSERT INTO t VALUES (?)", next)
+					_, err = q.ExecContext(ctx, "INSERT INTO t VALUES (:a)", sql.Named("a", next))
 					return err
 				})
 			}

@@ -17,11 +17,19 @@ type querier interface {
 
 // Rows runs query and returns what scan makes of each row, in order.
 func Rows[T any](ctx context.Context, q querier, scan func(Scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
+	var all []T
+	err := read(ctx, q, statement{query: query, args: args, read: func(rows *sql.Rows) (err error) {
+		all, err = scanAll(rows, scan)
+		return err
+	}})
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	return all, nil
+}
+
+// scanAll returns what scan makes of each row of a result.
+func scanAll[T any](rows *sql.Rows, scan func(Scanner) (T, error)) ([]T, error) {
 	var all []T
 	for rows.Next() {
 		v, err := scan(rows)

@@ -140,15 +140,14 @@ func verbOf(query string) string {
 	return strings.ToUpper(query[:end])
 }
 
-// run calls send, which sends the query on c.inner, once or several times as serverConnector describes.
-func (c *serverConn) run(ctx context.Context, query string, send func(context.Context) error) error {
+// run calls send, which sends a statement with that verb on c.inner, once or several times as serverConnector describes.
+func (c *serverConn) run(ctx context.Context, verb string, send func(context.Context) error) error {
 	if c.broken != nil {
 		return c.broken
 	}
 	caller := ctx
 	ctx, stop := context.WithTimeout(ctx, c.connector.timeout)
 	defer stop()
-	verb := verbOf(query)
 	if c.inTx {
 		return c.runInTx(ctx, verb, send)
 	}
@@ -237,7 +236,7 @@ func recoverTo(err *error) {
 }
 
 func (c *serverConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
-	err = c.run(ctx, query, func(ctx context.Context) (err error) {
+	err = c.run(ctx, verbOf(query), func(ctx context.Context) (err error) {
 		defer recoverTo(&err)
 		result, err = c.inner.(driver.ExecerContext).ExecContext(ctx, query, args)
 		return err
@@ -247,12 +246,38 @@ func (c *serverConn) ExecContext(ctx context.Context, query string, args []drive
 
 // QueryContext returns rows that cannot fail later, because the driver has read the whole answer.
 func (c *serverConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	err = c.run(ctx, query, func(ctx context.Context) (err error) {
+	batch := strings.HasPrefix(query, batchPrefix)
+	verb := verbOf(query)
+	if batch {
+		verb = verbOfBatch(query)
+	}
+	err = c.run(ctx, verb, func(ctx context.Context) (err error) {
 		defer recoverTo(&err)
 		rows, err = c.inner.(driver.QueryerContext).QueryContext(ctx, query, args)
+		if err == nil && batch {
+			rows, err = readBatch(rows)
+			if err != nil && outcomeOf(err) == answered {
+				c.inTx = false // the driver has added a ROLLBACK for this case
+			}
+		}
 		return err
 	})
 	return rows, err
+}
+
+// verbOfBatch returns a verb for several statements in one request: SELECT if they only read, BEGIN if they begin a transaction that
+// stays open, COMMIT if they end one that was open, and otherwise another one.
+func verbOfBatch(query string) string {
+	begins, commits := strings.HasPrefix(query, batchPrefix+beginSQL), strings.HasSuffix(query, ";"+commitSQL)
+	switch {
+	case begins && commits:
+		return "BATCH"
+	case begins:
+		return "BEGIN"
+	case commits:
+		return commitSQL
+	}
+	return "SELECT"
 }
 
 func (c *serverConn) Ping(ctx context.Context) error {

@@ -53,7 +53,7 @@ func (s served) two(ctx context.Context) error {
 // sent counts the statements that the server was sent.
 func (s served) sent(text string) (n int) {
 	for _, asked := range s.Received() {
-		if strings.HasPrefix(asked, text) {
+		if strings.Contains(asked, text) {
 			n++
 		}
 	}
@@ -243,7 +243,7 @@ func TestALostTransactionIsRunAgainAsAWhole(t *testing.T) {
 		"expired":   func(s served) { s.ExpireStreams() },
 		"too old":   func(s served) { s.ahead.Add(int64(s.TxTimeout)) },
 	} {
-		for _, at := range []int{1, 2, 3} {
+		for _, at := range []int{2, 3} {
 			for _, careless := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s before %d, careless %v", name, at, careless), func(t *testing.T) {
 					t.Parallel()
@@ -333,15 +333,17 @@ func TestSQLErrorsAreNotRetried(t *testing.T) {
 		_, err := s.db.ExecContext(t.Context(), query)
 		wantError(t, err, false, false, want)
 	}
-	// It does not end a transaction.
+	// A transaction fails with it, even if the function hides it.
 	err := s.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
 		if _, err := q.ExecContext(ctx, "INSERT INTO absent VALUES (1)"); err == nil {
 			t.Error("there is a table called absent")
 		}
-		return s.insert(ctx, q, 1)
+		_ = s.insert(ctx, q, 1)
+		return nil
 	})
-	if n := count(t, s.direct); err != nil || n != 1 {
-		t.Errorf("%d rows, %v", n, err)
+	wantError(t, err, false, false, "no such table: absent")
+	if n := count(t, s.direct); n != 0 {
+		t.Errorf("%d rows", n)
 	}
 }
 
@@ -409,7 +411,7 @@ func TestACancelledStatementIsNotAway(t *testing.T) {
 				case "INSERT":
 					err = s.insert(ctx, s.db, 1)
 				default:
-					err = s.db.InTx(ctx, func(context.Context, db.Querier) error { return nil })
+					err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error { return s.insert(ctx, q, 1) })
 				}
 				if !errors.Is(err, context.Canceled) || errors.Is(err, db.ErrInDoubt) != doubt {
 					t.Errorf("got %v", err)

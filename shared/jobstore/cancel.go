@@ -43,7 +43,7 @@ func (s *Store) Cancel(ctx context.Context, id int64) (state job.State, changed 
 
 // CancelAll asks all jobs of operation about subject to stop, as Cancel does, on q.
 func (s *Store) CancelAll(ctx context.Context, q db.Querier, operation job.Operation, subject job.Subject) error {
-	if _, err := db.Exec(ctx, q, cancelAllSQL, append(subjectArgs(subject), sql.Named("operation", operation.Name), sql.Named("now", s.millis()))...); err != nil {
+	if err := db.Later(ctx, q, cancelAllSQL, append(subjectArgs(subject), sql.Named("operation", operation.Name), sql.Named("now", s.millis()))...); err != nil {
 		return fmt.Errorf("cancel %s of %s: %w", operation.Name, subject, err)
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"left4me/shared/db"
 	"left4me/shared/job"
@@ -43,17 +42,15 @@ func (e Enqueued) Sentence(o job.Operation) string {
 	return fmt.Sprintf("%s job %d already queued", o.Name, e.ID)
 }
 
-// enqueueTries bounds how often EnqueueAll looks again when another process inserts or ends jobs between its statements.
-const enqueueTries = 10
-
-// Enqueue adds a job, or returns the older one that already does what is asked (Operation.Coalesce). q is the database, or the
-// transaction of what the job is about. It refuses an operation without a function, and a subject of the wrong kind.
-func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (Enqueued, error) {
+// Enqueue adds a job, or finds the older one that already does what is asked (Operation.Coalesce). q is the database, or the
+// transaction of what the job is about: then the result is only set when that is committed. It refuses an operation without a
+// function, and a subject of the wrong kind.
+func (s *Store) Enqueue(ctx context.Context, q db.Querier, r Request) (*Enqueued, error) {
 	all, err := s.EnqueueAll(ctx, q, []Request{r})
 	if err != nil {
-		return Enqueued{}, err
+		return nil, err
 	}
-	return all[0], nil
+	return &all[0], nil
 }
 
 // EnqueueAll is Enqueue for many requests, in their order, with two statements: a libSQL server gives a transaction only 5 s.
@@ -67,19 +64,20 @@ func (s *Store) EnqueueAll(ctx context.Context, q db.Querier, requests []Request
 		}
 	}
 	all := make([]Enqueued, len(requests))
-	// Older jobs are looked for first: an insertion that conflicts with one would use up an id.
-	for range enqueueTries {
-		if err := s.findOlder(ctx, q, rows, all); err != nil {
-			return nil, fmt.Errorf("enqueue %d jobs: %w", len(rows), err)
-		}
-		if err := s.insert(ctx, q, now, rows, all); err != nil {
-			return nil, fmt.Errorf("enqueue %d jobs: %w", len(rows), err)
-		}
-		if !slices.ContainsFunc(all, func(e Enqueued) bool { return e.ID == 0 }) {
-			return all, nil
-		}
+	if len(rows) == 0 {
+		return all, nil
 	}
-	return nil, fmt.Errorf("enqueue %d jobs: %w", len(rows), errors.New("other processes keep adding and ending the same ones"))
+	insert := func(ctx context.Context, q db.Querier) error { return s.insert(ctx, q, now, rows, all) }
+	var err error
+	if d, ok := q.(*db.DB); ok {
+		err = d.InTx(ctx, insert)
+	} else {
+		err = insert(ctx, q)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %d jobs: %w", len(rows), err)
+	}
+	return all, nil
 }
 
 // newJob is a row to insert, as insertSQL reads it.
@@ -146,75 +144,61 @@ UNION ALL
 SELECT r.key, j.id, j.state FROM json_each(:requests) r CROSS JOIN jobs j
 WHERE j.live_key = r.value ->> 'live_key' AND j.finished_at IS NULL`
 
+	// An insertion that conflicts would use up an id, so what has an older job is not inserted.
 	insertSQL = `
 INSERT INTO jobs (operation, state, user_id, subject_kind, subject_id, argument, queued_key, live_key, locks, starving_at, created_at)
 SELECT value ->> 'operation', 'queued', value ->> 'user_id', value ->> 'subject_kind', value ->> 'subject_id', value ->> 'argument',
 	value ->> 'queued_key', value ->> 'live_key', value -> 'locks', value ->> 'starving_at', :now
-FROM json_each(:requests) WHERE true ORDER BY key
+FROM json_each(:requests) WHERE key NOT IN (SELECT key FROM (` + olderSQL + `)) ORDER BY key
 ON CONFLICT DO NOTHING
 RETURNING id, operation, subject_kind, COALESCE(subject_id, 0), argument`
 )
 
-// findOlder sets the elements of all for which there is a job that does what is asked.
-func (s *Store) findOlder(ctx context.Context, q db.Querier, rows []newJob, all []Enqueued) error {
-	coalesces := func(n newJob) bool { return n.QueuedKey != nil || n.LiveKey != nil }
-	if !slices.ContainsFunc(rows, coalesces) {
-		return nil
-	}
-	requests, err := json.Marshal(rows)
-	if err != nil {
-		return err
-	}
-	_, err = db.Rows(ctx, q, func(row db.Scanner) (none struct{}, err error) {
-		var i int
-		var e Enqueued
-		if err := row.Scan(&i, &e.ID, &e.State); err != nil {
-			return none, err
-		}
-		if all[i].ID == 0 {
-			all[i] = e
-		}
-		return none, nil
-	}, olderSQL, sql.Named("requests", string(requests)))
-	return err
-}
-
-// insert adds the jobs of the elements of all that are not set, and sets them. A job that a unique index forbids, because
-// another process has added the same one meanwhile, is left out.
+// insert adds, in the transaction q, the jobs of rows for which there is no older one, and sets all.
 func (s *Store) insert(ctx context.Context, q db.Querier, now int64, rows []newJob, all []Enqueued) error {
-	var missing []newJob
-	for i, n := range rows {
-		if all[i].ID == 0 {
-			missing = append(missing, n)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	requests, err := json.Marshal(missing)
+	list, err := json.Marshal(rows)
 	if err != nil {
 		return err
 	}
+	clear(all)
 	s.enqueued.Store(true)
-	ids := map[string][]int64{} // by key, ascending
-	_, err = db.Rows(ctx, q, func(row db.Scanner) (none struct{}, err error) {
-		var id int64
+	requests := sql.Named("requests", string(list))
+	type inserted struct {
+		id  int64
+		key string
+	}
+	err = db.RowsLater(ctx, q, func(added []inserted) {
+		ids := map[string][]int64{} // by key, ascending
+		for _, a := range added {
+			ids[a.key] = append(ids[a.key], a.id)
+		}
+		for i, n := range rows {
+			if found := ids[n.key]; len(found) > 0 {
+				all[i], ids[n.key] = Enqueued{ID: found[0], State: job.Queued, New: true}, found[1:]
+			}
+		}
+	}, func(row db.Scanner) (a inserted, err error) {
 		var operation, argument string
 		var subject job.Subject
-		if err := row.Scan(&id, &operation, &subject.Kind, &subject.ID, &argument); err != nil {
-			return none, err
-		}
-		k := key(operation, subject, argument)
-		ids[k] = append(ids[k], id)
-		return none, nil
-	}, insertSQL, sql.Named("requests", string(requests)), sql.Named("now", now))
+		err = row.Scan(&a.id, &operation, &subject.Kind, &subject.ID, &argument)
+		a.key = key(operation, subject, argument)
+		return a, err
+	}, insertSQL, requests, sql.Named("now", now))
 	if err != nil {
 		return err
 	}
-	for i, n := range rows {
-		if found := ids[n.key]; all[i].ID == 0 && len(found) > 0 {
-			all[i], ids[n.key] = Enqueued{ID: found[0], State: job.Queued, New: true}, found[1:]
-		}
+	type older struct {
+		index int
+		job   Enqueued
 	}
-	return nil
+	return db.RowsLater(ctx, q, func(found []older) {
+		for _, o := range found {
+			if all[o.index].ID == 0 {
+				all[o.index] = o.job
+			}
+		}
+	}, func(row db.Scanner) (o older, err error) {
+		err = row.Scan(&o.index, &o.job.ID, &o.job.State)
+		return o, err
+	}, olderSQL, requests)
 }

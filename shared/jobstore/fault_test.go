@@ -152,7 +152,7 @@ func (f *faulty) step(t *testing.T) {
 }
 
 func (f *faulty) ask(t *testing.T) {
-	var e Enqueued
+	var e *Enqueued
 	var err error
 	if f.IntN(8) == 0 {
 		e, err = f.asker.Enqueue(t.Context(), f.asker.db, Request{Operation: job.RefreshWorkshopItems})

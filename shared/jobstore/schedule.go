@@ -38,13 +38,14 @@ func slotArgs(s job.Schedule, slot time.Time) []any {
 
 // Fire enqueues a schedule's job for one of its slots: once, however many timers fire the slot and however often. Later timers
 // get the job of the first. The zero slot means now, and only enqueues.
-func (s *Store) Fire(ctx context.Context, schedule job.Schedule, slot time.Time) (Enqueued, error) {
-	var e Enqueued
+func (s *Store) Fire(ctx context.Context, schedule job.Schedule, slot time.Time) (*Enqueued, error) {
+	var e *Enqueued
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
 		if !slot.IsZero() {
-			e, err = db.Row(ctx, q, func(row db.Scanner) (fired Enqueued, err error) {
-				err = row.Scan(&fired.ID, &fired.State)
-				return fired, err
+			e, err = db.Row(ctx, q, func(row db.Scanner) (*Enqueued, error) {
+				var fired Enqueued
+				err := row.Scan(&fired.ID, &fired.State)
+				return &fired, err
 			}, firedSQL, slotArgs(schedule, slot)...)
 			if !errors.Is(err, sql.ErrNoRows) {
 				return err
@@ -53,14 +54,16 @@ func (s *Store) Fire(ctx context.Context, schedule job.Schedule, slot time.Time)
 		if e, err = s.Enqueue(ctx, q, Request{Operation: schedule.Operation}); err != nil || slot.IsZero() {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, fireSQL, append(slotArgs(schedule, slot), sql.Named("job", e.ID), sql.Named("now", s.millis()))...); err != nil {
+		if err := db.Flush(ctx, q); err != nil {
 			return err
 		}
-		_, err = q.ExecContext(ctx, forgetSlotsSQL, sql.Named("schedule", schedule.Name), sql.Named("before", db.Millis(slot.Add(-keepSlots))))
-		return err
+		if err := db.Later(ctx, q, fireSQL, append(slotArgs(schedule, slot), sql.Named("job", e.ID), sql.Named("now", s.millis()))...); err != nil {
+			return err
+		}
+		return db.Later(ctx, q, forgetSlotsSQL, sql.Named("schedule", schedule.Name), sql.Named("before", db.Millis(slot.Add(-keepSlots))))
 	})
 	if err != nil {
-		return Enqueued{}, fmt.Errorf("fire schedule %s: %w", schedule.Name, err)
+		return nil, fmt.Errorf("fire schedule %s: %w", schedule.Name, err)
 	}
 	return e, nil
 }

@@ -10,7 +10,7 @@ import (
 
 var slot = time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 
-func (w *fixture) fire(t *testing.T, slot time.Time, want string) Enqueued {
+func (w *fixture) fire(t *testing.T, slot time.Time, want string) *Enqueued {
 	t.Helper()
 	e, err := w.Fire(t.Context(), job.DailyRefresh, slot)
 	if err != nil {
@@ -57,7 +57,7 @@ func testSlotsRace(t *testing.T, w *fixture) {
 	const timers = 8
 	for day := range 5 {
 		var racing sync.WaitGroup
-		fired := make([]Enqueued, timers)
+		fired := make([]*Enqueued, timers)
 		for n := range timers {
 			racing.Go(func() {
 				var err error

@@ -175,13 +175,13 @@ func Builds(ids []int64) []jobstore.Request {
 }
 
 // RequestBuild enqueues a build of an overlay for u.
-func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (jobstore.Enqueued, error) {
+func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (*jobstore.Enqueued, error) {
 	return s.jobs.Enqueue(ctx, s.db, BuildOf(id, u.ID))
 }
 
 // Delete hides an overlay, which frees its name, cancels its builds, and enqueues the removal of its directory for u. The error
 // is a problem (404) when the overlay has been deleted already.
-func (s *Store) Delete(ctx context.Context, u account.User, id int64) (removal jobstore.Enqueued, err error) {
+func (s *Store) Delete(ctx context.Context, u account.User, id int64) (removal *jobstore.Enqueued, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		n, err := db.Exec(ctx, q, `UPDATE overlays SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL`, s.nowArg(), sql.Named("id", id))
 		if err != nil {
@@ -328,7 +328,7 @@ func scanCount(row db.Scanner) (TypeCount, error) {
 func Changed(ctx context.Context, q db.Querier, ids ...int64) error {
 	list, err := json.Marshal(ids)
 	if err == nil {
-		_, err = db.Exec(ctx, q, `UPDATE overlays SET revision = revision + 1, last_build_status = '' WHERE id IN (SELECT value FROM json_each(:ids))`,
+		err = db.Later(ctx, q, `UPDATE overlays SET revision = revision + 1, last_build_status = '' WHERE id IN (SELECT value FROM json_each(:ids))`,
 			sql.Named("ids", string(list)))
 	}
 	if err != nil {

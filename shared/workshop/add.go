@@ -6,6 +6,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
+	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
 	"left4me/shared/steam"
@@ -98,29 +99,28 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 			a.Unavailable = append(a.Unavailable, i.SteamID)
 		}
 	}
+	var build *jobstore.Enqueued
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		changes, err := s.Save(ctx, q, items)
 		if err != nil {
 			return err
 		}
-		if a.New, err = s.insertInto(ctx, q, o.ID, items); err != nil {
+		if err := s.insertInto(ctx, q, o.ID, items, &a.New); err != nil {
 			return err
 		}
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
 			return err
 		}
-		build, err := s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
-		if err != nil {
+		if build, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID)); err != nil {
 			return err
 		}
-		a.JobID = build.ID
 		_, err = s.rebuild(ctx, q, changes, o.ID)
 		return err
 	})
 	if err != nil {
 		return Added{}, err
 	}
-	a.Already = len(ids) - a.New
+	a.JobID, a.Already = build.ID, len(ids)-a.New
 	return a, nil
 }
 

@@ -144,9 +144,9 @@ func (s *Store) UsedSteamIDs(ctx context.Context) (map[steam.ID]bool, error) {
 
 // Remove removes an item, by workshop_items.id, from o for u, enqueues a build and returns both. The error is a problem (404)
 // when the item is not in o.
-func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemID int64) (Item, jobstore.Enqueued, error) {
+func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemID int64) (Item, *jobstore.Enqueued, error) {
 	var item Item
-	var build jobstore.Enqueued
+	var build *jobstore.Enqueued
 	ids := []any{sql.Named("overlay", o.ID), sql.Named("item", itemID)}
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
 		item, err = db.Row(ctx, q, scan, selectItem+` JOIN overlay_workshop_items o ON o.workshop_item_id = w.id
@@ -157,7 +157,7 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 		if err != nil {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay AND workshop_item_id = :item`, ids...); err != nil {
+		if err := db.Later(ctx, q, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay AND workshop_item_id = :item`, ids...); err != nil {
 			return err
 		}
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
@@ -170,7 +170,7 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 		err = fmt.Errorf("remove item %d from overlay %d: %w", itemID, o.ID, err)
 	}
 	if err != nil {
-		return Item{}, jobstore.Enqueued{}, err
+		return Item{}, nil, err
 	}
 	return item, build, nil
 }
@@ -264,7 +264,7 @@ func (s *Store) save(ctx context.Context, q db.Querier, items []steam.Item) ([]C
 	write := func(query string, items []saved, args ...any) error {
 		list, err := jsonArg("items", items)
 		if err == nil {
-			_, err = q.ExecContext(ctx, query, append(args, list)...)
+			err = db.Later(ctx, q, query, append(args, list)...)
 		}
 		return err
 	}
@@ -285,34 +285,19 @@ func steamIDs(items []steam.Item) []steam.ID {
 	return ids
 }
 
-// insertInto puts saved items into an overlay on q, and returns how many were not in it before.
-func (s *Store) insertInto(ctx context.Context, q db.Querier, overlayID int64, items []steam.Item) (int, error) {
+// insertInto puts saved items into an overlay in the transaction q, and sets added to how many were not in it before.
+func (s *Store) insertInto(ctx context.Context, q db.Querier, overlayID int64, items []steam.Item, added *int) error {
 	ids, err := jsonArg("steam_ids", steamIDs(items))
-	var n int64
 	if err == nil {
-		n, err = db.Exec(ctx, q, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
+		err = db.RowsLater(ctx, q, func(all []int64) { *added = len(all) }, db.Value[int64], `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
 			SELECT o.id, w.id, :now FROM overlays o, workshop_items w
 			WHERE o.id = :overlay AND o.deleted_at IS NULL AND w.steam_id IN (SELECT value FROM json_each(:steam_ids))
-			ON CONFLICT DO NOTHING`, sql.Named("now", db.Millis(s.now())), sql.Named("overlay", overlayID), ids)
+			ON CONFLICT DO NOTHING RETURNING workshop_item_id`, sql.Named("now", db.Millis(s.now())), sql.Named("overlay", overlayID), ids)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("add %d items to overlay %d: %w", len(items), overlayID, err)
+		return fmt.Errorf("add %d items to overlay %d: %w", len(items), overlayID, err)
 	}
-	return int(n), nil
-}
-
-// overlaysWith returns the ids of the overlays that contain any of these items, by workshop_items.id.
-func overlaysWith(ctx context.Context, q db.Querier, itemIDs []int64) ([]int64, error) {
-	ids, err := jsonArg("items", itemIDs)
-	var overlays []int64
-	if err == nil {
-		overlays, err = db.Rows(ctx, q, db.Value[int64], `SELECT DISTINCT o.id FROM overlay_workshop_items i JOIN overlays o ON o.id = i.overlay_id
-			WHERE i.workshop_item_id IN (SELECT value FROM json_each(:items)) AND o.deleted_at IS NULL ORDER BY o.id`, ids)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find the overlays of %d items: %w", len(itemIDs), err)
-	}
-	return overlays, nil
+	return nil
 }
 
 // sameVersion selects the row of an item, unless Steam has published another file since the item was read, or has withdrawn it.

@@ -2,8 +2,8 @@ package workshop
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
-	"slices"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
@@ -32,7 +32,7 @@ type Refreshed struct {
 // Build is a job that builds an overlay.
 type Build struct {
 	OverlayID int64
-	jobstore.Enqueued
+	*jobstore.Enqueued
 }
 
 // RefreshOverlay asks Steam through client about the items of o, for u, and enqueues a build of o and of the other overlays
@@ -139,35 +139,46 @@ func (s *Store) saveAndBuild(ctx context.Context, items []steam.Item, build func
 // rebuild enqueues builds, for nobody, of the overlays other than except that contain an advanced or renamed item. Overlays
 // with items that changed otherwise are only marked as changed, so that they no longer count as built.
 func (s *Store) rebuild(ctx context.Context, q db.Querier, changes []Change, except int64) ([]Build, error) {
-	var changed, advanced []int64 // ids of items
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	type changed struct {
+		ID    int64 `json:"id"` // of the item
+		Build bool  `json:"build"`
+	}
+	var items []changed
 	for _, c := range changes {
-		changed = append(changed, c.ID)
-		if c.Advanced || c.Renamed {
-			advanced = append(advanced, c.ID)
-		}
+		items = append(items, changed{c.ID, c.Advanced || c.Renamed})
 	}
-	isExcept := func(id int64) bool { return id == except }
-	marked, err := overlaysWith(ctx, q, changed)
+	list, err := jsonArg("items", items)
 	if err != nil {
 		return nil, err
 	}
-	if marked = slices.DeleteFunc(marked, isExcept); len(marked) > 0 {
-		if err := overlay.Changed(ctx, q, marked...); err != nil {
-			return nil, err
+	overlays, err := db.Rows(ctx, q, func(row db.Scanner) (o changed, err error) {
+		err = row.Scan(&o.ID, &o.Build)
+		return o, err
+	}, `SELECT o.id, MAX(value ->> 'build') FROM json_each(:items) JOIN overlay_workshop_items i ON i.workshop_item_id = value ->> 'id'
+		JOIN overlays o ON o.id = i.overlay_id WHERE o.deleted_at IS NULL AND o.id <> :except GROUP BY o.id ORDER BY o.id`, list, sql.Named("except", except))
+	if err != nil {
+		return nil, fmt.Errorf("find the overlays of %d items: %w", len(items), err)
+	}
+	var marked, rebuilt []int64
+	for _, o := range overlays {
+		marked = append(marked, o.ID)
+		if o.Build {
+			rebuilt = append(rebuilt, o.ID)
 		}
 	}
-	rebuilt, err := overlaysWith(ctx, q, advanced)
-	if err != nil {
+	if err := overlay.Changed(ctx, q, marked...); err != nil {
 		return nil, err
 	}
-	rebuilt = slices.DeleteFunc(rebuilt, isExcept)
 	enqueued, err := s.jobs.EnqueueAll(ctx, q, overlay.Builds(rebuilt))
 	if err != nil {
 		return nil, err
 	}
 	builds := make([]Build, len(enqueued))
-	for n, e := range enqueued {
-		builds[n] = Build{rebuilt[n], e}
+	for n := range enqueued {
+		builds[n] = Build{rebuilt[n], &enqueued[n]}
 	}
 	return builds, nil
 }

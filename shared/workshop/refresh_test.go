@@ -241,7 +241,7 @@ func catalogOf(n int) string {
 
 // A libSQL server ends a transaction after 5 s, and each statement takes a round trip.
 func TestTheNumberOfStatementsDoesNotDependOnThatOfOverlays(t *testing.T) {
-	const overlays, statements = 1000, 12
+	const overlays, requests = 1000, 5
 	var server *dbtest.Server
 	w := refreshes(t, func(t testing.TB) *db.DB {
 		server = dbtest.Serve(t)
@@ -279,9 +279,8 @@ func TestTheNumberOfStatementsDoesNotDependOnThatOfOverlays(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		asked := server.Received()
-		begun, ended := slices.Index(asked, "BEGIN IMMEDIATE"), slices.Index(asked, "COMMIT")
-		if begun < 0 || ended < begun || ended-begun > statements {
-			t.Errorf("%s: %d statements in a transaction: %q", name, ended-begun, asked)
+		if n := len(asked); n == 0 || n > requests {
+			t.Errorf("%s: %d requests: %q", name, n, asked)
 		}
 		if got, want := len(w.queued(t)), overlays+1; name != "import" && got != want {
 			t.Errorf("%s: %d builds, want %d", name, got, want)
@@ -304,7 +303,7 @@ func testRefreshSavesBatchesTogetherWithTheirBuilds(t *testing.T, open dbtest.Ba
 		"to the end":               {"", false, ""},
 		"Steam fails for good":     {"details/1 status=503\n", false, "steam api error: steam answered 403"},
 		"it is cancelled":          {"details/1 delay=1h\n", true, "context canceled"},
-		"the database has no room": {"", false, "save what steam says of 100 items: "},
+		"the database has no room": {"", false, "no room"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := refreshes(t, open, catalogOf(n), numbers(n)...)
@@ -345,7 +344,7 @@ func testRefreshSavesBatchesTogetherWithTheirBuilds(t *testing.T, open dbtest.Ba
 				t.Fatalf("Each: %v, want %q", err, c.says)
 			case c.stop && !errors.Is(err, context.Canceled):
 				t.Errorf("Each: %v is no cancel", err)
-			case c.says != "" && c.says != "save what steam says of 100 items: " && batches == 0:
+			case c.says != "" && c.says != "no room" && batches == 0:
 				t.Error("no batch was saved before the end, so this shows nothing")
 			}
 			advanced := map[steam.ID]bool{}

@@ -50,7 +50,8 @@ func (s *Server) Heal() {
 	s.faults = nil
 }
 
-// Received returns the SQL texts of all requests since the last call, in order, including those that failed with a fault.
+// Received returns the requests with SQL since the last call, in order, including those that failed with a fault: of each, its
+// statements with "; " between them.
 func (s *Server) Received() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +81,9 @@ func (s *Server) record(r pipelineRequest) *Fault {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.received = append(s.received, texts...)
+	if len(texts) > 0 {
+		s.received = append(s.received, strings.Join(texts, "; "))
+	}
 	for i, f := range s.faults {
 		for _, text := range texts {
 			if !strings.Contains(text, f.Match) {

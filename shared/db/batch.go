@@ -1,0 +1,395 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// A libSQL server gets several statements in one request where possible: each request takes a round trip. The embedded database
+// gets them one by one, as they come.
+
+// statement is one that waits for others, to be sent together with them.
+type statement struct {
+	query string
+	args  []any
+	read  func(*sql.Rows) error // nil: the result is not needed
+}
+
+// batchPrefix begins the text of several statements. The driver does not report the error of the first statement in a request.
+const batchPrefix = "SELECT 'batch';"
+
+const (
+	beginSQL  = "BEGIN IMMEDIATE"
+	commitSQL = "COMMIT"
+)
+
+// send runs statements in one request, and calls read of each. If one fails, those after it do not run, and an open transaction
+// is rolled back.
+func send(ctx context.Context, q querier, statements []statement) error {
+	if len(statements) == 1 {
+		return ask(ctx, q, statements[0])
+	}
+	var text strings.Builder
+	var args []any
+	for n, s := range statements {
+		if n == 0 {
+			text.WriteString(batchPrefix)
+		} else {
+			text.WriteByte(';')
+		}
+		suffix := "_" + strconv.Itoa(n)
+		text.WriteString(renameParameters(s.query, suffix))
+		for _, a := range s.args {
+			named, ok := a.(sql.NamedArg)
+			if !ok {
+				return errors.New("a statement without named parameters cannot be sent together with others")
+			}
+			named.Name += suffix
+			args = append(args, named)
+		}
+	}
+	rows, err := q.QueryContext(ctx, text.String(), args...)
+	if failed, ok := errors.AsType[*stepError](err); ok && failed.step < len(statements) {
+		words := strings.Fields(statements[failed.step].query)
+		return fmt.Errorf("%s: %w", strings.Join(words[:min(3, len(words))], " "), err)
+	}
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for _, s := range statements {
+		if !rows.NextResultSet() {
+			return errors.Join(errors.New("the answer has too few results"), rows.Err())
+		}
+		if s.read != nil {
+			if err := s.read(rows); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func ask(ctx context.Context, q querier, s statement) error {
+	rows, err := q.QueryContext(ctx, s.query, s.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if s.read == nil {
+		s.read = func(rows *sql.Rows) error {
+			for rows.Next() {
+			}
+			return rows.Err()
+		}
+	}
+	return s.read(rows)
+}
+
+// renameParameters adds suffix to the names of a query's parameters, such as :id.
+func renameParameters(query, suffix string) string {
+	var b strings.Builder
+	for len(query) > 0 {
+		switch {
+		case query[0] == '\'' || query[0] == '"':
+			end := strings.IndexByte(query[1:], query[0]) + 2
+			if end < 2 {
+				end = len(query)
+			}
+			b.WriteString(query[:end])
+			query = query[end:]
+		case strings.HasPrefix(query, "--"):
+			_, query, _ = strings.Cut(query, "\n")
+			b.WriteByte('\n')
+		case query[0] == ':':
+			end := 1
+			for end < len(query) && (query[end] == '_' || '0' <= query[end] && query[end] <= '9' || 'a' <= query[end]|0x20 && query[end]|0x20 <= 'z') {
+				end++
+			}
+			b.WriteString(query[:end] + suffix)
+			query = query[end:]
+		default:
+			end := strings.IndexAny(query[1:], `'":-`) + 1
+			if end < 1 {
+				end = len(query)
+			}
+			b.WriteString(query[:end])
+			query = query[end:]
+		}
+	}
+	return b.String()
+}
+
+// Later runs a statement of a transaction whose result is not needed, at the latest when the transaction is committed. An error
+// is that of the statement, or of an earlier one.
+func Later(ctx context.Context, q Querier, query string, args ...any) error {
+	if t, ok := q.(*remoteTx); ok {
+		return t.later(statement{query: query, args: args})
+	}
+	_, err := q.ExecContext(ctx, query, args...)
+	return err
+}
+
+// RowsLater is Rows in a transaction whose result is only needed after the commit, or after Flush: then read is called with it. In the
+// embedded database, read is called at once.
+func RowsLater[T any](ctx context.Context, q Querier, read func([]T), scan func(Scanner) (T, error), query string, args ...any) error {
+	s := statement{query: query, args: args, read: func(rows *sql.Rows) error {
+		all, err := scanAll(rows, scan)
+		if err == nil {
+			read(all)
+		}
+		return err
+	}}
+	if t, ok := q.(*remoteTx); ok {
+		return t.later(s)
+	}
+	return ask(ctx, q, s)
+}
+
+// Flush runs what waits in a transaction, so that the results of RowsLater are there.
+func Flush(ctx context.Context, q Querier) error {
+	if t, ok := q.(*remoteTx); ok {
+		return t.flush(ctx)
+	}
+	return nil
+}
+
+// remoteTx is a transaction on a libSQL server. Its BEGIN waits for the first statement whose result is needed, or for the COMMIT.
+// After an error, it has no effect.
+type remoteTx struct {
+	conn    *sql.Conn
+	waiting []statement
+	open    bool // on the server
+	failed  error
+}
+
+func (t *remoteTx) later(s statement) error {
+	if t.failed == nil {
+		t.waiting = append(t.waiting, s)
+	}
+	return t.failed
+}
+
+// flush sends what waits, followed by more.
+func (t *remoteTx) flush(ctx context.Context, more ...statement) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	all := append(t.waiting, more...)
+	if t.waiting = nil; len(all) == 0 {
+		return nil
+	}
+	t.failed = send(ctx, t.conn, all)
+	// When one of several statements fails, the server rolls back.
+	t.open = t.failed == nil || len(all) == 1
+	return t.failed
+}
+
+func (t *remoteTx) read(ctx context.Context, s statement) error { return t.flush(ctx, s) }
+
+func (t *remoteTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := t.flush(ctx); err != nil {
+		return nil, err
+	}
+	return t.conn.QueryContext(ctx, query, args...)
+}
+
+func (t *remoteTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if len(t.waiting) == 0 {
+		var r sql.Result
+		if t.failed == nil {
+			r, t.failed = t.conn.ExecContext(ctx, query, args...)
+		}
+		return r, t.failed
+	}
+	var changed result
+	err := t.flush(ctx, statement{query: query, args: args}, statement{query: `SELECT changes()`, read: func(rows *sql.Rows) error {
+		all, err := scanAll(rows, Value[result])
+		if err == nil {
+			changed = all[0]
+		}
+		return err
+	}})
+	return changed, err
+}
+
+// result is the number of rows that a statement has changed.
+type result int64
+
+func (n result) RowsAffected() (int64, error) { return int64(n), nil }
+func (n result) LastInsertId() (int64, error) { return 0, errors.New("use RETURNING") }
+
+// tryRemoteTx is tryTx on a connection to a server.
+func tryRemoteTx(ctx context.Context, conn *sql.Conn, fn func(ctx context.Context, q Querier) error) error {
+	t := &remoteTx{conn: conn, waiting: []statement{{query: beginSQL}}}
+	err := fn(ctx, t)
+	if err == nil {
+		// The error of the connection already is ErrInDoubt if needed.
+		if err = t.flush(ctx, statement{query: commitSQL}); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("commit: %w", err)
+	}
+	if t.open {
+		rollback(ctx, conn)
+	}
+	return err
+}
+
+// Together runs functions that read the database d with their ctx, by Rows and Row. What they wait for at the same time is read in
+// one request. The embedded database runs one function after the other. The error is the first function's that has one.
+func Together(ctx context.Context, d *DB, functions ...func(context.Context) error) error {
+	if d.embedded || len(functions) == 1 {
+		for _, f := range functions {
+			if err := f(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	g := &group{db: d, running: len(functions)}
+	errs := make([]error, len(functions))
+	var wg sync.WaitGroup
+	for n, f := range functions {
+		wg.Go(func() {
+			defer g.done(ctx)
+			errs[n] = f(context.WithValue(ctx, groupKey{}, g))
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type groupKey struct{}
+
+// group is the functions of one call of Together.
+type group struct {
+	db      *DB
+	mu      sync.Mutex
+	running int // functions that do not wait for a result
+	waiting []statement
+	answers []chan error // of waiting
+}
+
+// read runs s together with what the other functions ask for.
+func (g *group) read(ctx context.Context, s statement) error {
+	answer := make(chan error, 1)
+	g.mu.Lock()
+	g.waiting, g.answers = append(g.waiting, s), append(g.answers, answer)
+	g.mu.Unlock()
+	g.done(ctx)
+	return <-answer
+}
+
+// done notes that a function waits or has ended. The last one sends what all wait for.
+func (g *group) done(ctx context.Context) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running--
+	if g.running > 0 || len(g.waiting) == 0 {
+		return
+	}
+	statements, answers := g.waiting, g.answers
+	g.running, g.waiting, g.answers = len(answers), nil, nil
+	err := send(ctx, g.db.DB, statements)
+	for _, a := range answers {
+		a <- err
+	}
+}
+
+// read runs s on q, with others if it is part of a group or of a transaction on a server.
+func read(ctx context.Context, q querier, s statement) error {
+	switch q := q.(type) {
+	case *remoteTx:
+		return q.read(ctx, s)
+	case *DB:
+		if g, ok := ctx.Value(groupKey{}).(*group); ok && g.db == q {
+			return g.read(ctx, s)
+		}
+	}
+	return ask(ctx, q, s)
+}
+
+// batchRows are the results of the statements of one request, which the driver has read to the end.
+type batchRows struct {
+	sets []resultSet // those that are left, beginning with the current one
+}
+
+type resultSet struct {
+	columns []string
+	rows    [][]driver.Value
+}
+
+// stepError is the database's error for one of several statements.
+type stepError struct {
+	step int // of those after the prefix, from 0
+	text string
+}
+
+func (e *stepError) Error() string { return e.text }
+
+// readBatch reads the driver's rows. The error is the database's, for the first statement that failed.
+func readBatch(rows driver.Rows) (*batchRows, error) {
+	defer rows.Close()
+	next, ok := rows.(driver.RowsNextResultSet)
+	if !ok {
+		return nil, errors.New("the answer cannot be read: it has one result")
+	}
+	b := &batchRows{}
+	for {
+		s := resultSet{columns: rows.Columns()}
+		for {
+			values := make([]driver.Value, len(s.columns))
+			if err := rows.Next(values); err == io.EOF {
+				break
+			} else if err != nil {
+				return nil, err
+			}
+			s.rows = append(s.rows, values)
+		}
+		b.sets = append(b.sets, s)
+		if !next.HasNextResultSet() {
+			return b, nil
+		}
+		if err := next.NextResultSet(); err != nil {
+			if err.Error() == "no results for statement" {
+				// The driver hides the error of the first statement. Its only one is that the server has ended the transaction.
+				return nil, errors.New("Transaction timed out")
+			}
+			return nil, &stepError{len(b.sets) - 1, strings.TrimPrefix(err.Error(), "failed to execute statement\n")}
+		}
+	}
+}
+
+func (b *batchRows) Columns() []string      { return b.sets[0].columns }
+func (b *batchRows) Close() error           { return nil }
+func (b *batchRows) HasNextResultSet() bool { return len(b.sets) > 1 }
+
+func (b *batchRows) Next(dest []driver.Value) error {
+	if len(b.sets[0].rows) == 0 {
+		return io.EOF
+	}
+	copy(dest, b.sets[0].rows[0])
+	b.sets[0].rows = b.sets[0].rows[1:]
+	return nil
+}
+
+func (b *batchRows) NextResultSet() error {
+	if len(b.sets) < 2 {
+		return io.EOF
+	}
+	b.sets = b.sets[1:]
+	return nil
+}
