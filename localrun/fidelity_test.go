@@ -67,8 +67,8 @@ func hosted(t *testing.T, log *slog.Logger, limit time.Duration, env ...string) 
 
 // tokenOf is the csrf_token of who has this session or visit.
 func tokenOf(secret string) string {
-	sum := sha256.Sum256([]byte("left4me csrf " + secret))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	sum := sha256.Sum256([]byte("left4me csrf salt" + secret))
+	return "salt." + base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // lambdaAnswer is what a function answers to a Function URL event.

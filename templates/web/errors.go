@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"left4me/shared/db"
@@ -19,7 +20,8 @@ func (r *Request) checkCSRF() error {
 	if sent == "" {
 		sent = r.PostForm.Get(csrfField)
 	}
-	if r.secret == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(csrfToken(r.secret))) != 1 {
+	salt, _, _ := strings.Cut(sent, ".")
+	if r.secret == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(csrfToken(r.secret, salt))) != 1 {
 		return problem.Forbidden("This form is too old, or your browser keeps no cookies. Please go back, reload the page and try again.")
 	}
 	return nil

@@ -321,12 +321,14 @@ func (r *Request) csrfToken(w http.ResponseWriter) string {
 		r.secret = rand.Text()
 		r.setCookie(w, anonymousCookie, r.secret, int(12*time.Hour/time.Second))
 	}
-	return csrfToken(r.secret)
+	return csrfToken(r.secret, rand.Text())
 }
 
-func csrfToken(secret string) string {
-	sum := sha256.Sum256([]byte("left4me csrf " + secret))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+// csrfToken returns the token of a secret that begins with salt. Another salt in each answer keeps the sizes of compressed
+// answers from telling anything about the token (see lambdahttp).
+func csrfToken(secret, salt string) string {
+	sum := sha256.Sum256([]byte("left4me csrf " + salt + secret))
+	return salt + "." + base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // readForm reads the form of a POST into r.PostForm. The error is a problem: 400, or 413.

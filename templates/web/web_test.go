@@ -114,6 +114,7 @@ func TestFormsNeedTheirToken(t *testing.T) {
 		"none":                  {nil, nil, http.StatusForbidden},
 		"an empty one":          {nil, []string{"csrf_token", ""}, http.StatusForbidden},
 		"somebody else's":       {nil, []string{"csrf_token", berts.Token()}, http.StatusForbidden},
+		"with another salt":     {nil, []string{"csrf_token", "x" + own}, http.StatusForbidden},
 		"as a field":            {nil, []string{"csrf_token", own}, http.StatusOK},
 		"as a header":           {http.Header{"X-Csrf-Token": {own}}, nil, http.StatusOK},
 		"from another origin":   {http.Header{"Origin": {"https://evil.example"}}, []string{"csrf_token", own}, http.StatusForbidden},
@@ -123,6 +124,15 @@ func TestFormsNeedTheirToken(t *testing.T) {
 	} {
 		if got := v.PostWith(c.header, "/things/7", c.fields...); got.StatusCode != c.status {
 			t.Errorf("token: %s: %d, want %d", name, got.StatusCode, c.status)
+		}
+	}
+	// Another answer has another token (see lambdahttp about compression), and both are good.
+	if v.PostWith(nil, "/things/7"); v.Token() == own {
+		t.Error("two answers have the same token")
+	}
+	for _, token := range []string{own, v.Token()} {
+		if got := v.PostWith(nil, "/things/7", "csrf_token", token); got.StatusCode != http.StatusOK {
+			t.Errorf("one of two tokens: %d", got.StatusCode)
 		}
 	}
 	// Visitors without a session have a token, too.

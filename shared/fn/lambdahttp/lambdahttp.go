@@ -1,6 +1,6 @@
 // Package lambdahttp lets an http.Handler answer Lambda Function URL events of payload format 2.0. It turns the event into a
-// request, and the handler's buffered response into the result. If the handler panics or its response exceeds Lambda's limit,
-// the result is an error page.
+// request, and the handler's buffered response into the result, compressed if that helps. If the handler panics or its response
+// exceeds Lambda's limit, the result is an error page.
 //
 // Settings, logs and whatever else left4me's pages have in common are in shared/fn. The format is documented in
 // docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html and in aws-lambda-go's events package.
@@ -8,6 +8,7 @@ package lambdahttp
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -30,7 +31,7 @@ import (
 // MaxAnswer is the size in bytes of the largest result, as JSON, that Lambda accepts from a function.
 const MaxAnswer = 6 << 20
 
-// Adapter is a lambda.Handler that calls an http.Handler. All fields must be set.
+// Adapter is a lambda.Handler that calls an http.Handler. All exported fields must be set.
 type Adapter struct {
 	// Handler answers the requests, one at a time.
 	Handler http.Handler
@@ -41,6 +42,8 @@ type Adapter struct {
 	Failed http.Handler
 	// Log receives those causes.
 	Log *slog.Logger
+
+	zip *gzip.Writer // reused, because to create one takes longer than to compress a page
 }
 
 // reserve is the longest time between the end of a request's context and the deadline of its invocation. It leaves time to
@@ -99,6 +102,10 @@ func (a *Adapter) serve(handler http.Handler, r *http.Request) (answer []byte, e
 	handler.ServeHTTP(w, r)
 	if w.overflow {
 		return nil, errTooLarge
+	}
+	w.finish()
+	if err := a.compress(w, r); err != nil {
+		return nil, fmt.Errorf("compress the answer: %w", err)
 	}
 	if answer, err = w.encode(); err != nil {
 		return nil, fmt.Errorf("encode the answer: %w", err)
@@ -233,13 +240,17 @@ func hasBody(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// encode returns the response as Lambda expects it. As in net/http, a missing Content-Type is detected from the body.
-func (w *response) encode() ([]byte, error) {
+// finish completes the header. As in net/http, a missing Content-Type is detected from the body.
+func (w *response) finish() {
 	w.WriteHeader(http.StatusOK)
-	body := w.body.Bytes()
-	if len(body) > 0 && w.sent.Get("Content-Type") == "" {
-		w.sent.Set("Content-Type", http.DetectContentType(body))
+	if w.body.Len() > 0 && w.sent.Get("Content-Type") == "" {
+		w.sent.Set("Content-Type", http.DetectContentType(w.body.Bytes()))
 	}
+}
+
+// encode returns the response as Lambda expects it.
+func (w *response) encode() ([]byte, error) {
+	body := w.body.Bytes()
 	answer := events.LambdaFunctionURLResponse{
 		StatusCode: w.status,
 		Headers:    make(map[string]string, len(w.sent)),

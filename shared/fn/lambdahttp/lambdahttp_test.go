@@ -182,11 +182,11 @@ func TestAnswer(t *testing.T) {
 				w.Header().Set("Content-Length", "5")
 				io.WriteString(w, "<p>é")
 			},
-			200, map[string]string{"Content-Type": "text/html; charset=utf-8"}, nil, "<p>é", false,
+			200, map[string]string{"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}, nil, "<p>é", false,
 		},
 		"a page without a type": {
 			func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<!DOCTYPE html>") },
-			200, map[string]string{"Content-Type": "text/html; charset=utf-8"}, nil, "<!DOCTYPE html>", false,
+			200, map[string]string{"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}, nil, "<!DOCTYPE html>", false,
 		},
 		"a picture": {
 			func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, png) },
@@ -197,7 +197,7 @@ func TestAnswer(t *testing.T) {
 				w.Header().Set("Content-Type", "text/plain")
 				io.WriteString(w, "\xff")
 			},
-			200, map[string]string{"Content-Type": "text/plain"}, nil, "\xff", true,
+			200, map[string]string{"Content-Type": "text/plain", "Vary": "Accept-Encoding"}, nil, "\xff", true,
 		},
 		"compressed text": {
 			func(w http.ResponseWriter, r *http.Request) {
@@ -228,7 +228,7 @@ func TestAnswer(t *testing.T) {
 					panic(err)
 				}
 			},
-			304, nil, nil, "", false,
+			304, map[string]string{"Vary": "Accept-Encoding"}, nil, "", false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
