@@ -112,6 +112,8 @@ func Handler(notFound http.Handler) http.Handler {
 		h.Set("Cache-Control", keep)
 		h.Set("ETag", `"`+f.Version+`"`)
 		h.Set("X-Content-Type-Options", "nosniff")
-		http.ServeContent(w, r, f.Name, time.Time{}, bytes.NewReader(f.Content))
+		get := *r // also if it is a HEAD request, whose answer needs the length of the body, which the transport then leaves out
+		get.Method = http.MethodGet
+		http.ServeContent(w, &get, f.Name, time.Time{}, bytes.NewReader(f.Content))
 	})
 }

@@ -1,8 +1,10 @@
 package assets_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,10 +14,15 @@ import (
 
 func get(t *testing.T, target string, header http.Header) *http.Response {
 	t.Helper()
+	return ask(t, http.MethodGet, target, header)
+}
+
+func ask(t *testing.T, method, target string, header http.Header) *http.Response {
+	t.Helper()
 	mux := http.NewServeMux()
 	missing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "nothing", http.StatusNotFound) })
 	mux.Handle(route.Asset.Method+" "+route.Asset.Pattern, assets.Handler(missing))
-	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r := httptest.NewRequest(method, target, nil)
 	for k, v := range header {
 		r.Header[k] = v
 	}
@@ -42,6 +49,16 @@ func TestCaching(t *testing.T) {
 	again := get(t, "/assets/app.css", http.Header{"If-None-Match": {get(t, current, nil).Header.Get("ETag")}})
 	if again.StatusCode != http.StatusNotModified {
 		t.Errorf("asking again for what is known answers %d", again.StatusCode)
+	}
+}
+
+// A transport must be able to answer a HEAD request with the header of the GET request, also if it compresses the body.
+func TestHeadHasTheLengthOfTheBody(t *testing.T) {
+	f, _ := assets.Lookup(assets.Stylesheet)
+	r := ask(t, http.MethodHead, assets.URL(assets.Stylesheet), nil)
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.Header.Get("Content-Length") != strconv.Itoa(len(f.Content)) || len(body) != len(f.Content) {
+		t.Errorf("%v, %d bytes, %v", r.Header, len(body), err)
 	}
 }
 
