@@ -37,7 +37,7 @@ func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.M
 	mux.Handle("GET /metrics", m)
 	return m, func(ctx context.Context) error {
 		log.Info("serving metrics", "address", l.Addr().String())
-		if err := gateway.Serve(ctx, l, mux, metricsDrain, log); err != nil {
+		if err := gateway.Serve(ctx, l, mux, gateway.Limits{Connections: 16, ConnectionsEach: 16}, nil, metricsDrain, log); err != nil {
 			return fmt.Errorf("serve metrics: %w", err)
 		}
 		return nil

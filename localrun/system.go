@@ -231,11 +231,13 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 		return nil, nil, err
 	}
 	m.AddPages(host.Stats)
+	limits := gateway.DefaultLimits()
 	handler, err := gateway.New(gateway.Config{
 		Routes:         route.All(),
 		Functions:      host,
 		ErrorPage:      errorPage,
 		TrustedProxies: s.TrustedProxies,
+		Limits:         limits,
 		Served:         m.Served,
 		Log:            log,
 		Now:            time.Now,
@@ -245,7 +247,7 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 	}
 	return func(ctx context.Context) error {
 		log.Info("serving", "address", l.Addr().String(), "public_url", s.PublicURL.String())
-		err := gateway.Serve(ctx, l, m.InFlight(handler), drainTime, log)
+		err := gateway.Serve(ctx, l, m.InFlight(handler), limits, s.TrustedProxies, drainTime, log)
 		err = errors.Join(err, shutdown(ctx, host))
 		log.Info("stopped serving")
 		return err

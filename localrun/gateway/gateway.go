@@ -54,6 +54,8 @@ type Config struct {
 	ErrorPage func(w http.ResponseWriter, r *http.Request, p Problem)
 	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is trusted. It may be empty.
 	TrustedProxies []netip.Prefix
+	// Limits are those of requests and memory.
+	Limits Limits
 	// Served is called after each request with its function, the status and the duration. function is empty if there is no
 	// such page. Served may be nil.
 	Served func(function string, status int, took time.Duration)
@@ -65,9 +67,12 @@ type Config struct {
 
 // Gateway is an http.Handler.
 type Gateway struct {
-	cfg    Config
-	mux    *http.ServeMux
-	warned sync.Once // of warnOfProxy
+	cfg      Config
+	mux      *http.ServeMux
+	requests requests
+	uploads  memory
+	answers  memory
+	warned   sync.Once // of warnOfProxy
 }
 
 // endpoint is the mux's handler for a route.
@@ -78,7 +83,13 @@ func (endpoint) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // New returns a Gateway. The error names a route whose pattern is malformed or conflicts with another one.
 func New(cfg Config) (*Gateway, error) {
-	g := &Gateway{cfg: cfg, mux: http.NewServeMux()}
+	g := &Gateway{
+		cfg:      cfg,
+		mux:      http.NewServeMux(),
+		requests: requests{most: cfg.Limits.Requests, mostEach: cfg.Limits.RequestsEach, each: map[netip.Prefix]int{}},
+		uploads:  memory{most: cfg.Limits.Uploads},
+		answers:  memory{most: cfg.Limits.Answers},
+	}
 	for _, r := range cfg.Routes {
 		if err := g.register(r); err != nil {
 			return nil, err
@@ -181,12 +192,33 @@ func (h headerOnly) Header() http.Header         { return http.Header(h) }
 func (h headerOnly) Write(b []byte) (int, error) { return len(b), nil }
 func (h headerOnly) WriteHeader(int)             {}
 
+const (
+	// pause is how long a client is asked to wait if a limit is reached.
+	pause = 10 * time.Second
+	// sendTime and sendRate say how long an answer may take to be sent: sendTime, and a second for each sendRate bytes.
+	sendTime = 30 * time.Second
+	sendRate = 8 << 10
+)
+
+// past is a deadline that ends reading or writing.
+var past = time.Unix(1, 0)
+
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route, id string, begun time.Time) access {
+	client, connection := limitedClient(r.RemoteAddr, g.cfg.TrustedProxies), http.NewResponseController(w)
+	size := to.MaxBody
+	if r.ContentLength >= 0 {
+		size = min(size, r.ContentLength)
+	}
+	upload := g.uploads.take(client, 2*size, func() { _ = connection.SetReadDeadline(past) }) // 2*: the body, then the event
+	if upload == nil {
+		return g.busy(w, r, id, pause)
+	}
+	defer upload.release()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, to.MaxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return g.tooLarge(w, r, id, to.MaxBody)
 	}
-	if err != nil { // the browser closed the connection, or was too slow
+	if err != nil || !upload.keep() { // the browser closed the connection, or was too slow
 		return g.problem(w, r, id, http.StatusBadRequest, "The request did not arrive whole. Send it again.")
 	}
 	payload, err := Event(r, body, to.Name, id, begun)
@@ -195,8 +227,8 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 		a.err = err
 		return a
 	}
-	// The function continues if the browser closes the connection, as on AWS: to stop a form half-way would be worse.
-	answer, err := g.cfg.Functions.Invoke(context.WithoutCancel(r.Context()), to.Name, id, payload)
+	answer, err := g.call(r, to.Name, id, payload, client)
+	upload.release()
 	if err != nil {
 		return g.notInvoked(w, r, id, err)
 	}
@@ -207,8 +239,25 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 		a.cold = answer.Cold
 		return a
 	}
+	_ = connection.SetWriteDeadline(time.Now().Add(sendTime + time.Duration(len(resp.body)/sendRate)*time.Second))
+	part := g.answers.take(client, int64(len(resp.body)), func() { _ = connection.SetWriteDeadline(past) })
+	if part == nil {
+		return g.busy(w, r, id, pause)
+	}
+	defer part.release()
 	resp.write(w)
 	return access{status: resp.status, cold: answer.Cold}
+}
+
+// call calls the function for r.
+func (g *Gateway) call(r *http.Request, function, id string, payload []byte, client netip.Prefix) (lambdahost.Answer, error) {
+	if !g.requests.begin(client) {
+		return lambdahost.Answer{}, &lambdahost.BusyError{Function: function, RetryAfter: pause}
+	}
+	defer g.requests.end(client)
+	defer keepConnection(r)()
+	// The function continues if the browser closes the connection, as on AWS: to stop a form half-way would be worse.
+	return g.cfg.Functions.Invoke(context.WithoutCancel(r.Context()), function, id, payload)
 }
 
 const failed = "This page failed. Try again in a moment."
@@ -223,9 +272,7 @@ func (g *Gateway) notInvoked(w http.ResponseWriter, r *http.Request, id string, 
 	)
 	switch {
 	case errors.As(err, &busy):
-		seconds := max(1, int(math.Ceil(busy.RetryAfter.Seconds())))
-		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		a = g.problem(w, r, id, http.StatusServiceUnavailable, fmt.Sprintf("Too many people are here at once. Try again in %d seconds.", seconds))
+		a = g.busy(w, r, id, busy.RetryAfter)
 	case errors.Is(err, lambdahost.ErrClosed):
 		w.Header().Set("Retry-After", "10")
 		a = g.problem(w, r, id, http.StatusServiceUnavailable, "left4me is restarting. Try again in 10 seconds.")
@@ -238,6 +285,14 @@ func (g *Gateway) notInvoked(w http.ResponseWriter, r *http.Request, id string, 
 	}
 	a.err = err
 	return a
+}
+
+// busy answers that the client should try again after a while.
+func (g *Gateway) busy(w http.ResponseWriter, r *http.Request, id string, after time.Duration) access {
+	seconds := max(1, int(math.Ceil(after.Seconds())))
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	w.Header().Set("Connection", "close") // for others
+	return g.problem(w, r, id, http.StatusServiceUnavailable, fmt.Sprintf("Too many people are here at once. Try again in %d seconds.", seconds))
 }
 
 func (g *Gateway) tooLarge(w http.ResponseWriter, r *http.Request, id string, limit int64) access {

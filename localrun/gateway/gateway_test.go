@@ -85,8 +85,9 @@ func newGateway(t testing.TB, routes []route.Route, functions Invoker) (*Gateway
 			w.WriteHeader(p.Status)
 			fmt.Fprintf(w, "<p>%s <code>%s</code>", p.Sentence, p.RequestID)
 		},
-		Log: slog.New(slog.NewJSONHandler(l, nil)),
-		Now: func() time.Time { return arrival },
+		Limits: Limits{Requests: 100, RequestsEach: 100, Uploads: 64 << 20, Answers: 64 << 20},
+		Log:    slog.New(slog.NewJSONHandler(l, nil)),
+		Now:    func() time.Time { return arrival },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
+	"net/netip"
 	"time"
 )
 
@@ -18,11 +18,11 @@ const (
 	arrivalPoll = 2 * time.Millisecond
 )
 
-// Serve serves handler on l. Its time limits allow for the slowest function and its queue, and stop slow clients. When ctx
-// ends, it accepts no more connections and answers every request of the accepted ones, unless that takes longer than drain.
-// Then it returns nil, or what failed.
-func Serve(ctx context.Context, l net.Listener, handler http.Handler, drain time.Duration, log *slog.Logger) error {
-	var open atomic.Int64
+// Serve serves handler on l. Its time limits allow for the slowest function and its queue, and stop slow clients. It keeps the
+// number of connections within limits, except that proxies may have more than other clients. When ctx ends, it accepts no more
+// connections and answers every request of the accepted ones, unless that takes longer than drain. Then it returns nil, or what
+// failed.
+func Serve(ctx context.Context, l net.Listener, handler http.Handler, limits Limits, proxies []netip.Prefix, drain time.Duration, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -31,15 +31,9 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, drain time
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnState: func(_ net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				open.Add(1)
-			case http.StateClosed, http.StateHijacked:
-				open.Add(-1)
-			}
-		},
 	}
+	open := newConnections(limits, proxies, log)
+	open.limit(server)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	select {
@@ -54,7 +48,7 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, drain time
 	}
 	// Shutdown drops requests that are still being read, so wait for them first. SetKeepAlivesEnabled closes idle connections.
 	server.SetKeepAlivesEnabled(false)
-	for end := time.Now().Add(arrivalTime); open.Load() > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(arrivalTime); open.count() > 0 && time.Now().Before(end); {
 		time.Sleep(arrivalPoll)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)

@@ -35,7 +35,7 @@ func (w *watched) Close() error {
 }
 
 // serving runs Serve until stop is called; ended gives what it returned.
-func serving(t *testing.T, handler http.HandlerFunc) (l *watched, stop func(), ended chan error) {
+func serving(t *testing.T, limits Limits, handler http.HandlerFunc) (l *watched, stop func(), ended chan error) {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,7 +44,7 @@ func serving(t *testing.T, handler http.HandlerFunc) (l *watched, stop func(), e
 	l = &watched{Listener: inner, accepted: make(chan struct{}, 10), closed: make(chan struct{})}
 	ctx, stop := context.WithCancel(t.Context())
 	ended = make(chan error, 1)
-	go func() { ended <- Serve(ctx, l, handler, time.Minute, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- Serve(ctx, l, handler, limits, nil, time.Minute, slog.New(slog.DiscardHandler)) }()
 	return l, stop, ended
 }
 
@@ -77,7 +77,7 @@ const whole = "GET / HTTP/1.1\r\nHost: left4me\r\n\r\n"
 
 func TestWhatHasBegunIsAnsweredBeforeTheEnd(t *testing.T) {
 	begun, goOn := make(chan struct{}), make(chan struct{})
-	l, stop, ended := serving(t, func(w http.ResponseWriter, r *http.Request) {
+	l, stop, ended := serving(t, Limits{Connections: 10, ConnectionsEach: 10}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			close(begun)
 			<-goOn
@@ -112,7 +112,7 @@ func TestWhatHasBegunIsAnsweredBeforeTheEnd(t *testing.T) {
 }
 
 func TestAServerThatCannotAcceptSaysSo(t *testing.T) {
-	l, stop, ended := serving(t, func(http.ResponseWriter, *http.Request) {})
+	l, stop, ended := serving(t, Limits{Connections: 10, ConnectionsEach: 10}, func(http.ResponseWriter, *http.Request) {})
 	defer stop()
 	l.Listener.Close()
 	if err := <-ended; err == nil {

@@ -127,6 +127,13 @@ const (
 	ViewerAddressHeader = "CloudFront-Viewer-Address"
 )
 
+// SessionCookie is the name of the cookie with the token of a session. Under https it follows SecureCookiePrefix, with which
+// browsers accept a cookie only from this host over https, not from another subdomain.
+const (
+	SessionCookie      = "left4me_session"
+	SecureCookiePrefix = "__Host-"
+)
+
 // URL returns the path of r with its wildcards replaced by args in their order, each escaped as one path segment. It panics when
 // the number of args is not the number of wildcards, which any test that renders the link finds.
 func (r Route) URL(args ...any) string {

@@ -29,7 +29,6 @@ import (
 )
 
 const (
-	sessionCookie = "left4me_session"
 	// anonymousCookie holds the secret from which the csrf_token of a visitor without a session is derived.
 	anonymousCookie = "left4me_visit"
 	noticeCookie    = "left4me_notice"
@@ -280,16 +279,16 @@ const deviceLife = 365 * 24 * time.Hour
 
 // StartSession sets the cookies with the tokens that account.Store.SignIn has returned.
 func (r *Request) StartSession(w http.ResponseWriter, tokens account.Tokens) {
-	r.setCookie(w, sessionCookie, tokens.Session, int(account.SessionLife/time.Second))
+	r.setCookie(w, route.SessionCookie, tokens.Session, int(account.SessionLife/time.Second))
 	r.setCookie(w, deviceCookie, tokens.Device, int(deviceLife/time.Second))
 	r.setCookie(w, anonymousCookie, "", -1)
 }
 
 // EndSession removes the session's cookie.
-func (r *Request) EndSession(w http.ResponseWriter) { r.setCookie(w, sessionCookie, "", -1) }
+func (r *Request) EndSession(w http.ResponseWriter) { r.setCookie(w, route.SessionCookie, "", -1) }
 
 // SessionToken returns the token in the session's cookie; empty without one.
-func (r *Request) SessionToken() string { return r.cookie(sessionCookie) }
+func (r *Request) SessionToken() string { return r.cookie(route.SessionCookie) }
 
 func (r *Request) cookie(name string) string {
 	c, err := r.Cookie(r.cookieName(name))
@@ -299,11 +298,10 @@ func (r *Request) cookie(name string) string {
 	return c.Value
 }
 
-// cookieName returns the name of a cookie in the browser. Under https it has a prefix with which browsers accept the cookie only from
-// this host over https, not from another subdomain.
+// cookieName returns the name of a cookie in the browser.
 func (r *Request) cookieName(name string) string {
 	if r.app.Settings.PublicURL.Scheme == "https" {
-		return "__Host-" + name
+		return route.SecureCookiePrefix + name
 	}
 	return name
 }
