@@ -36,7 +36,7 @@ workshop files, which builds download again, nor the files in the directories of
 copy those yourself. For a database on a libSQL server, use that server's own backups.`,
 		Example: `  localrun backup /var/backups/left4me/$(date +%F).db
   localrun backup - | ssh elsewhere 'cat > left4me.db'`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings()
 			if err != nil {
@@ -93,8 +93,8 @@ backup as soon as left4me runs. Directories of overlays that are not in the back
 external overlays are not in a backup: if they are lost, copy them back yourself.`,
 		Example: `  systemctl stop 'left4me-*'
   localrun restore /var/backups/left4me/2026-11-21.db
-  systemctl start left4me-web left4me-agent`,
-		Args: cobra.ExactArgs(1),
+  systemctl start left4me-web left4me-agent left4me-workshop-refresh.timer`,
+		Args: oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings()
 			if err != nil {

@@ -25,7 +25,7 @@ is changed. The exit status is 1 if a check has failed.`,
 			if err != nil {
 				return err
 			}
-			host := doctor.Host{Getenv: os.Getenv, FunctionsDir: dir, TimerEnabled: doctor.SystemdTimer, Now: time.Now}
+			host := doctor.Host{Getenv: os.Getenv, FunctionsDir: dir, Environ: os.Environ(), Timer: doctor.SystemdTimer, Now: time.Now}
 			for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions()) {
 				host.Functions = append(host.Functions, f.Name)
 			}

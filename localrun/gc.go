@@ -51,16 +51,20 @@ left4me.reserve, which this command removes then, and creates again when the job
 			if err != nil {
 				return err
 			}
-			err = withDatabase(func(s settings.Settings, d *db.DB) error {
-				if err := checkCurrent(cmd.Context(), d, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))); err != nil {
-					return err
-				}
-				if dryRun {
-					return listGarbage(cmd.Context(), s, d, cmd.OutOrStdout())
-				}
-				return o.collectGarbage(cmd.Context(), s, d, cmd.OutOrStdout(), cmd.ErrOrStderr())
-			})
-			if used {
+			d, err := openDatabase(s)
+			if err != nil {
+				return err
+			}
+			err = checkCurrent(cmd.Context(), d, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
+			switch {
+			case err != nil:
+			case dryRun:
+				err = listGarbage(cmd.Context(), s, d, cmd.OutOrStdout())
+			default:
+				err = o.collectGarbage(cmd.Context(), s, d, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
+			err = errors.Join(err, d.Close())
+			if used { // closing has made room, too
 				err = errors.Join(err, keepReserve(s))
 			}
 			return err

@@ -32,7 +32,7 @@ page's path. The event of a job's function is {"job_id":N}: the function claims 
 schedule's function is {"slot":"2026-11-21T04:00Z"}, or {} for now.`,
 		Example: `  localrun invoke healthz
   echo '{"job_id":7}' | localrun invoke build-overlay --event -`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings()
 			if err != nil {

@@ -30,8 +30,11 @@ func isJournal(f *os.File) bool {
 	return unix.Fstat(int(f.Fd()), &s) == nil && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", s.Dev, s.Ino)
 }
 
-// journalError is the prefix of a line about an error. The numbers are syslog's levels.
-const journalError = "<3>"
+// The prefixes of a line in the journal. The numbers are syslog's levels.
+const (
+	journalError   = "<3>"
+	journalWarning = "<4>"
+)
 
 // journalHandler writes lines for the journal: without the time, which the journal adds, and with the level as a number in
 // angle brackets before the line (sd-daemon(3)).
@@ -65,7 +68,7 @@ func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {
 	case r.Level >= slog.LevelError:
 		h.lines.prefix = journalError
 	case r.Level >= slog.LevelWarn:
-		h.lines.prefix = "<4>"
+		h.lines.prefix = journalWarning
 	case r.Level >= slog.LevelInfo:
 		h.lines.prefix = "<6>"
 	default:

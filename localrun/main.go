@@ -27,14 +27,20 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	if err := command().ExecuteContext(ctx); err != nil {
-		text := "localrun: " + message(err)
-		if isJournal(os.Stderr) {
-			text = journalError + strings.ReplaceAll(text, "\n", "\n"+journalError)
-		}
-		fmt.Fprintln(os.Stderr, text)
+	waits := func(why error) { say(journalWarning, "waiting for the database server: "+why.Error()) }
+	if err := command().ExecuteContext(db.WithWaits(ctx, waits)); err != nil {
+		say(journalError, message(err))
 		os.Exit(1)
 	}
+}
+
+// say writes lines for people to stderr. level is for systemd's journal.
+func say(level, text string) {
+	text = "localrun: " + text
+	if isJournal(os.Stderr) {
+		text = level + strings.ReplaceAll(text, "\n", "\n"+level)
+	}
+	fmt.Fprintln(os.Stderr, text)
 }
 
 // message returns err's text for the terminal: one line per joined error, and only the sentence of a problem.
@@ -52,11 +58,13 @@ func command() *cobra.Command {
 		Long: `localrun runs left4me on this host: the pages and the jobs.
 
 Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, PUBLIC_URL and the others in README.md.`,
+		Version:       fn.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("left4me {{.Version}}\n")
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
-		createUserCommand(), promoteAdminCommand(), workshopRefreshCommand(), gcCommand(), backupCommand(), restoreCommand(), doctorCommand(),
+		createUserCommand(), promoteAdminCommand(), setPasswordCommand(), workshopRefreshCommand(), gcCommand(), backupCommand(), restoreCommand(), doctorCommand(),
 		versionCommand(), manualCommand())
 	return root
 }
@@ -72,9 +80,27 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// loadSettings reads the settings from the environment.
+// oneArgument accepts exactly one argument. The error says how the command is used.
+func oneArgument(c *cobra.Command, args []string) error {
+	_, name, _ := strings.Cut(c.Use, " ")
+	switch {
+	case len(args) == 0:
+		return fmt.Errorf("%s needs a %s: %s", c.Name(), name, c.UseLine())
+	case len(args) > 1:
+		return fmt.Errorf("%s takes only one %s, not %s: %s", c.Name(), name, strings.Join(args, " "), c.UseLine())
+	}
+	return nil
+}
+
+// loadSettings reads the settings from the environment, and warns about variables without effect.
 func loadSettings() (settings.Settings, error) {
-	return settings.Load(os.Getenv)
+	s, err := settings.Load(os.Getenv)
+	if err == nil {
+		for _, sentence := range s.Warnings(os.Environ()) {
+			say(journalWarning, "warning: "+sentence)
+		}
+	}
+	return s, err
 }
 
 // openDatabase opens the database. It creates a missing file and its directory, so that only the owner can read the file, which

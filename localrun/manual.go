@@ -16,7 +16,7 @@ func manualCommand() *cobra.Command {
 		Use:    "manual DIRECTORY",
 		Short:  "Write the manual pages, one for each command",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("write the manual: %w", err)

@@ -31,7 +31,7 @@ func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.M
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", setting, err)
+		return nil, nil, explainListen(setting, err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m)

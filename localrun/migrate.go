@@ -16,6 +16,9 @@ func migrateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Migrate the database between versions of its schema",
+		// Without RunE, cobra shows the help for any argument, and succeeds.
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	run := func(use, short string, do func(context.Context, *db.DB, io.Writer) error) *cobra.Command {
 		return &cobra.Command{

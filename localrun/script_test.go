@@ -73,7 +73,7 @@ func scripts(dir string, extra ...string) testscript.Params {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
-			env.Setenv("LEFT4ME_BIN", bin)
+			env.Setenv("PROGRAMS", bin)
 			env.Setenv("LEFT4ME_ROOT", filepath.Join(env.WorkDir, "root"))
 			env.Setenv("LEFT4ME_LISTEN", "127.0.0.1:0")
 			env.Setenv("DOWNLOAD_MIN_RATE", "0") // a script may hold a download for long
@@ -99,6 +99,7 @@ func scripts(dir string, extra ...string) testscript.Params {
 			"header":  with((*script).setHeader),
 			"sign-in": with((*script).signIn),
 			"as":      with((*script).as),
+			"at":      with((*script).at),
 			"get":     with((*script).get),
 			"post":    with((*script).post),
 			"status":  with((*script).wantStatus),
@@ -211,6 +212,7 @@ func (s *script) ready(ts *testscript.TestScript, said string) bool {
 	if m := servesAt.FindStringSubmatch(said); m != nil {
 		s.url = "http://" + m[1]
 		ts.Setenv("ADDRESS", m[1])
+		ts.Setenv("PORT", m[1][strings.LastIndexByte(m[1], ':')+1:])
 		return true
 	}
 	return len(found) == 2 || strings.Contains(said, `"msg":"looking for jobs"`) && !strings.Contains(said, "left4me is ready")
@@ -276,6 +278,14 @@ func (s *script) become(name string) {
 		s.visitors[name].Header = s.header
 	}
 	s.visitor = s.visitors[name]
+}
+
+// at URL lets the visitor open left4me there from now on.
+func (s *script) at(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: at URL")
+	}
+	s.url = args[0]
 }
 
 // cleanup COMMAND ARGS… is run when the script has ended, however it did.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"left4me/localrun/agent"
 	"left4me/localrun/gateway"
@@ -72,12 +73,14 @@ func (o *options) addJobFlags(c *cobra.Command) {
 	c.Flags().IntVar(&o.jobs, "jobs", 2, "how many jobs may run at once")
 }
 
-func (o *options) check() error {
+func (o *options) check(servesPages, runsJobs bool) error {
 	switch {
 	case o.idle <= 0:
 		return errors.New("--idle must be more than 0")
-	case o.processes < 0 || o.jobs < 0:
-		return errors.New("--max-processes and --jobs must be at least 1")
+	case servesPages && o.processes < 1:
+		return errors.New("--max-processes must be at least 1")
+	case runsJobs && o.jobs < 1:
+		return errors.New("--jobs must be at least 1")
 	}
 	return nil
 }
@@ -188,11 +191,25 @@ func runAll(ctx context.Context, services ...service) error {
 	return errors.Join(errs...)
 }
 
+// explainListen adds to an error of listening on the address in a setting what to do about it.
+func explainListen(setting string, err error) error {
+	advice := "set it to another address"
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		advice = "is another left4me running?"
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		advice = "this machine does not have that address: use one that it has (`ip address`), or 0.0.0.0 for all of them"
+	case errors.Is(err, unix.EACCES):
+		advice = "only root may use that port: use one from 1024 on, and a proxy in front of it"
+	}
+	return fmt.Errorf("%s: %w; %s", setting, err, advice)
+}
+
 // listen listens on the pages' address, and returns the settings with the actual port.
 func listen(s settings.Settings) (net.Listener, settings.Settings, error) {
 	l, err := sdnotify.Listen(s.Listen)
 	if err != nil {
-		return nil, s, fmt.Errorf("%s: %w; is another left4me running?", settings.Listen, err)
+		return nil, s, explainListen(settings.Listen, err)
 	}
 	s, err = settings.Load(func(name string) string {
 		if name == settings.Listen {
@@ -247,6 +264,9 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 	}
 	return func(ctx context.Context) error {
 		log.Info("serving", "address", l.Addr().String(), "public_url", s.PublicURL.String())
+		if s.AnyHost {
+			log.Info("browsers may open the pages at any name and address of this machine, because PUBLIC_URL is not set")
+		}
 		err := gateway.Serve(ctx, l, m.InFlight(handler), limits, s.TrustedProxies, drainTime, log)
 		err = errors.Join(err, shutdown(ctx, host))
 		log.Info("stopped serving")

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,7 +68,7 @@ func agentCommand() *cobra.Command {
 // runSystem serves pages, runs jobs, or does both until the command's context ends. Only if it does both, it also migrates the
 // database, creates the first administrator and fires the schedules.
 func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error {
-	if err := o.check(); err != nil {
+	if err := o.check(servesPages, runsJobs); err != nil {
 		return err
 	}
 	log := newLog(cmd.ErrOrStderr())
@@ -154,7 +155,11 @@ func welcome(ctx context.Context, s settings.Settings, d *db.DB, out io.Writer) 
 		}
 		debug.FreeOSMemory() // hashing a password needs 19 MiB, which this process does not need again
 	}
+	local, _ := net.InterfaceAddrs() // without them, the line below is missing
 	fmt.Fprintf(out, "\n  left4me is ready: open %s\n", s.PublicURL)
+	if urls := s.Elsewhere(local); len(urls) > 0 {
+		fmt.Fprintf(out, "  From other machines open %s\n", strings.Join(urls, " or "))
+	}
 	if created {
 		fmt.Fprintf(out, "  Sign in as %s with the password %s (shown only this once).\n", name, password)
 	}

@@ -157,8 +157,13 @@ func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
 			return Finding{"refresh", OK, "`localrun up` on " + host.Name + " starts it every day", ""}, nil
 		}
 	}
-	if h.TimerEnabled(ctx) {
-		return Finding{"refresh", OK, timer + " starts it every day", ""}, nil
+	switch t := h.Timer(ctx); {
+	case t.Active && t.Enabled:
+		return Finding{"refresh", OK, timer + " starts it every day, next " + t.Next, ""}, nil
+	case t.Active:
+		return Finding{"refresh", Warning, timer + " starts it, next " + t.Next + ", but not after this host has started again", "run `systemctl enable " + timer + "`"}, nil
+	case t.Enabled:
+		return Finding{"refresh", Warning, timer + " is enabled, but stopped", "run `systemctl start " + timer + "`"}, nil
 	}
 	last, err := jobstore.NewStore(d, time.Now).Last(ctx, job.RefreshWorkshopItems)
 	switch {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"os/exec"
 	"strings"
 	"time"
@@ -49,9 +48,11 @@ type Host struct {
 	// FunctionsDir must contain the binaries in Functions.
 	FunctionsDir string
 	Functions    []string
-	// TimerEnabled reports whether a system timer starts the daily refresh. It is SystemdTimer except in tests.
-	TimerEnabled func(context.Context) bool
-	Now          func() time.Time
+	// Environ are the variables of the environment, as os.Environ returns them.
+	Environ []string
+	// Timer returns the state of the system's timer for the daily refresh. It is SystemdTimer except in tests.
+	Timer func(context.Context) Timer
+	Now   func() time.Time
 }
 
 // Examine runs all checks. If the settings are wrong, it leaves out the checks that need them.
@@ -65,7 +66,10 @@ func (h Host) Examine(ctx context.Context) []Finding {
 		}
 		return append(wrong, found...)
 	}
-	found = append([]Finding{{"settings", OK, fmt.Sprintf("%s is %s, browsers come to %s", settings.Root, s.Root, s.PublicURL), ""}}, found...)
+	found = append([]Finding{h.settings(s)}, found...)
+	for _, sentence := range s.Warnings(h.Environ) {
+		found = append(found, Finding{"settings", Warning, sentence, "correct it, or remove it"})
+	}
 	if behindProxy(s) && len(s.TrustedProxies) == 0 {
 		found = append(found, Finding{"proxy", Warning, fmt.Sprintf("browsers come to %s, so through a proxy, and all visitors share its address: one who guesses passwords delays the others' sign-ins", s.PublicURL),
 			"set TRUSTED_PROXIES to that address, such as 127.0.0.1"})
@@ -81,18 +85,43 @@ func (h Host) Examine(ctx context.Context) []Finding {
 // other machine can reach the listen address. With JOB_QUEUE_URL, the pages are on AWS.
 func behindProxy(s settings.Settings) bool {
 	host, _, _ := net.SplitHostPort(s.Listen) // settings.Load has checked it
-	return s.JobQueueURL == "" && (s.PublicURL.Scheme == "https" || loopback(host) && !loopback(s.PublicURL.Hostname()))
+	return s.JobQueueURL == "" && (s.PublicURL.Scheme == "https" || settings.Loopback(host) && !settings.Loopback(s.PublicURL.Hostname()))
 }
 
-func loopback(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
+// settings says where left4me's files are, and where browsers open its pages.
+func (h Host) settings(s settings.Settings) Finding {
+	saw := fmt.Sprintf("%s is %s, browsers come to %s", settings.Root, s.Root, s.PublicURL)
+	local, _ := net.InterfaceAddrs() // without them, the line says less
+	if urls := s.Elsewhere(local); len(urls) > 0 {
+		saw += ", from other machines to " + strings.Join(urls, " or ")
+	}
+	return Finding{"settings", OK, saw, ""}
 }
 
 // timer is the unit that infra/systemd installs.
 const timer = "left4me-workshop-refresh.timer"
 
-// SystemdTimer reports whether systemd starts the daily refresh. Without systemd it returns false.
-func SystemdTimer(ctx context.Context) bool {
-	return exec.CommandContext(ctx, "systemctl", "is-enabled", "--quiet", timer).Run() == nil
+// Timer is what systemd says about the unit that starts the daily refresh. It is zero without systemd, or without the unit.
+type Timer struct {
+	// Active timers start the refresh. Enabled ones become active when the host starts.
+	Active, Enabled bool
+	// Next is when the refresh starts next, as systemd writes it.
+	Next string
+}
+
+// SystemdTimer asks systemd about its timer.
+func SystemdTimer(ctx context.Context) Timer {
+	var t Timer
+	out, _ := exec.CommandContext(ctx, "systemctl", "show", "--property=ActiveState,UnitFileState,NextElapseUSecRealtime", timer).Output()
+	for line := range strings.Lines(string(out)) {
+		switch name, value, _ := strings.Cut(strings.TrimSpace(line), "="); name {
+		case "ActiveState":
+			t.Active = value == "active"
+		case "UnitFileState":
+			t.Enabled = value == "enabled"
+		case "NextElapseUSecRealtime":
+			t.Next = value
+		}
+	}
+	return t
 }

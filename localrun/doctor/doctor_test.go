@@ -57,7 +57,7 @@ func setUp(t *testing.T) *fixture {
 		Getenv:       func(name string) string { return w.env[name] },
 		FunctionsDir: filepath.Join(w.root, "functions"),
 		Functions:    []string{"home", "healthz"},
-		TimerEnabled: func(context.Context) bool { return true },
+		Timer:        func(context.Context) doctor.Timer { return doctor.Timer{Active: true, Enabled: true, Next: "tomorrow"} },
 		Now:          time.Now,
 	}
 	for _, name := range w.Functions {
@@ -83,6 +83,10 @@ func (w *fixture) report(t *testing.T, d *db.DB, command string, at time.Time) {
 	if err := hostinfo.NewStore(d, func() time.Time { return at }).Report(t.Context(), hostinfo.Host{Name: "cellar", Command: command, Version: "1"}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (w *fixture) timer(t doctor.Timer) {
+	w.Timer = func(context.Context) doctor.Timer { return t }
 }
 
 func (w *fixture) exec(t *testing.T, query string) {
@@ -201,8 +205,14 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 			doctor.Warning, "agent", []string{"none has been heard of", "localrun agent"}},
 		"agent silent": {func(t *testing.T, w *fixture) { w.report(t, w.open(t), "agent", time.Now().Add(-time.Hour)) },
 			doctor.Warning, "agent", []string{"on cellar was heard of 1 hour ago", "localrun agent"}},
-		"no timer": {func(_ *testing.T, w *fixture) { w.TimerEnabled = func(context.Context) bool { return false } },
+		"no timer": {func(_ *testing.T, w *fixture) { w.timer(doctor.Timer{}) },
 			doctor.Warning, "refresh", []string{"nothing starts the daily refresh", "systemctl enable --now left4me-workshop-refresh.timer"}},
+		"timer stopped": {func(_ *testing.T, w *fixture) { w.timer(doctor.Timer{Enabled: true}) },
+			doctor.Warning, "refresh", []string{"left4me-workshop-refresh.timer is enabled, but stopped", "systemctl start left4me-workshop-refresh.timer"}},
+		"timer not enabled": {func(_ *testing.T, w *fixture) { w.timer(doctor.Timer{Active: true, Next: "tomorrow"}) },
+			doctor.Warning, "refresh", []string{"next tomorrow, but not after this host has started again", "systemctl enable left4me-workshop-refresh.timer"}},
+		"misspelled setting": {func(_ *testing.T, w *fixture) { w.Environ = []string{"PATH=/bin", "LEFT4ME_LISTN=127.0.0.1:9"} },
+			doctor.Warning, "settings", []string{"LEFT4ME_LISTN is not a setting of left4me; is LEFT4ME_LISTEN meant?", "correct it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := setUp(t)
@@ -231,7 +241,7 @@ func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
 		},
 	} {
 		w := setUp(t)
-		w.TimerEnabled = func(context.Context) bool { return false }
+		w.timer(doctor.Timer{})
 		start(t, w)
 		if lines := bad(w.Examine(t.Context())); len(lines) != 0 {
 			t.Errorf("%s: %q", name, lines)
@@ -239,7 +249,7 @@ func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
 	}
 	// A person who asks is no schedule.
 	w := setUp(t)
-	w.TimerEnabled = func(context.Context) bool { return false }
+	w.timer(doctor.Timer{})
 	d := w.open(t)
 	if _, err := jobstore.NewStore(d, time.Now).Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems, UserID: 1}); err != nil {
 		t.Fatal(err)

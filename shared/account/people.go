@@ -79,15 +79,35 @@ func (s *Store) Enable(ctx context.Context, id int64) (Person, error) {
 // is a problem (404) when there is no such person.
 func (s *Store) ResetPassword(ctx context.Context, id int64) (Person, string, error) {
 	password := RandomPassword()
-	hash, err := hashPassword(password)
-	if err != nil {
-		return Person{}, "", fmt.Errorf("reset the password of user %d: %w", id, err)
-	}
-	p, err := s.change(ctx, id, change{name: "reset the password of", set: `password_hash = :hash`, args: []any{sql.Named("hash", hash)}, endsSessions: true})
+	p, err := s.setPassword(ctx, id, password)
 	if err != nil {
 		return Person{}, "", err
 	}
 	return p, password, nil
+}
+
+func (s *Store) setPassword(ctx context.Context, id int64, password string) (Person, error) {
+	hash, err := hashPassword(password)
+	if err != nil {
+		return Person{}, fmt.Errorf("set the password of user %d: %w", id, err)
+	}
+	return s.change(ctx, id, change{name: "set the password of", set: `password_hash = :hash`, args: []any{sql.Named("hash", hash)}, endsSessions: true})
+}
+
+// SetPassword gives the person of that name a password, ends their sessions, and returns the person. The error is a problem (400)
+// for an invalid password, or ErrNoUser when nobody has that name.
+func (s *Store) SetPassword(ctx context.Context, name, password string) (Person, error) {
+	if err := CheckPassword(password); err != nil {
+		return Person{}, err
+	}
+	id, err := db.Row(ctx, s.db, db.Value[int64], `SELECT id FROM users WHERE name = :name`, sql.Named("name", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNoUser
+	}
+	if err != nil {
+		return Person{}, fmt.Errorf("set the password of %s: %w", name, err)
+	}
+	return s.setPassword(ctx, id, password)
 }
 
 // change is an administrator's change of one row of users.

@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"errors"
 	"net/http"
 	"runtime"
 	"strings"
@@ -98,7 +99,14 @@ func testChangesByAdministratorsTakeEffectAtOnce(t *testing.T, open dbtest.Backe
 	if _, _, err := s.SignIn(t.Context(), "nick", password, home); status(err) != http.StatusUnauthorized {
 		t.Errorf("SignIn with the old password = %v", err)
 	}
-	signIn(t, s, "nick", fresh)
+	token = signIn(t, s, "nick", fresh)
+	if p, err := s.SetPassword(t.Context(), "Nick", "a third password"); err != nil || p.Name != "nick" || session().ID != 0 {
+		t.Errorf("SetPassword = %+v, %v; the session is %+v", p, err, session())
+	}
+	if _, err := s.SetPassword(t.Context(), "nick", "short"); status(err) != http.StatusBadRequest {
+		t.Errorf("SetPassword, too short: %v", err)
+	}
+	signIn(t, s, "nick", "a third password")
 
 	for name, do := range map[string]func() (account.Person, error){
 		"SetAdmin": func() (account.Person, error) { return s.SetAdmin(t.Context(), 99, false) },
@@ -112,6 +120,9 @@ func testChangesByAdministratorsTakeEffectAtOnce(t *testing.T, open dbtest.Backe
 		if _, err := do(); status(err) != http.StatusNotFound {
 			t.Errorf("%s of nobody = %v, want 404", name, err)
 		}
+	}
+	if _, err := s.SetPassword(t.Context(), "nobody", "a password"); !errors.Is(err, account.ErrNoUser) {
+		t.Errorf("SetPassword of nobody = %v", err)
 	}
 }
 

@@ -28,6 +28,18 @@ const (
 // background.
 var limitDefaultClient = sync.OnceFunc(func() { http.DefaultClient.Timeout = serverTimeout })
 
+// slow is how long an answer may take before the function of WithWaits is told.
+const slow = time.Second
+
+type waitsKey struct{}
+
+// WithWaits returns a context with which waits is called, once, with the reason, if a statement outside of a transaction has to wait
+// for a libSQL server: because the server cannot be reached, or because its answer takes more than a second.
+func WithWaits(ctx context.Context, waits func(error)) context.Context {
+	var once sync.Once
+	return context.WithValue(ctx, waitsKey{}, func(err error) { once.Do(func() { waits(err) }) })
+}
+
 // serverConnector makes the driver's connections to a libSQL server robust.
 //
 // If the connection fails during a statement, the statement may have run or not. It is retried on a new stream if it certainly
@@ -80,6 +92,11 @@ func streamGone(message string) bool {
 		strings.Contains(message, "invalid baton")
 }
 
+// withoutPrefix returns the text of an error of the driver without the driver's own line.
+func withoutPrefix(err error) string {
+	return strings.TrimPrefix(err.Error(), "failed to execute SQL:\n")
+}
+
 // outcomeOf classifies an error of the driver, which passes on the server's errors only as text.
 func outcomeOf(err error) outcome {
 	if err == nil {
@@ -88,7 +105,7 @@ func outcomeOf(err error) outcome {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" || errors.Is(err, driver.ErrBadConn) {
 		return notRun // nothing was sent
 	}
-	text := strings.TrimPrefix(err.Error(), "failed to execute SQL:\n")
+	text := withoutPrefix(err)
 	if slices.ContainsFunc(dbErrors, func(begins string) bool { return strings.HasPrefix(text, begins) }) {
 		return answered
 	}
@@ -154,6 +171,10 @@ func (c *serverConn) run(ctx context.Context, verb string, send func(context.Con
 	repeatable := verb == "SELECT" || verb == "BEGIN"
 	var last outcome
 	backoff := retry.WithMaxRetries(serverTries-1, retry.WithJitterPercent(50, retry.NewExponential(firstPause)))
+	waits, _ := ctx.Value(waitsKey{}).(func(error))
+	if waits != nil {
+		defer time.AfterFunc(slow, func() { waits(errors.New("it has not answered yet")) }).Stop()
+	}
 	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
 		if c.broken != nil { // by the previous try
 			inner, err := c.connector.Connector.Connect(ctx)
@@ -174,6 +195,9 @@ func (c *serverConn) run(ctx context.Context, verb string, send func(context.Con
 		}
 		c.broken = hideBadConn(err)
 		if last == notRun || last == unknown && repeatable {
+			if waits != nil {
+				waits(errors.New(withoutPrefix(c.broken)))
+			}
 			return retry.RetryableError(c.broken)
 		}
 		return c.broken

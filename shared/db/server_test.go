@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -375,6 +376,36 @@ func TestNoServerAtTheAddress(t *testing.T) {
 	d := dbtest.Open(t, web.URL)
 	_, err := d.ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
 	wantError(t, err, false, true, "connection refused") // and so not in doubt
+}
+
+func TestWhatAStatementWaitsForIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault dbtest.Fault
+		says  string
+	}{
+		"failing": {dbtest.Fault{Status: http.StatusBadGateway}, "502"},
+		"silent":  {dbtest.Fault{Stall: true}, "it has not answered yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			s.Fail(c.fault)
+			said := make(chan error, 10)
+			ctx, stop := context.WithCancel(db.WithWaits(t.Context(), func(err error) { said <- err }))
+			defer stop()
+			done := make(chan error)
+			go func() { done <- s.db.QueryRowContext(ctx, "SELECT 1").Scan(new(int)) }()
+			wantError(t, <-said, false, false, c.says)
+			if c.fault.Stall { // otherwise it ends after a few tries
+				stop()
+			}
+			<-done
+			if len(said) > 0 {
+				t.Errorf("again: %v", <-said)
+			}
+		})
+	}
 }
 
 func TestTheTokenIsSentAndAWrongOneExplained(t *testing.T) {

@@ -60,7 +60,10 @@ type Settings struct {
 	// Listen is host:port.
 	Listen string
 	// PublicURL is an origin: scheme and host, without a path.
-	PublicURL   *url.URL
+	PublicURL *url.URL
+	// AnyHost is true if PUBLIC_URL is not set and other machines can reach Listen: browsers may open the pages at any name or
+	// address of this machine, not only at PublicURL.
+	AnyHost     bool
 	SteamAPIURL string
 	// SteamHosts is the parsed value of STEAM_CDN_HOSTS.
 	SteamHosts steam.Hosts
@@ -92,9 +95,10 @@ func Load(getenv func(string) string) (Settings, error) {
 		return cmp.Or(strings.TrimSpace(getenv(name)), fallback)
 	}
 
-	var err error
-	if s.Root, err = filepath.Abs(get(Root, DefaultRoot)); err != nil {
-		wrong(Root, "%w", err)
+	s.Root = filepath.Clean(get(Root, DefaultRoot))
+	if !filepath.IsAbs(s.Root) {
+		wrong(Root, "%q is not an absolute path, such as %s", s.Root, DefaultRoot)
+		s.Root = DefaultRoot // so that other settings are checked
 	}
 
 	s.DatabaseURL = get(DatabaseURL, db.FileURL(filepath.Join(s.Root, "left4me.db")))
@@ -108,7 +112,8 @@ func Load(getenv func(string) string) (Settings, error) {
 	if !ok {
 		wrong(Listen, "%q is not host:port, such as %s", s.Listen, defaultListen)
 	}
-	if host == "" || host == "0.0.0.0" || host == "::" {
+	s.AnyHost = ok && get(PublicURL, "") == "" && !Loopback(host)
+	if unspecified(host) {
 		host = "127.0.0.1" // an address that a browser on this machine can open
 	}
 
@@ -165,6 +170,32 @@ func Load(getenv func(string) string) (Settings, error) {
 	return s, errors.Join(errs...)
 }
 
+// unspecified reports whether to listen on host means to listen on all addresses of the machine.
+func unspecified(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+
+// Loopback reports whether host is a name or an address of this machine that other machines cannot reach.
+func Loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
+}
+
+// Elsewhere returns the URLs at which browsers on other machines can open the pages, if they differ from PublicURL. local are the
+// addresses of this machine (net.InterfaceAddrs).
+func (s Settings) Elsewhere(local []net.Addr) []string {
+	host, port, _ := splitAddress(s.Listen)
+	if !s.AnyHost || !unspecified(host) {
+		return nil
+	}
+	var urls []string
+	for _, a := range local {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err == nil && prefix.Addr().IsGlobalUnicast() && (prefix.Addr().Is4() || host != "0.0.0.0") {
+			urls = append(urls, "http://"+net.JoinHostPort(prefix.Addr().String(), port))
+		}
+	}
+	return urls
+}
+
 // splitAddress splits host:port. The host may be empty and the port 0.
 func splitAddress(address string) (host, port string, ok bool) {
 	host, port, err := net.SplitHostPort(address)
@@ -195,13 +226,13 @@ func (s Settings) Environ() []string {
 		Root + "=" + s.Root,
 		DatabaseURL + "=" + s.DatabaseURL,
 		Listen + "=" + s.Listen,
-		PublicURL + "=" + s.PublicURL.String(),
 		SteamAPIURL + "=" + s.SteamAPIURL,
 		DownloadParallel + "=" + strconv.Itoa(s.DownloadParallel),
 		DownloadMinRate + "=" + strconv.Itoa(s.DownloadMinRate),
 	}
 	for name, value := range map[string]string{
 		DatabaseAuthToken: s.DatabaseAuthToken,
+		PublicURL:         s.publicURL(),
 		SteamCDNHosts:     s.cdnHosts,
 		JobQueueURL:       s.JobQueueURL,
 		Examples:          strings.Join(s.Examples, "\n"),
@@ -211,6 +242,14 @@ func (s Settings) Environ() []string {
 		}
 	}
 	return env
+}
+
+// publicURL is the value of PUBLIC_URL for a function, which with AnyHost goes by the requests instead.
+func (s Settings) publicURL() string {
+	if s.AnyHost {
+		return ""
+	}
+	return s.PublicURL.String()
 }
 
 // CacheDir is the workshop cache.

@@ -38,6 +38,7 @@ func TestDefaults(t *testing.T) {
 
 func TestOneLinePerWrongSetting(t *testing.T) {
 	wrong := map[string]string{
+		settings.Root:               "left4me",
 		settings.DatabaseURL:        "postgres://x",
 		settings.Listen:             "8080",
 		settings.PublicURL:          "left4me.example.org/path",

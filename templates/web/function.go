@@ -17,9 +17,13 @@ import (
 func HTTP(r route.Route, build func(*fn.Env) Handler) {
 	env := fn.Start(r.Name)
 	a := newApp(env)
+	host := env.Settings.PublicURL.Host
+	if env.Settings.AnyHost {
+		host = "" // that of each request
+	}
 	lambda.Start(&lambdahttp.Adapter{
 		Handler: a.function(r, build(env)),
-		Host:    env.Settings.PublicURL.Host,
+		Host:    host,
 		Failed:  http.HandlerFunc(a.failed),
 		Log:     env.Log,
 	})

@@ -12,6 +12,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -68,6 +69,10 @@ func (a *app) request(r *http.Request) *Request {
 type Handler func(w http.ResponseWriter, r *Request) error
 
 // serve returns the http.Handler of a route: h behind all the checks that the route asks for.
+//
+// The origin of a form must be PublicURL. With AnyHost it may be any that has the request's own Host, which another site cannot choose:
+// even if its name leads to this machine (DNS rebinding), the browser sends it no cookie of left4me. Without AnyHost, the pages may
+// be reachable only from this machine, and Host is not used, so that such a site cannot even try passwords.
 func (a *app) serve(to route.Route, h Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	originErr := origin.AddTrustedOrigin(a.Settings.PublicURL.String())
@@ -140,7 +145,7 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 	}
 	if to.Method == http.MethodPost {
 		if err := origin.Check(r.Request); err != nil {
-			return &problem.Problem{Status: http.StatusForbidden, Sentence: "This request came from another site. Please open left4me at " + r.app.Settings.PublicURL.String() + " and try again.", Cause: err}
+			return &problem.Problem{Status: http.StatusForbidden, Sentence: r.fromElsewhere(), Cause: err}
 		}
 		if err := r.readForm(); err != nil {
 			return err
@@ -148,6 +153,21 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 		return r.checkCSRF()
 	}
 	return nil
+}
+
+// fromElsewhere is the sentence for a form that another origin has sent, or that seems so because PUBLIC_URL is missing or wrong.
+func (r *Request) fromElsewhere() string {
+	ours := r.app.Settings.PublicURL.String()
+	if r.app.Settings.AnyHost {
+		ours = "http://" + r.Host
+	}
+	theirs, err := url.Parse(r.Header.Get("Origin"))
+	if err != nil || theirs.Host == "" {
+		return "This request came from another site. Please open left4me at " + ours + " and try again. Nothing was changed."
+	}
+	origin := theirs.Scheme + "://" + theirs.Host
+	return fmt.Sprintf("This request came from %s, but left4me is at %s. Please open left4me there and try again. If you did open it at %[1]s, "+
+		"then its settings lack PUBLIC_URL=%[1]s. Nothing was changed.", origin, ours)
 }
 
 func (r *Request) signIn() (err error) {

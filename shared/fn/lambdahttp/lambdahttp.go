@@ -8,6 +8,7 @@ package lambdahttp
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/base64"
@@ -31,12 +32,12 @@ import (
 // MaxAnswer is the size in bytes of the largest result, as JSON, that Lambda accepts from a function.
 const MaxAnswer = 6 << 20
 
-// Adapter is a lambda.Handler that calls an http.Handler. All exported fields must be set.
+// Adapter is a lambda.Handler that calls an http.Handler. All exported fields except Host must be set.
 type Adapter struct {
 	// Handler answers the requests, one at a time.
 	Handler http.Handler
-	// Host is the host, with an optional port, of the pages' public address. The event's host cannot be used, because on AWS
-	// the viewer's Host header is not forwarded.
+	// Host is the host, with an optional port, of the pages' public address. If it is empty, the event's host is used; on AWS that
+	// would be wrong, because the viewer's Host header is not forwarded.
 	Host string
 	// Failed answers with status 500 after Handler has panicked or written too large a response. The cause has been logged.
 	Failed http.Handler
@@ -126,7 +127,7 @@ func RequestID(ctx context.Context) string {
 	return id
 }
 
-// NewRequest returns the request that payload, a Function URL event, describes, with host as its Host. Its RemoteAddr is the
+// NewRequest returns the request that payload, a Function URL event, describes, with host, or else the event's host, as its Host. Its RemoteAddr is the
 // event's source address with port 0, and its context is ctx with the request id.
 //
 // The path of an event is exactly what the browser sent. If it is not well-formed (`/%zz`), that is no error: URL.Path is that
@@ -160,7 +161,7 @@ func NewRequest(ctx context.Context, payload []byte, host string) (*http.Request
 		Header:        make(http.Header, len(e.Headers)+1),
 		Body:          http.NoBody,
 		ContentLength: int64(len(body)),
-		Host:          host,
+		Host:          cmp.Or(host, e.Headers["host"]),
 		RemoteAddr:    net.JoinHostPort(meta.SourceIP, "0"),
 	}
 	if major, minor, ok := http.ParseHTTPVersion(meta.Protocol); ok {
