@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"maps"
@@ -150,18 +151,41 @@ func (f *fixture) withItem() string {
 	return id
 }
 
-// build has a build of an overlay asked for by that person, and returns its job.
-func (f *fixture) build(who, overlay string) string {
+// job has a new job asked for by that person with the form at path, and returns it.
+func (f *fixture) job(who, path string) string {
 	f.t.Helper()
-	// Else it would be the build of the overlay's first job.
+	// Else an older job could answer the request.
 	if _, err := f.db.ExecContext(f.t.Context(), `UPDATE jobs SET state = 'cancelled', finished_at = 1 WHERE state = 'queued'`); err != nil {
 		f.t.Fatal(err)
 	}
-	got := f.do(who, "POST", "/overlays/"+overlay+"/build", url.Values{})
-	if got.StatusCode != http.StatusSeeOther {
-		f.t.Fatalf("%s builds overlay %s: %d", who, overlay, got.StatusCode)
+	if got := f.do(who, "POST", path, url.Values{}); got.StatusCode != http.StatusSeeOther {
+		f.t.Fatalf("%s posts to %s: %d", who, path, got.StatusCode)
 	}
-	return digits.FindString(got.Location())
+	id, err := db.Row(f.t.Context(), f.db, db.Value[string], `SELECT MAX(id) FROM jobs`)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return id
+}
+
+// build has a build of an overlay asked for by that person, and returns its job.
+func (f *fixture) build(who, overlay string) string {
+	f.t.Helper()
+	return f.job(who, "/overlays/"+overlay+"/build")
+}
+
+// failed ends a job as failed, with a line in its log, and returns it.
+func (f *fixture) failed(job string) string {
+	f.t.Helper()
+	for _, query := range []string{
+		`UPDATE jobs SET state = 'failed', attempt = 1, started_at = 1, finished_at = 1 WHERE id = :job`,
+		`INSERT INTO job_logs (job_id, seq, stream, logged_at, line) VALUES (:job, 1, 'stderr', 1, 'the disk is full')`,
+	} {
+		if _, err := f.db.ExecContext(f.t.Context(), query, sql.Named("job", job)); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	return job
 }
 
 // person makes an account and returns its id.
@@ -280,6 +304,10 @@ var uses = map[string][]use{
 		{about: "no number", path: at("/overlays/x"), status: notFound},
 		{about: "workshop", path: mine(route.OverlayShow), status: okay, stranger: refused},
 		{about: "external", path: external(route.OverlayShow), status: okay},
+		{about: "workshop, and its build has ended since the page was shown", path: func(f *fixture) string {
+			id := f.withItem()
+			return route.OverlayShow.URL(id) + "?job=" + f.failed(f.build(owner, id)) + "&state=queued"
+		}, status: okay, stranger: refused},
 		{about: "none", path: at("/overlays/999999"), status: notFound},
 	},
 	route.OverlayRename.Name: {
@@ -320,6 +348,9 @@ var uses = map[string][]use{
 		{about: "her build", path: func(f *fixture) string { return route.JobShow.URL(f.build(owner, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},
 		{about: "an administrator's build of her overlay", path: func(f *fixture) string { return route.JobShow.URL(f.build(root, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},
 		{about: "an administrator's job", path: func(f *fixture) string { return route.JobShow.URL(f.build(root, f.overlay(root, "external"))) }, status: okay, stranger: refused, owner: refused},
+		{about: "her build, which has ended since the page was shown", path: func(f *fixture) string {
+			return route.JobShow.URL(f.failed(f.build(owner, f.overlay(owner, "workshop")))) + "?after=0&state=queued"
+		}, status: okay, stranger: refused},
 		{about: "none", path: at("/jobs/999999"), status: notFound},
 	},
 	route.JobCancel.Name: {
@@ -333,8 +364,14 @@ var uses = map[string][]use{
 		{about: "a new one", path: at("/account/password"), form: fields("current", everyonesPassword, "new", everyonesPassword, "again", everyonesPassword), status: leads},
 		{about: "two new ones", path: at("/account/password"), form: fields("current", everyonesPassword, "new", "another password", "again", "a third one"), status: invalid},
 	},
-	route.SessionEnd.Name:   {{path: at("/account/sessions"), form: fields("session", "1000000"), status: leads}},
-	route.AdminHome.Name:    {{path: at("/admin"), status: okay}},
+	route.SessionEnd.Name: {{path: at("/account/sessions"), form: fields("session", "1000000"), status: leads}},
+	route.AdminHome.Name: {
+		{path: at("/admin"), status: okay},
+		{about: "after a refresh", path: func(f *fixture) string {
+			f.failed(f.job(root, "/admin/workshop/refresh"))
+			return "/admin"
+		}, status: okay},
+	},
 	route.AdminJobs.Name:    {{path: at("/admin/jobs"), status: okay}},
 	route.AdminRefresh.Name: {{path: at("/admin/workshop/refresh"), status: leads}},
 	route.AdminGC.Name:      {{path: at("/admin/gc"), status: leads}},

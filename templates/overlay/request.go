@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"errors"
 	"net/http"
 
 	"left4me/shared/fn"
@@ -126,8 +127,8 @@ func (p ShowPage) job(r *web.Request, overlayID, seen int64) (jobstore.Job, erro
 		return jobstore.Job{}, nil
 	}
 	j, err := p.Jobs.Get(r.Context(), seen)
-	if err != nil || j.Subject != job.Overlay(overlayID) {
+	if errors.Is(err, jobstore.ErrNotFound) || err == nil && j.Subject != job.Overlay(overlayID) {
 		return jobstore.Job{}, nil // not a number of one of our pages
 	}
-	return j, nil
+	return j, err
 }
