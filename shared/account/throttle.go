@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -108,7 +109,11 @@ func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) err
 			f := earlier[subject]
 			if wait := f.retryAt.Sub(now); wait > 0 {
 				seconds := int(wait/time.Second) + 1
-				return problem.TooMany(time.Duration(seconds)*time.Second, "Too many failed attempts. Please wait %d seconds and try again.", seconds)
+				pause := "1 second"
+				if seconds > 1 {
+					pause = strconv.Itoa(seconds) + " seconds"
+				}
+				return problem.TooMany(time.Duration(seconds)*time.Second, "Too many failed attempts. Please wait %s and try again.", pause)
 			}
 			n := max(0, f.count-int(now.Sub(f.lastAt)/limit.forget)) + 1
 			counted = append(counted, failureRow{subject, n, db.Millis(now.Add(limit.wait(n)))})

@@ -303,7 +303,7 @@ func TestItemsWithoutADownloadAreSkippedWithAWarning(t *testing.T) {
 	}
 	w.wantLinks(t, "1")
 	want := []string{
-		"workshop item 2 skipped: no file_url (steam result: steam result 9)",
+		"workshop item 2 skipped: no file_url (steam result: 9)",
 		"workshop item 3 skipped: no file_url (steam result: steam offers no direct download for this item)",
 	}
 	if !slices.Equal(r.err, want) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"left4me/shared/db"
 	"left4me/shared/durable"
@@ -62,7 +63,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		}
 		if i.FileURL == "" {
 			t.skipped++
-			h.Report.Warnf("workshop item %s skipped: no file_url (steam result: %s)", i.SteamID, i.LastError)
+			h.Report.Warnf("workshop item %s skipped: no file_url (steam result: %s)", i.SteamID, strings.TrimPrefix(i.LastError, "steam result "))
 			continue
 		}
 		wanted = append(wanted, i.SteamID.FileName())

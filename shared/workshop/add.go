@@ -40,6 +40,8 @@ type Added struct {
 	New, Already int
 	// Unavailable are the new items that Steam does not offer for download.
 	Unavailable []steam.ID
+	// Lost counts the items that Steam does not have, and that were not added because everything else was in the overlay before.
+	Lost int
 	// Collections counts the collections that were read.
 	Collections int
 	// Skipped counts entries of collections that are neither items nor collections.
@@ -50,7 +52,7 @@ type Added struct {
 
 // Add asks Steam through client about ids, adds them, or the items of the collections among them, to o for u and enqueues a
 // build: all or nothing, within steamTime. Errors are problems: 400 when an item is for another game, when none of the items exists
-// on Steam, or when a collection cannot be added as a whole; 502 when Steam does not answer.
+// on Steam or in the overlay, or when a collection cannot be added as a whole; 502 when Steam does not answer.
 func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay, ids []steam.ID, mode Mode) (Added, error) {
 	if !o.Type.HoldsItems {
 		return Added{}, problem.Invalid("%s overlays hold no workshop items.", o.Type.Title)
@@ -91,8 +93,17 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 	if err != nil {
 		return Added{}, steamFailed(err)
 	}
-	if err := check(items); err != nil {
+	exist, err := check(items)
+	switch {
+	case err != nil:
 		return Added{}, err
+	case !exist && a.Already > 0:
+		a.Lost = len(items)
+		return a, nil
+	case !exist && len(items) == 1:
+		return Added{}, problem.Invalid("Steam has no item %s: it does not exist, was deleted, or is not public. Nothing was added.", items[0].SteamID)
+	case !exist:
+		return Added{}, problem.Invalid("Steam has none of these %d items: they do not exist, were deleted, or are not public. Nothing was added.", len(items))
 	}
 	for _, i := range items {
 		if i.LastError() != "" {
@@ -124,25 +135,18 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 	return a, nil
 }
 
-// check returns a problem when an item is for another game (P13) or none of them exists (P14).
-func check(items []steam.Item) error {
-	exists := false
+// check reports whether any of the items exists on Steam. The error is a problem: an item is for another game (P13).
+func check(items []steam.Item) (exist bool, err error) {
 	for _, i := range items {
 		if i.Missing || i.Result != 1 {
 			continue
 		}
-		exists = true
+		exist = true
 		if i.ConsumerAppID != steam.AppID {
-			return problem.Invalid("Item %s (“%s”) is for another game (app %d), not for Left 4 Dead 2. Nothing was added.", i.SteamID, i.Title, i.ConsumerAppID)
+			return exist, problem.Invalid("Item %s (“%s”) is for another game (app %d), not for Left 4 Dead 2. Nothing was added.", i.SteamID, i.Title, i.ConsumerAppID)
 		}
 	}
-	switch {
-	case exists:
-		return nil
-	case len(items) == 1:
-		return problem.Invalid("Steam has no item %s: it does not exist, was deleted, or is not public. Nothing was added.", items[0].SteamID)
-	}
-	return problem.Invalid("Steam has none of these %d items: they do not exist, were deleted, or are not public. Nothing was added.", len(items))
+	return exist, nil
 }
 
 func steamFailed(err error) error {

@@ -106,8 +106,12 @@ func testAddKeepsTheOrderAndCountsExistingItems(t *testing.T, open dbtest.Backen
 	if w.steam.Count("details") != 0 {
 		t.Error("Steam was asked about an item that is there already")
 	}
-	if w.builds(t) != 1 {
-		t.Errorf("%d builds, want one", w.builds(t))
+	lost, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "404", "2"}, workshop.Auto)
+	if err != nil || lost.New != 0 || lost.Already != 2 || lost.Lost != 1 || lost.JobID != 0 {
+		t.Errorf("Add of what is there and an item that Steam does not have = %+v, %v", lost, err)
+	}
+	if held := w.held(t, w.overlay); len(held) != 3 || w.builds(t) != 1 {
+		t.Errorf("the overlay holds %v, and %d builds are queued, want one", held, w.builds(t))
 	}
 }
 

@@ -20,15 +20,15 @@ const (
 // maxPiece is how many bytes of pasted text are shown in an error.
 const maxPiece = 63
 
-// ParseInput reads pasted steam ids and workshop links, separated by white space or commas, and returns the ids in their
-// order without repeats. The error is a problem that names the first part that is neither.
+// ParseInput reads pasted steam ids and workshop links, separated by white space, commas or semicolons, and returns the ids in
+// their order without repeats. The error is a problem that names the first part that is neither.
 func ParseInput(input string) ([]steam.ID, error) {
 	if len(input) > MaxInput {
 		return nil, problem.Invalid("That is more than %d KiB of text. Please paste it in several parts.", MaxInput>>10)
 	}
 	var ids []steam.ID
 	seen := map[steam.ID]bool{}
-	pieces := strings.FieldsFunc(input, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	pieces := strings.FieldsFunc(input, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
 	for _, piece := range pieces {
 		id, err := parsePiece(piece)
 		if err != nil {
@@ -55,12 +55,21 @@ func parsePiece(piece string) (steam.ID, error) {
 	if id, err := steam.ParseID(piece); err == nil {
 		return id, nil
 	}
+	if !strings.Contains(piece, "://") {
+		piece = "https://" + piece // browsers leave it out in their address bars
+	}
 	u, err := url.Parse(piece)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
+	if err != nil || u.User != nil {
 		return "", errNoLink
 	}
-	switch strings.ToLower(u.Host) {
-	case "steamcommunity.com", "www.steamcommunity.com":
+	switch u.Scheme + "://" + strings.ToLower(u.Host) {
+	case "https://steamcommunity.com", "https://www.steamcommunity.com", "http://steamcommunity.com", "http://www.steamcommunity.com":
+	case "steam://url": // what the Steam client opens
+		id, ok := strings.CutPrefix(u.Path, "/CommunityFilePage/")
+		if !ok {
+			return "", errNoLink
+		}
+		return steam.ParseID(strings.TrimSuffix(id, "/"))
 	default:
 		return "", errNoLink
 	}

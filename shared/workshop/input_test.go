@@ -25,6 +25,10 @@ func TestParseInputAcceptsLinksAndIDs(t *testing.T) {
 		"https://steamcommunity.com/sharedfiles/filedetails/?searchtext=&id=5#comments": {"5"},
 		"http://www.steamcommunity.com/sharedfiles/filedetails?id=5":                    {"5"},
 		"https://SteamCommunity.com/sharedfiles/filedetails/?id=5,6":                    {"5", "6"},
+		"steamcommunity.com/sharedfiles/filedetails/?id=5":                              {"5"},
+		"www.SteamCommunity.com/workshop/filedetails/?id=5&l=german":                    {"5"},
+		"steam://url/CommunityFilePage/5":                                               {"5"},
+		"1;2; https://steamcommunity.com/sharedfiles/filedetails/?id=5;6":               {"1", "2", "5", "6"},
 	} {
 		if got, err := ParseInput(text); err != nil || !slices.Equal(got, want) {
 			t.Errorf("ParseInput(%q) = %v, %v, want %v", text, got, err, want)
@@ -49,6 +53,14 @@ func TestParseInputNamesTheFirstInvalidPart(t *testing.T) {
 		"https://evil.example/?u=steamcommunity.com/sharedfiles/filedetails/?id=5": "evil",
 		"https://steamcommunity.com/profiles/1/?id=5":                              "profiles",
 		"ftp://steamcommunity.com/sharedfiles/filedetails/?id=5":                   "ftp:",
+		"evil.example/sharedfiles/filedetails/?id=5":                               "evil",
+		"steamcommunity.com@evil.example/sharedfiles/filedetails/?id=5":            "evil",
+		"steamcommunity.com.evil.example/sharedfiles/filedetails/?id=5":            "evil",
+		"steamcommunity.com/?id=5":                                                 "steamcommunity.com/?id=5",
+		"steam://run/550":                                                          "steam://run/550",
+		"steam://url/CommunityFilePage/x":                                          "CommunityFilePage/x",
+		"steam://evil.example/CommunityFilePage/5":                                 "evil",
+		"https://url/CommunityFilePage/5":                                          "https://url",
 		"\xff\xfe":               "�",
 		strings.Repeat("x", 500): strings.Repeat("x", 60) + "…",
 	} {
@@ -78,7 +90,7 @@ func TestParseInputHasLimits(t *testing.T) {
 		"64 KiB":               {"7" + strings.Repeat(" ", MaxInput-1), true},
 		"a byte over 64 KiB":   {"7" + strings.Repeat(" ", MaxInput), false},
 		"nothing":              {"", false},
-		"nothing but commas":   {" , ,\n", false},
+		"nothing but commas":   {" , ;\n", false},
 		"a very long non-link": {strings.Repeat("a", MaxInput), false},
 	} {
 		if _, err := ParseInput(c.text); (err == nil) != c.ok {

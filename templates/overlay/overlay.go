@@ -172,10 +172,13 @@ func (o Outcome) Sentence() string {
 		parts = append(parts, added)
 	}
 	switch {
-	case o.Added.Already == 1 && o.Added.New == 0:
+	case o.Added.Already == 1 && o.Added.New == 0 && o.Added.Lost == 0:
 		parts = append(parts, "already in overlay")
 	case o.Added.Already > 0:
 		parts = append(parts, strconv.Itoa(o.Added.Already)+" already in overlay")
+	}
+	if o.Added.Lost > 0 {
+		parts = append(parts, strconv.Itoa(o.Added.Lost)+" not on Steam any more")
 	}
 	if n := len(o.Added.Unavailable); n > 0 {
 		parts = append(parts, strconv.Itoa(n)+" cannot be downloaded from Steam")

@@ -1048,7 +1048,7 @@ func add(v ShowView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 87, "<div class=\"bar\"><p id=\"add-hint\" class=\"hint\">As many as you like, separated by spaces, commas or line breaks.</p><div class=\"mode\"><label for=\"input-mode\">These are</label> <select id=\"input-mode\" name=\"input_mode\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 87, "<div class=\"bar\"><p id=\"add-hint\" class=\"hint\">As many as you like, separated by spaces, commas, semicolons or line breaks.</p><div class=\"mode\"><label for=\"input-mode\">These are</label> <select id=\"input-mode\" name=\"input_mode\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

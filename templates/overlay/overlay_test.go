@@ -177,6 +177,8 @@ func TestOutcomeSaysWhatHappened(t *testing.T) {
 		{view.Outcome{Added: workshop.Added{New: 2}, JobID: 7}, "2 added. Job 7 fetches what is missing."},
 		{view.Outcome{Added: workshop.Added{Already: 1}}, "already in overlay."},
 		{view.Outcome{Added: workshop.Added{Already: 3}}, "3 already in overlay."},
+		{view.Outcome{Added: workshop.Added{Already: 301, Lost: 1}}, "301 already in overlay, 1 not on Steam any more."},
+		{view.Outcome{Added: workshop.Added{Already: 1, Lost: 2}}, "1 already in overlay, 2 not on Steam any more."},
 		{view.Outcome{Added: workshop.Added{New: 1, Already: 1}, JobID: 7}, "1 added, 1 already in overlay. Job 7 fetches what is missing."},
 		{view.Outcome{Removed: &gone, JobID: 8}, hostile + " removed. Job 8 updates the game host."},
 	} {
