@@ -7,6 +7,7 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/route"
 	view "left4me/templates/account"
+	"left4me/templates/page"
 	"left4me/templates/web"
 )
 
@@ -20,11 +21,9 @@ func serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
+	beside := r.URL.Query().Has(page.BesideParam)
 	if u.ID != 0 {
-		if next == "" {
-			next = route.OverlayList.URL()
-		}
-		return r.Redirect(w, next, "")
+		return view.SignedIn(w, r, next, beside)
 	}
-	return r.Render(w, http.StatusOK, view.Login(view.LoginView{Frame: r.Frame(w), Next: next}))
+	return r.Render(w, http.StatusOK, view.Login(view.LoginView{Frame: r.Frame(w), Next: next, Beside: beside}))
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"left4me/shared/account"
-	"left4me/shared/route"
 	view "left4me/templates/account"
+	"left4me/templates/page"
 	"left4me/templates/web"
 )
 
@@ -16,17 +16,14 @@ type handler struct {
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	name := strings.TrimSpace(r.PostForm.Get("name"))
-	next := web.SafeNext(r.PostForm.Get("next"))
+	next, beside := web.SafeNext(r.PostForm.Get("next")), r.PostForm.Has(page.BesideParam)
 	_, tokens, err := h.accounts.SignIn(r.Context(), name, r.PostForm.Get("password"), r.Client())
 	if p, ok := web.Problem(w, err); ok {
-		return r.Render(w, p.Status, view.Login(view.LoginView{Frame: r.Frame(w), Name: name, Next: next, Error: p.Sentence}))
+		return r.Render(w, p.Status, view.Login(view.LoginView{Frame: r.Frame(w), Name: name, Next: next, Beside: beside, Error: p.Sentence}))
 	}
 	if err != nil {
 		return err
 	}
 	r.StartSession(w, tokens)
-	if next == "" {
-		next = route.OverlayList.URL()
-	}
-	return r.Redirect(w, next, "")
+	return view.SignedIn(w, r, next, beside)
 }

@@ -49,6 +49,9 @@ type Route struct {
 	Who Who
 	// MaxBody is the largest request body in bytes; a larger one is answered with 413.
 	MaxBody int64
+	// Typed is the form's field with text that a person types, and would lose if the form were refused; empty for none, and for forms
+	// with passwords.
+	Typed string
 	// TimeLimit is how long one request may take; then its process is killed and the answer is 504.
 	TimeLimit time.Duration
 	// MaxProcesses is how many processes of this function may run at once on one host.
@@ -70,6 +73,11 @@ func form(name, pattern string, who Who) Route {
 	return Route{Name: name, Method: "POST", Pattern: pattern, Who: who, MaxBody: smallForm, TimeLimit: pageTime, MaxProcesses: 2}
 }
 
+func (r Route) withTyped(field string) Route {
+	r.Typed = field
+	return r
+}
+
 func (r Route) withBody(n int64) Route {
 	r.MaxBody = n
 	return r
@@ -84,13 +92,13 @@ var (
 	Login          = form("login", "/login", Anyone)
 	Logout         = form("logout", "/logout", SignedIn)
 	OverlayList    = page("overlay-list", "/overlays", SignedIn)
-	OverlayCreate  = form("overlay-create", "/overlays", SignedIn)
+	OverlayCreate  = form("overlay-create", "/overlays", SignedIn).withTyped("name")
 	OverlayShow    = page("overlay-show", "/overlays/{id}", SignedIn)
-	OverlayRename  = form("overlay-rename", "/overlays/{id}", SignedIn)
+	OverlayRename  = form("overlay-rename", "/overlays/{id}", SignedIn).withTyped("name")
 	OverlayDelete  = form("overlay-delete", "/overlays/{id}/delete", SignedIn)
 	OverlayBuild   = form("overlay-build", "/overlays/{id}/build", SignedIn)
 	OverlayRefresh = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn)
-	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm)
+	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm).withTyped("input")
 	ItemRemove     = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
 	JobList        = page("job-list", "/jobs", SignedIn)
 	JobShow        = page("job-show", "/jobs/{id}", SignedIn)

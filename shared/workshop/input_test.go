@@ -61,8 +61,8 @@ func TestParseInputNamesTheFirstInvalidPart(t *testing.T) {
 		"steam://url/CommunityFilePage/x":                                          "CommunityFilePage/x",
 		"steam://evil.example/CommunityFilePage/5":                                 "evil",
 		"https://url/CommunityFilePage/5":                                          "https://url",
-		"\xff\xfe":               "�",
-		strings.Repeat("x", 500): strings.Repeat("x", 60) + "…",
+		"\xff\xfe":                                                                 "�",
+		strings.Repeat("x", 500):                                                   strings.Repeat("x", 60) + "…",
 	} {
 		ids, err := ParseInput(text)
 		p, ok := problem.As(err)

@@ -1,4 +1,4 @@
-// Package assets embeds the files that pages load: the stylesheet, the logo and htmx.
+// Package assets embeds the files that pages load: the stylesheet, the logo, left4me's script and htmx.
 //
 // htmx comes from npm: `make` copies it into static/, where git ignores it. A fresh checkout builds without it; its pages have
 // no script, and plain forms.
@@ -23,6 +23,8 @@ const (
 	Stylesheet = "app.css"
 	// Mark is left4me's logo, in the header and in the browser's tab.
 	Mark = "mark.svg"
+	// Script is left4me's own script, which needs htmx.
+	Script = "app.js"
 	// Htmx is missing from a program that was built before `make` fetched it.
 	Htmx = "htmx.min.js"
 )

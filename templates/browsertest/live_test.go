@@ -17,6 +17,7 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	"left4me/shared/workshop"
+	accountview "left4me/templates/account"
 	"left4me/templates/browsertest"
 	jobview "left4me/templates/job"
 	overlayview "left4me/templates/overlay"
@@ -175,6 +176,11 @@ type shelf struct {
 	broken bool
 	done   bool // a build ends as soon as the page has asked once while it runs
 	job    jobstore.Job
+	away   bool        // nothing is answered
+	ended  bool        // there is no session
+	token  string      // of the session's forms
+	polls  int         // how often the page has asked for news
+	asked  []time.Time // when a page has asked whether left4me answers and the session lasts
 }
 
 func (s *shelf) view() overlayview.ShowView {
@@ -190,6 +196,7 @@ func (s *shelf) routes(mux *http.ServeMux) {
 			answer(w, r, overlayview.Show(v))
 			return
 		}
+		s.polls++
 		if s.job.State != "running" {
 			s.job = someJob(7, "running")
 		} else if s.done {
@@ -232,24 +239,123 @@ func (s *shelf) routes(mux *http.ServeMux) {
 		v.Outcome = overlayview.Outcome{Removed: &removed}
 		answer(w, r, overlayview.Changed(v))
 	}
-	for r, h := range map[*route.Route]http.HandlerFunc{&route.OverlayShow: show, &route.ItemAdd: add, &route.ItemRemove: remove} {
+	account := func(w http.ResponseWriter, r *http.Request) {
+		f := frame(false)
+		f.CSRF = s.token
+		answer(w, r, accountview.Show(accountview.ShowView{Frame: f}))
+	}
+	for r, h := range map[*route.Route]http.HandlerFunc{&route.OverlayShow: show, &route.ItemAdd: add, &route.ItemRemove: remove, &route.Account: account} {
 		mux.HandleFunc(r.Method+" "+r.Pattern, func(w http.ResponseWriter, req *http.Request) {
-			if req.Method == http.MethodPost && req.PostFormValue("csrf_token") != "token" {
-				http.Error(w, "no token", http.StatusForbidden)
-				return
-			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			h(w, req)
+			if *r == route.Account {
+				s.asked = append(s.asked, time.Now())
+			}
+			switch {
+			case s.away:
+				panic(http.ErrAbortHandler)
+			case s.ended:
+				w.WriteHeader(http.StatusUnauthorized)
+				answer(w, req, page.ErrorFragment(page.ErrorView{Status: http.StatusUnauthorized, Sentence: "Your session has ended."}))
+			case req.Method == http.MethodPost && req.PostFormValue("csrf_token") != s.token:
+				http.Error(w, "no token", http.StatusForbidden)
+			default:
+				h(w, req)
+			}
 		})
 	}
+}
+
+// with lets the test change the shelf, or look at it.
+func (s *shelf) with(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
+// While left4me does not answer, and after the session has ended, the page says so, keeps what was typed, and goes on by itself.
+func TestPageWithoutAnswersAndWithoutASession(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	s := &shelf{token: "token", job: someJob(7, "running"), items: someItems(40, "")}
+	url := serve(t, s.routes)
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	tab.Open(url + route.OverlayShow.URL(3))
+	box := chromedp.ID(overlayview.InputID)
+	says := func(what string) {
+		t.Helper()
+		tab.WaitFor(fmt.Sprintf(`document.getElementById("connection").textContent.includes(%q)`, what))
+	}
+	typed := func() {
+		t.Helper()
+		if got := browsertest.Get(tab, chromedp.Value(box)); got != "11" {
+			t.Errorf("the box holds %q", got)
+		}
+	}
+	press := func() { tab.Do(chromedp.Click(chromedp.CSS("form:has(textarea) button"))) }
+	tab.Do(chromedp.SetValue(box, "11"))
+	tab.WaitFor(`performance.getEntriesByType("resource").some(e => e.name.includes("job=7"))`)
+
+	// Nothing answers. Whoever has scrolled down sees it, too.
+	browsertest.Eval[chromedp.Void](tab, `window.scrollTo(0, document.body.scrollHeight)`)
+	var polls int
+	s.with(func() { s.away, polls = true, s.polls })
+	says("left4me does not answer")
+	if !browsertest.Eval[bool](tab, `(r => r.top >= 0 && r.bottom <= innerHeight)(document.querySelector("#connection .notice").getBoundingClientRect())`) {
+		t.Error("the notice is not in the window")
+	}
+	for _, finding := range tab.Audit() {
+		t.Error(finding)
+	}
+	press()
+	tab.WaitFor(`performance.getEntriesByType("resource").filter(e => e.name.endsWith("/account")).length >= 3`)
+	typed()
+	s.with(func() {
+		for i := 1; i < len(s.asked); i++ {
+			if pause := s.asked[i].Sub(s.asked[i-1]); pause < time.Second<<i-100*time.Millisecond {
+				t.Errorf("left4me was asked again after %s, want growing pauses", pause)
+			}
+		}
+		if s.polls != polls {
+			t.Errorf("the page has asked for news %d times", s.polls-polls)
+		}
+		s.away = false
+	})
+	tab.Do(chromedp.Click(chromedp.CSS("#connection button")))
+	says("left4me answers again")
+	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 40`)
+
+	// The session ends. Somebody signs in again, in another tab.
+	s.with(func() { s.ended = true })
+	says("Your session has ended")
+	if to := browsertest.Eval[string](tab, `(a => a.pathname + a.search + " " + a.target)(document.querySelector("#connection a"))`); to != "/login?beside _blank" {
+		t.Errorf("the page leads to %q", to)
+	}
+	for _, finding := range tab.Audit() {
+		t.Error(finding)
+	}
+	press()
+	tab.WaitFor(`!document.querySelector(".htmx-request")`)
+	typed()
+	s.with(func() { s.ended, s.token, polls = false, "another token", s.polls })
+	browsertest.Eval[chromedp.Void](tab, `window.dispatchEvent(new Event("focus"))`)
+	says("You are signed in again")
+	press()
+	tab.WaitFor(`document.getElementById("items").textContent.includes("Item 11")`)
+	s.with(func() { s.done = true })
+	tab.WaitFor(`document.querySelector("#overlay-job .state")?.textContent === "succeeded"`)
+	if got := browsertest.Get(tab, chromedp.Value(box)); got != "" {
+		t.Errorf("what was added is still in the box: %q", got)
+	}
+	healthy(t, tab, "Failed to load resource", "Response Status Error Code 401", "htmx:sendError", "console.error")
 }
 
 // Adding, a refused input, a failure, building and removing update the page without loading it again.
 func TestOverlayPageChangesInPlace(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
-	s := &shelf{}
+	s := &shelf{token: "token"}
 	url := serve(t, s.routes)
 	tab := browser.Page(t)
 	tab.Look(1280, 800, browsertest.Light)
@@ -260,7 +366,7 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	}
 	paste := func(what string) {
 		t.Helper()
-		tab.Do(chromedp.SetValue(chromedp.ID(overlayview.InputID), what), chromedp.Click(chromedp.CSS("form[hx-select-oob] button")))
+		tab.Do(chromedp.SetValue(chromedp.ID(overlayview.InputID), what), chromedp.Click(chromedp.CSS("form:has(textarea) button")))
 	}
 
 	paste("rubbish")
@@ -281,8 +387,14 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	s.mu.Lock()
 	s.broken = false
 	s.mu.Unlock()
+	const height = `document.getElementById("input").offsetHeight`
+	browsertest.Eval[chromedp.Void](tab, `document.getElementById("input").style.height = "300px"`) // as by its corner
 	paste("11")
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 1`)
+	tab.WaitFor(`!document.querySelector(".htmx-request")`)
+	if h := browsertest.Eval[int](tab, height); h != 300 {
+		t.Errorf("after Add the box is %d px high, not as high as somebody has made it", h)
+	}
 	if got := text("#trouble") + text("#add-error") + browsertest.Get(tab, chromedp.Value(chromedp.ID(overlayview.InputID))); got != "" {
 		t.Errorf("a success leaves %q of the failures before it", got)
 	}

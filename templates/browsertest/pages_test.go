@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/PuerkitoBio/goquery"
 	"github.com/a-h/templ"
 
 	"left4me/shared/account"
@@ -251,6 +252,7 @@ func samples(picture string) map[string]templ.Component {
 
 	return map[string]templ.Component{
 		"login-form":                 accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
+		"login-form-beside":          accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Beside: true}),
 		"login-form-refused":         accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
 		"overlay-list":               overlayview.List(list),
 		"overlay-list-empty":         overlayview.List(overlayview.ListView{Frame: noticed}),
@@ -284,8 +286,30 @@ func samples(picture string) map[string]templ.Component {
 		"admin-jobs-none":            admin.Jobs(failedJobs),
 		"admin-users":                admin.People(people),
 		"admin-users-409":            admin.People(refusedPeople),
-		"error-404":                  page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
-		"error-500":                  page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
+		"error-401": page.Error(page.ErrorView{Frame: page.Frame{CSRF: "token", Now: now, Ended: true}, Status: 401, Sentence: "Your session has ended. Please sign in again; nothing was changed.", Kept: page.Form{
+			Action: route.ItemAdd.URL(3), Typed: page.Field{Name: "input", Value: "3434972877"}, Hidden: []page.Field{{Name: "input_mode", Value: "auto"}},
+		}}),
+		"error-404": page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
+		"error-500": page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
+	}
+}
+
+// What somebody has typed must survive a session that has ended: route.Route.Typed names it, except where there are passwords.
+func TestRoutesNameWhatIsTyped(t *testing.T) {
+	mux, typed := http.NewServeMux(), map[string]string{}
+	for _, r := range route.All() {
+		mux.Handle(r.Method+" "+r.Pattern, http.NotFoundHandler())
+		typed[r.Method+" "+r.Pattern] = r.Typed
+	}
+	for sample, c := range samples("") {
+		pagetest.Page(t, pagetest.Render(t, c)).Find("form[method=post]:not(:has([type=password]))").Each(func(_ int, form *goquery.Selection) {
+			_, to := mux.Handler(httptest.NewRequest(http.MethodPost, form.AttrOr("action", "/"), nil))
+			form.Find("textarea, input:not([type=hidden], [type=checkbox])").Each(func(_ int, field *goquery.Selection) {
+				if name := field.AttrOr("name", ""); name != typed[to] {
+					t.Errorf("%s: of a refused form %s keeps %q, not %q", sample, to, typed[to], name)
+				}
+			})
+		})
 	}
 }
 
@@ -343,6 +367,7 @@ func TestEveryPageInABrowser(t *testing.T) {
 		nothing := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 		mux.HandleFunc("GET "+route.JobShow.Pattern, nothing)
 		mux.HandleFunc("GET "+route.OverlayShow.Pattern, nothing)
+		mux.HandleFunc("GET "+route.Account.Pattern, nothing)
 		mux.HandleFunc("GET /sample/{name}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, pages[r.PathValue("name")]) })
 	})
 	pages = samples(url + assets.URL(assets.Mark))

@@ -44,13 +44,27 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%d s", s)
 }
 
+const day = 24 * time.Hour
+
+// units are those of Ago, the longest first.
+var units = []struct {
+	name   string
+	length time.Duration
+}{{"year", 365 * day}, {"month", 30 * day}, {"week", 7 * day}, {"day", day}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}}
+
 // Ago returns the distance of t from now, such as `3 minutes ago`. A time up to a minute ahead reads as `just now`, because the
-// clocks of two machines differ a little.
+// clocks of two machines differ a little. app.js does the same.
 func Ago(t, now time.Time) string {
-	if d := now.Sub(t); d < time.Second && d > -time.Minute {
-		return "just now"
+	d, direction := now.Sub(t), "ago"
+	if d <= -time.Minute {
+		d, direction = -d, "from now"
 	}
-	return humanize.RelTime(t, now, "ago", "from now")
+	for _, u := range units {
+		if d >= u.length {
+			return Count(int(d/u.length), u.name) + " " + direction
+		}
+	}
+	return "just now"
 }
 
 // machineTime is the format of the datetime attribute.

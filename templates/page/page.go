@@ -59,6 +59,8 @@ type Frame struct {
 	Now time.Time
 	// Notice is a sentence about what has just happened, shown on top of the page; empty for none.
 	Notice string
+	// Ended is whether the page answers a request whose session has ended. app.js looks whether there is a new one.
+	Ended bool
 	// Reload makes the page reload itself every few seconds if scripts are off. It must not be set for pages with a text field:
 	// a reload would discard what somebody has typed.
 	Reload bool
@@ -73,7 +75,24 @@ type ErrorView struct {
 	Sentence string
 	// RequestID is also in the log. It is empty unless the error is a fault of left4me.
 	RequestID string
+	// Kept is the form that was refused before it was looked at; the zero Form if nothing was typed.
+	Kept Form
 }
+
+// Form is a form that somebody has sent.
+type Form struct {
+	// Action is the path that it was sent to.
+	Action string
+	// Typed is the field with typed text, and Hidden are the others.
+	Typed  Field
+	Hidden []Field
+}
+
+// Field is one field of a Form.
+type Field struct{ Name, Value string }
+
+// BesideParam is the query parameter, and the form field, with which somebody signs in for a page in another tab.
+const BesideParam = "beside"
 
 // Retarget makes htmx replace the element with that id by the element with the same id in the answer, whatever the answer's status
 // and the request's target are.
@@ -96,8 +115,9 @@ func SetSecurityHeaders(h http.Header, pictureHosts ...string) {
 
 // htmxConfig makes htmx work with a strict Content-Security-Policy, and sends errors to TroubleID. The time limit is longer than
 // that of any route, so that it ends only requests whose answer was lost: without it, one lost answer would end the polling.
-// Without a settle delay, htmx handles a new form as soon as somebody can press its button.
-const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyEnabled":false,"defaultSettleDelay":0,"timeout":40000,` +
+// Without a settle delay, htmx handles a new form as soon as somebody can press its button. It must not copy attributes from the
+// elements that it replaces, because the policy forbids to set style.
+const htmxConfig = `{"includeIndicatorStyles":false,"attributesToSettle":[],"allowEval":false,"allowScriptTags":false,"historyEnabled":false,"defaultSettleDelay":0,"timeout":40000,` +
 	`"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},` +
 	`{"code":"[45]..","swap":true,"error":true,"target":"#` + TroubleID + `","select":"#` + ErrorID + `","swapOverride":"innerHTML"}]}`
 
@@ -126,7 +146,7 @@ func (f Frame) fullTitle() string {
 	return f.Title + " · left4me"
 }
 
-// scripted reports whether pages come with htmx.
+// scripted reports whether pages come with scripts.
 func scripted() bool { return assets.Has(assets.Htmx) }
 
 func heading(status int) string {

@@ -56,7 +56,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		}
 	}
 	doc := pagetest.Fragment(t, pagetest.Render(t, page.ErrorFragment(page.ErrorView{Status: 401, Sentence: "Sign in."})))
-	if doc.Find(`#error a[href="/login"]`).Length() != 1 {
+	if doc.Find(`#error a[href="/login?beside"][target=_blank]`).Length() != 1 {
 		t.Error("a 401 does not lead to the sign-in form")
 	}
 }
@@ -90,6 +90,7 @@ func TestSizesAndTimes(t *testing.T) {
 		{page.Duration(-time.Second), "0.1 s"}, {page.Duration(9960 * time.Millisecond), "9.9 s"}, {page.Duration(12400 * time.Millisecond), "12 s"},
 		{page.Duration(200 * time.Second), "3 min 20 s"}, {page.Duration(125 * time.Minute), "2 h 5 min"},
 		{page.Ago(now.Add(-3*time.Minute), now), "3 minutes ago"}, {page.Ago(now.Add(2*time.Second), now), "just now"}, {page.Ago(now, now), "just now"},
+		{page.Ago(now.Add(time.Minute), now), "1 minute from now"}, {page.Ago(now.AddDate(0, 0, -13), now), "1 week ago"}, {page.Ago(now.AddDate(-2, 0, 0), now), "2 years ago"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

@@ -70,7 +70,8 @@ func (r *Request) fail(w http.ResponseWriter, err error) {
 	case p.Cause != nil:
 		r.app.Log.WarnContext(r.Context(), "request refused", "method", r.Method, "path", r.URL.Path, "status", view.Status, "error", err.Error())
 	}
-	view.Frame = r.Frame(w)
+	view.Frame, view.Kept = r.Frame(w), r.kept
+	view.Frame.Ended = view.Status == http.StatusUnauthorized
 	body := page.Error(view)
 	if r.Fragment() {
 		body = page.ErrorFragment(view)

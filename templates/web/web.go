@@ -13,9 +13,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +54,8 @@ type Request struct {
 	User account.User
 
 	app    *app
-	secret string // csrf_token is derived from it; empty until the visitor has a cookie
+	secret string    // csrf_token is derived from it; empty until the visitor has a cookie
+	kept   page.Form // the form that was refused before the handler saw it
 }
 
 // request wraps r, without a User yet. Its secret is the session's token; without a session it is the cookie that an earlier
@@ -137,6 +140,7 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 			return err
 		}
 		if r.User.ID == 0 {
+			r.keep(to, origin)
 			return r.leadToLogin(w)
 		}
 		if to.Who == route.Administrator && !r.User.Admin {
@@ -150,7 +154,10 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 		if err := r.readForm(); err != nil {
 			return err
 		}
-		return r.checkCSRF()
+		if err := r.checkCSRF(); err != nil {
+			r.keep(to, origin)
+			return err
+		}
 	}
 	return nil
 }
@@ -170,6 +177,21 @@ func (r *Request) fromElsewhere() string {
 		"then its settings lack PUBLIC_URL=%[1]s. Nothing was changed.", origin, ours)
 }
 
+// keep makes the error page offer to send the form of the request again. Not one that may come from another site, since its text is
+// not the visitor's.
+func (r *Request) keep(to route.Route, origin *http.CrossOriginProtection) {
+	ours := origin.Check(r.Request) == nil && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "")
+	if to.Typed == "" || !ours || r.readForm() != nil || r.PostForm.Get(to.Typed) == "" {
+		return
+	}
+	r.kept = page.Form{Action: r.URL.Path, Typed: page.Field{Name: to.Typed, Value: r.PostForm.Get(to.Typed)}}
+	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+		if name != to.Typed && name != csrfField {
+			r.kept.Hidden = append(r.kept.Hidden, page.Field{Name: name, Value: r.PostForm.Get(name)})
+		}
+	}
+}
+
 func (r *Request) signIn() (err error) {
 	if token := r.SessionToken(); token != "" {
 		r.User, err = r.app.accounts.BySession(r.Context(), token)
@@ -183,24 +205,14 @@ func (r *Request) SignedIn() (account.User, error) {
 	return r.User, err
 }
 
-// leadToLogin redirects a request for a page to the sign-in form, which redirects back. Other requests get 401.
+// leadToLogin redirects a request for a page to the sign-in form, which redirects back. Other requests get 401: their page stays,
+// because something may have been typed there.
 func (r *Request) leadToLogin(w http.ResponseWriter) error {
-	back := r.URL.RequestURI()
-	if r.Fragment() {
-		// Go back to the page that asked for the fragment.
-		back = ""
-		if u, err := url.Parse(r.Header.Get("HX-Current-URL")); err == nil {
-			back = u.RequestURI()
+	if r.Method != http.MethodPost && !r.Fragment() {
+		login := route.LoginForm.URL()
+		if next := SafeNext(r.URL.RequestURI()); next != "" {
+			login += "?" + url.Values{"next": {next}}.Encode()
 		}
-	}
-	login := route.LoginForm.URL()
-	if next := SafeNext(back); next != "" {
-		login += "?" + url.Values{"next": {next}}.Encode()
-	}
-	switch {
-	case r.Fragment():
-		w.Header().Set("HX-Redirect", login)
-	case r.Method != http.MethodPost:
 		http.Redirect(w, r.Request, login, http.StatusSeeOther)
 		return errAnswered
 	}

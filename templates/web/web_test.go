@@ -78,8 +78,58 @@ func TestAPageLeadsToTheSignInFormAndBack(t *testing.T) {
 		t.Errorf("to %q, want %q", got.Header.Get("Location"), want)
 	}
 	fragment := s.Visitor(nobody, page, answer).Htmx().Get("/things/7")
-	if fragment.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(fragment.Header.Get("HX-Redirect"), "/login") {
-		t.Errorf("a fragment: %d, HX-Redirect %q", fragment.StatusCode, fragment.Header.Get("HX-Redirect"))
+	if fragment.StatusCode != http.StatusUnauthorized || fragment.Header.Get("HX-Redirect") != "" || !strings.Contains(fragment.Body, `target="_blank"`) {
+		t.Errorf("a fragment: %d, HX-Redirect %q, %s", fragment.StatusCode, fragment.Header.Get("HX-Redirect"), fragment.Body)
+	}
+}
+
+// A form that is refused because of its session or its token comes back with what was typed, unless another site may have sent it.
+func TestARefusedFormKeepsWhatWasTyped(t *testing.T) {
+	const text = "first line\n<second> line"
+	typing := form
+	typing.Typed = "text"
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	ours := http.Header{"Sec-Fetch-Site": {"same-origin"}}
+	for name, c := range map[string]struct {
+		user   account.User
+		route  route.Route
+		header http.Header
+		fields []string
+		status int
+		kept   bool
+	}{
+		"no session":                   {nobody, typing, ours, []string{"text", text, "mode", "auto"}, http.StatusUnauthorized, true},
+		"no session, by origin":        {nobody, typing, http.Header{"Origin": {"http://127.0.0.1:8080"}}, []string{"text", text, "mode", "auto"}, http.StatusUnauthorized, true},
+		"an old token":                 {anna, typing, ours, []string{"text", text, "mode", "auto", "csrf_token", "old"}, http.StatusForbidden, true},
+		"from another site":            {nobody, typing, http.Header{"Sec-Fetch-Site": {"cross-site"}}, []string{"text", text}, http.StatusUnauthorized, false},
+		"from who knows where":         {nobody, typing, nil, []string{"text", text}, http.StatusUnauthorized, false},
+		"an old token, who knows":      {anna, typing, nil, []string{"text", text, "csrf_token", "old"}, http.StatusForbidden, false},
+		"nothing typed":                {nobody, typing, ours, []string{"mode", "auto"}, http.StatusUnauthorized, false},
+		"a route without typed text":   {nobody, form, ours, []string{"text", text}, http.StatusUnauthorized, false},
+		"more than the route can take": {nobody, typing, ours, []string{"text", strings.Repeat("x", 2000)}, http.StatusUnauthorized, false},
+	} {
+		v := s.Visitor(c.user, c.route, answer)
+		got := v.PostWith(c.header, "/things/7", c.fields...)
+		again := got.Page().Find(`form[method=post][action="/things/7"]`)
+		if got.StatusCode != c.status || (again.Length() == 1) != c.kept {
+			t.Errorf("%s: %d, %s", name, got.StatusCode, got.Page().Find("main").Text())
+		}
+		if !c.kept {
+			continue
+		}
+		if typed := again.Find("textarea[name=text]").Text(); typed != text {
+			t.Errorf("%s: the page keeps %q", name, typed)
+		}
+		if mode, tokens := again.Find("input[type=hidden][name=mode]").AttrOr("value", ""), again.Find("[name=csrf_token]").Length(); mode != "auto" || tokens != 1 {
+			t.Errorf("%s: mode %q, %d tokens", name, mode, tokens)
+		}
+		if c.user == anna {
+			sent := v.PostWith(ours, "/things/7", "text", text, "csrf_token", again.Find("[name=csrf_token]").AttrOr("value", ""))
+			if sent.StatusCode != http.StatusOK {
+				t.Errorf("%s: sent again: %d", name, sent.StatusCode)
+			}
+		}
 	}
 }
 
