@@ -70,7 +70,7 @@ func TestOverview(t *testing.T) {
 	}
 	says("table.hosts tbody", `^cellar localrun up, 1.2 here just now unknown unknown unknown never `+
 		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, links left out 1.0 GiB of 100 GiB 3 hours ago$`)
-	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page().Find(".bad").Length() != 2 {
+	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page().Find("main .bad").Length() != 2 {
 		t.Error("a silent agent and a nearly full disk are not marked")
 	}
 

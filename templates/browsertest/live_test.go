@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/a-h/templ"
 	"github.com/chromedp/cdproto/animation"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -22,6 +24,7 @@ import (
 	jobview "left4me/templates/job"
 	overlayview "left4me/templates/overlay"
 	"left4me/templates/page"
+	"left4me/templates/pagetest"
 )
 
 // healthy fails the test for complaints of the browser, except about the error answers that the test caused.
@@ -166,6 +169,50 @@ func TestLogKeepsTheReadersPlace(t *testing.T) {
 	if after := browsertest.Eval[float64](tab, place); after-before > 2 || before-after > 2 {
 		t.Errorf("new lines moved a reader who had scrolled up from %v to %v", before, after)
 	}
+	healthy(t, tab)
+}
+
+// Times are those of the visitor's time zone, and relative ones stay right. At first a script changes no relative time.
+func TestTimesAreTheVisitors(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	var when []templ.Component
+	for _, d := range []time.Duration{30 * time.Second, 90 * time.Minute, 30 * time.Hour, 9 * 24 * time.Hour, 45 * 24 * time.Hour, 500 * 24 * time.Hour, -90 * time.Minute} {
+		when = append(when, page.When(now.Add(-d), now))
+	}
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET /times", func(w http.ResponseWriter, r *http.Request) {
+			ctx := templ.WithChildren(r.Context(), templ.Join(page.At(now), page.Clock(now), page.When(now.Add(-55*time.Second), now), templ.Join(when...)))
+			if err := page.Layout(frame(false)).Render(ctx, w); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	if _, err := chromedp.Call(tab.Ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Kolkata"}); err != nil {
+		t.Fatal(err)
+	}
+	tab.Open(url + "/times")
+	texts := func(attribute string) []string {
+		t.Helper()
+		return browsertest.Eval[[]string](tab, `[...document.querySelectorAll("time")].map(e => e.`+attribute+`)`)
+	}
+	got := texts("textContent")
+	if got[0] != "15 Mar 2026, 00:00 GMT+5:30" || got[1] != "00:00:00" {
+		t.Errorf("in India it is %q", got[:2])
+	}
+	for i, exact := range texts("title") {
+		if !strings.HasSuffix(exact, " GMT+5:30") {
+			t.Errorf("the exact time of %q is %q", got[i], exact)
+		}
+	}
+	for i, c := range when {
+		if want := pagetest.Fragment(t, pagetest.Render(t, c)).Text(); i > 0 && got[i+3] != want {
+			t.Errorf("a script makes %q of %q", got[i+3], want)
+		}
+	}
+	tab.WaitFor(`document.querySelectorAll("time")[2].textContent === "1 minute ago"`)
 	healthy(t, tab)
 }
 
