@@ -56,7 +56,7 @@ func newFixture(t *testing.T, databaseURL string) *fixture {
 	if _, err := migrations.Up(t.Context(), f.db); err != nil {
 		t.Fatal(err)
 	}
-	f.env = append(f.env, "DATABASE_URL="+databaseURL)
+	f.env = append(f.env, "DATABASE_URL="+databaseURL, "MAX_OVERLAYS=1000000", "ACTIONS_PER_MINUTE=10000")
 	f.serve("serve")
 	for _, name := range []string{nobody, stranger, owner, root} {
 		f.people[name] = webtest.New(t, http.DefaultTransport, f.url)
@@ -494,6 +494,49 @@ func (f *fixture) forge(r route.Route, u use) {
 	// The header does as well as the field.
 	if got := f.send(root, r.Method, path, form, http.Header{"X-Csrf-Token": {token}, "Origin": {f.url}, "Sec-Fetch-Site": {"same-origin"}}); got.StatusCode != u.status {
 		t.Errorf("%s %s (%s) with the token in the header: %d, want %d", r.Method, path, u.about, got.StatusCode, u.status)
+	}
+}
+
+// Somebody who has reached ACTIONS_PER_MINUTE is refused exactly by the routes that the table calls actions, and all that ask Steam are.
+func TestTooManyActions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	limited := *f.system
+	limited.output, limited.env = filepath.Join(t.TempDir(), "limited.log"), append(slices.Clone(f.env), "ACTIONS_PER_MINUTE=1")
+	limited.serve("serve")
+	actedUntil := func(until int64) {
+		if _, err := f.db.ExecContext(t.Context(), `UPDATE users SET actions_until = ? WHERE name = ?`, until, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range route.All() {
+		for _, u := range uses[r.Name] {
+			if r.Method == http.MethodPost && u.form == nil {
+				u.form = fields()
+			}
+			path, form := u.make(f)
+			f.settle(owner)
+			actedUntil(db.Millis(time.Now().Add(time.Minute)))
+			before, requests := f.standing(), f.requests()
+			f.people[owner].GoTo(limited.url)
+			got := f.send(owner, r.Method, path, f.withToken(owner, form), nil)
+			f.people[owner].GoTo(f.url)
+			what := fmt.Sprintf("%s %s (%s)", r.Method, path, u.about)
+			want := u.want(r, owner)
+			if r.IsAction && want < 400 {
+				want = http.StatusTooManyRequests
+				if got.Header.Get("Retry-After") != "60" || got.Page().Find("#error, .field-error:not(:empty)").Length() == 0 || f.standing() != before {
+					t.Errorf("%s: Retry-After %q, or no sentence, or something happened", what, got.Header.Get("Retry-After"))
+				}
+			}
+			if got.StatusCode != want {
+				t.Errorf("%s: %d, want %d", what, got.StatusCode, want)
+			}
+			if f.requests() != requests {
+				t.Errorf("%s: Steam was asked: it must be an action", what)
+			}
+			actedUntil(0)
+		}
 	}
 }
 

@@ -174,7 +174,7 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
+	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
 		"JOB_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if value := ts.Getenv(key); value != "" {
 			p.cmd.Env = append(p.cmd.Env, key+"="+value)

@@ -18,7 +18,7 @@ const items = "/overlays/1/items"
 func setUp(t *testing.T, catalog string) (*fntest.Site, account.User, *webtest.Visitor, *steamtest.Server) {
 	t.Helper()
 	fake := steamtest.Start(t, catalog)
-	s := fntest.New(t, "STEAM_API_URL", fake.URL, "STEAM_CDN_HOSTS", fake.Host())
+	s := fntest.New(t, "STEAM_API_URL", fake.URL, "STEAM_CDN_HOSTS", fake.Host(), "MAX_OVERLAY_ITEMS", "2")
 	anna := s.Person("anna", false)
 	s.Overlay(anna, "maps", overlay.Workshop) // 1
 	return s, anna, s.Visitor(anna, route.ItemAdd, build), fake
@@ -69,6 +69,7 @@ func TestRefusedInputStaysInTheBox(t *testing.T) {
 		"nothing":         {"item 1", "  ", http.StatusBadRequest, "paste at least one"},
 		"a foreign game":  {"item 1\nitem 2 app=730", "1 2", http.StatusBadRequest, "another game"},
 		"unknown":         {"item 1", "404", http.StatusBadRequest, "Steam has no item 404"},
+		"too many items":  {"item 1\nitem 2\nitem 3", "1 2 3", http.StatusTooManyRequests, "would have more than 2 items"},
 		"Steam's refusal": {"item 1\napi status=403", "1", http.StatusBadGateway, "steam api error: steam answered 403"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,3 +58,20 @@ func TestAnInvalidFormIsShownAgainWithAnError(t *testing.T) {
 		t.Error("a refused form left something behind")
 	}
 }
+
+func TestBeyondTheLimitTheNameStaysInTheForm(t *testing.T) {
+	s := fntest.New(t, "MAX_OVERLAYS", "1")
+	anna := s.Person("anna", false)
+	s.Overlay(anna, "maps", overlay.Workshop)
+	got := s.Visitor(anna, route.OverlayCreate, build).Post("/overlays", "name", "more", "type", "workshop")
+	page := got.Page()
+	if got.StatusCode != http.StatusTooManyRequests || !strings.Contains(page.Text(), "as many overlays as one person may have (1,") {
+		t.Errorf("%d, %s", got.StatusCode, page.Find("main").Text())
+	}
+	if typed := page.Find("input[name=name]").AttrOr("value", ""); typed != "more" {
+		t.Errorf("the form holds %q", typed)
+	}
+	if n := s.Count(`SELECT COUNT(*) FROM jobs`) + s.Count(`SELECT COUNT(*) FROM overlays`); n != 1 {
+		t.Error("a refused form left something behind")
+	}
+}

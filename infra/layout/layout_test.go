@@ -65,7 +65,7 @@ var mayImport = map[string]string{
 	"shared/problem":                 "",
 	"shared/route":                   "",
 	"shared/secret":                  "shared/awsapi",
-	"shared/settings":                "shared/db shared/steam",
+	"shared/settings":                "shared/account shared/db shared/steam",
 	"shared/steam":                   "",
 	"shared/steam/steamtest":         "",
 	"shared/steam/steamtest/steamd":  "shared/steam/steamtest",

@@ -31,6 +31,8 @@ type User struct {
 	ID    int64
 	Name  string
 	Admin bool
+	// Limits is nil for somebody without limits, such as an administrator. A Store does not set it.
+	Limits *Limits
 }
 
 // ErrNoUser means that nobody has that name.

@@ -137,20 +137,20 @@ func Later(ctx context.Context, q Querier, query string, args ...any) error {
 	return err
 }
 
-// RowsLater is Rows in a transaction whose result is only needed after the commit, or after Flush: then read is called with it. In the
-// embedded database, read is called at once.
-func RowsLater[T any](ctx context.Context, q Querier, read func([]T), scan func(Scanner) (T, error), query string, args ...any) error {
+// RowsLater is Rows in a transaction whose result is only needed after the commit, or after Flush: then use is called with it. In the
+// embedded database, and outside of a transaction, use is called at once.
+func RowsLater[T any](ctx context.Context, q Querier, use func([]T), scan func(Scanner) (T, error), query string, args ...any) error {
 	s := statement{query: query, args: args, read: func(rows *sql.Rows) error {
 		all, err := scanAll(rows, scan)
 		if err == nil {
-			read(all)
+			use(all)
 		}
 		return err
 	}}
 	if t, ok := q.(*remoteTx); ok {
 		return t.later(s)
 	}
-	return ask(ctx, q, s)
+	return read(ctx, q, s)
 }
 
 // Flush runs what waits in a transaction, so that the results of RowsLater are there.

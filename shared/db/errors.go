@@ -27,6 +27,11 @@ func IsUnique(err error) bool {
 	return contains(err, "UNIQUE constraint failed")
 }
 
+// IsNull reports whether err says that a statement gave no value to a column, such as `users.name`, that must have one.
+func IsNull(err error, column string) bool {
+	return contains(err, "NOT NULL constraint failed: "+column)
+}
+
 // IsOtherSchema reports whether err says that the database has the schema of an older or newer left4me than this program, as for
 // a moment during an upgrade.
 func IsOtherSchema(err error) bool {

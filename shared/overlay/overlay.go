@@ -87,7 +87,7 @@ func cleanName(name string) (string, error) {
 
 // Create inserts an overlay for u, enqueues its first build and returns its id. The overlay belongs to u unless its type is a
 // system type. Errors are problems: 400 for a bad name or an unknown type, 403 for a type that u may not create, 409 for a
-// duplicate name.
+// duplicate name, 429 beyond u's limits.
 func (s *Store) Create(ctx context.Context, u account.User, name, typeName string) (int64, error) {
 	name, err := cleanName(name)
 	if err != nil {
@@ -109,9 +109,22 @@ func (s *Store) Create(ctx context.Context, u account.User, name, typeName strin
 		return 0, fmt.Errorf("create overlay: %w", err)
 	}
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if o.ID, err = db.Row(ctx, q, db.Value[int64], `INSERT INTO overlays (name, type, user_id, uid, created_at)
-			VALUES (:name, :type, NULLIF(:owner, 0), :uid, :now) RETURNING id`,
-			sql.Named("name", name), sql.Named("type", t.Name), sql.Named("owner", o.OwnerID), sql.Named("uid", uid.String()), s.nowArg()); err != nil {
+		if err := account.CountAction(ctx, q, s.now(), u); err != nil {
+			return err
+		}
+		most := sql.NullInt64{}
+		if u.Limits != nil {
+			most = sql.NullInt64{Int64: int64(u.Limits.Overlays), Valid: true}
+		}
+		o.ID, err = db.Row(ctx, q, db.Value[int64], `INSERT INTO overlays (name, type, user_id, uid, created_at)
+			SELECT :name, :type, NULLIF(:owner, 0), :uid, :now
+			WHERE :most IS NULL OR (SELECT COUNT(*) FROM overlays WHERE user_id = :owner) < :most RETURNING id`,
+			sql.Named("name", name), sql.Named("type", t.Name), sql.Named("owner", o.OwnerID), sql.Named("uid", uid.String()), s.nowArg(), sql.Named("most", most))
+		if errors.Is(err, sql.ErrNoRows) {
+			return problem.TooMany(0, "You already have as many overlays as one person may have (%d, with those that are still being deleted). "+
+				"Please delete one that you no longer need, or ask an administrator.", u.Limits.Overlays)
+		}
+		if err != nil {
 			return err
 		}
 		_, err = s.jobs.Enqueue(ctx, q, BuildOf(o.ID, u.ID))
@@ -121,7 +134,7 @@ func (s *Store) Create(ctx context.Context, u account.User, name, typeName strin
 		return 0, taken(name, u, o)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("create overlay: %w", err)
+		return 0, fmt.Errorf("create overlay: %w", u.Refused(err))
 	}
 	return o.ID, nil
 }
@@ -174,9 +187,19 @@ func Builds(ids []int64) []jobstore.Request {
 	return requests
 }
 
-// RequestBuild enqueues a build of an overlay for u.
-func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (*jobstore.Enqueued, error) {
-	return s.jobs.Enqueue(ctx, s.db, BuildOf(id, u.ID))
+// RequestBuild enqueues a build of an overlay for u. The error is a problem (429) beyond u's limits.
+func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (build *jobstore.Enqueued, err error) {
+	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		if err := account.CountAction(ctx, q, s.now(), u); err != nil {
+			return err
+		}
+		build, err = s.jobs.Enqueue(ctx, q, BuildOf(id, u.ID))
+		return err
+	})
+	if err != nil {
+		return nil, u.Refused(err)
+	}
+	return build, nil
 }
 
 // Delete hides an overlay, which frees its name, cancels its builds, and enqueues the removal of its directory for u. The error

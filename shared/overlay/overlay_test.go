@@ -1,9 +1,11 @@
 package overlay_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -414,5 +416,61 @@ func testAnUnknownTypeHasOnlyAName(t *testing.T, open dbtest.Backend) {
 	}
 	if _, err := w.Visible(t.Context(), w.bert, id); status(err) != http.StatusForbidden {
 		t.Errorf("somebody else sees it: %v", err)
+	}
+}
+
+func TestThereIsAMostThatSomebodyOwns(t *testing.T) { dbtest.Each(t, testThereIsAMostThatSomebodyOwns) }
+
+func testThereIsAMostThatSomebodyOwns(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
+	w.anna.Limits = &account.Limits{Overlays: 3, ActionsPerMinute: 1000}
+	create := func(name string) error {
+		_, err := w.Create(t.Context(), w.anna, name, overlay.Workshop.Name)
+		return err
+	}
+	count := func(query string) (n int) {
+		t.Helper()
+		if err := w.db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	var all sync.WaitGroup
+	for n := range 8 { // at once
+		all.Go(func() {
+			if err := create(fmt.Sprint("maps ", n)); err != nil && status(err) != http.StatusTooManyRequests {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if overlays, jobs := count(`SELECT COUNT(*) FROM overlays`), count(`SELECT COUNT(*) FROM jobs`); overlays != 3 || jobs != 3 {
+		t.Fatalf("%d overlays with %d builds, want 3", overlays, jobs)
+	}
+	before := count(`SELECT actions_until FROM users WHERE name = 'anna'`)
+	if err := create("more"); status(err) != http.StatusTooManyRequests || !strings.Contains(err.Error(), "as many overlays as one person may have (3,") {
+		t.Errorf("one more: %v", err)
+	}
+	if count(`SELECT actions_until FROM users WHERE name = 'anna'`) != before {
+		t.Error("what was refused counts as an action")
+	}
+
+	// Deleting makes room when the directory is gone.
+	id := int64(count(`SELECT MIN(id) FROM overlays`))
+	if _, err := w.Delete(t.Context(), w.anna, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := create("more"); status(err) != http.StatusTooManyRequests {
+		t.Errorf("with one that is being deleted: %v", err)
+	}
+	if err := w.Purge(t.Context(), w.db, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := create("more"); err != nil {
+		t.Errorf("with one deleted: %v", err)
+	}
+	w.make(t, w.bert, "maps", overlay.Workshop)
+	for n := range 5 {
+		w.make(t, w.admin, fmt.Sprint("maps ", n), overlay.Workshop)
 	}
 }

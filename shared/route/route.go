@@ -56,6 +56,9 @@ type Route struct {
 	TimeLimit time.Duration
 	// MaxProcesses is how many processes of this function may run at once on one host.
 	MaxProcesses int
+	// IsAction says that a request makes left4me ask Steam or build an overlay for the person, so that account.CountAction limits how
+	// often they may send it. Administrators are not limited.
+	IsAction bool
 }
 
 const (
@@ -83,6 +86,11 @@ func (r Route) withBody(n int64) Route {
 	return r
 }
 
+func (r Route) action() Route {
+	r.IsAction = true
+	return r
+}
+
 // The routes of product.md P39.
 var (
 	Home           = page("home", "/{$}", Anyone)
@@ -92,13 +100,13 @@ var (
 	Login          = form("login", "/login", Anyone)
 	Logout         = form("logout", "/logout", SignedIn)
 	OverlayList    = page("overlay-list", "/overlays", SignedIn)
-	OverlayCreate  = form("overlay-create", "/overlays", SignedIn).withTyped("name")
+	OverlayCreate  = form("overlay-create", "/overlays", SignedIn).action().withTyped("name")
 	OverlayShow    = page("overlay-show", "/overlays/{id}", SignedIn)
 	OverlayRename  = form("overlay-rename", "/overlays/{id}", SignedIn).withTyped("name")
 	OverlayDelete  = form("overlay-delete", "/overlays/{id}/delete", SignedIn)
-	OverlayBuild   = form("overlay-build", "/overlays/{id}/build", SignedIn)
-	OverlayRefresh = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn)
-	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm).withTyped("input")
+	OverlayBuild   = form("overlay-build", "/overlays/{id}/build", SignedIn).action()
+	OverlayRefresh = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn).action()
+	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).action().withBody(itemForm).withTyped("input")
 	ItemRemove     = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
 	JobList        = page("job-list", "/jobs", SignedIn)
 	JobShow        = page("job-show", "/jobs/{id}", SignedIn)

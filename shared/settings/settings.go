@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unicode"
 
+	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/steam"
 )
@@ -31,6 +32,10 @@ const (
 	DownloadMinRate   = "DOWNLOAD_MIN_RATE"
 	JobQueueURL       = "JOB_QUEUE_URL"
 	OriginSecret      = "ORIGIN_SECRET"
+	MaxOverlays       = "MAX_OVERLAYS"
+	MaxOverlayItems   = "MAX_OVERLAY_ITEMS"
+	MaxItems          = "MAX_ITEMS"
+	ActionsPerMinute  = "ACTIONS_PER_MINUTE"
 	TrustedProxies    = "TRUSTED_PROXIES"
 	// MetricsListen applies to a localrun that serves pages, AgentMetricsListen to one that only runs jobs.
 	MetricsListen      = "LEFT4ME_METRICS_LISTEN"
@@ -45,10 +50,14 @@ const DefaultRoot = "/var/lib/left4me"
 const (
 	defaultListen   = "127.0.0.1:8080"
 	defaultParallel = 8
-	maxParallel     = 64
 	defaultMinRate  = 1024
-	maxMinRate      = 1 << 20
 	minSecret       = 16
+
+	// Nobody who uses left4me as meant comes near these limits.
+	defaultOverlays     = 200
+	defaultOverlayItems = 5000
+	defaultItems        = 20_000
+	defaultActions      = 30
 )
 
 // Settings are the checked values. They include secrets, so do not log them.
@@ -71,6 +80,8 @@ type Settings struct {
 	DownloadParallel int
 	// DownloadMinRate is how many bytes a second a connection to a content host must deliver; 0: any.
 	DownloadMinRate int
+	// Limits are for people who are no administrators.
+	Limits account.Limits
 	// JobQueueURL is the SQS queue that wakes the host agent. It is empty if all of left4me runs on the host.
 	JobQueueURL string
 	// OriginSecret proves that a request came through CloudFront. It is empty without CloudFront.
@@ -133,13 +144,21 @@ func Load(getenv func(string) string) (Settings, error) {
 		errs = append(errs, err)
 	}
 
-	parallel := get(DownloadParallel, strconv.Itoa(defaultParallel))
-	if s.DownloadParallel, err = strconv.Atoi(parallel); err != nil || s.DownloadParallel < 1 || s.DownloadParallel > maxParallel {
-		wrong(DownloadParallel, "%q is not a number from 1 to %d", parallel, maxParallel)
+	number := func(name string, fallback, least, most int) int {
+		text := get(name, strconv.Itoa(fallback))
+		n, err := strconv.Atoi(text)
+		if err != nil || n < least || n > most {
+			wrong(name, "%q is not a number from %d to %d", text, least, most)
+		}
+		return n
 	}
-	minRate := get(DownloadMinRate, strconv.Itoa(defaultMinRate))
-	if s.DownloadMinRate, err = strconv.Atoi(minRate); err != nil || s.DownloadMinRate < 0 || s.DownloadMinRate > maxMinRate {
-		wrong(DownloadMinRate, "%q is not a number from 0 to %d", minRate, maxMinRate)
+	s.DownloadParallel = number(DownloadParallel, defaultParallel, 1, 64)
+	s.DownloadMinRate = number(DownloadMinRate, defaultMinRate, 0, 1<<20)
+	s.Limits = account.Limits{
+		Overlays:         number(MaxOverlays, defaultOverlays, 1, 1_000_000),
+		OverlayItems:     number(MaxOverlayItems, defaultOverlayItems, 1, 1_000_000),
+		Items:            number(MaxItems, defaultItems, 1, 1_000_000),
+		ActionsPerMinute: number(ActionsPerMinute, defaultActions, 1, 10_000),
 	}
 	s.JobQueueURL = get(JobQueueURL, "")
 	if u, err := url.Parse(s.JobQueueURL); s.JobQueueURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
@@ -229,6 +248,10 @@ func (s Settings) Environ() []string {
 		SteamAPIURL + "=" + s.SteamAPIURL,
 		DownloadParallel + "=" + strconv.Itoa(s.DownloadParallel),
 		DownloadMinRate + "=" + strconv.Itoa(s.DownloadMinRate),
+		MaxOverlays + "=" + strconv.Itoa(s.Limits.Overlays),
+		MaxOverlayItems + "=" + strconv.Itoa(s.Limits.OverlayItems),
+		MaxItems + "=" + strconv.Itoa(s.Limits.Items),
+		ActionsPerMinute + "=" + strconv.Itoa(s.Limits.ActionsPerMinute),
 	}
 	for name, value := range map[string]string{
 		DatabaseAuthToken: s.DatabaseAuthToken,

@@ -12,7 +12,7 @@ import (
 
 // names are all settings that Load reads.
 var names = []string{Root, DatabaseURL, DatabaseAuthToken, Listen, PublicURL, SteamAPIURL, SteamCDNHosts, DownloadParallel, DownloadMinRate,
-	JobQueueURL, OriginSecret, TrustedProxies, MetricsListen, AgentMetricsListen, Examples}
+	MaxOverlays, MaxOverlayItems, MaxItems, ActionsPerMinute, JobQueueURL, OriginSecret, TrustedProxies, MetricsListen, AgentMetricsListen, Examples}
 
 // Warnings returns a sentence for each variable of environ, in the form of os.Environ, that has no effect on a host although somebody
 // probably wants one: because other settings exclude it, or because its name is misspelled.

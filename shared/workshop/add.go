@@ -52,29 +52,27 @@ type Added struct {
 
 // Add asks Steam through client about ids, adds them, or the items of the collections among them, to o for u and enqueues a
 // build: all or nothing, within steamTime. Errors are problems: 400 when an item is for another game, when none of the items exists
-// on Steam or in the overlay, or when a collection cannot be added as a whole; 502 when Steam does not answer.
+// on Steam or in the overlay, or when a collection cannot be added as a whole; 429 beyond u's limits; 502 when Steam does not answer.
 func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay, ids []steam.ID, mode Mode) (Added, error) {
 	if !o.Type.HoldsItems {
 		return Added{}, problem.Invalid("%s overlays hold no workshop items.", o.Type.Title)
 	}
 	ctx, stop := context.WithTimeout(ctx, steamTime)
 	defer stop()
-	var a Added
-	var err error
-	switch mode {
-	case Items:
-	case Auto, Collections:
-		if ids, err = expand(ctx, client, ids, mode == Collections, &a); err != nil {
-			return Added{}, err
-		}
-	default:
+	if mode != Items && mode != Auto && mode != Collections {
 		return Added{}, problem.Invalid("There is no input mode “%s”.", mode)
 	}
-
-	existing, err := s.OfOverlay(ctx, o.ID)
+	existing, err := s.act(ctx, u, o)
 	if err != nil {
 		return Added{}, err
 	}
+	var a Added
+	if mode != Items {
+		if ids, err = expand(ctx, client, ids, mode == Collections, &a); err != nil {
+			return Added{}, err
+		}
+	}
+
 	exists := make(map[steam.ID]bool, len(existing))
 	for _, i := range existing {
 		exists[i.SteamID] = true
@@ -116,7 +114,7 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 		if err != nil {
 			return err
 		}
-		if err := s.insertInto(ctx, q, o.ID, items, &a.New); err != nil {
+		if err := s.insertInto(ctx, q, u, o.ID, items, &a.New); err != nil {
 			return err
 		}
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
@@ -129,10 +127,21 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 		return err
 	})
 	if err != nil {
-		return Added{}, err
+		return Added{}, tooManyItems(err, u)
 	}
 	a.JobID, a.Already = build.ID, len(ids)-a.New
 	return a, nil
+}
+
+// act counts an action of u, which asks Steam, and returns the items of o. The error is a problem (429) beyond u's limits.
+func (s *Store) act(ctx context.Context, u account.User, o overlay.Overlay) (existing []Item, err error) {
+	err = db.Together(ctx, s.db,
+		func(ctx context.Context) error { return account.CountAction(ctx, s.db, s.now(), u) },
+		func(ctx context.Context) (err error) {
+			existing, err = s.OfOverlay(ctx, o.ID)
+			return err
+		})
+	return existing, u.Refused(err)
 }
 
 // check reports whether any of the items exists on Steam. The error is a problem: an item is for another game (P13).

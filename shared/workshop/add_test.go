@@ -73,9 +73,14 @@ func (w fixture) held(t *testing.T, o overlay.Overlay) []steam.ID {
 	return ids
 }
 
-func (w fixture) builds(t *testing.T) (n int) {
+func (w fixture) builds(t *testing.T) int {
 	t.Helper()
-	if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay'`).Scan(&n); err != nil {
+	return w.count(t, `SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay'`)
+}
+
+func (w fixture) count(t *testing.T, query string) (n int) {
+	t.Helper()
+	if err := w.db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n

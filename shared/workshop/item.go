@@ -285,19 +285,44 @@ func steamIDs(items []steam.Item) []steam.ID {
 	return ids
 }
 
-// insertInto puts saved items into an overlay in the transaction q, and sets added to how many were not in it before.
-func (s *Store) insertInto(ctx context.Context, q db.Querier, overlayID int64, items []steam.Item, added *int) error {
+// insertInto puts saved items into an overlay in the transaction q, for u, and sets added to how many were not in it before. The
+// database refuses it, and so the transaction, beyond u's limits: pass the error of the transaction through tooManyItems.
+func (s *Store) insertInto(ctx context.Context, q db.Querier, u account.User, overlayID int64, items []steam.Item, added *int) error {
+	var limits account.Limits
+	if u.Limits != nil {
+		limits = *u.Limits
+	}
 	ids, err := jsonArg("steam_ids", steamIDs(items))
 	if err == nil {
-		err = db.RowsLater(ctx, q, func(all []int64) { *added = len(all) }, db.Value[int64], `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
-			SELECT o.id, w.id, :now FROM overlays o, workshop_items w
-			WHERE o.id = :overlay AND o.deleted_at IS NULL AND w.steam_id IN (SELECT value FROM json_each(:steam_ids))
-			ON CONFLICT DO NOTHING RETURNING workshop_item_id`, sql.Named("now", db.Millis(s.now())), sql.Named("overlay", overlayID), ids)
+		// A NULL is refused: in workshop_item_id when the overlay would have too many items, in added_at when all overlays of u would.
+		err = db.RowsLater(ctx, q, func(all []int64) { *added = len(all) }, db.Value[int64], `WITH new AS (SELECT w.id FROM workshop_items w
+				WHERE w.steam_id IN (SELECT value FROM json_each(:steam_ids))
+				AND NOT EXISTS (SELECT 1 FROM overlay_workshop_items i WHERE i.overlay_id = :overlay AND i.workshop_item_id = w.id))
+			INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at)
+			SELECT o.id,
+				CASE WHEN :unlimited OR (SELECT COUNT(*) FROM new) + (SELECT COUNT(*) FROM overlay_workshop_items WHERE overlay_id = :overlay) <= :here THEN new.id END,
+				CASE WHEN :unlimited OR (SELECT COUNT(*) FROM new) + (SELECT COUNT(*) FROM overlays a JOIN overlay_workshop_items i ON i.overlay_id = a.id
+					WHERE a.user_id = :user AND a.deleted_at IS NULL) <= :all THEN :now END
+			FROM overlays o, new WHERE o.id = :overlay AND o.deleted_at IS NULL RETURNING workshop_item_id`,
+			sql.Named("now", db.Millis(s.now())), sql.Named("overlay", overlayID), sql.Named("user", u.ID),
+			sql.Named("unlimited", u.Limits == nil), sql.Named("here", limits.OverlayItems), sql.Named("all", limits.Items), ids)
 	}
 	if err != nil {
 		return fmt.Errorf("add %d items to overlay %d: %w", len(items), overlayID, err)
 	}
 	return nil
+}
+
+// tooManyItems returns err, or a problem (429) if err says that the items of u would be more than u may have.
+func tooManyItems(err error, u account.User) error {
+	const advice = "Nothing was added. Please remove items that you no longer need, or ask an administrator."
+	switch {
+	case db.IsNull(err, "overlay_workshop_items.workshop_item_id"):
+		return problem.TooMany(0, "This overlay would have more than %d items, which is the most that one may have. "+advice, u.Limits.OverlayItems)
+	case db.IsNull(err, "overlay_workshop_items.added_at"):
+		return problem.TooMany(0, "Your overlays would have more than %d items together, which is the most that one person may have. "+advice, u.Limits.Items)
+	}
+	return err
 }
 
 // sameVersion selects the row of an item, unless Steam has published another file since the item was read, or has withdrawn it.

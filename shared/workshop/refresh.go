@@ -37,11 +37,11 @@ type Build struct {
 
 // RefreshOverlay asks Steam through client about the items of o, for u, and enqueues a build of o and of the other overlays
 // with changed items: all or nothing, within steamTime. The first of Refreshed.Builds is that of o. Errors are problems: 400 when o
-// has no items, 502 when Steam does not answer.
+// has no items, 429 beyond u's limits, 502 when Steam does not answer.
 func (s *Store) RefreshOverlay(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay) (Refreshed, error) {
 	ctx, stop := context.WithTimeout(ctx, steamTime)
 	defer stop()
-	existing, err := s.OfOverlay(ctx, o.ID)
+	existing, err := s.act(ctx, u, o)
 	if err != nil {
 		return Refreshed{}, err
 	}

@@ -196,6 +196,9 @@ func (r *Request) signIn() (err error) {
 	if token := r.SessionToken(); token != "" {
 		r.User, err = r.app.accounts.BySession(r.Context(), token)
 	}
+	if r.User.ID != 0 && !r.User.Admin {
+		r.User.Limits = &r.app.Settings.Limits
+	}
 	return err
 }
 
