@@ -53,7 +53,7 @@ func New(command, version string, s settings.Settings, hosts *hostinfo.Store, it
 	cache := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{})
 	unneeded := garbage.Collector{Cache: cache, Items: items, OverlaysDir: s.OverlaysDir()}
 	return &Heartbeat{
-		host:   hostinfo.Host{Name: name, Command: command, Version: version},
+		host:   hostinfo.Host{Name: name, Command: command, Version: version, Root: s.Root},
 		worked: make(chan struct{}, 1),
 		disk:   func() (int64, int64, error) { return DiskSpace(s.Root) },
 		measure: func(ctx context.Context) (hostinfo.Usage, error) {

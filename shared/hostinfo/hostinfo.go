@@ -44,6 +44,8 @@ type Host struct {
 	// Command is the command of localrun that the agent is part of: `up` or `agent`.
 	Command string
 	Version string
+	// Root is its LEFT4ME_ROOT, an absolute path; empty: an older version has not reported it.
+	Root string
 	// SeenAt is the time of the report. Store.Report sets it.
 	SeenAt time.Time
 	// DiskTotal is the size in bytes of the disk that holds LEFT4ME_ROOT, and DiskFree what left4me can still use of it.
@@ -54,7 +56,10 @@ type Host struct {
 }
 
 // Silent reports whether the agent has missed its last reports.
-func (h Host) Silent(now time.Time) bool { return now.Sub(h.SeenAt) > silentAfter }
+func (h Host) Silent(now time.Time) bool { return Silent(h.SeenAt, now) }
+
+// Silent reports whether an agent that reported last at seenAt, or never if that is zero, has missed its last reports.
+func Silent(seenAt, now time.Time) bool { return now.Sub(seenAt) > silentAfter }
 
 // Scarce reports whether so little of the disk is free, below 5 % or 2 GiB, that downloads may soon fail.
 func Scarce(total, free int64) bool { return total > 0 && free < max(total/20, 2<<30) }
@@ -89,8 +94,12 @@ func (s *Store) Report(ctx context.Context, h Host) error {
 		sql.Named("garbage_files", sql.NullInt64{Int64: h.Usage.GarbageFiles, Valid: h.Usage.GarbageKnown}),
 		sql.Named("garbage_bytes", sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown}),
 	}
-	err := s.replace(ctx, h.Name, slices.Concat(values, garbage))
-	if db.IsOtherSchema(err) { // an agent may run before 00002_garbage.sql has been applied
+	root := []sql.NamedArg{sql.Named("root", h.Root)}
+	err := s.replace(ctx, h.Name, slices.Concat(values, garbage, root))
+	if db.IsOtherSchema(err) { // an agent may run before 00007_host_root.sql has been applied
+		err = s.replace(ctx, h.Name, slices.Concat(values, garbage))
+	}
+	if db.IsOtherSchema(err) { // or 00002_garbage.sql
 		err = s.replace(ctx, h.Name, values)
 	}
 	if err != nil {
@@ -122,9 +131,12 @@ const listSQL = `SELECT name, command, version, seen_at, disk_total, disk_free, 
 
 // List returns the hosts, the most recent report first.
 func (s *Store) List(ctx context.Context) ([]Host, error) {
-	all, err := db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "garbage_files, garbage_bytes"))
-	if db.IsOtherSchema(err) { // pages may be shown before 00002_garbage.sql has been applied
-		all, err = db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "NULL, NULL"))
+	all, err := db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "garbage_files, garbage_bytes, root"))
+	if db.IsOtherSchema(err) { // pages may be shown before 00007_host_root.sql has been applied
+		all, err = db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "garbage_files, garbage_bytes, ''"))
+	}
+	if db.IsOtherSchema(err) { // or 00002_garbage.sql
+		all, err = db.Rows(ctx, s.db, scan, fmt.Sprintf(listSQL, "NULL, NULL, ''"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
@@ -136,7 +148,7 @@ func scan(row db.Scanner) (Host, error) {
 	var h Host
 	var files, bytes sql.NullInt64
 	err := row.Scan(&h.Name, &h.Command, &h.Version, db.Moment(&h.SeenAt), &h.DiskTotal, &h.DiskFree, db.Moment(&h.MeasuredAt),
-		&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes)
+		&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes, &h.Root)
 	h.Usage.GarbageFiles, h.Usage.GarbageBytes, h.Usage.GarbageKnown = files.Int64, bytes.Int64, files.Valid
 	return h, err
 }

@@ -35,7 +35,7 @@ func testReportReplacesTheLastReport(t *testing.T, open dbtest.Backend) {
 	attic := hostinfo.Host{Name: "attic", Command: "agent", Version: "1", DiskTotal: 100, DiskFree: 40}
 	report(attic)
 	attic.SeenAt = now
-	cellar := hostinfo.Host{Name: "cellar", Command: "up", Version: "1", DiskTotal: 1 << 42, DiskFree: 1 << 41, MeasuredAt: now,
+	cellar := hostinfo.Host{Name: "cellar", Command: "up", Version: "1", Root: "/srv/left4me", DiskTotal: 1 << 42, DiskFree: 1 << 41, MeasuredAt: now,
 		Usage: hostinfo.Usage{CacheFiles: 3, CacheBytes: 1 << 40, Overlays: 2, OverlayBytes: 7, GarbageKnown: true, GarbageFiles: 1, GarbageBytes: 1 << 33}}
 	now = now.Add(hostinfo.Every)
 	report(cellar)
@@ -50,6 +50,9 @@ func testReportReplacesTheLastReport(t *testing.T, open dbtest.Backend) {
 	cellar.SeenAt = now
 	if all := list(); len(all) != 2 || all[0] != cellar {
 		t.Errorf("after a second report: %+v", all)
+	}
+	if !hostinfo.Silent(time.Time{}, now) {
+		t.Error("an agent that has never reported is not silent")
 	}
 	if cellar.Silent(now.Add(2*hostinfo.Every)) || !cellar.Silent(now.Add(4*hostinfo.Every)) {
 		t.Error("an agent is silent only after it has missed two reports")
@@ -67,23 +70,23 @@ func TestBeforeAMigration(t *testing.T) { dbtest.Each(t, testBeforeAMigration) }
 
 func testBeforeAMigration(t *testing.T, open dbtest.Backend) {
 	d := open(t)
-	for {
-		steps, err := migrations.Down(t.Context(), d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if steps[0].File == "00002_garbage.sql" {
-			break
-		}
-	}
 	hosts := hostinfo.NewStore(d, time.Now)
-	for range 2 {
-		if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Command: "up", Version: "1", Usage: hostinfo.Usage{CacheFiles: 3, GarbageKnown: true}}); err != nil {
-			t.Fatal(err)
+	for _, migration := range []string{"00007_host_root.sql", "00002_garbage.sql"} {
+		for reverted := ""; reverted != migration; {
+			steps, err := migrations.Down(t.Context(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reverted = steps[0].File
 		}
-	}
-	all, err := hosts.List(t.Context())
-	if err != nil || len(all) != 1 || all[0].Name != "attic" || all[0].Usage.CacheFiles != 3 || all[0].Usage.GarbageKnown {
-		t.Errorf("%+v, %v", all, err)
+		for range 2 {
+			if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Command: "up", Version: "1", Root: "/srv", Usage: hostinfo.Usage{CacheFiles: 3, GarbageKnown: true}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all, err := hosts.List(t.Context())
+		if err != nil || len(all) != 1 || all[0].Name != "attic" || all[0].Usage.CacheFiles != 3 || all[0].Usage.GarbageKnown != (migration != "00002_garbage.sql") || all[0].Root != "" {
+			t.Errorf("before %s: %+v, %v", migration, all, err)
+		}
 	}
 }

@@ -36,6 +36,8 @@ type Job struct {
 	CreatedAt  time.Time
 	StartedAt  time.Time
 	FinishedAt time.Time
+	// HostSeenAt is when a host agent, which could run the job, last reported; zero: none has.
+	HostSeenAt time.Time
 }
 
 // Title says what the job does. An operation that this left4me does not know keeps its name.
@@ -72,7 +74,8 @@ SELECT j.id, j.operation, j.state, COALESCE(j.user_id, 0), COALESCE(u.name, ''),
 	COALESCE((SELECT s.name FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), ''),
 	COALESCE((SELECT s.user_id FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), 0),
 	j.argument, j.attempt, j.lost, j.worker, j.lease_until, j.error,
-	j.items_done, j.items_total, j.bytes_done, j.bytes_total, j.current, j.created_at, j.started_at, j.finished_at
+	j.items_done, j.items_total, j.bytes_done, j.bytes_total, j.current, j.created_at, j.started_at, j.finished_at,
+	(SELECT MAX(seen_at) FROM hosts)
 FROM jobs j LEFT JOIN users u ON u.id = j.user_id`
 
 	getSQL = selectJob + ` WHERE j.id = :id`
@@ -122,7 +125,8 @@ func scanJob(row db.Scanner) (Job, error) {
 		&j.Subject.Kind, &j.Subject.ID, &j.SubjectName, &j.SubjectOwnerID, &j.Argument,
 		&j.Attempt, &j.Lost, &j.Worker, db.Moment(&j.LeaseUntil), &j.Error,
 		&j.Progress.ItemsDone, &j.Progress.ItemsTotal, &j.Progress.BytesDone, &j.Progress.BytesTotal, &j.Progress.Current,
-		db.Moment(&j.CreatedAt), db.Moment(&j.StartedAt), db.Moment(&j.FinishedAt))
+		db.Moment(&j.CreatedAt), db.Moment(&j.StartedAt), db.Moment(&j.FinishedAt),
+		db.Moment(&j.HostSeenAt))
 	return j, err
 }
 

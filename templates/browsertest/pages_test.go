@@ -81,7 +81,7 @@ func readyItem(id int64, steamID, title string) workshop.Item {
 func someJob(id int64, state job.State) jobstore.Job {
 	j := jobstore.Job{
 		ID: id, Operation: job.BuildOverlay.Name, State: state, Subject: job.Overlay(3), SubjectName: "Friday night campaigns", UserName: "nick",
-		CreatedAt: now.Add(-95 * time.Second), Progress: downloading,
+		CreatedAt: now.Add(-95 * time.Second), Progress: downloading, HostSeenAt: now,
 	}
 	if state != job.Queued {
 		j.StartedAt = now.Add(-93 * time.Second)
@@ -161,6 +161,11 @@ func samples(picture string) map[string]templ.Component {
 	busy := someOverlay(someItems(12, picture))
 	busy.Job = someJob(7, job.Running)
 	busy.Outcome = overlayview.Outcome{Added: workshop.Added{New: 2, Already: 1}, JobID: 7}
+
+	hostless := busy
+	hostless.Job.HostSeenAt = now.Add(-30 * time.Hour)
+	waiting := show(7, job.Queued)
+	waiting.Job.HostSeenAt = time.Time{}
 
 	removed := someOverlay(someItems(3, picture))
 	removed.Outcome = overlayview.Outcome{Removed: &removed.Items[1], JobID: 8}
@@ -260,6 +265,7 @@ func samples(picture string) map[string]templ.Component {
 		"overlay-show":               overlayview.Show(someOverlay(someItems(12, picture))),
 		"overlay-show-empty":         overlayview.Show(empty),
 		"overlay-show-busy":          overlayview.Show(busy),
+		"overlay-show-no-host":       overlayview.Show(hostless),
 		"overlay-show-removed":       overlayview.Show(removed),
 		"overlay-show-refused":       overlayview.Show(refused),
 		"overlay-show-managed":       overlayview.Show(managed),
@@ -268,6 +274,7 @@ func samples(picture string) map[string]templ.Component {
 		"job-list":                   jobview.List(jobview.ListView{Frame: frame(true), Listed: jobview.Listed{Jobs: jobs, Older: 2, Later: true}}),
 		"job-list-empty":             jobview.List(jobview.ListView{Frame: frame(false)}),
 		"job-show-queued":            jobview.Show(show(7, job.Queued)),
+		"job-show-no-host":           jobview.Show(waiting),
 		"job-show-running":           jobview.Show(show(7, job.Running)),
 		"job-show-failed":            jobview.Show(show(7, job.Failed)),
 		"job-show-succeeded":         jobview.Show(show(7, job.Succeeded)),

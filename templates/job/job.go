@@ -166,8 +166,6 @@ func (v ShowView) result() string {
 func (v ShowView) verdict() string {
 	var text string
 	switch v.Job.State {
-	case job.Queued:
-		return "It starts as soon as the game host is free."
 	case job.Cancelling:
 		return "It stops at the next safe point."
 	case job.Succeeded:

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"left4me/shared/account"
+	"github.com/PuerkitoBio/goquery"
+
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	view "left4me/templates/job"
@@ -40,7 +42,7 @@ func TestJobPageInEveryState(t *testing.T) {
 		verdict           string
 		asks, cancel, bar bool
 	}{
-		"queued":     {"It starts as soon as the game host is free.", true, true, false},
+		"queued":     {"", true, true, false},
 		"running":    {"", true, true, true},
 		"cancelling": {"It stops at the next safe point.", true, false, true},
 		"succeeded":  {"Done after 20 s.", false, false, false},
@@ -66,6 +68,33 @@ func TestJobPageInEveryState(t *testing.T) {
 				t.Errorf("shows a bar: %v", got)
 			}
 		})
+	}
+}
+
+// A job that cannot run says why, since when, and what to do, also when its page asks for news.
+func TestJobWithoutAHost(t *testing.T) {
+	for name, c := range map[string]struct {
+		state job.State
+		seen  time.Time
+		says  string
+	}{
+		"a host that is busy":          {job.Queued, now.Add(-time.Minute), "It starts as soon as the game host is free."},
+		"a host that is busy with it":  {job.Running, now.Add(-time.Minute), ""},
+		"no host yet":                  {job.Queued, time.Time{}, "No game host is running: none has ever reported. The job goes on by itself as soon as one is."},
+		"a host that went silent":      {job.Queued, now.Add(-3 * time.Hour), "No game host is running: the last one reported 3 hours ago and has been silent since. The job goes on"},
+		"one that went silent with it": {job.Running, now.Add(-3 * time.Hour), "No game host is running: the last one reported 3 hours ago and has been silent since. The job goes on"},
+		"one that is not needed":       {job.Succeeded, now.Add(-3 * time.Hour), ""},
+	} {
+		v := at(c.state)
+		v.Job.HostSeenAt, v.Seen = c.seen, c.state
+		for part, doc := range map[string]*goquery.Document{
+			"page":     pagetest.Page(t, pagetest.Render(t, view.Show(v))),
+			"fragment": pagetest.Fragment(t, pagetest.Render(t, view.Fragment(v))),
+		} {
+			if got := pagetest.Text(doc, "#job-progress > .notice, #job-progress > .hint"); !strings.HasPrefix(got, c.says) || (got == "") != (c.says == "") {
+				t.Errorf("%s: the %s says %q", name, part, got)
+			}
+		}
 	}
 }
 
