@@ -122,6 +122,7 @@ func (nameTeller) Invoke(_ context.Context, function, _ string, _ []byte) (lambd
 func newGateway(t *testing.T, routes []route.Route) http.Handler {
 	t.Helper()
 	g, err := gateway.New(gateway.Config{
+		Limits:    gateway.DefaultLimits(),
 		Routes:    routes,
 		Functions: nameTeller{},
 		ErrorPage: func(w http.ResponseWriter, _ *http.Request, p gateway.Problem) { w.WriteHeader(p.Status) },
