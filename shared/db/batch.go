@@ -3,10 +3,8 @@ package db
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +20,7 @@ type statement struct {
 	read  func(*sql.Rows) error // nil: the result is not needed
 }
 
-// batchPrefix begins the text of several statements. The driver does not report the error of the first statement in a request.
+// batchPrefix begins the text of several statements, and tells it from that of one.
 const batchPrefix = "SELECT 'batch';"
 
 const (
@@ -56,10 +54,6 @@ func send(ctx context.Context, q querier, statements []statement) error {
 		}
 	}
 	rows, err := q.QueryContext(ctx, text.String(), args...)
-	if failed, ok := errors.AsType[*stepError](err); ok && failed.step < len(statements) {
-		words := strings.Fields(statements[failed.step].query)
-		return fmt.Errorf("%s: %w", strings.Join(words[:min(3, len(words))], " "), err)
-	}
 	if err != nil {
 		return err
 	}
@@ -320,76 +314,4 @@ func read(ctx context.Context, q querier, s statement) error {
 		}
 	}
 	return ask(ctx, q, s)
-}
-
-// batchRows are the results of the statements of one request, which the driver has read to the end.
-type batchRows struct {
-	sets []resultSet // those that are left, beginning with the current one
-}
-
-type resultSet struct {
-	columns []string
-	rows    [][]driver.Value
-}
-
-// stepError is the database's error for one of several statements.
-type stepError struct {
-	step int // of those after the prefix, from 0
-	text string
-}
-
-func (e *stepError) Error() string { return e.text }
-
-// readBatch reads the driver's rows. The error is the database's, for the first statement that failed.
-func readBatch(rows driver.Rows) (*batchRows, error) {
-	defer rows.Close()
-	next, ok := rows.(driver.RowsNextResultSet)
-	if !ok {
-		return nil, errors.New("the answer cannot be read: it has one result")
-	}
-	b := &batchRows{}
-	for {
-		s := resultSet{columns: rows.Columns()}
-		for {
-			values := make([]driver.Value, len(s.columns))
-			if err := rows.Next(values); err == io.EOF {
-				break
-			} else if err != nil {
-				return nil, err
-			}
-			s.rows = append(s.rows, values)
-		}
-		b.sets = append(b.sets, s)
-		if !next.HasNextResultSet() {
-			return b, nil
-		}
-		if err := next.NextResultSet(); err != nil {
-			if err.Error() == "no results for statement" {
-				// The driver hides the error of the first statement. Its only one is that the server has ended the transaction.
-				return nil, errors.New("Transaction timed out")
-			}
-			return nil, &stepError{len(b.sets) - 1, strings.TrimPrefix(err.Error(), "failed to execute statement\n")}
-		}
-	}
-}
-
-func (b *batchRows) Columns() []string      { return b.sets[0].columns }
-func (b *batchRows) Close() error           { return nil }
-func (b *batchRows) HasNextResultSet() bool { return len(b.sets) > 1 }
-
-func (b *batchRows) Next(dest []driver.Value) error {
-	if len(b.sets[0].rows) == 0 {
-		return io.EOF
-	}
-	copy(dest, b.sets[0].rows[0])
-	b.sets[0].rows = b.sets[0].rows[1:]
-	return nil
-}
-
-func (b *batchRows) NextResultSet() error {
-	if len(b.sets) < 2 {
-		return io.EOF
-	}
-	b.sets = b.sets[1:]
-	return nil
 }

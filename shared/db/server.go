@@ -143,8 +143,11 @@ func explain(err error) error {
 	return fmt.Errorf("%w: %w", errRefused, err)
 }
 
-// verbOf returns the first word of a statement in capitals.
+// verbOf returns the first word of a statement in capitals, or verbOfBatch's.
 func verbOf(query string) string {
+	if strings.HasPrefix(query, batchPrefix) {
+		return verbOfBatch(query)
+	}
 	query = strings.TrimSpace(query)
 	for strings.HasPrefix(query, "--") {
 		_, query, _ = strings.Cut(query, "\n")
@@ -270,20 +273,9 @@ func (c *serverConn) ExecContext(ctx context.Context, query string, args []drive
 
 // QueryContext returns rows that cannot fail later, because the driver has read the whole answer.
 func (c *serverConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	batch := strings.HasPrefix(query, batchPrefix)
-	verb := verbOf(query)
-	if batch {
-		verb = verbOfBatch(query)
-	}
-	err = c.run(ctx, verb, func(ctx context.Context) (err error) {
+	err = c.run(ctx, verbOf(query), func(ctx context.Context) (err error) {
 		defer recoverTo(&err)
 		rows, err = c.inner.(driver.QueryerContext).QueryContext(ctx, query, args)
-		if err == nil && batch {
-			rows, err = readBatch(rows)
-			if err != nil && outcomeOf(err) == answered {
-				c.inTx = false // the driver has added a ROLLBACK for this case
-			}
-		}
 		return err
 	})
 	return rows, err
