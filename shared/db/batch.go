@@ -28,22 +28,20 @@ const (
 	commitSQL = "COMMIT"
 )
 
+// batchText is the text of several statements.
+func batchText(queries []string) string { return batchPrefix + strings.Join(queries, "\n;") }
+
 // send runs statements in one request, and calls read of each. If one fails, those after it do not run, and an open transaction
 // is rolled back.
 func send(ctx context.Context, q querier, statements []statement) error {
 	if len(statements) == 1 {
 		return ask(ctx, q, statements[0])
 	}
-	var text strings.Builder
+	queries := make([]string, len(statements))
 	var args []any
 	for n, s := range statements {
-		if n == 0 {
-			text.WriteString(batchPrefix)
-		} else {
-			text.WriteByte(';')
-		}
 		suffix := "_" + strconv.Itoa(n)
-		text.WriteString(renameParameters(s.query, suffix))
+		queries[n] = renameParameters(s.query, suffix)
 		for _, a := range s.args {
 			named, ok := a.(sql.NamedArg)
 			if !ok {
@@ -53,7 +51,7 @@ func send(ctx context.Context, q querier, statements []statement) error {
 			args = append(args, named)
 		}
 	}
-	rows, err := q.QueryContext(ctx, text.String(), args...)
+	rows, err := q.QueryContext(ctx, batchText(queries), args...)
 	if err != nil {
 		return err
 	}

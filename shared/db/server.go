@@ -64,7 +64,8 @@ type serverConn struct {
 	connector *serverConnector
 	inner     driver.Conn
 	inTx      bool
-	broken    error // if set, the error of every later statement
+	tx        *serverTx // database/sql's open transaction
+	broken    error     // if set, the error of every later statement
 }
 
 // outcome is what we know about a statement that was sent.
@@ -263,6 +264,10 @@ func recoverTo(err *error) {
 }
 
 func (c *serverConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+	if c.tx != nil {
+		c.tx.add(query, args)
+		return driver.ResultNoRows, nil
+	}
 	err = c.run(ctx, verbOf(query), func(ctx context.Context) (err error) {
 		defer recoverTo(&err)
 		result, err = c.inner.(driver.ExecerContext).ExecContext(ctx, query, args)
@@ -273,6 +278,9 @@ func (c *serverConn) ExecContext(ctx context.Context, query string, args []drive
 
 // QueryContext returns rows that cannot fail later, because the driver has read the whole answer.
 func (c *serverConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
+	if c.tx != nil {
+		return nil, errors.New("a transaction of database/sql cannot read from a database server")
+	}
 	err = c.run(ctx, verbOf(query), func(ctx context.Context) (err error) {
 		defer recoverTo(&err)
 		rows, err = c.inner.(driver.QueryerContext).QueryContext(ctx, query, args)
@@ -319,25 +327,36 @@ func (c *serverConn) BeginTx(ctx context.Context, options driver.TxOptions) (dri
 	if options.ReadOnly {
 		return nil, errors.New("there are no read-only transactions")
 	}
-	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE", nil); err != nil {
-		return nil, err
-	}
-	return serverTx{c, context.WithoutCancel(ctx)}, nil
+	c.tx = &serverTx{conn: c, ctx: context.WithoutCancel(ctx), queries: []string{beginSQL}}
+	return c.tx, nil
 }
 
+// serverTx is a transaction of database/sql, as goose uses them. Its statements have no results, and are sent together by Commit,
+// which returns their errors: a server would end a transaction that takes many round trips.
 type serverTx struct {
-	conn *serverConn
-	ctx  context.Context
+	conn    *serverConn
+	ctx     context.Context
+	queries []string
+	args    []driver.NamedValue
 }
 
-func (t serverTx) Commit() error {
-	_, err := t.conn.ExecContext(t.ctx, "COMMIT", nil)
+func (t *serverTx) add(query string, args []driver.NamedValue) {
+	t.queries = append(t.queries, query)
+	for _, a := range args {
+		a.Ordinal = len(t.args) + 1
+		t.args = append(t.args, a)
+	}
+}
+
+func (t *serverTx) Commit() error {
+	t.conn.tx = nil
+	_, err := t.conn.ExecContext(t.ctx, batchText(append(t.queries, commitSQL)), t.args)
 	return err
 }
 
-func (t serverTx) Rollback() error {
-	_, err := t.conn.ExecContext(t.ctx, "ROLLBACK", nil)
-	return err
+func (t *serverTx) Rollback() error {
+	t.conn.tx = nil
+	return nil
 }
 
 func (c *serverConn) Prepare(query string) (driver.Stmt, error) {

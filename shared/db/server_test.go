@@ -2,10 +2,12 @@ package db_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -174,6 +176,17 @@ func TestAFailingWriteIsRepeatedOnlyIfItHasNotRun(t *testing.T) {
 			}
 			return s.insert(ctx, conn, 1)
 		},
+		"in a transaction of database/sql": func(s served, ctx context.Context) error {
+			tx, err := s.db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			if _, err := tx.ExecContext(ctx, "INSERT INTO t VALUES (1)"); err != nil {
+				return err
+			}
+			return tx.Commit()
+		},
 	}
 	for name, write := range run {
 		t.Run(name, func(t *testing.T) {
@@ -297,27 +310,45 @@ func TestALockOfALostTransactionIsWaitedFor(t *testing.T) {
 	}
 }
 
-// The same with database/sql's own transactions, which goose uses: an error, and nothing is written.
-func TestALostSQLTransactionLeavesNothing(t *testing.T) {
+// As goose uses them.
+func TestATransactionOfDatabaseSQLIsOneRequest(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	tx, err := s.db.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
+	run := func(end func(*sql.Tx) error, statements ...string) error {
+		t.Helper()
+		s.Received()
+		tx, err := s.db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, statement := range statements {
+			if _, err := tx.ExecContext(t.Context(), statement, n); err != nil {
+				t.Error(err)
+			}
+		}
+		if rows, err := tx.QueryContext(t.Context(), "SELECT a FROM t"); err == nil {
+			rows.Close()
+			t.Error("it can read, although its writes have not been sent")
+		}
+		if sent := s.Received(); len(sent) != 0 {
+			t.Errorf("sent before the end: %q", sent)
+		}
+		return end(tx)
 	}
-	if err := s.insert(t.Context(), tx, 1); err != nil {
-		t.Fatal(err)
+	if err := run((*sql.Tx).Rollback, "INSERT INTO t VALUES (?)"); err != nil {
+		t.Error(err)
 	}
-	s.EndTransactions()
-	for range 3 {
-		wantError(t, s.insert(t.Context(), tx, 2), false, true, "lost the transaction")
-	}
-	wantError(t, tx.Commit(), false, true, "lost the transaction")
+	wantError(t, run((*sql.Tx).Commit, "INSERT INTO t VALUES (?)", "INSERT INTO absent VALUES (?)", "INSERT INTO t VALUES (?)"),
+		false, false, "no such table: absent")
 	if n := count(t, s.direct); n != 0 {
 		t.Errorf("%d rows", n)
 	}
-	if n := count(t, s.db); n != 0 {
-		t.Errorf("%d rows", n)
+	err := run((*sql.Tx).Commit, "INSERT INTO t VALUES (?); -- the first", "INSERT INTO t VALUES (?)")
+	if n, sent := count(t, s.direct), s.Received(); err != nil || n != 2 || len(sent) != 1 {
+		t.Errorf("%v, %d rows, sent %q", err, n, sent)
+	}
+	if values, err := db.Rows(t.Context(), s.db, db.Value[int], "SELECT a FROM t ORDER BY rowid"); err != nil || !slices.Equal(values, []int{0, 1}) {
+		t.Errorf("%v, %v", values, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -72,12 +73,12 @@ func Schema(t testing.TB) []Step {
 	return s.ReceivedSteps()
 }
 
-// ReceivedSteps returns the statements of Received as steps for Engine, without BEGIN, COMMIT, ROLLBACK and goose's own.
+// ReceivedSteps returns the statements of Received as steps for Engine, without SELECT, BEGIN, COMMIT, ROLLBACK and goose's own.
 func (s *Server) ReceivedSteps() []Step {
 	var steps []Step
-	for _, text := range s.Received() {
+	for _, text := range slices.Concat(s.takeReceived()...) {
 		switch scan(text).verb() {
-		case "BEGIN", "COMMIT", "ROLLBACK":
+		case "SELECT", "BEGIN", "COMMIT", "ROLLBACK":
 			continue
 		}
 		if !strings.Contains(text, "goose_db_version") {

@@ -53,11 +53,19 @@ func (s *Server) Heal() {
 // Received returns the requests with SQL since the last call, in order, including those that failed with a fault: of each, its
 // statements with "; " between them.
 func (s *Server) Received() []string {
+	var texts []string
+	for _, statements := range s.takeReceived() {
+		texts = append(texts, strings.Join(statements, "; "))
+	}
+	return texts
+}
+
+func (s *Server) takeReceived() [][]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	texts := s.received
+	all := s.received
 	s.received = nil
-	return texts
+	return all
 }
 
 // record stores the request's SQL texts for Received, and returns the fault that matches the request, or nil.
@@ -82,7 +90,7 @@ func (s *Server) record(r pipelineRequest) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(texts) > 0 {
-		s.received = append(s.received, strings.Join(texts, "; "))
+		s.received = append(s.received, texts)
 	}
 	for i, f := range s.faults {
 		for _, text := range texts {

@@ -45,7 +45,7 @@ type Server struct {
 	mu       sync.Mutex
 	streams  map[string]*stream
 	faults   []*Fault
-	received []string
+	received [][]string    // the statements of each request
 	changed  chan struct{} // closed and replaced when a lock may have become free
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -150,6 +151,43 @@ func TestAMigrationWhoseAnswerIsLostIsNotAppliedTwice(t *testing.T) {
 	if steps, err = migrations.Up(t.Context(), d); err != nil || len(steps) != 1 {
 		t.Errorf("did %v, %v", steps, err)
 	}
+}
+
+// A server that is far away is migrated quickly, and ends no migration for taking too long.
+func TestAServerIsMigratedInFewRequests(t *testing.T) {
+	s := dbtest.ServeEmpty(t)
+	d := s.Open(t)
+	steps, err := migrations.Up(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const more = 5 // goose looks for its table, makes it, and reads it three times
+	if sent := s.Received(); len(sent) > len(steps)+more {
+		t.Errorf("%d migrations took %d requests:\n%s", len(steps), len(sent), strings.Join(sent, "\n"))
+	}
+}
+
+func TestAMigrationThatFailsLeavesNothing(t *testing.T) {
+	empty(t, func(t *testing.T, databaseURL string) {
+		d := dbtest.Open(t, databaseURL)
+		if _, err := d.ExecContext(t.Context(), `CREATE TABLE overlays (a)`); err != nil { // which 00001_first.sql creates, too
+			t.Fatal(err)
+		}
+		before := schema(t, d)
+		steps, err := migrations.Up(t.Context(), d)
+		if err == nil || len(steps) != 0 || !strings.Contains(err.Error(), "table overlays already exists") {
+			t.Errorf("did %v, %v", steps, err)
+		}
+		if left := schema(t, d); !slices.Equal(left, before) {
+			t.Errorf("left %q", left)
+		}
+		if _, err := d.ExecContext(t.Context(), `DROP TABLE overlays`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := migrations.Up(t.Context(), d); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // The statements that goose sends, run by the engine of libSQL's servers.
