@@ -24,7 +24,7 @@ func (r runner) run(ctx context.Context, run *fn.Run) error {
 		return err
 	}
 	run.OnSuccess(func(ctx context.Context, q db.Querier) error {
-		return r.host.Overlays.RecordBuild(ctx, q, o.ID, o.Revision, run.JobID)
+		return r.host.Record(ctx, q, o, run.JobID)
 	})
 	r.host.Report = run
 	return builder.Build(ctx, &r.host, o)

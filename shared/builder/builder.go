@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 
+	"left4me/shared/db"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 )
@@ -29,6 +30,8 @@ type Host struct {
 	Overlays    *overlay.Store
 	// Fetcher downloads workshop items into the cache. Its Report is also that of the builds.
 	Fetcher
+
+	linked []int64 // ids of the items that the last build has linked and that were not linked before
 }
 
 var _ overlay.Builder = (*Host)(nil)
@@ -39,6 +42,16 @@ func Build(ctx context.Context, h *Host, o overlay.Overlay) error {
 		return fmt.Errorf("there is no builder for overlays of type %q", o.Type.Name)
 	}
 	return o.Type.Build(h, ctx, o)
+}
+
+// Record records, in the transaction that ends a successful Build of o by a job, what that build has done.
+func (h *Host) Record(ctx context.Context, q db.Querier, o overlay.Overlay, jobID int64) error {
+	if len(h.linked) > 0 {
+		if err := h.Items.Link(ctx, q, o.ID, h.linked); err != nil {
+			return err
+		}
+	}
+	return h.Overlays.RecordBuild(ctx, q, o.ID, o.Revision, jobID)
 }
 
 // MakeDirectory implements overlay.Builder.

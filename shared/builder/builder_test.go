@@ -116,10 +116,14 @@ func (w *fixture) get(t *testing.T, id int64) overlay.Overlay {
 
 func (w *fixture) build(ctx context.Context, t *testing.T, on func(string)) (*report, error) {
 	t.Helper()
-	r := &report{on: on}
+	r, o := &report{on: on}, w.get(t, w.overlay.ID)
 	h := *w.host
 	h.Report = r
-	return r, builder.Build(ctx, &h, w.get(t, w.overlay.ID))
+	err := builder.Build(ctx, &h, o)
+	if err == nil {
+		err = w.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) error { return h.Record(ctx, q, o, 1) })
+	}
+	return r, err
 }
 
 func (w *fixture) addons() string {
@@ -335,8 +339,8 @@ func TestABadItemFailsTheBuildAndChangesNoLink(t *testing.T) {
 				t.Errorf("the job's error: %v", err)
 			}
 			w.wantLinks(t)
-			for id, want := range map[steam.ID]string{"1": "ready", "3": "ready"} {
-				if got := w.item(t, id).State(); got != want {
+			for _, id := range []steam.ID{"1", "3"} {
+				if got := w.item(t, id).State(); got != "downloaded, not linked yet" {
 					t.Errorf("item %s is %q", id, got)
 				}
 			}
@@ -364,10 +368,108 @@ func TestABadItemFailsTheBuildAndChangesNoLink(t *testing.T) {
 				t.Fatalf("after Steam's fault has ended: %v", err)
 			}
 			w.wantLinks(t, "1", "2", "3")
+			for _, id := range []steam.ID{"1", "2", "3"} {
+				if got := w.item(t, id).State(); got != "ready" {
+					t.Errorf("then item %s is %q", id, got)
+				}
+			}
 			if left, _ := filepath.Glob(filepath.Join(w.root, "workshop_cache", "*.partial")); len(left) != 0 {
 				t.Errorf("left behind: %v", left)
 			}
 		})
+	}
+}
+
+// The last copy of what Steam has lost stays linked, whichever version it is (P18). Without a copy there is no link.
+func TestTheLastCopyStaysLinked(t *testing.T) {
+	w := setUp(t, threeItems, "1", "2", "3")
+	if _, err := w.build(t.Context(), t, nil); err != nil {
+		t.Fatal(err)
+	}
+	refresh := func(news string) {
+		t.Helper()
+		w.steam.Tell(t, news)
+		if _, err := w.host.Items.RefreshOverlay(t.Context(), w.client, w.admin, w.get(t, w.overlay.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refresh("update 2 size=70KiB")
+	refresh("remove 1\nremove 2\nremove 3")
+	if err := os.Remove(filepath.Join(w.host.Cache.Dir(), "3.vpk")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.build(t.Context(), t, nil)
+	if want := "workshop overlay 'maps': downloaded=0 cached=0 skipped=3 created=0 removed=1 unchanged=2 errors=0"; err != nil || r.out[len(r.out)-1] != want {
+		t.Errorf("%q, %v", r.out, err)
+	}
+	if links := w.links(t); len(links) != 2 || links["1.vpk"] == "" || links["2.vpk"] == "" {
+		t.Errorf("links: %v", links)
+	}
+	for id, want := range map[steam.ID]string{"1": "not on Steam any more, last copy kept", "2": "not on Steam any more, last copy kept", "3": "not on Steam any more"} {
+		if got := w.item(t, id).State(); got != want {
+			t.Errorf("item %s is %q, want %q", id, got, want)
+		}
+	}
+	if o := w.get(t, w.overlay.ID); o.LastBuildStatus != "ok" {
+		t.Errorf("the overlay is %q", o.LastBuildStatus)
+	}
+}
+
+// Whatever stops a build, no item counts as linked without its link.
+func TestWhatIsRecordedAsLinkedIsLinked(t *testing.T) {
+	w := setUp(t, threeItems, "1", "2", "3")
+	w.steam.Tell(t, "content/3 status=404")
+	recorded := func() (names []string) {
+		t.Helper()
+		ids, err := w.host.Items.Links(t.Context(), w.overlay.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range ids {
+			name, err := db.Row(t.Context(), w.db, db.Value[string], `SELECT steam_id || '.vpk' FROM workshop_items WHERE id = ?`, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, name)
+		}
+		return slices.Sorted(slices.Values(names))
+	}
+	if _, err := w.build(t.Context(), t, nil); err == nil || len(recorded()) != 0 {
+		t.Fatalf("after a failed build %q are recorded (%v)", recorded(), err)
+	}
+	remove := func(id steam.ID) {
+		t.Helper()
+		if _, _, err := w.host.Items.Remove(t.Context(), w.admin, w.overlay, w.item(t, id).ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove("3")
+	if _, err := w.build(t.Context(), t, nil); err != nil || !slices.Equal(recorded(), []string{"1.vpk", "2.vpk"}) {
+		t.Fatalf("after a good build %q are recorded (%v)", recorded(), err)
+	}
+
+	// What was removed counts as linked as long as builds fail, until the links are changed.
+	if _, err := w.host.Items.Add(t.Context(), w.client, w.admin, w.overlay, []steam.ID{"3"}, workshop.Items); err != nil {
+		t.Fatal(err)
+	}
+	remove("1")
+	if _, err := w.build(t.Context(), t, nil); err == nil || !slices.Equal(recorded(), []string{"1.vpk", "2.vpk"}) {
+		t.Errorf("after another failed build %q are recorded (%v)", recorded(), err)
+	}
+	w.steam.Reset()
+	r := &report{}
+	h, o := *w.host, w.get(t, w.overlay.ID)
+	h.Report = r
+	if err := builder.Build(t.Context(), &h, o); err != nil {
+		t.Fatal(err)
+	}
+	// The process dies here: the links are changed, and nothing is recorded any more.
+	w.wantLinks(t, "2", "3")
+	if got := recorded(); !slices.Equal(got, []string{"2.vpk"}) {
+		t.Errorf("after a build that was lost %q are recorded", got)
+	}
+	if _, err := w.build(t.Context(), t, nil); err != nil || !slices.Equal(recorded(), []string{"2.vpk", "3.vpk"}) {
+		t.Errorf("after the next build %q are recorded (%v)", recorded(), err)
 	}
 }
 

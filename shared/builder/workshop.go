@@ -3,8 +3,10 @@ package builder
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"left4me/shared/db"
@@ -55,8 +57,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		return err
 	}
 
-	var wanted []string // names of links
-	var stale []workshop.Item
+	var wanted, stale []workshop.Item
 	for _, i := range items {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -64,12 +65,19 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		if i.FileURL == "" {
 			t.skipped++
 			h.Report.Warnf("workshop item %s skipped: no file_url (steam result: %s)", i.SteamID, strings.TrimPrefix(i.LastError, "steam result "))
+			kept, err := h.Cache.Has(i.SteamID)
+			if err != nil {
+				return err
+			}
+			if kept {
+				wanted = append(wanted, i)
+			}
 			continue
 		}
-		wanted = append(wanted, i.SteamID.FileName())
+		wanted = append(wanted, i)
 		fresh := false
-		// An item that is not ready goes through Fetch even when its file is fresh, because Fetch corrects its row.
-		if i.State() == workshop.Ready {
+		// An item that is not current goes through Fetch even when its file is fresh, because Fetch corrects its row.
+		if i.Current() {
 			if fresh, err = h.Cache.Fresh(file(i)); err != nil {
 				return err
 			}
@@ -98,8 +106,8 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 	return h.link(ctx, o, wanted, t)
 }
 
-// link changes the overlay's links to exactly the wanted names.
-func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []string, t *tally) error {
+// link changes the overlay's links to exactly those of the wanted items.
+func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.Item, t *tally) error {
 	root, err := os.OpenRoot(filepath.Join(h.OverlaysDir, o.Path()))
 	if err != nil {
 		return fmt.Errorf("open overlays/%s: %w", o.Path(), durable.Cause(err))
@@ -109,7 +117,11 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []string, t *
 	if err != nil {
 		return err
 	}
-	changes, err := linkfarm.Plan(wanted, seen, h.Cache.Dir())
+	names := make([]string, len(wanted))
+	for n, i := range wanted {
+		names[n] = i.SteamID.FileName()
+	}
+	changes, err := linkfarm.Plan(names, seen, h.Cache.Dir())
 	if err != nil {
 		return err
 	}
@@ -119,6 +131,22 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []string, t *
 	}
 	if len(changes.Create)+len(changes.Replace)+len(changes.Remove) > 0 {
 		if err := h.Overlays.ClearBuildStatus(ctx, o.ID); err != nil {
+			return err
+		}
+	}
+	unwanted, err := h.Items.Links(ctx, o.ID)
+	if err != nil {
+		return err
+	}
+	h.linked = nil
+	for _, i := range wanted {
+		if !unwanted[i.ID] {
+			h.linked = append(h.linked, i.ID)
+		}
+		delete(unwanted, i.ID)
+	}
+	if len(unwanted) > 0 {
+		if err := h.Items.Unlink(ctx, o.ID, slices.Collect(maps.Keys(unwanted))); err != nil {
 			return err
 		}
 	}

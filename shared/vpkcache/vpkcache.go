@@ -111,17 +111,29 @@ func (c *Cache) Fresh(f File) (bool, error) {
 	if err := f.check(); err != nil {
 		return false, err
 	}
-	info, err := os.Lstat(c.Path(f.SteamID))
+	info, err := c.stat(f.SteamID)
+	return info != nil && info.Size() == f.Size && info.ModTime().Unix() == f.Updated, err
+}
+
+// Has reports whether any version of an item's file is in the cache. Errors are those of Fresh.
+func (c *Cache) Has(steamID steam.ID) (bool, error) {
+	info, err := c.stat(steamID)
+	return info != nil, err
+}
+
+// stat returns what is known of an item's file, or nil if there is none.
+func (c *Cache) stat(steamID steam.ID) (fs.FileInfo, error) {
+	info, err := os.Lstat(c.Path(steamID))
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, brief(err)
+		return nil, brief(err)
 	}
 	if !info.Mode().IsRegular() {
-		return false, foreign(info)
+		return nil, foreign(info)
 	}
-	return info.Size() == f.Size && info.ModTime().Unix() == f.Updated, nil
+	return info, nil
 }
 
 // SyncDir syncs the names in the directory. Fetch syncs the content of a file before it gives the file its name, but not the

@@ -12,7 +12,7 @@ type Counts struct {
 	Ready, Waiting, Failing, Unused int
 }
 
-// Count counts the items. Its states are those of Item.State.
+// Count counts the items. Its states are those of Item.State, except that it does not matter which overlays are linked to them.
 func (s *Store) Count(ctx context.Context) (Counts, error) {
 	var c Counts
 	err := s.db.QueryRowContext(ctx, `SELECT

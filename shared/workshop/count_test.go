@@ -7,7 +7,7 @@ import (
 	"left4me/shared/workshop"
 )
 
-// The counts on the administrators' page must agree with the states on the overlays' pages.
+// The counts on the administrators' page must agree with the states of linked items on the overlays' pages.
 func TestCountAgreesWithState(t *testing.T) { dbtest.Each(t, testCountAgreesWithState) }
 
 func testCountAgreesWithState(t *testing.T, open dbtest.Backend) {
@@ -38,6 +38,7 @@ func testCountAgreesWithState(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	want.Unused = 1
+	w.exec(t, `INSERT INTO overlay_links SELECT overlay_id, workshop_item_id FROM overlay_workshop_items`)
 	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -100,7 +100,7 @@ func TestParseInputHasLimits(t *testing.T) {
 }
 
 func TestState(t *testing.T) {
-	downloaded := Item{FileURL: "u", FileSize: 5, Updated: 7, DownloadedSize: 5, DownloadedUpdated: 7}
+	downloaded := Item{FileURL: "u", FileSize: 5, Updated: 7, DownloadedSize: 5, DownloadedUpdated: 7, Linked: true}
 	downloaded.DownloadedAt = downloaded.DownloadedAt.AddDate(2026, 0, 0)
 	with := func(change func(*Item)) Item {
 		i := downloaded
@@ -108,12 +108,17 @@ func TestState(t *testing.T) {
 		return i
 	}
 	for want, i := range map[string]Item{
-		"ready":                  downloaded,
-		"waiting for download":   {FileURL: "u", FileSize: 5, Updated: 7},
-		"update waiting":         with(func(i *Item) { i.Updated = 8 }),
-		"not on Steam any more":  with(func(i *Item) { i.FileURL, i.LastError = "", "steam result 9" }),
-		"download failed: stall": with(func(i *Item) { i.LastError = "download failed: stall" }),
+		"ready":                                 downloaded,
+		"waiting for download":                  {FileURL: "u", FileSize: 5, Updated: 7},
+		"update waiting":                        with(func(i *Item) { i.Updated = 8 }),
+		"downloaded, not linked yet":            with(func(i *Item) { i.Linked = false }),
+		"not on Steam any more, last copy kept": with(func(i *Item) { i.FileURL, i.LastError = "", "steam result 9" }),
+		"not on Steam any more":                 with(func(i *Item) { i.FileURL, i.LastError, i.Linked = "", "steam result 9", false }),
+		"download failed: stall":                with(func(i *Item) { i.LastError = "download failed: stall" }),
 		"steam offers no direct download for this item": with(func(i *Item) {
+			i.FileURL, i.LastError, i.Linked = "", "steam offers no direct download for this item", false
+		}),
+		"steam offers no direct download for this item, last copy kept": with(func(i *Item) {
 			i.FileURL, i.LastError = "", "steam offers no direct download for this item"
 		}),
 	} {
@@ -121,7 +126,7 @@ func TestState(t *testing.T) {
 			t.Errorf("State = %q, want %q", got, want)
 		}
 	}
-	left := with(func(i *Item) { i.FileURL, i.LastError = "", "steam returned no entry for this item" })
+	left := with(func(i *Item) { i.FileURL, i.LastError, i.Linked = "", "steam returned no entry for this item", false })
 	if got := left.State(); got != "not on Steam any more" {
 		t.Errorf("State of an item that Steam left out = %q", got)
 	}

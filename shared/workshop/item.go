@@ -38,29 +38,60 @@ type Item struct {
 	DownloadedAt time.Time
 	// DownloadedUpdated and DownloadedSize are the values of Updated and FileSize at that time.
 	DownloadedUpdated, DownloadedSize int64
+	// Linked is whether the directory of the overlay that was asked about has a link to the file. Only OfOverlay and Waiting set it.
+	Linked bool
 }
 
 // downloadFailed is the prefix of the last_error of an item whose download attempts have all failed (P24).
 const downloadFailed = "download failed: "
 
-// Ready is the State of an item whose current file is in the cache.
-const Ready = "ready"
+// States of items (P17) that views distinguish.
+const (
+	// Ready: the current file is downloaded and linked.
+	Ready              = "ready"
+	WaitingForDownload = "waiting for download"
+	UpdateWaiting      = "update waiting"
+	NotLinked          = "downloaded, not linked yet"
+	// LastCopyKept ends the state of an item that Steam no longer provides, but that is still linked.
+	LastCopyKept = ", last copy kept"
+)
 
 // State returns the state of the item in plain words (P17), as far as the database knows.
 func (i Item) State() string {
 	switch {
-	case strings.HasPrefix(i.LastError, downloadFailed):
+	case i.FailedBecause() != "":
 		return i.LastError
-	case i.FileURL == "" && strings.HasPrefix(i.LastError, "steam re"): // `steam result N`, `steam returned no entry …`
-		return "not on Steam any more"
 	case i.FileURL == "":
-		return i.LastError
+		state := i.LastError
+		if strings.HasPrefix(state, "steam re") { // `steam result N`, `steam returned no entry …`
+			state = "not on Steam any more"
+		}
+		if i.Linked {
+			state += LastCopyKept
+		}
+		return state
 	case i.DownloadedAt.IsZero():
-		return "waiting for download"
-	case i.DownloadedUpdated != i.Updated || i.DownloadedSize != i.FileSize:
-		return "update waiting"
+		return WaitingForDownload
+	case !i.Current():
+		return UpdateWaiting
+	case !i.Linked:
+		return NotLinked
 	}
 	return Ready
+}
+
+// Current reports whether the file that Steam offers now was downloaded, and no later attempt to download it has failed.
+func (i Item) Current() bool {
+	return i.FileURL != "" && i.FailedBecause() == "" && !i.DownloadedAt.IsZero() && i.DownloadedUpdated == i.Updated && i.DownloadedSize == i.FileSize
+}
+
+// FailedBecause returns why the item could not be downloaded, as its LastError says; empty if that says something else.
+func (i Item) FailedBecause() string {
+	reason, failed := strings.CutPrefix(i.LastError, downloadFailed)
+	if !failed {
+		return ""
+	}
+	return reason
 }
 
 // Store reads and writes workshop items and the overlays that contain them.
@@ -75,16 +106,22 @@ func NewStore(d *db.DB, now func() time.Time, jobs *jobstore.Store) *Store {
 	return &Store{db: d, now: now, jobs: jobs}
 }
 
-const selectItem = `SELECT w.id, w.steam_id, w.title, w.filename, w.file_url, w.file_size, w.time_updated, w.preview_url,
-	w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size FROM workshop_items w`
+const itemColumns = `w.id, w.steam_id, w.title, w.filename, w.file_url, w.file_size, w.time_updated, w.preview_url,
+	w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size`
+
+const selectItem = `SELECT ` + itemColumns + ` FROM workshop_items w`
 
 // inOverlay is whether the item w is in an overlay. Overlays that are being deleted count.
 const inOverlay = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id)`
 
-func scan(row db.Scanner) (Item, error) {
-	var i Item
-	err := row.Scan(&i.ID, &i.SteamID, &i.Title, &i.Filename, &i.FileURL, &i.FileSize, &i.Updated, &i.PreviewURL,
-		&i.LastError, db.Moment(&i.DownloadedAt), &i.DownloadedUpdated, &i.DownloadedSize)
+// scanInto scans itemColumns into i, and the columns that follow them into more.
+func scanInto(row db.Scanner, i *Item, more ...any) error {
+	return row.Scan(append([]any{&i.ID, &i.SteamID, &i.Title, &i.Filename, &i.FileURL, &i.FileSize, &i.Updated, &i.PreviewURL,
+		&i.LastError, db.Moment(&i.DownloadedAt), &i.DownloadedUpdated, &i.DownloadedSize}, more...)...)
+}
+
+func scan(row db.Scanner) (i Item, err error) {
+	err = scanInto(row, &i)
 	return i, err
 }
 
@@ -96,8 +133,8 @@ func jsonArg(name string, value any) (sql.NamedArg, error) {
 
 // OfOverlay returns an overlay's items in the order in which they were added.
 func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) {
-	items, err := db.Rows(ctx, s.db, scan, selectItem+` JOIN overlay_workshop_items o ON o.workshop_item_id = w.id
-		WHERE o.overlay_id = :overlay ORDER BY o.added_at, w.id`, sql.Named("overlay", overlayID))
+	items, err := db.Rows(ctx, s.db, scanLinked, `SELECT `+itemColumns+`, l.overlay_id IS NOT NULL `+fromOverlay+`
+		ORDER BY o.added_at, w.id`, sql.Named("overlay", overlayID))
 	if err != nil {
 		return nil, fmt.Errorf("read the items of overlay %d: %w", overlayID, err)
 	}
@@ -181,7 +218,7 @@ type Change struct {
 	ID   int64
 	Item steam.Item
 	// Advanced: the file has a later time_updated. Renamed: it has another name. With neither, the item can be downloaded again,
-	// or no longer, or its file changed without a later time.
+	// or its file changed without a later time.
 	Advanced, Renamed bool
 }
 
@@ -256,7 +293,8 @@ func (s *Store) save(ctx context.Context, q db.Querier, items []steam.Item) ([]C
 			continue
 		}
 		c := Change{ID: old.ID, Item: i, Advanced: !isGone && now.Updated > old.Updated, Renamed: !isGone && now.Filename != old.Filename}
-		otherFile := (now.FileURL == "") != (old.FileURL == "") || now.FileURL != "" && (now.Updated != old.Updated || now.FileSize != old.FileSize)
+		// Without a download there is nothing to change: the last copy stays.
+		otherFile := now.FileURL != "" && (old.FileURL == "" || now.Updated != old.Updated || now.FileSize != old.FileSize)
 		if c.Advanced || c.Renamed || otherFile {
 			changes = append(changes, c)
 		}

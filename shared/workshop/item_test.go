@@ -44,5 +44,8 @@ func testEveryFieldIsStoredAndRead(t *testing.T, open dbtest.Backend) {
 	if err := w.Downloaded(t.Context(), w.row(t, "1")); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.Link(t.Context(), w.db, w.overlay.ID, []int64{w.row(t, "1").ID}); err != nil {
+		t.Fatal(err)
+	}
 	dbtest.Filled(t, w.row(t, "1"), "LastError") // which is empty when all is well
 }

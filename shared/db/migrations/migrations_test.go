@@ -311,3 +311,36 @@ func TestJobsGetSubjects(t *testing.T) {
 		}
 	})
 }
+
+// What was built before 00004_links.sql is linked; what was not is not known to be.
+func TestOverlaysThatAreBuiltGetLinks(t *testing.T) {
+	empty(t, func(t *testing.T, databaseURL string) {
+		d := dbtest.Open(t, databaseURL)
+		steps, err := migrations.Up(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range steps[3:] {
+			if _, err := migrations.Down(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, statement := range []string{
+			`INSERT INTO overlays (id, name, type, uid, last_build_status, created_at) VALUES (1, 'a', 'workshop', 'a', 'ok', 0),
+				(2, 'b', 'workshop', 'b', 'failed', 0), (3, 'c', 'workshop', 'c', '', 0)`,
+			`INSERT INTO workshop_items (id, steam_id, file_url, last_downloaded_at, created_at) VALUES (1, '1', 'u', 5, 0), (2, '2', 'u', NULL, 0), (3, '3', '', 5, 0)`,
+			`INSERT INTO overlay_workshop_items SELECT o.id, w.id, 0 FROM overlays o, workshop_items w`,
+		} {
+			if _, err := d.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := migrations.Up(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		links, err := db.Rows(t.Context(), d, db.Value[string], `SELECT overlay_id || ' ' || workshop_item_id FROM overlay_links`)
+		if err != nil || !slices.Equal(links, []string{"1 1"}) {
+			t.Errorf("%q, %v", links, err)
+		}
+	})
+}

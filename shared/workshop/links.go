@@ -1,0 +1,95 @@
+package workshop
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"left4me/shared/db"
+)
+
+// fromOverlay are the items w of the overlay :overlay, each with its row l of overlay_links if it is linked.
+const fromOverlay = `FROM overlay_workshop_items o JOIN workshop_items w ON w.id = o.workshop_item_id
+	LEFT JOIN overlay_links l ON l.overlay_id = o.overlay_id AND l.workshop_item_id = w.id
+	WHERE o.overlay_id = :overlay`
+
+func scanLinked(row db.Scanner) (i Item, err error) {
+	err = scanInto(row, &i, &i.Linked)
+	return i, err
+}
+
+// Links returns the ids (workshop_items.id) of the items that an overlay's directory has a link to.
+func (s *Store) Links(ctx context.Context, overlayID int64) (map[int64]bool, error) {
+	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT workshop_item_id FROM overlay_links WHERE overlay_id = :overlay`, sql.Named("overlay", overlayID))
+	if err != nil {
+		return nil, fmt.Errorf("read the links of overlay %d: %w", overlayID, err)
+	}
+	links := make(map[int64]bool, len(ids))
+	for _, id := range ids {
+		links[id] = true
+	}
+	return links, nil
+}
+
+// Unlink records, before the links to these items are removed from an overlay's directory, that they are not there any more:
+// whatever stops the removal, no item without a link counts as linked.
+func (s *Store) Unlink(ctx context.Context, overlayID int64, itemIDs []int64) error {
+	ids, err := jsonArg("items", itemIDs)
+	if err == nil {
+		_, err = s.db.ExecContext(ctx, `DELETE FROM overlay_links WHERE overlay_id = :overlay
+			AND workshop_item_id IN (SELECT value FROM json_each(:items))`, sql.Named("overlay", overlayID), ids)
+	}
+	if err != nil {
+		return fmt.Errorf("record %d removed links of overlay %d: %w", len(itemIDs), overlayID, err)
+	}
+	return nil
+}
+
+// Link records, in the transaction that ends a build, that an overlay's directory has links to these items.
+func (s *Store) Link(ctx context.Context, q db.Querier, overlayID int64, itemIDs []int64) error {
+	ids, err := jsonArg("items", itemIDs)
+	if err == nil {
+		_, err = q.ExecContext(ctx, `INSERT INTO overlay_links (overlay_id, workshop_item_id)
+			SELECT o.id, i.value FROM overlays o, json_each(:items) i WHERE o.id = :overlay ON CONFLICT DO NOTHING`, sql.Named("overlay", overlayID), ids)
+	}
+	if err != nil {
+		return fmt.Errorf("record %d links of overlay %d: %w", len(itemIDs), overlayID, err)
+	}
+	return nil
+}
+
+// Waiting says how an overlay's directory differs from the overlay's items.
+type Waiting struct {
+	// Changes is how many items the next successful build will link, update or unlink.
+	Changes int
+	// Failed are the items of the overlay that could not be downloaded. They keep a build from succeeding.
+	Failed []Item
+	// Removed are the items that are not in the overlay any more but are still linked.
+	Removed []Item
+}
+
+// Waiting returns what waits in an overlay for its next successful build, as far as the database knows.
+func (s *Store) Waiting(ctx context.Context, overlayID int64) (Waiting, error) {
+	var found Waiting
+	overlay := sql.Named("overlay", overlayID)
+	// What Steam has lost only needs a link to its last copy.
+	toDo, err := db.Row(ctx, s.db, db.Value[int], `SELECT COUNT(*) `+fromOverlay+` AND CASE
+		WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL
+		ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR w.last_error LIKE '`+downloadFailed+`%'
+			OR w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size END`, overlay)
+	if err == nil {
+		found.Failed, err = db.Rows(ctx, s.db, scanLinked, `SELECT `+itemColumns+`, l.overlay_id IS NOT NULL `+fromOverlay+`
+			AND w.last_error LIKE '`+downloadFailed+`%' ORDER BY o.added_at, w.id`, overlay)
+	}
+	if err == nil {
+		found.Removed, err = db.Rows(ctx, s.db, scanLinked, `SELECT `+itemColumns+`, true FROM overlay_links l JOIN workshop_items w ON w.id = l.workshop_item_id
+			WHERE l.overlay_id = :overlay AND NOT EXISTS (
+				SELECT 1 FROM overlay_workshop_items o WHERE o.overlay_id = l.overlay_id AND o.workshop_item_id = l.workshop_item_id)
+			ORDER BY w.id`, overlay)
+	}
+	if err != nil {
+		return Waiting{}, fmt.Errorf("read what waits in overlay %d: %w", overlayID, err)
+	}
+	found.Changes = toDo + len(found.Removed)
+	return found, nil
+}

@@ -1,0 +1,99 @@
+package workshop_test
+
+import (
+	"strings"
+	"testing"
+
+	"left4me/shared/db/dbtest"
+	"left4me/shared/workshop"
+)
+
+// What waits is what is neither ready nor lost, a last copy without a link, and what was removed but is still linked.
+func TestWaitingAgreesWithState(t *testing.T) { dbtest.Each(t, testWaitingAgreesWithState) }
+
+func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1")
+	other := w.make(t, "other")
+	id := 0
+	for _, url := range []string{"", "https://cdn.example/f"} {
+		for _, lastError := range []string{"", "steam result 9", "download failed: status 503"} {
+			for _, downloaded := range []any{nil, 5} {
+				for _, size := range []int{0, 9} {
+					for _, linked := range []bool{false, true} {
+						id++
+						w.exec(t, `INSERT INTO workshop_items (id, steam_id, file_url, last_error, last_downloaded_at, file_size, downloaded_file_size, created_at)
+							VALUES (?, ?, ?, ?, ?, 9, ?, 0)`, id, id, url, lastError, downloaded, size)
+						w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, w.overlay.ID, id)
+						w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, other.ID, id)
+						if linked {
+							w.exec(t, `INSERT INTO overlay_links VALUES (?, ?)`, w.overlay.ID, id)
+						}
+					}
+				}
+			}
+		}
+	}
+	w.exec(t, `INSERT INTO workshop_items (id, steam_id, created_at) VALUES (100, '100', 0)`)
+	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100)`, w.overlay.ID)
+	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100)`, other.ID)
+
+	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := 1 // the removed item
+	failed := map[int64]workshop.Item{}
+	for _, i := range items {
+		if strings.HasPrefix(i.LastError, "download failed: ") {
+			failed[i.ID] = i
+		}
+		if i.FileURL == "" && !i.DownloadedAt.IsZero() && !i.Linked || i.FileURL != "" && i.State() != workshop.Ready {
+			changes++
+		}
+	}
+	got, err := w.Waiting(t.Context(), w.overlay.ID)
+	if err != nil || got.Changes != changes || len(got.Failed) != len(failed) || len(got.Removed) != 1 || got.Removed[0].ID != 100 || !got.Removed[0].Linked {
+		t.Fatalf("%+v, %v, want %d changes, %d failed", got, err, changes, len(failed))
+	}
+	for _, i := range got.Failed {
+		if i != failed[i.ID] || i.FailedBecause() != "status 503" {
+			t.Errorf("%+v, want %+v", i, failed[i.ID])
+		}
+	}
+}
+
+func TestLinksAreRecorded(t *testing.T) { dbtest.Each(t, testLinksAreRecorded) }
+
+func testLinksAreRecorded(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1\nitem 2\nitem 3\n")
+	w.holds(t, w.overlay, "1", "2", "3")
+	one, two, three := w.row(t, "1").ID, w.row(t, "2").ID, w.row(t, "3").ID
+	expect := func(want ...int64) {
+		t.Helper()
+		got, err := w.Links(t.Context(), w.overlay.ID)
+		if err != nil || len(got) != len(want) {
+			t.Errorf("%v, %v, want %v", got, err, want)
+		}
+		for _, id := range want {
+			if !got[id] {
+				t.Errorf("%v, want %v", got, want)
+			}
+		}
+	}
+	link := func(ids ...int64) {
+		t.Helper()
+		if err := w.Link(t.Context(), w.db, w.overlay.ID, ids); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(one, two)
+	link(two, three) // the answer to the first attempt was lost
+	expect(one, two, three)
+	if err := w.Unlink(t.Context(), w.overlay.ID, []int64{one, three}); err != nil {
+		t.Fatal(err)
+	}
+	expect(two)
+	w.exec(t, `DELETE FROM overlays`)
+	link(one)
+	expect()
+}
