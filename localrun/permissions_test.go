@@ -343,6 +343,14 @@ var uses = map[string][]use{
 		{about: "no number", path: func(f *fixture) string { return "/overlays/" + f.withItem() + "/items/x/delete" }, status: notFound},
 		{about: "none", path: at("/overlays/999999/items/1/delete"), status: notFound},
 	},
+	route.ItemsRemove.Name: {
+		{about: "workshop", path: func(f *fixture) string { return route.ItemsRemove.URL(f.withItem()) }, form: fields("item", "1"), status: leads, stranger: refused},
+		{about: "external", path: external(route.ItemsRemove), form: fields("item", "1"), status: notFound, stranger: refused, owner: refused},
+		{about: "an item that is not there", path: func(f *fixture) string { return route.ItemsRemove.URL(f.withItem()) }, form: fields("item", "999999"), status: notFound, stranger: refused},
+		{about: "no item", path: func(f *fixture) string { return route.ItemsRemove.URL(f.withItem()) }, status: invalid, stranger: refused},
+		{about: "no number", path: func(f *fixture) string { return route.ItemsRemove.URL(f.withItem()) }, form: fields("item", "x"), status: invalid, stranger: refused},
+		{about: "none", path: at("/overlays/999999/items/delete"), form: fields("item", "1"), status: notFound},
+	},
 	route.JobList.Name: {{path: at("/jobs"), status: okay}},
 	route.JobShow.Name: {
 		{about: "her build", path: func(f *fixture) string { return route.JobShow.URL(f.build(owner, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},

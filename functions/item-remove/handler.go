@@ -20,9 +20,9 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	removed, build, err := h.page.Items.Remove(r.Context(), r.User, o, itemID)
+	removed, build, err := h.page.Items.Remove(r.Context(), r.User, o, []int64{itemID})
 	if err != nil {
 		return err
 	}
-	return h.page.RenderChanged(w, r, o.ID, view.Outcome{Removed: &removed, JobID: build.ID})
+	return h.page.RenderChanged(w, r, o.ID, view.Outcome{Removed: removed, JobID: build.ID})
 }

@@ -6,28 +6,30 @@ import (
 	"net/http"
 	"strings"
 
-	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/text"
 	"left4me/shared/workshop"
+	view "left4me/templates/overlay"
 	"left4me/templates/page"
 	"left4me/templates/web"
 )
 
 type handler struct {
-	overlays *overlay.Store
-	items    *workshop.Store
-	steam    *steam.Client
-	log      *slog.Logger
+	page  view.ShowPage
+	steam *steam.Client
+	log   *slog.Logger
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.overlays.Editable)
+	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
 	if err != nil {
 		return err
 	}
-	found, err := h.items.RefreshOverlay(r.Context(), h.steam, r.User, o)
+	found, err := h.page.Items.RefreshOverlay(r.Context(), h.steam, r.User, o)
+	if p, ok := web.Problem(w, err); ok && !r.Fragment() {
+		return h.page.Render(w, r, p.Status, o.ID, view.ShowView{RefreshError: p.Sentence})
+	}
 	if err != nil {
 		return err
 	}

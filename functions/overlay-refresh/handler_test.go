@@ -97,8 +97,12 @@ func TestWhenSteamFailsNothingIsWritten(t *testing.T) {
 	s, anna, fake := setUp(t, "item 101\n", "101")
 	fake.Tell(t, "update 101 size=70KiB title=\"New one\"\ndetails status=403\n")
 	got := s.Visitor(anna, route.OverlayRefresh, build).Post(refresh)
-	if got.StatusCode != http.StatusBadGateway || !strings.Contains(got.Body, "steam api error: steam answered 403") {
-		t.Errorf("%d: %s", got.StatusCode, got.Page().Find("main").Text())
+	if got.StatusCode != http.StatusBadGateway || !strings.Contains(got.Text("#refresh-error"), "steam api error: steam answered 403") || got.Page().Find("table.items tbody tr").Length() != 1 {
+		t.Errorf("the answer is not the overlay's page with the reason: %d: %s", got.StatusCode, got.Page().Find("main").Text())
+	}
+	part := s.Visitor(anna, route.OverlayRefresh, build).Htmx().Post(refresh)
+	if part.StatusCode != http.StatusBadGateway || !strings.Contains(part.Text("#error"), "steam api error: steam answered 403") || part.Page().Find("table").Length() != 0 {
+		t.Errorf("as a fragment: %d: %s", part.StatusCode, part.Body)
 	}
 	if s.Count(`SELECT COUNT(*) FROM jobs`) != 0 || s.Count(`SELECT COUNT(*) FROM workshop_items WHERE title = 'New one'`) != 0 {
 		t.Error("something was written")

@@ -3,10 +3,9 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
-	"left4me/shared/workshop"
+	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
@@ -14,9 +13,8 @@ func main() { web.HTTP(route.OverlayRefresh, build) }
 
 func build(env *fn.Env) web.Handler {
 	return handler{
-		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
-		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
-		steam:    steam.NewClient(env.Settings.SteamAPIURL, env.Log),
-		log:      env.Log,
+		page:  view.NewShowPage(env),
+		steam: steam.NewClient(env.Settings.SteamAPIURL, env.Log),
+		log:   env.Log,
 	}.serve
 }

@@ -13,14 +13,18 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.page.Overlays.Visible)
-	if err != nil {
-		return err
-	}
 	query := r.URL.Query()
 	seen := r.Number(view.JobParam)
 	if r.Fragment() && query.Has(view.JobParam) {
-		return h.page.RenderNews(w, r, o.ID, seen, job.State(query.Get(view.StateParam)))
+		id, err := r.ID("id")
+		if err != nil {
+			return err
+		}
+		return h.page.RenderNews(w, r, id, seen, job.State(query.Get(view.StateParam)))
+	}
+	o, err := web.ByID(r, "id", h.page.Overlays.Visible)
+	if err != nil {
+		return err
 	}
 	return h.page.Render(w, r, http.StatusOK, o.ID, view.ShowView{SeenJob: seen})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"left4me/shared/account"
+	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -92,10 +93,128 @@ func TestPollingDuringAJob(t *testing.T) {
 	if body := ask("queued"); !strings.Contains(body, "every 1s") {
 		t.Errorf("a queued job: %s", body)
 	}
+	s.Env.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	v = s.Visitor(anna, route.OverlayShow, build).Htmx()
+	if body := ask("queued"); !strings.Contains(body, "every 10s") {
+		t.Errorf("a job that has been queued for an hour: %s", body)
+	}
 	if _, _, err := jobs.Cancel(t.Context(), queued.ID); err != nil {
 		t.Fatal(err)
 	}
-	if body := ask("queued"); strings.Contains(body, "every 1s") || !strings.Contains(body, "cancelled") || !strings.Contains(body, `id="item-list"`) {
+	if body := ask("queued"); strings.Contains(body, "every ") || !strings.Contains(body, "cancelled") || !strings.Contains(body, `id="item-list"`) {
 		t.Errorf("an ended job: %s", body)
+	}
+}
+
+// A page with a thousand items polls once a second, and a libSQL server may be far away: until the job has ended, the answer is
+// small and needs the session and the job's row.
+func TestPollingReadsTheJobOnly(t *testing.T) {
+	server := dbtest.Serve(t)
+	s := fntest.New(t, "DATABASE_URL", server.URL)
+	anna := s.Person("anna", false)
+	o := s.Overlay(anna, "annas", overlay.Workshop)
+	for _, statement := range []string{
+		`INSERT INTO workshop_items (steam_id, title, created_at) 
+			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i, 'title', 0 FROM n`,
+		`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items`,
+	} {
+		if _, err := s.Env.DB.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
+	if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: anna.ID}); err != nil {
+		t.Fatal(err)
+	}
+	c, found, err := jobs.Claim(t.Context(), "test", job.Runnable())
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	v := s.Visitor(anna, route.OverlayShow, build).Htmx()
+	for _, seen := range []string{"queued", "running"} {
+		server.Received()
+		got := v.Get("/overlays/1?job=1&state=" + seen)
+		asked := server.Received()
+		if got.StatusCode != http.StatusOK || len(got.Body) > 2000 || !strings.Contains(got.Body, "every 1s") {
+			t.Errorf("to a page that shows %s: %d, %d bytes: %.2000s", seen, got.StatusCode, len(got.Body), got.Body)
+		}
+		if len(asked) != 2 || !strings.Contains(asked[0], "FROM sessions") || !strings.Contains(asked[1], "FROM jobs") {
+			t.Errorf("to a page that shows %s, the statements are %q", seen, asked)
+		}
+	}
+	r := jobs.Record(t.Context(), c)
+	defer r.Close()
+	if err := r.Finish(job.Failed, "it broke", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Get("/overlays/1?job=1&state=running"); strings.Contains(got.Body, "every ") || got.Page().Find("#item-list tbody tr").Length() != 1000 {
+		t.Errorf("at the end: %.2000s", got.Body)
+	}
+}
+
+// Who may see the overlay may poll about its job, and nobody else; and a job is only polled on the page of its own overlay.
+func TestWhoMayPoll(t *testing.T) {
+	s := fntest.New(t)
+	anna, bert, root := s.Person("anna", false), s.Person("bert", false), s.Person("root", true)
+	s.Overlay(anna, "annas", overlay.Workshop)  // 1
+	s.Overlay(root, "shared", overlay.External) // 2
+	s.Overlay(bert, "berts", overlay.Workshop)  // 3
+	jobs := jobstore.NewStore(s.Env.DB, time.Now)
+	for id := range int64(3) {
+		if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(id + 1), UserID: root.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		user   account.User
+		path   string
+		status int
+		says   string
+	}{
+		{anna, "/overlays/1?job=1&state=queued", http.StatusOK, "job=1"},
+		{root, "/overlays/1?job=1&state=queued", http.StatusOK, "job=1"},
+		{bert, "/overlays/1?job=1&state=queued", http.StatusForbidden, ""},
+		{bert, "/overlays/2?job=2&state=queued", http.StatusOK, "job=2"},
+		{bert, "/overlays/1?job=3&state=queued", http.StatusForbidden, ""},
+		{anna, "/overlays/1?job=3&state=queued", http.StatusOK, "job=1"},
+		{anna, "/overlays/1?job=99&state=queued", http.StatusOK, "job=1"},
+		{anna, "/overlays/1?job=x&state=queued", http.StatusOK, "job=1"},
+		{anna, "/overlays/9?job=1&state=queued", http.StatusNotFound, ""},
+		{anna, "/overlays/x?job=1&state=queued", http.StatusNotFound, ""},
+	} {
+		got := s.Visitor(c.user, route.OverlayShow, build).Htmx().Get(c.path)
+		if got.StatusCode != c.status || !strings.Contains(got.Body, c.says) {
+			t.Errorf("%s asks for %s: %d %s", c.user.Name, c.path, got.StatusCode, got.Body)
+		}
+	}
+}
+
+// The page says what waits, as long as it waits.
+func TestWaitingChangesAreShown(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	s.Overlay(anna, "annas", overlay.Workshop)
+	for _, statement := range []string{
+		`INSERT INTO workshop_items (id, steam_id, title, file_url, last_error, created_at) VALUES (1, 71, 'One', 'u', 'download failed: status 404', 0), (2, 72, 'Two', 'u', '', 0), (3, 73, 'Three', 'u', '', 0)`,
+		`INSERT INTO overlay_workshop_items VALUES (1, 1, 0), (1, 2, 0)`,
+		`INSERT INTO overlay_links VALUES (1, 3)`,
+		`UPDATE overlays SET last_build_status = 'failed'`,
+	} {
+		if _, err := s.Env.DB.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := s.Visitor(anna, route.OverlayShow, build)
+	said := v.Get("/overlays/1").Text("#overlay-waiting")
+	for _, want := range []string{"3 changes are waiting because 1 item could not be downloaded", "One (71): status 404", "still linked: Three (73)"} {
+		if !strings.Contains(strings.ReplaceAll(said, ":Three", ": Three"), want) {
+			t.Errorf("%q does not say %q", said, want)
+		}
+	}
+	if _, err := s.Env.DB.ExecContext(t.Context(), `UPDATE overlays SET last_build_status = 'ok'`); err != nil {
+		t.Fatal(err)
+	}
+	if said := v.Get("/overlays/1").Text("#overlay-waiting"); said != "" {
+		t.Errorf("after a build: %q", said)
 	}
 }

@@ -439,7 +439,7 @@ func TestWhatIsRecordedAsLinkedIsLinked(t *testing.T) {
 	}
 	remove := func(id steam.ID) {
 		t.Helper()
-		if _, _, err := w.host.Items.Remove(t.Context(), w.admin, w.overlay, w.item(t, id).ID); err != nil {
+		if _, _, err := w.host.Items.Remove(t.Context(), w.admin, w.overlay, []int64{w.item(t, id).ID}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -500,7 +500,7 @@ func TestForeignFilesStay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := w.host.Items.Remove(t.Context(), w.admin, w.overlay, w.item(t, "2").ID); err != nil {
+	if _, _, err := w.host.Items.Remove(t.Context(), w.admin, w.overlay, []int64{w.item(t, "2").ID}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := w.build(t.Context(), t, nil)

@@ -108,6 +108,7 @@ var (
 	OverlayRefresh = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn).action()
 	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).action().withBody(itemForm).withTyped("input")
 	ItemRemove     = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
+	ItemsRemove    = form("items-remove", "/overlays/{id}/items/delete", SignedIn).withBody(itemForm)
 	JobList        = page("job-list", "/jobs", SignedIn)
 	JobShow        = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel      = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
@@ -129,7 +130,7 @@ func All() []Route {
 		Home, Asset, Health,
 		LoginForm, Login, Logout,
 		OverlayList, OverlayCreate, OverlayShow, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
-		ItemAdd, ItemRemove,
+		ItemAdd, ItemRemove, ItemsRemove,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
 		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminUsers, UserCreate, UserChange,

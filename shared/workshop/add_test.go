@@ -249,11 +249,11 @@ func testRemoveLeavesTheItemToOthers(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	w.exec(t, `DELETE FROM jobs`)
-	if i, build, err := w.Remove(t.Context(), w.anna, w.overlay, items[0].ID); err != nil || i.SteamID != "1" || !build.New || w.builds(t) != 1 {
-		t.Errorf("Remove = %v, %v, %v and %d builds", i, build, err, w.builds(t))
+	if removed, build, err := w.Remove(t.Context(), w.anna, w.overlay, []int64{items[0].ID}); err != nil || len(removed) != 1 || removed[0].SteamID != "1" || !build.New || w.builds(t) != 1 {
+		t.Errorf("Remove = %v, %v, %v and %d builds", removed, build, err, w.builds(t))
 	}
 	w.exec(t, `DELETE FROM jobs`)
-	if _, _, err := w.Remove(t.Context(), w.anna, w.overlay, items[0].ID); err == nil || w.builds(t) != 0 {
+	if _, _, err := w.Remove(t.Context(), w.anna, w.overlay, []int64{items[0].ID}); err == nil || w.builds(t) != 0 {
 		t.Error("removing it again is no error")
 	} else if p, ok := problem.As(err); !ok || p.Status != http.StatusNotFound {
 		t.Errorf("removing it again: %v, want a 404", err)
@@ -261,5 +261,30 @@ func testRemoveLeavesTheItemToOthers(t *testing.T, open dbtest.Backend) {
 	var rows int
 	if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM workshop_items`).Scan(&rows); err != nil || rows != 1 {
 		t.Errorf("%d items are left, %v", rows, err)
+	}
+}
+
+// Several items are removed with one build. One that is not there, or is in another overlay, is left alone.
+func TestRemoveSeveral(t *testing.T) { dbtest.Each(t, testRemoveSeveral) }
+
+func testRemoveSeveral(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1\nitem 2\nitem 3\nitem 4\n")
+	w.holds(t, w.overlay, "1", "2", "3")
+	other := w.make(t, "other")
+	w.holds(t, other, "3", "4")
+	all, err := w.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, build, err := w.Remove(t.Context(), w.anna, w.overlay, []int64{all[2].ID, all[0].ID, all[2].ID + 1, 99})
+	if err != nil || len(removed) != 2 || removed[0] != all[0] || removed[1] != all[2] || !build.New || w.builds(t) != 1 {
+		t.Errorf("Remove = %v, %v, %v and %d builds", removed, build, err, w.builds(t))
+	}
+	var left int
+	if err := w.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM overlay_workshop_items`).Scan(&left); err != nil || left != 3 {
+		t.Errorf("%d associations are left, %v", left, err)
+	}
+	if _, _, err := w.Remove(t.Context(), w.anna, w.overlay, []int64{all[0].ID, all[2].ID}); err == nil || !strings.Contains(err.Error(), "None of those items") {
+		t.Errorf("removing them again: %v", err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -179,37 +178,45 @@ func (s *Store) UsedSteamIDs(ctx context.Context) (map[steam.ID]bool, error) {
 	return used, nil
 }
 
-// Remove removes an item, by workshop_items.id, from o for u, enqueues a build and returns both. The error is a problem (404)
-// when the item is not in o.
-func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemID int64) (Item, *jobstore.Enqueued, error) {
-	var item Item
+// Remove removes items, by workshop_items.id, from o for u, enqueues one build and returns both. Those that are not in o are left
+// out; the error is a problem (404) when none is.
+func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64) ([]Item, *jobstore.Enqueued, error) {
+	var removed []Item
 	var build *jobstore.Enqueued
-	ids := []any{sql.Named("overlay", o.ID), sql.Named("item", itemID)}
-	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
-		item, err = db.Row(ctx, q, scan, selectItem+` JOIN overlay_workshop_items o ON o.workshop_item_id = w.id
-			WHERE o.overlay_id = :overlay AND w.id = :item`, ids...)
-		if errors.Is(err, sql.ErrNoRows) {
-			return problem.NotFound("That item is not in this overlay any more.")
-		}
-		if err != nil {
+	ids, err := jsonArg("items", itemIDs)
+	if err == nil {
+		err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
+			args := []any{sql.Named("overlay", o.ID), ids}
+			removed, err = db.Rows(ctx, q, scan, selectItem+` JOIN overlay_workshop_items o ON o.workshop_item_id = w.id
+				WHERE o.overlay_id = :overlay AND w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
+			if err != nil {
+				return err
+			}
+			if len(removed) == 0 {
+				sentence := "That item is not in this overlay any more."
+				if len(itemIDs) > 1 {
+					sentence = "None of those items is in this overlay any more."
+				}
+				return problem.NotFound("%s", sentence)
+			}
+			if err := db.Later(ctx, q, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay
+				AND workshop_item_id IN (SELECT value FROM json_each(:items))`, args...); err != nil {
+				return err
+			}
+			if err := overlay.Changed(ctx, q, o.ID); err != nil {
+				return err
+			}
+			build, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
 			return err
-		}
-		if err := db.Later(ctx, q, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay AND workshop_item_id = :item`, ids...); err != nil {
-			return err
-		}
-		if err := overlay.Changed(ctx, q, o.ID); err != nil {
-			return err
-		}
-		build, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
-		return err
-	})
+		})
+	}
 	if _, isProblem := problem.As(err); err != nil && !isProblem {
-		err = fmt.Errorf("remove item %d from overlay %d: %w", itemID, o.ID, err)
+		err = fmt.Errorf("remove %d items from overlay %d: %w", len(itemIDs), o.ID, err)
 	}
 	if err != nil {
-		return Item{}, nil, err
+		return nil, nil, err
 	}
-	return item, build, nil
+	return removed, build, nil
 }
 
 // Change is a known item whose file has changed on Steam.

@@ -68,28 +68,38 @@ type Waiting struct {
 	Removed []Item
 }
 
-// Waiting returns what waits in an overlay for its next successful build, as far as the database knows.
+// notBuilt is whether the last build of the overlay :overlay has not succeeded, or the overlay has changed since.
+const notBuilt = `EXISTS (SELECT 1 FROM overlays WHERE id = :overlay AND last_build_status <> 'ok')`
+
+// waitingSQL selects the failed and the removed items, or any other change if there are none: each row has the number of all changes.
+// Of what Steam has lost, only a missing link to the last copy is a change.
+const waitingSQL = `WITH changes (id, linked, removed) AS (
+		SELECT w.id, l.overlay_id IS NOT NULL, false ` + fromOverlay + ` AND ` + notBuilt + ` AND CASE
+			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL
+			ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR w.last_error LIKE '` + downloadFailed + `%'
+				OR w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size END
+		UNION ALL
+		SELECT l.workshop_item_id, true, true FROM overlay_links l WHERE l.overlay_id = :overlay AND ` + notBuilt + ` AND NOT EXISTS (
+			SELECT 1 FROM overlay_workshop_items o WHERE o.overlay_id = l.overlay_id AND o.workshop_item_id = l.workshop_item_id))
+	SELECT ` + itemColumns + `, c.linked, c.removed, (SELECT COUNT(*) FROM changes) FROM changes c JOIN workshop_items w ON w.id = c.id
+	WHERE c.removed OR w.last_error LIKE '` + downloadFailed + `%' OR c.id = (SELECT MIN(id) FROM changes) ORDER BY w.id`
+
+// Waiting returns what waits in an overlay for a successful build, as far as the database knows.
 func (s *Store) Waiting(ctx context.Context, overlayID int64) (Waiting, error) {
 	var found Waiting
-	overlay := sql.Named("overlay", overlayID)
-	// What Steam has lost only needs a link to its last copy.
-	toDo, err := db.Row(ctx, s.db, db.Value[int], `SELECT COUNT(*) `+fromOverlay+` AND CASE
-		WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL
-		ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR w.last_error LIKE '`+downloadFailed+`%'
-			OR w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size END`, overlay)
-	if err == nil {
-		found.Failed, err = db.Rows(ctx, s.db, scanLinked, `SELECT `+itemColumns+`, l.overlay_id IS NOT NULL `+fromOverlay+`
-			AND w.last_error LIKE '`+downloadFailed+`%' ORDER BY o.added_at, w.id`, overlay)
-	}
-	if err == nil {
-		found.Removed, err = db.Rows(ctx, s.db, scanLinked, `SELECT `+itemColumns+`, true FROM overlay_links l JOIN workshop_items w ON w.id = l.workshop_item_id
-			WHERE l.overlay_id = :overlay AND NOT EXISTS (
-				SELECT 1 FROM overlay_workshop_items o WHERE o.overlay_id = l.overlay_id AND o.workshop_item_id = l.workshop_item_id)
-			ORDER BY w.id`, overlay)
-	}
+	_, err := db.Rows(ctx, s.db, func(row db.Scanner) (i Item, err error) {
+		var removed bool
+		err = scanInto(row, &i, &i.Linked, &removed, &found.Changes)
+		switch {
+		case removed:
+			found.Removed = append(found.Removed, i)
+		case i.FailedBecause() != "":
+			found.Failed = append(found.Failed, i)
+		}
+		return i, err
+	}, waitingSQL, sql.Named("overlay", overlayID))
 	if err != nil {
 		return Waiting{}, fmt.Errorf("read what waits in overlay %d: %w", overlayID, err)
 	}
-	found.Changes = toDo + len(found.Removed)
 	return found, nil
 }

@@ -16,7 +16,11 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 	other := w.make(t, "other")
 	id := 0
 	for _, url := range []string{"", "https://cdn.example/f"} {
-		for _, lastError := range []string{"", "steam result 9", "download failed: status 503"} {
+		lastErrors := []string{"", "steam result 9"}
+		if url != "" { // Save replaces both together
+			lastErrors = append(lastErrors, "download failed: status 503")
+		}
+		for _, lastError := range lastErrors {
 			for _, downloaded := range []any{nil, 5} {
 				for _, size := range []int{0, 9} {
 					for _, linked := range []bool{false, true} {
@@ -53,12 +57,21 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 	}
 	got, err := w.Waiting(t.Context(), w.overlay.ID)
 	if err != nil || got.Changes != changes || len(got.Failed) != len(failed) || len(got.Removed) != 1 || got.Removed[0].ID != 100 || !got.Removed[0].Linked {
-		t.Fatalf("%+v, %v, want %d changes, %d failed", got, err, changes, len(failed))
+		t.Fatalf("%d changes, %d failed, %d removed, %v; want %d changes, %d failed", got.Changes, len(got.Failed), len(got.Removed), err, changes, len(failed))
 	}
 	for _, i := range got.Failed {
 		if i != failed[i.ID] || i.FailedBecause() != "status 503" {
 			t.Errorf("%+v, want %+v", i, failed[i.ID])
 		}
+	}
+	w.exec(t, `UPDATE workshop_items SET last_error = ''`)
+	w.exec(t, `DELETE FROM overlay_links WHERE workshop_item_id = 100`)
+	if got, err := w.Waiting(t.Context(), w.overlay.ID); err != nil || got.Changes == 0 || len(got.Failed)+len(got.Removed) != 0 {
+		t.Errorf("without failed and removed items: %+v, %v", got, err)
+	}
+	w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
+	if got, err := w.Waiting(t.Context(), w.overlay.ID); err != nil || got.Changes != 0 {
+		t.Errorf("after a good build: %+v, %v", got, err)
 	}
 }
 

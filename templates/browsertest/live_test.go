@@ -283,7 +283,7 @@ func (s *shelf) routes(mux *http.ServeMux) {
 		removed := s.items[at]
 		s.items = slices.Delete(s.items, at, at+1)
 		v := s.view()
-		v.Outcome = overlayview.Outcome{Removed: &removed}
+		v.Outcome = overlayview.Outcome{Removed: []workshop.Item{removed}}
 		answer(w, r, overlayview.Changed(v))
 	}
 	account := func(w http.ResponseWriter, r *http.Request) {

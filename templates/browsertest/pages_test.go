@@ -1,6 +1,7 @@
 package browsertest_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -60,7 +61,7 @@ func someItems(n int, picture string) []workshop.Item {
 		if n%3 == 0 {
 			i.PreviewURL = picture
 		}
-		switch n % 6 {
+		switch n % 8 {
 		case 1:
 			i.DownloadedAt = time.Time{}
 		case 2:
@@ -69,13 +70,15 @@ func someItems(n int, picture string) []workshop.Item {
 			i.FileURL, i.FileSize, i.LastError = "", 0, "steam result 9"
 		case 4:
 			i.LastError = "download failed: unexpected status 503 from cdn.steamusercontent.com"
+		case 6:
+			i.Linked = false
 		}
 	}
 	return items
 }
 
 func readyItem(id int64, steamID, title string) workshop.Item {
-	return workshop.Item{ID: id, SteamID: steam.ID(steamID), Title: title, FileURL: "https://cdn.steamusercontent.com/ugc/1/2/", DownloadedAt: now}
+	return workshop.Item{ID: id, SteamID: steam.ID(steamID), Title: title, FileURL: "https://cdn.steamusercontent.com/ugc/1/2/", DownloadedAt: now, Linked: true}
 }
 
 func someJob(id int64, state job.State) jobstore.Job {
@@ -168,7 +171,7 @@ func samples(picture string) map[string]templ.Component {
 	waiting.Job.HostSeenAt = time.Time{}
 
 	removed := someOverlay(someItems(3, picture))
-	removed.Outcome = overlayview.Outcome{Removed: &removed.Items[1], JobID: 8}
+	removed.Outcome = overlayview.Outcome{Removed: removed.Items[1:2], JobID: 8}
 
 	refused := someOverlay(someItems(1, picture))
 	refused.Input, refused.InputError = "3434972877 rubbish", `"rubbish" is neither a workshop link nor an id. Nothing was added.`
@@ -179,6 +182,21 @@ func samples(picture string) map[string]templ.Component {
 
 	reader := someOverlay(someItems(6, picture))
 	reader.Overlay.OwnerID, reader.Overlay.Name = 2, strings.Repeat("W", 64)
+
+	stuck := someOverlay(someItems(14, picture))
+	stuck.Overlay.LastBuildStatus = "failed"
+	stuck.Waiting = workshop.Waiting{Changes: 31, Removed: []workshop.Item{readyItem(90, "3434972800", hostile), readyItem(91, "3434972801", "")}}
+	for _, i := range stuck.Items {
+		i.Title, i.LastError = cmp.Or(i.Title, turned), "download failed: "+strings.Repeat("long", 40)
+		stuck.Waiting.Failed = append(stuck.Waiting.Failed, i)
+	}
+
+	stuckAgain := stuck
+	stuckAgain.Job, stuckAgain.Waiting.Failed = someJob(7, job.Queued), stuck.Waiting.Failed[:1]
+
+	blocked := someOverlay(someItems(1, picture))
+	blocked.Overlay.LastBuildStatus, blocked.Waiting.Changes = "failed", 1
+	blocked.RefreshError = "steam api error: steam answered 503. Nothing was changed; please try again in a minute."
 
 	external := overlayview.ShowView{Frame: frame(true), Overlay: overlay.Overlay{
 		ID: 4, Name: "Server configs", Type: overlay.External, LastBuildStatus: "failed", LastBuildAt: now.Add(-26 * time.Hour), LastBuildJobID: 2,
@@ -271,6 +289,9 @@ func samples(picture string) map[string]templ.Component {
 		"overlay-show-managed":       overlayview.Show(managed),
 		"overlay-show-reader":        overlayview.Show(reader),
 		"overlay-show-external":      overlayview.Show(external),
+		"overlay-show-stuck":         overlayview.Show(stuck),
+		"overlay-show-stuck-again":   overlayview.Show(stuckAgain),
+		"overlay-show-blocked":       overlayview.Show(blocked),
 		"job-list":                   jobview.List(jobview.ListView{Frame: frame(true), Listed: jobview.Listed{Jobs: jobs, Older: 2, Later: true}}),
 		"job-list-empty":             jobview.List(jobview.ListView{Frame: frame(false)}),
 		"job-show-queued":            jobview.Show(show(7, job.Queued)),

@@ -3,7 +3,7 @@
 //
 // # How a job page is updated
 //
-// While the job runs, the element ProgressID asks `GET /jobs/{id}?after=SEQ&state=STATE` once a second, where SEQ is the
+// While the job runs, the element ProgressID asks `GET /jobs/{id}?after=SEQ&state=STATE`, as often as PollEvery says, where SEQ is the
 // last line on the page and STATE the state that it shows. The function answers with Fragment over a ShowView that has
 // only the lines after SEQ, and Seen set to STATE. The fragment replaces the bar, adds the lines to the log, and replaces
 // the element with the state and the buttons only when the state differs, so that a button is not replaced while somebody presses
@@ -136,10 +136,24 @@ func (v ShowView) newsURL() string {
 }
 
 func (v ShowView) trigger() string {
+	every := PollEvery(v.Job, v.Now)
 	if v.More {
-		return "load, every 1s"
+		return "load, " + every
 	}
-	return "every 1s"
+	return every
+}
+
+// maxPause is the longest pause between two requests of a page about its job.
+const maxPause = 10 * time.Second
+
+// PollEvery is the hx-trigger of an element that asks how job j is: once a second while it runs, and less and less often while it
+// waits.
+func PollEvery(j jobstore.Job, now time.Time) string {
+	pause := time.Second
+	if j.State == job.Queued {
+		pause = min(max(pause, now.Sub(j.CreatedAt)/5), maxPause)
+	}
+	return "every " + strconv.Itoa(int(pause.Seconds())) + "s"
 }
 
 // earlierURL is the page of the lines before the first that this page shows.

@@ -7,9 +7,10 @@
 // Changed, over a ShowView as for the page. A refused input is answered 400 with AddError after page.Retarget(header,
 // AddErrorID), so that the text in the box stays.
 //
-// While a job of the overlay is queued or running, the element JobProgressID asks `GET /overlays/{id}?job=ID&state=STATE`
-// once a second; the function answers with News, with SeenJob and SeenState set from the parameters. Its Job is the one that is
-// active, else the one that was seen, so that its end is shown.
+// While a job of the overlay is queued or running, the element JobProgressID asks `GET /overlays/{id}?job=ID&state=STATE`, as
+// often as a job's page asks; the function answers with News, with SeenJob and SeenState set from the parameters. Until that job has
+// ended, it reads nothing else for the answer. Then Job is the next one that is active, else the one that was seen, so that its end
+// is shown.
 package overlay
 
 import (
@@ -38,6 +39,8 @@ const (
 	AddErrorID = "add-error"
 	// BuildID is the sentence about the last build.
 	BuildID = "overlay-build"
+	// WaitingID is the section about changes that wait for a build.
+	WaitingID = "overlay-waiting"
 	// JobID is the section about the running job.
 	JobID = "overlay-job"
 	// JobProgressID is the bar inside that section, which also polls.
@@ -51,6 +54,9 @@ const (
 	// StateParam holds the state of that job on the page.
 	StateParam = "state"
 )
+
+// ItemField is the field of route.ItemsRemove that holds the id of an item, and may be repeated.
+const ItemField = "item"
 
 // inputModes are the values of input_mode (product.md P12) with the words of the form.
 var inputModes = []struct {
@@ -83,8 +89,8 @@ type ListView struct {
 type Outcome struct {
 	// Added is the result of adding items.
 	Added workshop.Added
-	// Removed is the removed item; nil when none was.
-	Removed *workshop.Item
+	// Removed are the removed items.
+	Removed []workshop.Item
 	// JobID is the build that applies the change; zero when nothing has to be done.
 	JobID int64
 }
@@ -94,6 +100,8 @@ type ShowView struct {
 	page.Frame
 	Overlay overlay.Overlay
 	Items   []workshop.Item
+	// Waiting is what waits for the next successful build; zero when the last build has succeeded.
+	Waiting workshop.Waiting
 	// Job is the overlay's job that is queued or running, or has just ended; the zero Job is none.
 	Job jobstore.Job
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
@@ -103,9 +111,9 @@ type ShowView struct {
 	Input, InputMode, InputError string
 	// NewName is the refused new name, and RenameError says why it was refused.
 	NewName, RenameError string
-	// DeleteError says why deleting was refused.
-	DeleteError string
-	Outcome     Outcome
+	// DeleteError says why deleting was refused, and RefreshError why Steam was not asked, or did not answer.
+	DeleteError, RefreshError string
+	Outcome                   Outcome
 	// Examples are texts to paste, shown while the overlay is empty.
 	Examples []string
 }
@@ -161,8 +169,12 @@ func (v ShowView) newsURL() string {
 // Sentence is the outcome without links and full stop; empty for none.
 func (o Outcome) Sentence() string {
 	var parts []string
-	if o.Removed != nil {
-		parts = append(parts, name(*o.Removed)+" removed")
+	switch n := len(o.Removed); n {
+	case 0:
+	case 1:
+		parts = append(parts, name(o.Removed[0])+" removed")
+	default:
+		parts = append(parts, page.Count(n, "item")+" removed")
 	}
 	if o.Added.New > 0 {
 		added := strconv.Itoa(o.Added.New) + " added"
@@ -220,13 +232,59 @@ func updated(i workshop.Item) time.Time {
 
 // tone is the class that selects the shape and colour of an item's state.
 func tone(state string) string {
-	switch state {
-	case workshop.Ready:
+	switch {
+	case state == workshop.Ready, strings.HasSuffix(state, workshop.LastCopyKept):
 		return "good"
-	case "waiting for download", "update waiting":
+	case state == workshop.WaitingForDownload, state == workshop.UpdateWaiting, state == workshop.NotLinked:
 		return "waits"
 	}
 	return "bad"
+}
+
+// restorable is the input with which removed items are added again; empty when they are too many for that.
+func (o Outcome) restorable() string {
+	if len(o.Removed) > workshop.MaxIDs {
+		return ""
+	}
+	ids := make([]string, len(o.Removed))
+	for n, i := range o.Removed {
+		ids[n] = string(i.SteamID)
+	}
+	return strings.Join(ids, " ")
+}
+
+// shownWaiting is how many of the items that keep changes waiting are named.
+const shownWaiting = 10
+
+// idAndFailure follows an item's name where it keeps changes waiting.
+func idAndFailure(i workshop.Item) string {
+	text := " (" + string(i.SteamID) + ")"
+	if reason := i.FailedBecause(); reason != "" {
+		text += ": " + reason
+	}
+	return text
+}
+
+// waitingBecause says how many changes wait, and for what. A list of the items that could not be downloaded follows it if there are any.
+func (v ShowView) waitingBecause() string {
+	text := page.Count(v.Waiting.Changes, "change")
+	if v.Waiting.Changes == 1 {
+		text += " is waiting"
+	} else {
+		text += " are waiting"
+	}
+	failed := page.Count(len(v.Waiting.Failed), "item") + " could not be downloaded:"
+	switch {
+	case v.active() && len(v.Waiting.Failed) > 0:
+		return text + " for job " + strconv.FormatInt(v.Job.ID, 10) + ". Before, " + failed
+	case v.active():
+		return text + " for job " + strconv.FormatInt(v.Job.ID, 10) + "."
+	case len(v.Waiting.Failed) > 0:
+		return text + " because " + failed
+	case v.Overlay.LastBuildStatus == "failed":
+		return text + " because the last build failed."
+	}
+	return text + " for a build."
 }
 
 // total is the sum of the known sizes.

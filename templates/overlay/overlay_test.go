@@ -35,7 +35,7 @@ func shown(items ...workshop.Item) view.ShowView {
 
 // item returns a ready item.
 func item(id int64, title string) workshop.Item {
-	i := workshop.Item{ID: id, SteamID: steam.ID(fmt.Sprint(1000 + id)), Title: title, FileURL: "https://example.com/1", FileSize: 34 << 20, Updated: now.Add(-time.Hour).Unix(), DownloadedAt: now.Add(-time.Minute)}
+	i := workshop.Item{ID: id, SteamID: steam.ID(fmt.Sprint(1000 + id)), Title: title, FileURL: "https://example.com/1", FileSize: 34 << 20, Updated: now.Add(-time.Hour).Unix(), DownloadedAt: now.Add(-time.Minute), Linked: true}
 	i.DownloadedSize, i.DownloadedUpdated = i.FileSize, i.Updated
 	return i
 }
@@ -102,11 +102,13 @@ func TestStatesHaveShapes(t *testing.T) {
 		item workshop.Item
 		want string
 	}{
-		"ready":                 {item(1, "x"), "good"},
-		"waiting for download":  {workshop.Item{FileURL: url}, "waits"},
-		"update waiting":        {workshop.Item{FileURL: url, DownloadedAt: now, Updated: 1}, "waits"},
-		"not on Steam any more": {workshop.Item{LastError: "steam result 9"}, "bad"},
-		"download failed: x":    {workshop.Item{FileURL: url, LastError: "download failed: x"}, "bad"},
+		"ready":                                         {item(1, "x"), "good"},
+		"not on Steam any more, last copy kept":         {workshop.Item{LastError: "steam result 9", Linked: true}, "good"},
+		"downloaded, not linked yet":                    {workshop.Item{FileURL: url, DownloadedAt: now}, "waits"},
+		"waiting for download":                          {workshop.Item{FileURL: url}, "waits"},
+		"update waiting":                                {workshop.Item{FileURL: url, DownloadedAt: now, Updated: 1}, "waits"},
+		"not on Steam any more":                         {workshop.Item{LastError: "steam result 9"}, "bad"},
+		"download failed: x":                            {workshop.Item{FileURL: url, LastError: "download failed: x"}, "bad"},
 		"steam offers no direct download for this item": {workshop.Item{LastError: "steam offers no direct download for this item"}, "bad"},
 	} {
 		want := c.want
@@ -121,7 +123,7 @@ func TestStatesHaveShapes(t *testing.T) {
 func TestReadersSeeNoButtons(t *testing.T) {
 	v := shown(item(1, "x"))
 	v.Overlay.OwnerID = 2
-	v.Outcome = view.Outcome{Removed: &v.Items[0]}
+	v.Outcome, v.Waiting = view.Outcome{Removed: v.Items[:1]}, workshop.Waiting{Changes: 1, Failed: v.Items}
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
 	if n := doc.Find("main form, main button, main textarea").Length(); n != 0 {
 		t.Errorf("a reader gets %d forms and buttons", n)
@@ -180,7 +182,9 @@ func TestOutcomeSaysWhatHappened(t *testing.T) {
 		{view.Outcome{Added: workshop.Added{Already: 301, Lost: 1}}, "301 already in overlay, 1 not on Steam any more."},
 		{view.Outcome{Added: workshop.Added{Already: 1, Lost: 2}}, "1 already in overlay, 2 not on Steam any more."},
 		{view.Outcome{Added: workshop.Added{New: 1, Already: 1}, JobID: 7}, "1 added, 1 already in overlay. Job 7 fetches what is missing."},
-		{view.Outcome{Removed: &gone, JobID: 8}, hostile + " removed. Job 8 updates the game host."},
+		{view.Outcome{Removed: []workshop.Item{gone}, JobID: 8}, hostile + " removed. Job 8 updates the game host."},
+		{view.Outcome{Removed: []workshop.Item{gone, item(8, "y")}, JobID: 8}, "2 items removed. Job 8 updates the game host."},
+		{view.Outcome{Removed: make([]workshop.Item, 1001), JobID: 8}, "1,001 items removed. Job 8 updates the game host."},
 	} {
 		v := shown(item(1, "x"))
 		v.Outcome = c.with
@@ -191,8 +195,9 @@ func TestOutcomeSaysWhatHappened(t *testing.T) {
 		if c.with.JobID != 0 && doc.Find(fmt.Sprintf(`#items .notice a[href="/jobs/%d"]`, c.with.JobID)).Length() != 1 {
 			t.Errorf("%+v does not lead to its job", c.with)
 		}
-		if c.with.Removed != nil && doc.Find(`#items .notice input[name="input"]`).AttrOr("value", "") != "1009" {
-			t.Errorf("%+v cannot be undone", c.with)
+		again := map[int]string{0: "none", 1: "1009", 2: "1009 1008", 1001: "none"}[len(c.with.Removed)]
+		if got := doc.Find(`#items .notice input[name="input"]`).AttrOr("value", "none"); got != again {
+			t.Errorf("what was removed is put back with %q, want %q", got, again)
 		}
 	}
 }
@@ -206,7 +211,7 @@ func TestChangedIsAFragment(t *testing.T) {
 	if doc.Find("#items:not([hx-swap-oob]) tbody tr").Length() != 1 {
 		t.Error("the table is not the answer's main part")
 	}
-	for _, id := range []string{"trouble", "say", "add-error", "overlay-job", "overlay-build"} {
+	for _, id := range []string{"trouble", "say", "add-error", "overlay-job", "overlay-build", "overlay-waiting"} {
 		if doc.Find("#"+id+"[hx-swap-oob]").Length() != 1 {
 			t.Errorf("%s is not updated", id)
 		}
@@ -264,6 +269,9 @@ func TestNewsHasTheItemsOnlyAtTheEnd(t *testing.T) {
 			if got := doc.Find(`#item-list[hx-swap-oob="true"] tbody tr`).Length() == 1; got != c.items {
 				t.Errorf("the items are sent: %v", got)
 			}
+			if got := doc.Find(`#overlay-waiting[hx-swap-oob="true"]`).Length() == 1; got != c.items {
+				t.Errorf("what waits is sent: %v", got)
+			}
 			if doc.Find("#items").Length() != 0 {
 				t.Error("the notice about the last change is removed")
 			}
@@ -271,6 +279,70 @@ func TestNewsHasTheItemsOnlyAtTheEnd(t *testing.T) {
 				t.Errorf("the page polls: %v", got)
 			}
 		})
+	}
+}
+
+// The page says how many changes wait, because of what, and offers what helps.
+func TestWaitingChanges(t *testing.T) {
+	failed := func(ids ...int64) (items []workshop.Item) {
+		for _, id := range ids {
+			i := item(id, hostile)
+			i.LastError = "download failed: status 404"
+			items = append(items, i)
+		}
+		return items
+	}
+	queued := jobstore.Job{ID: 7, Operation: "build_overlay", State: job.Queued, CreatedAt: now}
+	many := failed(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+	const one = hostile + " (1001): status 404"
+	for name, c := range map[string]struct {
+		waiting workshop.Waiting
+		status  string
+		job     jobstore.Job
+		says    string
+		buttons string
+	}{
+		"nothing": {},
+		"a failed download": {workshop.Waiting{Changes: 3, Failed: failed(1)}, "failed", jobstore.Job{},
+			"3 changes are waiting because 1 item could not be downloaded: " + one, "Take this item out|Try again"},
+		"two, and removed ones": {workshop.Waiting{Changes: 4, Failed: failed(1, 2), Removed: []workshop.Item{item(8, "y"), item(9, "z")}}, "", jobstore.Job{},
+			"4 changes are waiting because 2 items could not be downloaded: " + one + " " + hostile + " (1002): status 404 Removed from this overlay, but still linked: y (1008) z (1009)", "Take these 2 items out|Try again"},
+		"another build": {workshop.Waiting{Changes: 2, Failed: failed(1)}, "failed", queued, "2 changes are waiting for job 7. Before, 1 item could not be downloaded: " + one, "Take this item out"},
+		"a build":       {workshop.Waiting{Changes: 2}, "", queued, "2 changes are waiting for job 7.", ""},
+		"other reasons": {workshop.Waiting{Changes: 1}, "failed", jobstore.Job{}, "1 change is waiting because the last build failed. Job 6 says why.", "Try again"},
+		"cancelled":     {workshop.Waiting{Changes: 1}, "", jobstore.Job{}, "1 change is waiting for a build.", "Try again"},
+		"very many":     {workshop.Waiting{Changes: 12, Failed: many}, "failed", jobstore.Job{}, "and 2 more", "Take these 12 items out|Try again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := shown(item(1, "x"))
+			v.Waiting, v.Job, v.Overlay.LastBuildStatus, v.Overlay.LastBuildJobID = c.waiting, c.job, c.status, 6
+			doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
+			bare := func(text string) string { return strings.ReplaceAll(text, " ", "") }
+			if got := pagetest.Text(doc, "#overlay-waiting"); !strings.Contains(bare(got), bare(c.says)) || c.says == "" && got != "" {
+				t.Errorf("it says %q, want %q", got, c.says)
+			}
+			buttons := doc.Find("#overlay-waiting button").Map(func(_ int, b *goquery.Selection) string { return strings.Join(strings.Fields(b.Text()), " ") })
+			if got := strings.Join(buttons, "|"); got != c.buttons {
+				t.Errorf("buttons %q, want %q", got, c.buttons)
+			}
+			out := doc.Find(`form[action="/overlays/3/items/delete"] input[name=item]`).Map(func(_ int, i *goquery.Selection) string { return i.AttrOr("value", "") })
+			if len(out) != len(c.waiting.Failed) || len(out) > 0 && out[0] != "1" {
+				t.Errorf("the items %q are taken out", out)
+			}
+			if again := doc.Find(`#overlay-waiting form[action="/overlays/3/build"]`).Length(); (again == 1) != strings.Contains(c.buttons, "Try again") {
+				t.Errorf("%d forms to try again", again)
+			}
+		})
+	}
+}
+
+// A refresh that failed is explained where it was asked for.
+func TestAFailedRefreshIsExplained(t *testing.T) {
+	v := shown(item(1, "x"))
+	v.RefreshError = "steam api error: it is down"
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
+	if pagetest.Text(doc, "#refresh-error") != v.RefreshError || doc.Find(`button[autofocus][aria-describedby="refresh-error"]`).Length() != 1 {
+		t.Error("the page does not say why")
 	}
 }
 

@@ -72,10 +72,23 @@ func (p ShowPage) Render(w http.ResponseWriter, r *web.Request, status int, over
 	return r.Render(w, status, Show(v))
 }
 
-// RenderNews answers a page that polls. The page shows the job with the id seenJob in seenState.
+// RenderNews answers a page that polls. The page shows the job with the id seenJob in seenState. Until that job has ended, only its
+// row is read.
 func (p ShowPage) RenderNews(w http.ResponseWriter, r *web.Request, overlayID, seenJob int64, seenState job.State) error {
-	v := ShowView{SeenJob: seenJob, SeenState: seenState}
-	if err := p.fill(w, r, overlayID, &v); err != nil {
+	v := ShowView{SeenJob: seenJob, SeenState: seenState, Overlay: overlay.Overlay{ID: overlayID}}
+	j, err := p.Jobs.Get(r.Context(), seenJob)
+	isOurs := err == nil && j.Subject == job.Overlay(overlayID)
+	if err != nil && !errors.Is(err, jobstore.ErrNotFound) {
+		return err
+	}
+	if !isOurs || !r.User.Admin && !j.Concerns(r.User.ID) {
+		if _, err := p.Overlays.Visible(r.Context(), r.User, overlayID); err != nil {
+			return err
+		}
+	}
+	if isOurs && !j.State.Ended() {
+		v.Frame, v.Job = r.Frame(w), j
+	} else if err := p.fill(w, r, overlayID, &v); err != nil {
 		return err
 	}
 	return r.Render(w, http.StatusOK, News(v))
@@ -107,6 +120,9 @@ func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v
 		return err
 	}
 	if v.Items, err = p.Items.OfOverlay(r.Context(), overlayID); err != nil {
+		return err
+	}
+	if v.Waiting, err = p.Items.Waiting(r.Context(), overlayID); err != nil {
 		return err
 	}
 	v.Frame, v.Examples = r.Frame(w), p.Examples
