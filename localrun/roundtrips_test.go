@@ -27,11 +27,12 @@ func maxTrips(r route.Route) int {
 var moreTrips = map[string]int{
 	// The statements of these are not combined yet.
 	route.OverlayList.Name:    3,
-	route.OverlayShow.Name:    6,
+	route.OverlayShow.Name:    7,
 	route.OverlayDelete.Name:  4,
 	route.OverlayRefresh.Name: 5,
-	route.ItemAdd.Name:        8,
-	route.ItemRemove.Name:     7,
+	route.ItemAdd.Name:        9,
+	route.ItemRemove.Name:     8,
+	route.ItemsRemove.Name:    8,
 	route.JobShow.Name:        4,
 	route.PasswordChange.Name: 6,
 	route.AdminHome.Name:      8,
