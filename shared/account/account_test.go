@@ -145,11 +145,11 @@ func testFailuresDelayTheNameAtThatAddress(t *testing.T, open dbtest.Backend) {
 				t.Fatalf("the correct password was checked during the delay: %v", err)
 			}
 			waits = append(waits, p.RetryAfter)
-			c.forward(p.RetryAfter - 1500*time.Millisecond)
+			c.forward(p.RetryAfter - 500*time.Millisecond)
 			if _, _, err := s.SignIn(t.Context(), "nick", password, home); err == nil || !strings.Contains(err.Error(), "Please wait 1 second and") {
 				t.Errorf("in the last second: %v", err)
 			}
-			c.forward(1500 * time.Millisecond)
+			c.forward(500 * time.Millisecond)
 			_, _, err = s.SignIn(t.Context(), "nick", "wrong", home)
 		}
 		if status(err) != http.StatusUnauthorized {

@@ -3,10 +3,10 @@ package account
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"left4me/shared/db"
-	"left4me/shared/problem"
 )
 
 // Limits are how much a person may own, and how often they may make left4me work. All are at least 1.
@@ -45,7 +45,5 @@ func (u User) Refused(err error) error {
 	if !db.IsNull(err, "users.actions_until") {
 		return err
 	}
-	wait := (u.Limits.each() + time.Second - 1).Truncate(time.Second)
-	return problem.TooMany(wait, "You may add items, refresh, build and create overlays %d times a minute. Please wait %d s and try again. Nothing was changed.",
-		u.Limits.ActionsPerMinute, wait/time.Second)
+	return tooEarly(u.Limits.each(), fmt.Sprintf("Nothing was changed: you may add items, refresh, build and create overlays %d times a minute.", u.Limits.ActionsPerMinute))
 }

@@ -108,12 +108,7 @@ func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) err
 		for subject, limit := range subjects {
 			f := earlier[subject]
 			if wait := f.retryAt.Sub(now); wait > 0 {
-				seconds := int(wait/time.Second) + 1
-				pause := "1 second"
-				if seconds > 1 {
-					pause = strconv.Itoa(seconds) + " seconds"
-				}
-				return problem.TooMany(time.Duration(seconds)*time.Second, "Too many failed attempts. Please wait %s and try again.", pause)
+				return tooEarly(wait, "Too many failed attempts.")
 			}
 			n := max(0, f.count-int(now.Sub(f.lastAt)/limit.forget)) + 1
 			counted = append(counted, failureRow{subject, n, db.Millis(now.Add(limit.wait(n)))})
@@ -131,6 +126,16 @@ func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) err
 		return fmt.Errorf("count sign-in attempts: %w", err)
 	}
 	return err
+}
+
+// tooEarly returns the problem (429) of a request that may be sent again after wait, with what is wrong as a sentence.
+func tooEarly(wait time.Duration, sentence string) error {
+	seconds := int((wait + time.Second - 1) / time.Second)
+	pause := "1 second"
+	if seconds > 1 {
+		pause = strconv.Itoa(seconds) + " seconds"
+	}
+	return problem.TooMany(time.Duration(seconds)*time.Second, "%s Please wait %s and try again.", sentence, pause)
 }
 
 // Check returns an error if the database cannot be read and written. It writes a row, and removes it in the same transaction.

@@ -92,7 +92,7 @@ func testSteamIsNotAskedTooOften(t *testing.T, open dbtest.Backend) {
 			return err
 		},
 	} {
-		if err := ask(); status(err) != http.StatusTooManyRequests || !strings.Contains(err.Error(), "1 times a minute. Please wait 60 s") {
+		if err := ask(); status(err) != http.StatusTooManyRequests || !strings.Contains(err.Error(), "1 times a minute. Please wait 60 seconds") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
