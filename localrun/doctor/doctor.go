@@ -66,10 +66,7 @@ func (h Host) Examine(ctx context.Context) []Finding {
 		}
 		return append(wrong, found...)
 	}
-	found = append([]Finding{h.settings(s)}, found...)
-	for _, sentence := range s.Warnings(h.Environ) {
-		found = append(found, Finding{"settings", Warning, sentence, "correct it, or remove it"})
-	}
+	found = append(h.settings(s), found...)
 	if behindProxy(s) && len(s.TrustedProxies) == 0 {
 		found = append(found, Finding{"proxy", Warning, fmt.Sprintf("browsers come to %s, so through a proxy, and all visitors share its address: one who guesses passwords delays the others' sign-ins", s.PublicURL),
 			"set TRUSTED_PROXIES to that address, such as 127.0.0.1"})
@@ -88,14 +85,18 @@ func behindProxy(s settings.Settings) bool {
 	return s.JobQueueURL == "" && (s.PublicURL.Scheme == "https" || settings.Loopback(host) && !settings.Loopback(s.PublicURL.Hostname()))
 }
 
-// settings says where left4me's files are, and where browsers open its pages.
-func (h Host) settings(s settings.Settings) Finding {
+// settings says where left4me's files are and where browsers open its pages, and lists variables without effect.
+func (h Host) settings(s settings.Settings) []Finding {
 	saw := fmt.Sprintf("%s is %s, browsers come to %s", settings.Root, s.Root, s.PublicURL)
 	local, _ := net.InterfaceAddrs() // without them, the line says less
 	if urls := s.Elsewhere(local); len(urls) > 0 {
 		saw += ", from other machines to " + strings.Join(urls, " or ")
 	}
-	return Finding{"settings", OK, saw, ""}
+	found := []Finding{{"settings", OK, saw, ""}}
+	for _, sentence := range s.Warnings(h.Environ) {
+		found = append(found, Finding{"settings", Warning, sentence, "correct it, or remove it"})
+	}
+	return found
 }
 
 // timer is the unit that infra/systemd installs.

@@ -208,7 +208,7 @@ func (s Settings) Elsewhere(local []net.Addr) []string {
 	var urls []string
 	for _, a := range local {
 		prefix, err := netip.ParsePrefix(a.String())
-		if err == nil && prefix.Addr().IsGlobalUnicast() && (prefix.Addr().Is4() || host != "0.0.0.0") {
+		if err == nil && prefix.Addr().IsGlobalUnicast() {
 			urls = append(urls, "http://"+net.JoinHostPort(prefix.Addr().String(), port))
 		}
 	}

@@ -91,13 +91,13 @@ func TestWhereOtherMachinesOpenThePages(t *testing.T) {
 		anyHost bool
 		want    string
 	}{
-		"this machine only": {nil, false, ""},
-		"by name":           {map[string]string{settings.Listen: "localhost:8080"}, false, ""},
-		"over IPv6":         {map[string]string{settings.Listen: "[::1]:8080"}, false, ""},
-		"one address":       {map[string]string{settings.Listen: "192.168.1.5:8080"}, true, ""}, // which is in PublicURL
-		"all of IPv4":       {map[string]string{settings.Listen: "0.0.0.0:8080"}, true, "http://192.168.1.5:8080"},
-		"all":               {map[string]string{settings.Listen: ":8080"}, true, "http://192.168.1.5:8080 http://[2001:db8::5]:8080"},
-		"with PUBLIC_URL":   {map[string]string{settings.Listen: ":8080", settings.PublicURL: "http://cellar:8080"}, false, ""},
+		"this machine only":  {nil, false, ""},
+		"by name":            {map[string]string{settings.Listen: "localhost:8080"}, false, ""},
+		"over IPv6":          {map[string]string{settings.Listen: "[::1]:8080"}, false, ""},
+		"one address":        {map[string]string{settings.Listen: "192.168.1.5:8080"}, true, ""}, // which is in PublicURL
+		"all":                {map[string]string{settings.Listen: "0.0.0.0:8080"}, true, "http://192.168.1.5:8080 http://[2001:db8::5]:8080"},
+		"all, written short": {map[string]string{settings.Listen: ":8080"}, true, "http://192.168.1.5:8080 http://[2001:db8::5]:8080"},
+		"with PUBLIC_URL":    {map[string]string{settings.Listen: ":8080", settings.PublicURL: "http://cellar:8080"}, false, ""},
 	} {
 		s, err := load(c.env)
 		if got := strings.Join(s.Elsewhere(local), " "); err != nil || s.AnyHost != c.anyHost || got != c.want {
