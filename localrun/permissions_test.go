@@ -310,6 +310,12 @@ var uses = map[string][]use{
 		}, status: okay, stranger: refused},
 		{about: "none", path: at("/overlays/999999"), status: notFound},
 	},
+	route.OverlayUse.Name: {
+		{about: "no number", path: at("/overlays/x/use"), status: notFound},
+		{about: "workshop", path: mine(route.OverlayUse), status: okay, stranger: refused},
+		{about: "external", path: external(route.OverlayUse), status: okay},
+		{about: "none", path: at("/overlays/999999/use"), status: notFound},
+	},
 	route.OverlayRename.Name: {
 		{about: "no number", path: at("/overlays/x"), form: named(), status: notFound},
 		{about: "workshop", path: mine(route.OverlayRename), form: named(), status: leads, stranger: refused},

@@ -35,6 +35,7 @@ var routes = [
   ['POST', ['overlays', null, 'items', 'delete'], '${ItemsRemoveHost}'],
   ['POST', ['overlays', null, 'items', null, 'delete'], '${ItemRemoveHost}'],
   ['POST', ['overlays', null, 'refresh'], '${OverlayRefreshHost}'],
+  ['GET', ['overlays', null, 'use'], '${OverlayUseHost}'],
 ];
 
 function handler(event) {

@@ -102,6 +102,7 @@ var (
 	OverlayList    = page("overlay-list", "/overlays", SignedIn)
 	OverlayCreate  = form("overlay-create", "/overlays", SignedIn).withTyped("name").action()
 	OverlayShow    = page("overlay-show", "/overlays/{id}", SignedIn)
+	OverlayUse     = page("overlay-use", "/overlays/{id}/use", SignedIn)
 	OverlayRename  = form("overlay-rename", "/overlays/{id}", SignedIn).withTyped("name")
 	OverlayDelete  = form("overlay-delete", "/overlays/{id}/delete", SignedIn)
 	OverlayBuild   = form("overlay-build", "/overlays/{id}/build", SignedIn).action()
@@ -129,7 +130,7 @@ func All() []Route {
 	return []Route{
 		Home, Asset, Health,
 		LoginForm, Login, Logout,
-		OverlayList, OverlayCreate, OverlayShow, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
+		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemRemove, ItemsRemove,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,

@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
@@ -213,6 +214,35 @@ func TestTimesAreTheVisitors(t *testing.T) {
 		}
 	}
 	tab.WaitFor(`document.querySelectorAll("time")[2].textContent === "1 minute ago"`)
+	healthy(t, tab)
+}
+
+// Copying works with the browser's clipboard, and without one, as over plain http.
+func TestCopyButtons(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET "+route.OverlayShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			v := someOverlay(nil)
+			v.Hosts = []hostinfo.Host{{Name: "attic", Root: "/var/lib/left4me"}}
+			answer(w, r, overlayview.Show(v))
+		})
+	})
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	const path = "/var/lib/left4me/overlays/3"
+	for clipboard, copied := range map[string]string{
+		`{ writeText: async (text) => { window.copied = text } }`: `window.copied`,
+		`undefined`: `getSelection().toString()`,
+	} {
+		tab.Open(url + route.OverlayShow.URL(3))
+		browsertest.Eval[chromedp.Void](tab, `Object.defineProperty(navigator, "clipboard", { value: `+clipboard+` })`)
+		tab.Do(chromedp.Click(chromedp.CSS("button[data-copy]")))
+		tab.WaitFor(`document.querySelector("button[data-copy]").textContent === "Copied the path"`)
+		if got := browsertest.Eval[string](tab, copied); got != path {
+			t.Errorf("with the clipboard %s, %q is copied", clipboard, got)
+		}
+	}
 	healthy(t, tab)
 }
 

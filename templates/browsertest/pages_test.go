@@ -202,6 +202,13 @@ func samples(picture string) map[string]templ.Component {
 		ID: 4, Name: "Server configs", Type: overlay.External, LastBuildStatus: "failed", LastBuildAt: now.Add(-26 * time.Hour), LastBuildJobID: 2,
 	}}
 
+	used := overlayview.UseView{Frame: frame(false), Overlay: reader.Overlay}
+	usedHere := used
+	usedHere.Hosts = []hostinfo.Host{{Name: "attic", Root: "/var/lib/left4me"}}
+	usedTwice := used
+	usedTwice.Hosts = append(usedHere.Hosts, hostinfo.Host{Name: strings.Repeat("h", 63), Root: "/srv/" + strings.Repeat("long", 40)})
+	reader.Hosts = usedTwice.Hosts
+
 	list := overlayview.ListView{Frame: frame(true), Building: map[int64]job.State{4: job.Queued, 5: job.Running}, Overlays: []overlay.Overlay{
 		{ID: 1, Name: "Friday night campaigns", LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour)},
 		{ID: 2, Name: hostile, LastBuildStatus: "failed", LastBuildAt: now.Add(-50 * time.Hour)},
@@ -292,6 +299,9 @@ func samples(picture string) map[string]templ.Component {
 		"overlay-show-stuck":         overlayview.Show(stuck),
 		"overlay-show-stuck-again":   overlayview.Show(stuckAgain),
 		"overlay-show-blocked":       overlayview.Show(blocked),
+		"overlay-use":                overlayview.Use(usedHere),
+		"overlay-use-no-host":        overlayview.Use(used),
+		"overlay-use-two-hosts":      overlayview.Use(usedTwice),
 		"job-list":                   jobview.List(jobview.ListView{Frame: frame(true), Listed: jobview.Listed{Jobs: jobs, Older: 2, Later: true}}),
 		"job-list-empty":             jobview.List(jobview.ListView{Frame: frame(false)}),
 		"job-show-queued":            jobview.Show(show(7, job.Queued)),

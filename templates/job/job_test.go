@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"left4me/shared/account"
 	"github.com/PuerkitoBio/goquery"
+	"left4me/shared/account"
 
 	"left4me/shared/job"
 	"left4me/shared/jobstore"

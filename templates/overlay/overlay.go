@@ -15,10 +15,12 @@ package overlay
 
 import (
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
 
+	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -102,6 +104,8 @@ type ShowView struct {
 	Items   []workshop.Item
 	// Waiting is what waits for the next successful build; zero when the last build has succeeded.
 	Waiting workshop.Waiting
+	// Hosts are the game hosts, the one that reported last first.
+	Hosts []hostinfo.Host
 	// Job is the overlay's job that is queued or running, or has just ended; the zero Job is none.
 	Job jobstore.Job
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
@@ -131,8 +135,30 @@ func (v ShowView) titled() page.Frame {
 // editable is whether the person may build, rename and delete the overlay, and add and remove items if it holds any.
 func (v ShowView) editable() bool { return v.Overlay.EditableBy(v.User) }
 
-// directory is the overlay's directory on the game host.
-func (v ShowView) directory() string { return "overlays/" + v.Overlay.Path() }
+// place is where an overlay is on a host.
+type place struct {
+	// host is its name; empty when no host has reported where it keeps its files.
+	host string
+	// directory is the overlay's path, and cache that of the workshop cache. Without a host they are below its LEFT4ME_ROOT.
+	directory, cache string
+}
+
+// places returns the places of an overlay on hosts, at least one.
+func places(o overlay.Overlay, hosts []hostinfo.Host) []place {
+	var all []place
+	for _, h := range hosts {
+		if h.Root != "" {
+			all = append(all, place{h.Name, path.Join(h.Root, "overlays", o.Path()), path.Join(h.Root, "workshop_cache")})
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, place{"", "overlays/" + o.Path(), "workshop_cache"})
+	}
+	return all
+}
+
+// directory is the overlay's directory on the first game host.
+func (v ShowView) directory() string { return places(v.Overlay, v.Hosts)[0].directory }
 
 // active is whether the page polls.
 func (v ShowView) active() bool { return v.Job.ID != 0 && !v.Job.State.Ended() }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"left4me/shared/fn"
+	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -45,11 +46,31 @@ func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, form
 	return r.Render(w, status, List(v))
 }
 
+// UsePage answers with the instructions for one overlay.
+type UsePage struct {
+	Overlays *overlay.Store
+	Hosts    *hostinfo.Store
+}
+
+// Serve answers with the page, if the person may see the overlay.
+func (p UsePage) Serve(w http.ResponseWriter, r *web.Request) error {
+	o, err := web.ByID(r, "id", p.Overlays.Visible)
+	if err != nil {
+		return err
+	}
+	hosts, err := p.Hosts.List(r.Context())
+	if err != nil {
+		return err
+	}
+	return r.Render(w, http.StatusOK, Use(UseView{Frame: r.Frame(w), Overlay: o, Hosts: hosts}))
+}
+
 // ShowPage answers with the page of one overlay and with its fragments.
 type ShowPage struct {
 	Overlays *overlay.Store
 	Items    *workshop.Store
 	Jobs     *jobstore.Store
+	Hosts    *hostinfo.Store
 	// Examples are texts to paste into an empty overlay.
 	Examples []string
 }
@@ -60,6 +81,7 @@ func NewShowPage(env *fn.Env) ShowPage {
 		Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		Items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		Jobs:     env.Jobs,
+		Hosts:    hostinfo.NewStore(env.DB, env.Now),
 		Examples: env.Settings.Examples,
 	}
 }
@@ -123,6 +145,9 @@ func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v
 		return err
 	}
 	if v.Waiting, err = p.Items.Waiting(r.Context(), overlayID); err != nil {
+		return err
+	}
+	if v.Hosts, err = p.Hosts.List(r.Context()); err != nil {
 		return err
 	}
 	v.Frame, v.Examples = r.Frame(w), p.Examples
