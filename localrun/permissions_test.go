@@ -394,6 +394,11 @@ var uses = map[string][]use{
 		{about: "a user", path: at("/admin/users"), form: named("password", everyonesPassword), status: leads},
 		{about: "an administrator", path: at("/admin/users"), form: named("password", everyonesPassword, "administrator", "yes"), status: leads},
 	},
+	route.UserAsk.Name: {
+		{about: "promote", path: func(f *fixture) string { return route.UserAsk.URL(f.person()) + "?action=promote" }, status: okay},
+		{about: "nothing", path: func(f *fixture) string { return route.UserAsk.URL(f.person()) }, status: invalid},
+		{about: "none", path: at("/admin/users/999999?action=promote"), status: notFound},
+	},
 	route.UserChange.Name: {
 		{about: "promote", path: func(f *fixture) string { return route.UserChange.URL(f.person()) }, form: fields("action", "promote"), status: leads},
 		{about: "disable", path: func(f *fixture) string { return route.UserChange.URL(f.person()) }, form: fields("action", "disable"), status: leads},

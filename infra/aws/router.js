@@ -15,6 +15,7 @@ var routes = [
   ['GET', ['admin', 'jobs'], '${AdminJobsHost}'],
   ['GET', ['admin', 'users'], '${AdminUsersHost}'],
   ['POST', ['admin', 'users'], '${UserCreateHost}'],
+  ['GET', ['admin', 'users', null], '${UserAskHost}'],
   ['POST', ['admin', 'users', null], '${UserChangeHost}'],
   ['POST', ['admin', 'workshop', 'refresh'], '${AdminRefreshHost}'],
   ['GET', ['assets', null], '${AssetHost}'],

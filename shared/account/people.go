@@ -38,6 +38,18 @@ func (s *Store) People(ctx context.Context) ([]Person, error) {
 	return all, nil
 }
 
+// Person returns one person. The error is a problem (404) when there is no such person.
+func (s *Store) Person(ctx context.Context, id int64) (Person, error) {
+	p, err := db.Row(ctx, s.db, scanPerson, selectPerson+` WHERE id = :id`, sql.Named("id", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Person{}, problem.NotFound("There is no such person.")
+	}
+	if err != nil {
+		return Person{}, fmt.Errorf("read user %d: %w", id, err)
+	}
+	return p, nil
+}
+
 // Counts says how many people there are.
 type Counts struct {
 	// People counts those who may sign in, Administrators the administrators among them, and Disabled those who may not.

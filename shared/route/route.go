@@ -122,6 +122,7 @@ var (
 	AdminGC        = form("admin-gc", "/admin/gc", Administrator)
 	AdminUsers     = page("admin-users", "/admin/users", Administrator)
 	UserCreate     = form("user-create", "/admin/users", Administrator)
+	UserAsk        = page("user-ask", "/admin/users/{id}", Administrator)
 	UserChange     = form("user-change", "/admin/users/{id}", Administrator)
 )
 
@@ -134,7 +135,7 @@ func All() []Route {
 		ItemAdd, ItemRemove, ItemsRemove,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
-		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminUsers, UserCreate, UserChange,
+		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminUsers, UserCreate, UserAsk, UserChange,
 	}
 }
 

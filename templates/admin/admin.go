@@ -169,6 +169,39 @@ func (v PeopleView) last(p account.Person) bool {
 	return active(p) && !slices.ContainsFunc(v.People, func(other account.Person) bool { return other.ID != p.ID && active(other) })
 }
 
+// AskView is the page that asks before a person is changed.
+type AskView struct {
+	page.Frame
+	Person account.Person
+	// Action is one of those that Asks knows.
+	Action string
+}
+
+// question is what the page asks before an action, and what follows from it.
+type question struct {
+	title, means, yes string
+}
+
+// questions are asked before these actions; %s is the person's name.
+var questions = map[string]question{
+	Promote:       {"Make %s an administrator?", "Administrators see and change everything: all overlays and jobs, and all people.", "Make administrator"},
+	Demote:        {"Take the administrator's rights from %s?", "What they own stays theirs. They see nothing else of other people any more.", "Take the rights"},
+	Disable:       {"Disable %s?", "They are signed out at once, and cannot sign in until somebody enables them again. Their overlays stay.", "Disable"},
+	ResetPassword: {"Give %s a new password?", "The old one stops working and their sessions end, at once. The new one is shown only once, for you to hand over.", "Make a new password"},
+}
+
+// Asks reports whether there is a question before the action.
+func Asks(action string) bool {
+	_, ok := questions[action]
+	return ok
+}
+
+func (v AskView) title() string { return fmt.Sprintf(questions[v.Action].title, v.Person.Name) }
+
+func askURL(p account.Person, action string) string {
+	return route.UserAsk.URL(p.ID) + "?" + url.Values{ActionField: {action}}.Encode()
+}
+
 // action is a button of a person's row.
 type action struct{ name, label string }
 

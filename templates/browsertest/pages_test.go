@@ -323,6 +323,8 @@ func samples(picture string) map[string]templ.Component {
 		"admin-jobs":                 admin.Jobs(allJobs),
 		"admin-jobs-none":            admin.Jobs(failedJobs),
 		"admin-users":                admin.People(people),
+		"user-ask":                   admin.Ask(admin.AskView{Frame: frame(true), Person: people.People[1], Action: admin.Disable}),
+		"user-ask-own":               admin.Ask(admin.AskView{Frame: frame(true), Person: people.People[0], Action: admin.Demote}),
 		"admin-users-409":            admin.People(refusedPeople),
 		"error-401": page.Error(page.ErrorView{Frame: page.Frame{CSRF: "token", Now: now, Ended: true}, Status: 401, Sentence: "Your session has ended. Please sign in again; nothing was changed.", Kept: page.Form{
 			Action: route.ItemAdd.URL(3), Typed: page.Field{Name: "input", Value: "3434972877"}, Hidden: []page.Field{{Name: "input_mode", Value: "auto"}},

@@ -2,8 +2,10 @@ package overlay
 
 import (
 	"errors"
+	"context"
 	"net/http"
 
+	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
@@ -48,25 +50,40 @@ func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, form
 
 // UsePage answers with the instructions for one overlay.
 type UsePage struct {
+	DB       *db.DB
 	Overlays *overlay.Store
 	Hosts    *hostinfo.Store
 }
 
 // Serve answers with the page, if the person may see the overlay.
 func (p UsePage) Serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", p.Overlays.Visible)
+	id, err := r.ID("id")
 	if err != nil {
 		return err
 	}
-	hosts, err := p.Hosts.List(r.Context())
+	v := UseView{Frame: r.Frame(w)}
+	err = db.Together(r.Context(), p.DB,
+		func(ctx context.Context) (err error) {
+			v.Overlay, err = p.Overlays.Visible(ctx, r.User, id)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Waiting, err = p.Items.Waiting(ctx, overlayID)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Hosts, err = p.Hosts.List(ctx)
+			return err
+		})
 	if err != nil {
 		return err
 	}
-	return r.Render(w, http.StatusOK, Use(UseView{Frame: r.Frame(w), Overlay: o, Hosts: hosts}))
+	return r.Render(w, http.StatusOK, Use(v))
 }
 
 // ShowPage answers with the page of one overlay and with its fragments.
 type ShowPage struct {
+	DB       *db.DB
 	Overlays *overlay.Store
 	Items    *workshop.Store
 	Jobs     *jobstore.Store
@@ -78,6 +95,7 @@ type ShowPage struct {
 // NewShowPage returns the page with stores on env's database.
 func NewShowPage(env *fn.Env) ShowPage {
 	return ShowPage{
+		DB:       env.DB,
 		Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		Items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		Jobs:     env.Jobs,
@@ -141,13 +159,20 @@ func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v
 	if v.Overlay, err = p.Overlays.Get(r.Context(), overlayID); err != nil {
 		return err
 	}
-	if v.Items, err = p.Items.OfOverlay(r.Context(), overlayID); err != nil {
-		return err
-	}
-	if v.Waiting, err = p.Items.Waiting(r.Context(), overlayID); err != nil {
-		return err
-	}
-	if v.Hosts, err = p.Hosts.List(r.Context()); err != nil {
+	err = db.Together(r.Context(), p.DB,
+		func(ctx context.Context) (err error) {
+			v.Items, err = p.Items.OfOverlay(ctx, overlayID)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Waiting, err = p.Items.Waiting(ctx, overlayID)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Hosts, err = p.Hosts.List(ctx)
+			return err
+		})
+	if err != nil {
 		return err
 	}
 	v.Frame, v.Examples = r.Frame(w), p.Examples
