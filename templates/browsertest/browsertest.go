@@ -217,11 +217,18 @@ func (p *Page) Look(width, height int64, scheme Scheme) {
 	p.t.Helper()
 	p.width, p.height = width, height
 	p.resize(width, height)
-	_, err := chromedp.Call(p.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: string(scheme)}},
-	})
-	if err != nil {
-		p.t.Fatalf("browser: colour scheme: %v", err)
+	p.Emulate("", map[string]string{"prefers-color-scheme": string(scheme)})
+}
+
+// Emulate makes media queries see that medium, such as print (empty: the window), and those features.
+func (p *Page) Emulate(medium string, features map[string]string) {
+	p.t.Helper()
+	params := emulation.SetEmulatedMediaParams{Media: medium}
+	for name, value := range features {
+		params.Features = append(params.Features, &emulation.MediaFeature{Name: name, Value: value})
+	}
+	if _, err := chromedp.Call(p.Ctx, emulation.SetEmulatedMedia, params); err != nil {
+		p.t.Fatalf("browser: media: %v", err)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"left4me/shared/route"
 	"left4me/shared/workshop"
 	accountview "left4me/templates/account"
+	"left4me/templates/admin"
 	"left4me/templates/browsertest"
 	jobview "left4me/templates/job"
 	overlayview "left4me/templates/overlay"
@@ -244,6 +245,56 @@ func TestCopyButtons(t *testing.T) {
 		}
 	}
 	healthy(t, tab)
+}
+
+// In colours that the visitor's system forces, only the entry of this page looks selected.
+func TestNavigationInForcedColours(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET "+route.AdminUsers.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			answer(w, r, admin.People(admin.PeopleView{Frame: frame(true)}))
+		})
+	})
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	tab.Emulate("", map[string]string{"forced-colors": "active"})
+	tab.Open(url + route.AdminUsers.URL())
+	if !browsertest.Eval[bool](tab, `matchMedia("(forced-colors: active)").matches`) {
+		t.Fatal("the browser forces no colours")
+	}
+	for _, bar := range []string{".top nav", ".tabs"} {
+		marked := browsertest.Eval[[]string](tab, fmt.Sprintf(`[...document.querySelectorAll("%s a")].filter(a => {
+			const s = getComputedStyle(a);
+			return s.borderBottomColor !== getComputedStyle(document.body).backgroundColor && s.borderBottomStyle !== "none";
+		}).map(a => a.getAttribute("aria-current") ?? a.textContent)`, bar))
+		if !slices.Equal(marked, []string{"page"}) {
+			t.Errorf("in %s these look selected: %q", bar, marked)
+		}
+	}
+	healthy(t, tab)
+}
+
+// A printed overlay has its items, and nothing to press.
+func TestAPrintedOverlay(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET "+route.OverlayShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			answer(w, r, overlayview.Show(someOverlay(someItems(60, ""))))
+		})
+	})
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	tab.Open(url + route.OverlayShow.URL(3))
+	tab.Emulate("print", nil)
+	const printed = `[...document.querySelectorAll("%s")].filter(e => e.checkVisibility({ contentVisibilityAuto: true })).length`
+	if n := browsertest.Eval[int](tab, fmt.Sprintf(printed, "#items tbody th small")); n != 60 {
+		t.Errorf("%d of 60 items are printed", n)
+	}
+	if n := browsertest.Eval[int](tab, fmt.Sprintf(printed, "button, textarea, select, input")); n != 0 {
+		t.Errorf("%d parts of forms are printed", n)
+	}
 }
 
 // shelf is a fake of the functions for one overlay.

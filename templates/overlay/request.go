@@ -1,8 +1,8 @@
 package overlay
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"net/http"
 
 	"left4me/shared/db"
