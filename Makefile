@@ -115,7 +115,7 @@ bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run the benchmarks an
 		go test -run '^$$' -bench AmongFinished ./shared/jobstore; \
 		go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway; \
 		go test -run '^$$' -bench 'ColdPage|RowToRunning' -benchtime 50x ./localrun; \
-		go test -run '^$$' -bench Idle -benchtime 1x ./localrun; \
+		go test -run '^$$' -bench 'Idle|Load' -benchtime 1x -timeout 20m ./localrun; \
 	} | tee /dev/stderr | go run ./infra/measures
 
 starts: build ## measure how fast each function starts, on a host and as built for AWS, compared with a minimal function

@@ -34,12 +34,12 @@ func BenchmarkRowToRunning(b *testing.B) {
 	b.Run("socket", func(b *testing.B) {
 		root := b.TempDir()
 		d := dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db")))
-		rowToRunning(b, d, []string{"LEFT4ME_ROOT=" + root}, []string{"up"})
+		rowToRunning(b, d, []string{"LEFT4ME_ROOT=" + root}, []string{"localrun", "up"})
 	})
 	b.Run("queue", func(b *testing.B) {
 		queue, server := queuetest.Start(b), dbtest.ServeEmpty(b)
 		env := append([]string{"LEFT4ME_ROOT=" + b.TempDir(), "DATABASE_URL=" + server.URL, "JOB_QUEUE_URL=" + queue.QueueURL}, queue.Environ...)
-		rowToRunning(b, server.Open(b), env, []string{"agent"}, []string{"serve"})
+		rowToRunning(b, server.Open(b), env, []string{"localrun", "agent"}, []string{"localrun", "serve"})
 	})
 }
 
@@ -61,7 +61,7 @@ func rowToRunning(b *testing.B, d *db.DB, env []string, commands ...[]string) {
 // BenchmarkColdPage is measure M5: the list of overlays, with its session, from a new process each time.
 func BenchmarkColdPage(b *testing.B) {
 	root := b.TempDir()
-	s := startSite(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up", "--single-shot"})
+	s := startSite(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"localrun", "up", "--single-shot"})
 	var times []time.Duration
 	for b.Loop() {
 		begun := time.Now()
@@ -76,7 +76,7 @@ func BenchmarkColdPage(b *testing.B) {
 // -benchtime 1x: it takes longer than that.
 func BenchmarkIdle(b *testing.B) {
 	root := b.TempDir()
-	s := startSite(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"up"})
+	s := startSite(b, dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db"))), []string{"LEFT4ME_ROOT=" + root}, []string{"localrun", "up"})
 	for range 20 {
 		want(b, s.visitor.Get(route.OverlayList.URL()), http.StatusOK)
 	}
@@ -109,11 +109,13 @@ func BenchmarkIdle(b *testing.B) {
 // site is a running left4me with an administrator, who is signed in, and an overlay.
 type site struct {
 	pid     int
+	address string
 	visitor *webtest.Visitor
+	user    account.User
 	overlay int64
 }
 
-// startSite starts localrun with each of commands, the last of which serves.
+// startSite runs each of commands, which start localrun. The last one serves.
 func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site {
 	ctx := b.Context()
 	if _, err := migrations.Up(ctx, d); err != nil {
@@ -121,24 +123,23 @@ func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site 
 	}
 	var s site
 	accounts := account.NewStore(d, time.Now)
-	anna, err := accounts.Create(ctx, "anna", "a long password", true)
-	if err != nil {
+	var err error
+	if s.user, err = accounts.Create(ctx, "anna", "a long password", true); err != nil {
 		b.Fatal(err)
 	}
 	_, tokens, err := accounts.SignIn(ctx, "anna", "a long password", account.Client{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if s.overlay, err = overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).Create(ctx, anna, "maps", overlay.External.Name); err != nil {
+	if s.overlay, err = overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).Create(ctx, s.user, "maps", overlay.External.Name); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := d.ExecContext(ctx, `DELETE FROM jobs`); err != nil {
 		b.Fatal(err)
 	}
 	for _, args := range commands {
-		var address string
-		address, s.pid = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+os.Getenv("PATH")), args)
-		s.visitor = webtest.New(b, http.DefaultTransport, "http://"+address)
+		s.address, s.pid = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+bin+":"+os.Getenv("PATH")), args)
+		s.visitor = webtest.New(b, http.DefaultTransport, "http://"+s.address)
 	}
 	s.visitor.SetSession(tokens.Session)
 	want(b, s.visitor.Get(route.Account.URL()), http.StatusOK) // which has the token for forms
@@ -170,10 +171,10 @@ func succeeded(b *testing.B, jobs *jobstore.Store) time.Duration {
 	return 0
 }
 
-// launch starts localrun and returns the address that it serves, once it says so; an agent's is empty.
+// launch runs a command that starts localrun, and returns the address that it serves, once it says so; an agent's is empty.
 func launch(b *testing.B, env, args []string) (address string, pid int) {
 	said := &lines{changed: make(chan struct{}, 1)}
-	cmd := exec.Command(filepath.Join(bin, "localrun"), args...)
+	cmd := exec.Command("env", args...) // finds localrun in the PATH of its environment
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, said, said
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
@@ -189,13 +190,13 @@ func launch(b *testing.B, env, args []string) (address string, pid int) {
 		if m := servesAt.FindStringSubmatch(text); m != nil {
 			return m[1], cmd.Process.Pid
 		}
-		if args[0] == "agent" && strings.Contains(text, `"msg":"looking for jobs"`) {
+		if args[1] == "agent" && strings.Contains(text, `"msg":"looking for jobs"`) {
 			return "", cmd.Process.Pid
 		}
 		select {
 		case <-said.changed:
 		case <-ctx.Done():
-			b.Fatalf("localrun %s is not ready: %s", args[0], text)
+			b.Fatalf("%s is not ready: %s", args, text)
 		}
 	}
 }

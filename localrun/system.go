@@ -42,6 +42,8 @@ const (
 	lookTime = 30 * time.Second
 	// drainTime is how long running requests and jobs may take to end.
 	drainTime = 15 * time.Second
+	// warmProcesses is how many idle processes of pages, and of jobs, stay for a while after a rush.
+	warmProcesses = 3
 	// defaultProcesses limits the processes of all pages together. Each needs a few MiB.
 	defaultProcesses = 32
 )
@@ -61,7 +63,7 @@ func (o *options) addFunctionsFlag(c *cobra.Command) {
 
 func (o *options) addFlags(c *cobra.Command) {
 	o.addFunctionsFlag(c)
-	c.Flags().DurationVar(&o.idle, "idle", time.Minute, "how long an idle process stays")
+	c.Flags().DurationVar(&o.idle, "idle", time.Minute, "how long an idle process stays, after a rush only the last three")
 	c.Flags().BoolVar(&o.singleShot, "single-shot", false, "start a new process for each request")
 }
 
@@ -141,6 +143,7 @@ func (o *options) newHost(s settings.Settings, functions []lambdahost.Function, 
 		Functions:    functions,
 		MaxProcesses: total,
 		Idle:         o.idle,
+		MaxIdle:      warmProcesses,
 		SingleShot:   o.singleShot,
 		Log:          log,
 	})

@@ -106,7 +106,7 @@ func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error
 				return err
 			}
 		}
-		services, checks := []service{serveMetrics}, []sdnotify.Check(nil)
+		services, checks := []service{serveMetrics, releaseMemory}, []sdnotify.Check(nil)
 		if servesPages {
 			pages, check, err := o.pages(s, l, m, log)
 			if err != nil {

@@ -1,5 +1,10 @@
 package main
 
+import (
+	"slices"
+	"strings"
+)
+
 // measure is a limit for the sum of our results, alone or compared with the sum of the peer's.
 type measure struct {
 	title      string
@@ -33,7 +38,7 @@ const (
 )
 
 // table has all measures.
-var table = []measure{
+var table = slices.Concat([]measure{
 	{"M1 build of 200 items of 1 MiB, 50 ms before each, by aria2c", one("shared/vpkcache ManyItems/vpkcache ns/op"), one("shared/vpkcache ManyItems/aria2c ns/op"), "ms", nanosecond, false, 1},
 	{"M2 item of 128 MiB, 4 MiB/s a connection, by aria2c", one("shared/vpkcache LargeItem/vpkcache ns/op"), one("shared/vpkcache LargeItem/aria2c ns/op"), "ms", nanosecond, false, 1},
 	{"M2 its memory", one("shared/vpkcache LargeItem/vpkcache peak-MiB"), nil, "MiB", unscaled, false, 48},
@@ -51,8 +56,19 @@ var table = []measure{
 	{"M8 its requests at once", one("functions/refresh-workshop-items Refresh/as_it_is requests-at-once"), nil, "", unscaled, false, 4},
 	{"M9 localrun up, idle for a minute: processes of functions", one("localrun Idle processes"), nil, "", unscaled, false, 0},
 	{"M9 its memory", one("localrun Idle MiB"), nil, "MiB", unscaled, false, 30},
-	{"a queued job starts, by the socket", one("localrun RowToRunning/socket ms-most"), nil, "ms", unscaled, false, 1000},
-	{"a queued job starts, by the queue", one("localrun RowToRunning/queue ms-most"), nil, "ms", unscaled, false, 2000},
+}, underLoad("150 slow readers"), underLoad("1500 idle connections"), underLoad("10000 idle connections"),
+	underLoad("1500 idle connections for 1024 files"), underLoad("1000 visitors"), []measure{
+		{"a queued job starts, by the socket", one("localrun RowToRunning/socket ms-most"), nil, "ms", unscaled, false, 1000},
+		{"a queued job starts, by the queue", one("localrun RowToRunning/queue ms-most"), nil, "ms", unscaled, false, 2000},
+	})
+
+// underLoad returns the measures of the memory of all processes under a load.
+func underLoad(load string) []measure {
+	name := "localrun Load/" + strings.ReplaceAll(load, " ", "_")
+	return []measure{
+		{"M13 " + load + ": memory of all processes", one(name + " most-MiB"), nil, "MiB", unscaled, false, 512},
+		{"M13 ten seconds later", one(name + " later-MiB"), nil, "MiB", unscaled, false, 100},
+	}
 }
 
 func amongFinished(query string) measure {

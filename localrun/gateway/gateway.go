@@ -240,11 +240,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, to route.Route,
 		return a
 	}
 	_ = connection.SetWriteDeadline(time.Now().Add(sendTime + time.Duration(len(resp.body)/sendRate)*time.Second))
-	part := g.answers.take(client, int64(len(resp.body)), func() { _ = connection.SetWriteDeadline(past) })
-	if part == nil {
-		return g.busy(w, r, id, pause)
-	}
-	defer part.release()
+	defer g.answers.take(client, int64(len(resp.body)), func() { _ = connection.SetWriteDeadline(past) }).release()
 	resp.write(w)
 	return access{status: resp.status, cold: answer.Cold}
 }
@@ -291,7 +287,7 @@ func (g *Gateway) notInvoked(w http.ResponseWriter, r *http.Request, id string, 
 func (g *Gateway) busy(w http.ResponseWriter, r *http.Request, id string, after time.Duration) access {
 	seconds := max(1, int(math.Ceil(after.Seconds())))
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	w.Header().Set("Connection", "close") // for others
+	w.Header().Set("Connection", "close") // makes room for others
 	return g.problem(w, r, id, http.StatusServiceUnavailable, fmt.Sprintf("Too many people are here at once. Try again in %d seconds.", seconds))
 }
 

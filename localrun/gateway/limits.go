@@ -17,13 +17,13 @@ type Limits struct {
 	// one client's. They must be less than the numbers of connections, so that the next request can arrive, and be refused with a
 	// page.
 	Requests, RequestsEach int
-	// Uploads and Answers are how many bytes of requests and of answers may be in memory, because they are not received or
-	// sent yet.
+	// Uploads and Answers are how many bytes of requests and of answers may be in memory, because their clients have not sent or
+	// received all of them. There must be room for the largest request, and for the largest answer.
 	Uploads, Answers int64
 }
 
 const (
-	// maxConnections needs 40 MiB if all of them are idle.
+	// maxConnections take about 40 MiB if all of them are idle.
 	maxConnections = 2048
 	// otherFiles is how many files the database, the functions' pipes and the Runtime API may need.
 	otherFiles = 256
@@ -39,7 +39,7 @@ func DefaultLimits() Limits {
 	}
 	return Limits{
 		Connections: connections, ConnectionsEach: 128,
-		Requests: connections * 3 / 4, RequestsEach: 96,
+		Requests: connections * 3 / 4, RequestsEach: 32,
 		Uploads: 16 << 20, Answers: 32 << 20,
 	}
 }

@@ -61,6 +61,11 @@ type Config struct {
 	StartLimit time.Duration
 	// Idle is how long an idle process stays. Default: 60 s.
 	Idle time.Duration
+	// MaxIdle is how many idle processes of all functions together stay so long: those that were used last. Others end after
+	// SurplusIdle. Default: all.
+	MaxIdle int
+	// SurplusIdle is how long idle processes beyond MaxIdle stay. Default: 5 s, or Idle if that is shorter.
+	SurplusIdle time.Duration
 	// Grace is the time between SIGTERM and SIGKILL. Default: 5 s.
 	Grace time.Duration
 	// SingleShot ends every process after one request.
@@ -130,6 +135,8 @@ func New(cfg Config) (*Host, error) {
 	setDefault(&h.cfg.QueueWait, 10*time.Second)
 	setDefault(&h.cfg.StartLimit, 10*time.Second)
 	setDefault(&h.cfg.Idle, time.Minute)
+	setDefault(&h.cfg.MaxIdle, h.cfg.MaxProcesses)
+	setDefault(&h.cfg.SurplusIdle, min(5*time.Second, h.cfg.Idle))
 	setDefault(&h.cfg.Grace, 5*time.Second)
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -311,6 +311,28 @@ func TestAnIdleProcessLeaves(t *testing.T) {
 	}
 }
 
+func TestOnlySomeIdleProcessesStay(t *testing.T) {
+	h, _ := start(t, Config{Functions: []Function{fn("a"), fn("b"), fn("c"), fn("d")}, MaxIdle: 2, SurplusIdle: 20 * time.Millisecond})
+	g := newGate(t)
+	names := []string{"a", "b", "c", "d"}
+	var working []held
+	for _, name := range names {
+		g.hold(t.Context(), h, name)
+		working = append(working, g.next())
+	}
+	for i, name := range names {
+		working[i].release()
+		eventually(t, "it is idle", func() bool { s := h.Stats().Functions[name]; return s.Idle == 1 || s.Processes == 0 })
+	}
+	for i, name := range names {
+		if i < 2 {
+			awaitDeath(t, working[i].pid)
+		} else if p, cold := ask(t, h, name); cold || p.PID != working[i].pid {
+			t.Errorf("%s, which was used later, is gone", name)
+		}
+	}
+}
+
 func TestAnIdleProcessThatIgnoresSIGTERMIsKilled(t *testing.T) {
 	h, _ := start(t, Config{Functions: []Function{fn("f", "TEST_IGNORE_SIGTERM=1")}, Idle: 20 * time.Millisecond, Grace: 20 * time.Millisecond})
 	a, _ := ask(t, h, "f")

@@ -281,8 +281,23 @@ func (h *Host) ready(p *process) bool {
 		h.terminate(p)
 		return true
 	}
-	h.arm(p, h.cfg.Idle, func() { h.terminate(p) })
+	h.arm(p, h.cfg.SurplusIdle, func() { h.endSurplus(p) })
 	return true
+}
+
+// endSurplus is called when p has been idle for Config.SurplusIdle. If there are too many idle processes, it ends the one that
+// has been idle longest, which may not be p.
+func (h *Host) endSurplus(p *process) {
+	idle := 0
+	for _, f := range h.functions {
+		idle += len(f.idle)
+	}
+	if idle > h.cfg.MaxIdle {
+		h.terminate(h.longestIdle())
+	}
+	if !p.ending {
+		h.arm(p, h.cfg.Idle-h.cfg.SurplusIdle, func() { h.terminate(p) })
+	}
 }
 
 // connectionLost is called when p's connection broke while p waited for a request. That is the first sign that an idle process
