@@ -68,10 +68,6 @@ func (p UsePage) Serve(w http.ResponseWriter, r *web.Request) error {
 			return err
 		},
 		func(ctx context.Context) (err error) {
-			v.Waiting, err = p.Items.Waiting(ctx, overlayID)
-			return err
-		},
-		func(ctx context.Context) (err error) {
 			v.Hosts, err = p.Hosts.List(ctx)
 			return err
 		})
