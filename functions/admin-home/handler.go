@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"math"
 	"net/http"
 
 	"left4me/shared/account"
+	"left4me/shared/db"
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
@@ -25,39 +26,28 @@ type handler struct {
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) (err error) {
 	home := view.HomeView{Frame: r.Frame(w)}
-	if home.People, err = h.accounts.Count(r.Context()); err != nil {
-		return err
-	}
-	if home.Overlays, err = h.overlays.Count(r.Context()); err != nil {
-		return err
-	}
-	if home.Items, err = h.items.Count(r.Context()); err != nil {
-		return err
-	}
-	if home.Queue, err = h.jobs.CountLive(r.Context()); err != nil {
-		return err
-	}
-	if home.Hosts, err = h.hosts.List(r.Context()); err != nil {
-		return err
-	}
-	if err := h.refresh(r, &home); err != nil {
-		return err
-	}
-	return r.Render(w, http.StatusOK, view.Home(home))
-}
-
-// refresh adds the newest refresh, if there was one.
-func (h handler) refresh(r *web.Request, home *view.HomeView) (err error) {
-	home.Refresh, err = h.jobs.Last(r.Context(), job.RefreshWorkshopItems)
-	if errors.Is(err, jobstore.ErrNotFound) {
-		return nil
-	}
+	var line []jobstore.Line
+	err = r.Together(
+		db.Into(&home.People, h.accounts.Count),
+		db.Into(&home.Overlays, h.overlays.Count),
+		db.Into(&home.Items, h.items.Count),
+		db.Into(&home.Queue, h.jobs.CountLive),
+		db.Into(&home.Hosts, h.hosts.List),
+		func(ctx context.Context) error {
+			var err error
+			home.Refresh, err = h.jobs.Last(ctx, job.RefreshWorkshopItems)
+			if errors.Is(err, jobstore.ErrNotFound) {
+				return nil // there was none
+			}
+			return err
+		},
+		db.Into(&line, func(ctx context.Context) ([]jobstore.Line, error) { return h.jobs.LastLine(ctx, job.RefreshWorkshopItems) }),
+	)
 	if err != nil {
 		return err
 	}
-	lines, err := h.jobs.LogsBefore(r.Context(), home.Refresh.ID, math.MaxInt64, 1)
-	for _, l := range lines {
+	for _, l := range line {
 		home.RefreshLine = l.Text
 	}
-	return err
+	return r.Render(w, http.StatusOK, view.Home(home))
 }

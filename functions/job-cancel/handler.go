@@ -15,7 +15,11 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	j, err := view.Visible(r, h.jobs)
+	id, err := r.ID("id")
+	if err != nil {
+		return err
+	}
+	j, err := view.Visible(r.Context(), r.User, h.jobs, id)
 	if err != nil {
 		return err
 	}

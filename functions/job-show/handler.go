@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"math"
 	"net/http"
 
+	"left4me/shared/db"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	view "left4me/templates/job"
@@ -22,89 +24,72 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	j, err := view.Visible(r, h.jobs)
+	id, err := r.ID("id")
 	if err != nil {
 		return err
 	}
-	show := view.ShowView{Frame: r.Frame(w), Job: j}
 	query := r.URL.Query()
-	if r.Fragment() && query.Has(view.AfterParam) {
-		show.Seen = job.State(query.Get(view.StateParam))
-		err := h.news(r, &show, r.Number(view.AfterParam))
-		if err == nil && show.Seen != show.Job.State {
-			err = h.ending(r, &show)
-		}
-		if err != nil {
+	poll := r.Fragment() && query.Has(view.AfterParam)
+	after, before := r.Number(view.AfterParam), r.Number(view.BeforeParam)
+	show := view.ShowView{Frame: r.Frame(w)}
+	var ending []jobstore.Line
+	// The job is read first, so that the log of a job that has ended is complete.
+	err = r.Together(
+		func(ctx context.Context) (err error) {
+			show.Job, err = view.Visible(ctx, r.User, h.jobs, id)
 			return err
+		},
+		func(ctx context.Context) (err error) {
+			switch {
+			case poll:
+				show.Log, err = h.jobs.Logs(ctx, id, after, logPage+1)
+			case before > 0:
+				show.Log, err = h.jobs.LogsBefore(ctx, id, before, logPage+1)
+			default:
+				show.Log, err = h.jobs.LogsBefore(ctx, id, math.MaxInt64, logPage+1)
+			}
+			return err
+		},
+		db.Into(&ending, func(ctx context.Context) ([]jobstore.Line, error) { return h.jobs.EndedLogs(ctx, id, logPage) }),
+	)
+	if err != nil {
+		return err
+	}
+	more := len(show.Log) > logPage
+	body := view.Show
+	if poll {
+		show.Seen = job.State(query.Get(view.StateParam))
+		if show.More, show.After = more, after; more {
+			show.Log = show.Log[:logPage]
 		}
-		return r.Render(w, http.StatusOK, view.Fragment(show))
+		body = view.Fragment
+	} else {
+		show.Later = before > 0
+		if show.Earlier = more; more {
+			show.Log = show.Log[1:]
+		}
 	}
-	err = h.log(r, &show, r.Number(view.BeforeParam))
-	if err == nil {
-		err = h.ending(r, &show)
+	if len(show.Log) > 0 {
+		show.After = show.Log[len(show.Log)-1].Seq
 	}
-	if err != nil {
-		return err
+	if !poll || show.Seen != show.Job.State {
+		end(&show, ending)
 	}
-	return r.Render(w, http.StatusOK, view.Show(show))
+	return r.Render(w, http.StatusOK, body(show))
 }
 
-// news adds the lines that the page does not have yet.
-func (h handler) news(r *web.Request, show *view.ShowView, after int64) error {
-	lines, err := h.jobs.Logs(r.Context(), show.Job.ID, after, logPage+1)
-	if err != nil {
-		return err
-	}
-	if show.More = len(lines) > logPage; show.More {
-		lines = lines[:logPage]
-	}
-	show.Log, show.After = lines, after
-	if len(lines) > 0 {
-		show.After = lines[len(lines)-1].Seq
-	}
-	return nil
-}
-
-// ending adds the last lines of a job that has ended: its summary, or what went wrong.
-func (h handler) ending(r *web.Request, show *view.ShowView) error {
-	if !show.Job.State.Ended() {
-		return nil
-	}
-	newest, err := h.jobs.LogsBefore(r.Context(), show.Job.ID, math.MaxInt64, logPage)
-	if err != nil {
-		return err
-	}
+// end adds what the last lines of a job that has ended say: its summary, or what went wrong.
+func end(show *view.ShowView, lines []jobstore.Line) {
 	switch show.Job.State {
 	case job.Failed:
-		show.Failures = failures(newest)
+		show.Failures = failures(lines)
 	case job.Succeeded:
-		for _, l := range newest {
+		for _, l := range lines {
 			if l.Stream == job.Stdout {
 				show.Summary = l.Text
 			}
 		}
 	}
-	return nil
-}
-
-// log adds the newest lines, or those before the line with the number before.
-func (h handler) log(r *web.Request, show *view.ShowView, before int64) error {
-	show.Later = before > 0
-	if before <= 0 {
-		before = math.MaxInt64
-	}
-	lines, err := h.jobs.LogsBefore(r.Context(), show.Job.ID, before, logPage+1)
-	if err != nil {
-		return err
-	}
-	if show.Earlier = len(lines) > logPage; show.Earlier {
-		lines = lines[1:]
-	}
-	show.Log = lines
-	if len(lines) > 0 {
-		show.After = lines[len(lines)-1].Seq
-	}
-	return nil
 }
 
 // failures returns the last stderr lines, oldest first.

@@ -81,7 +81,7 @@ var mayImport = map[string]string{
 	"templates/assets":               "shared/route",
 	"templates/browsertest":          "templates/assets",
 	"templates/fntest":               "shared/… templates/…",
-	"templates/job":                  "shared/hostinfo shared/job shared/jobstore shared/problem shared/route templates/page templates/web",
+	"templates/job":                  "shared/account shared/hostinfo shared/job shared/jobstore shared/problem shared/route templates/page templates/web",
 	"templates/overlay":              "shared/db shared/fn shared/hostinfo shared/job shared/jobstore shared/overlay shared/route shared/workshop templates/job templates/page templates/web",
 	"templates/page":                 "shared/account shared/route templates/assets",
 	"templates/pagetest":             "shared/route",

@@ -58,13 +58,17 @@ type Counts struct {
 
 // Count counts the people.
 func (s *Store) Count(ctx context.Context) (Counts, error) {
-	var c Counts
-	err := s.db.QueryRowContext(ctx, `SELECT COUNT(*) FILTER (WHERE is_disabled = 0), COUNT(*) FILTER (WHERE is_disabled = 0 AND is_admin = 1),
-		COUNT(*) FILTER (WHERE is_disabled = 1) FROM users`).Scan(&c.People, &c.Administrators, &c.Disabled)
+	c, err := db.Row(ctx, s.db, scanCounts, `SELECT COUNT(*) FILTER (WHERE is_disabled = 0), COUNT(*) FILTER (WHERE is_disabled = 0 AND is_admin = 1),
+		COUNT(*) FILTER (WHERE is_disabled = 1) FROM users`)
 	if err != nil {
 		return Counts{}, fmt.Errorf("count people: %w", err)
 	}
 	return c, nil
+}
+
+func scanCounts(row db.Scanner) (c Counts, err error) {
+	err = row.Scan(&c.People, &c.Administrators, &c.Disabled)
+	return c, err
 }
 
 // SetAdmin makes a person an administrator, or no longer one, and returns the person. Errors are problems: 404 when there is

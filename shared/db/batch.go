@@ -264,6 +264,14 @@ func Together(ctx context.Context, d *DB, functions ...func(context.Context) err
 	return nil
 }
 
+// Into returns a function for Together that stores what read returns in dest.
+func Into[T any](dest *T, read func(context.Context) (T, error)) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		*dest, err = read(ctx)
+		return err
+	}
+}
+
 type groupKey struct{}
 
 // group is the functions of one call of Together.

@@ -114,6 +114,16 @@ SELECT seq, stream, logged_at, line FROM (
 	SELECT seq, stream, logged_at, line FROM job_logs WHERE job_id = :id AND seq < :before ORDER BY seq DESC LIMIT :limit)
 ORDER BY seq`
 
+	endedLogsSQL = `
+SELECT seq, stream, logged_at, line FROM (
+	SELECT l.seq, l.stream, l.logged_at, l.line FROM jobs j CROSS JOIN job_logs l ON l.job_id = j.id
+	WHERE j.id = :id AND j.finished_at IS NOT NULL AND l.seq < :before ORDER BY l.seq DESC LIMIT :limit)
+ORDER BY seq`
+
+	lastLineSQL = `
+SELECT seq, stream, logged_at, line FROM job_logs
+WHERE job_id = (SELECT MAX(id) FROM jobs WHERE operation = :operation) ORDER BY seq DESC LIMIT 1`
+
 	// The plus keeps the database from reading all jobs in the order of their operation.
 	countLiveSQL = `
 SELECT operation, state, COUNT(*), MIN(created_at) FROM jobs WHERE finished_at IS NULL GROUP BY +operation, state ORDER BY +operation, state`
@@ -217,11 +227,27 @@ func (s *Store) LogsBefore(ctx context.Context, id, before int64, limit int) ([]
 	return s.logs(ctx, id, logsBeforeSQL, sql.Named("before", before), limit)
 }
 
+// LastLine returns the last line of the log of the newest job of operation, if it has one.
+func (s *Store) LastLine(ctx context.Context, operation job.Operation) ([]Line, error) {
+	lines, err := db.Rows(ctx, s.db, scanLine, lastLineSQL, sql.Named("operation", operation.Name))
+	if err != nil {
+		return nil, fmt.Errorf("read the last line of %s: %w", operation.Name, err)
+	}
+	return lines, nil
+}
+
+// EndedLogs is LogsBefore of a job that has ended; of another one it returns nothing.
+func (s *Store) EndedLogs(ctx context.Context, id int64, limit int) ([]Line, error) {
+	return s.logs(ctx, id, endedLogsSQL, sql.Named("before", newest), limit)
+}
+
+func scanLine(row db.Scanner) (l Line, err error) {
+	err = row.Scan(&l.Seq, &l.Stream, db.Moment(&l.At), &l.Text)
+	return l, err
+}
+
 func (s *Store) logs(ctx context.Context, id int64, query string, bound sql.NamedArg, limit int) ([]Line, error) {
-	lines, err := db.Rows(ctx, s.db, func(row db.Scanner) (l Line, err error) {
-		err = row.Scan(&l.Seq, &l.Stream, db.Moment(&l.At), &l.Text)
-		return l, err
-	}, query, sql.Named("id", id), bound, sql.Named("limit", max(limit, 0)))
+	lines, err := db.Rows(ctx, s.db, scanLine, query, sql.Named("id", id), bound, sql.Named("limit", max(limit, 0)))
 	if err != nil {
 		return nil, jobError("read the log of", id, err)
 	}

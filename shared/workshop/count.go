@@ -3,6 +3,8 @@ package workshop
 import (
 	"context"
 	"fmt"
+
+	"left4me/shared/db"
 )
 
 // Counts is the number of items by state.
@@ -14,17 +16,21 @@ type Counts struct {
 
 // Count counts the items. Its states are those of Item.State, except that it does not matter which overlays are linked to them.
 func (s *Store) Count(ctx context.Context) (Counts, error) {
-	var c Counts
-	err := s.db.QueryRowContext(ctx, `SELECT
+	c, err := db.Row(ctx, s.db, scanCounts, `SELECT
 		COUNT(*) FILTER (WHERE state = 'failing'), COUNT(*) FILTER (WHERE state = 'unused'),
 		COUNT(*) FILTER (WHERE state = 'waiting'), COUNT(*) FILTER (WHERE state = 'ready')
 		FROM (SELECT CASE
 			WHEN last_error LIKE '`+downloadFailed+`%' OR file_url = '' THEN 'failing'
 			WHEN last_downloaded_at IS NULL AND NOT `+inOverlay+` THEN 'unused'
 			WHEN last_downloaded_at IS NULL OR downloaded_time_updated <> time_updated OR downloaded_file_size <> file_size THEN 'waiting'
-			ELSE 'ready' END AS state FROM workshop_items w)`).Scan(&c.Failing, &c.Unused, &c.Waiting, &c.Ready)
+			ELSE 'ready' END AS state FROM workshop_items w)`)
 	if err != nil {
 		return Counts{}, fmt.Errorf("count items: %w", err)
 	}
 	return c, nil
+}
+
+func scanCounts(row db.Scanner) (c Counts, err error) {
+	err = row.Scan(&c.Failing, &c.Unused, &c.Waiting, &c.Ready)
+	return c, err
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/a-h/templ"
 
 	"left4me/shared/account"
+	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/problem"
 	"left4me/shared/route"
@@ -200,6 +201,11 @@ func (r *Request) signIn() (err error) {
 		r.User.Limits = &r.app.Settings.Limits
 	}
 	return err
+}
+
+// Together runs functions that read the database with their ctx, so that a database server is asked once if possible.
+func (r *Request) Together(functions ...func(context.Context) error) error {
+	return db.Together(r.Context(), r.app.DB, functions...)
 }
 
 // SignedIn returns the person signed in, for a route that anyone may use; the zero User without a session.
