@@ -41,7 +41,9 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) (err error) {
 			}
 			return err
 		},
-		db.Into(&line, func(ctx context.Context) ([]jobstore.Line, error) { return h.jobs.LastLine(ctx, job.RefreshWorkshopItems) }),
+		db.Into(&line, func(ctx context.Context) ([]jobstore.Line, error) {
+			return h.jobs.LastLine(ctx, job.RefreshWorkshopItems)
+		}),
 	)
 	if err != nil {
 		return err

@@ -13,18 +13,14 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	query := r.URL.Query()
-	seen := r.Number(view.JobParam)
-	if r.Fragment() && query.Has(view.JobParam) {
-		id, err := r.ID("id")
-		if err != nil {
-			return err
-		}
-		return h.page.RenderNews(w, r, id, seen, job.State(query.Get(view.StateParam)))
-	}
-	o, err := web.ByID(r, "id", h.page.Overlays.Visible)
+	id, err := r.ID("id")
 	if err != nil {
 		return err
 	}
-	return h.page.Render(w, r, http.StatusOK, o.ID, view.ShowView{SeenJob: seen})
+	query := r.URL.Query()
+	seen := r.Number(view.JobParam)
+	if r.Fragment() && query.Has(view.JobParam) {
+		return h.page.RenderNews(w, r, id, seen, job.State(query.Get(view.StateParam)))
+	}
+	return h.page.Render(w, r, http.StatusOK, id, view.ShowView{SeenJob: seen})
 }

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -40,26 +39,24 @@ func (s *Store) ChangePassword(ctx context.Context, u User, token, current, pass
 	if err != nil {
 		return fault(err)
 	}
+	changed := false
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		// The password may have been changed while the current one was being checked.
-		n, err := db.Exec(ctx, q, `UPDATE users SET password_hash = :new WHERE id = :id AND password_hash = :old`,
-			sql.Named("new", hash), sql.Named("id", u.ID), sql.Named("old", old))
-		switch {
-		case err != nil:
+		if err := db.RowsLater(ctx, q, func(ids []int64) { changed = len(ids) > 0 }, db.Value[int64], `UPDATE users SET password_hash = :new
+			WHERE id = :id AND password_hash = :old RETURNING id`, sql.Named("new", hash), sql.Named("id", u.ID), sql.Named("old", old)); err != nil {
 			return err
-		case n == 0:
-			return wrong
 		}
 		if err := forgiveAttempt(ctx, q, counted); err != nil {
 			return err
 		}
-		return endOtherSessions(ctx, q, u.ID, token)
+		return db.Later(ctx, q, `DELETE FROM sessions WHERE user_id = :user AND token_hash <> :token
+			AND EXISTS (SELECT 1 FROM users WHERE id = :user AND password_hash = :new)`, sql.Named("user", u.ID), tokenArg(token), sql.Named("new", hash))
 	})
 	switch {
-	case errors.Is(err, wrong):
-		return wrong
 	case err != nil:
 		return fault(err)
+	case !changed:
+		return wrong
 	}
 	return nil
 }
@@ -102,14 +99,10 @@ func (s *Store) EndSession(ctx context.Context, userID, id int64) (bool, error) 
 
 // EndOtherSessions ends all sessions of a person except the one with that token.
 func (s *Store) EndOtherSessions(ctx context.Context, userID int64, token string) error {
-	if err := endOtherSessions(ctx, s.db, userID, token); err != nil {
+	if _, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = :user AND token_hash <> :token`, sql.Named("user", userID), tokenArg(token)); err != nil {
 		return fmt.Errorf("end other sessions: %w", err)
 	}
 	return nil
-}
-
-func endOtherSessions(ctx context.Context, q db.Querier, userID int64, token string) error {
-	return db.Later(ctx, q, `DELETE FROM sessions WHERE user_id = :user AND token_hash <> :token`, sql.Named("user", userID), tokenArg(token))
 }
 
 // EndAllSessions ends the sessions of all people, in the transaction q, and returns how many there were.

@@ -1,10 +1,12 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -236,7 +238,7 @@ func tryRemoteTx(ctx context.Context, conn *sql.Conn, fn func(ctx context.Contex
 }
 
 // Together runs functions that read the database d with their ctx, by Rows and Row. What they wait for at the same time is read in
-// one request. The embedded database runs one function after the other. The error is the first function's that has one.
+// one request, in the order of the functions. The embedded database runs one function after the other. The error is the first function's that has one.
 func Together(ctx context.Context, d *DB, functions ...func(context.Context) error) error {
 	if d.embedded || len(functions) == 1 {
 		for _, f := range functions {
@@ -252,7 +254,7 @@ func Together(ctx context.Context, d *DB, functions ...func(context.Context) err
 	for n, f := range functions {
 		wg.Go(func() {
 			defer g.done(ctx)
-			errs[n] = f(context.WithValue(ctx, groupKey{}, g))
+			errs[n] = f(context.WithValue(ctx, groupKey{}, &member{g, n}))
 		})
 	}
 	wg.Wait()
@@ -279,17 +281,29 @@ type group struct {
 	db      *DB
 	mu      sync.Mutex
 	running int // functions that do not wait for a result
-	waiting []statement
-	answers []chan error // of waiting
+	waiting []question
+}
+
+// question is what one function waits for.
+type question struct {
+	member int
+	statement
+	answer chan error
+}
+
+// member is a function of a group.
+type member struct {
+	*group
+	index int
 }
 
 // read runs s together with what the other functions ask for.
-func (g *group) read(ctx context.Context, s statement) error {
+func (m *member) read(ctx context.Context, s statement) error {
 	answer := make(chan error, 1)
-	g.mu.Lock()
-	g.waiting, g.answers = append(g.waiting, s), append(g.answers, answer)
-	g.mu.Unlock()
-	g.done(ctx)
+	m.mu.Lock()
+	m.waiting = append(m.waiting, question{m.index, s, answer})
+	m.mu.Unlock()
+	m.done(ctx)
 	return <-answer
 }
 
@@ -301,11 +315,16 @@ func (g *group) done(ctx context.Context) {
 	if g.running > 0 || len(g.waiting) == 0 {
 		return
 	}
-	statements, answers := g.waiting, g.answers
-	g.running, g.waiting, g.answers = len(answers), nil, nil
+	all := g.waiting
+	g.running, g.waiting = len(all), nil
+	slices.SortFunc(all, func(a, b question) int { return cmp.Compare(a.member, b.member) })
+	statements := make([]statement, len(all))
+	for n, q := range all {
+		statements[n] = q.statement
+	}
 	err := send(ctx, g.db.DB, statements)
-	for _, a := range answers {
-		a <- err
+	for _, q := range all {
+		q.answer <- err
 	}
 }
 
@@ -315,8 +334,8 @@ func read(ctx context.Context, q querier, s statement) error {
 	case *remoteTx:
 		return q.read(ctx, s)
 	case *DB:
-		if g, ok := ctx.Value(groupKey{}).(*group); ok && g.db == q {
-			return g.read(ctx, s)
+		if m, ok := ctx.Value(groupKey{}).(*member); ok && m.db == q {
+			return m.read(ctx, s)
 		}
 	}
 	return ask(ctx, q, s)

@@ -32,25 +32,25 @@ const maxLive = 1000
 
 // Render answers with the list that the person sees, and with a form for a new overlay.
 func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, form CreateForm) error {
-	live, err := p.Jobs.ListLive(r.Context(), maxLive)
+	v := ListView{Frame: r.Frame(w), Building: map[int64]job.State{}, Create: form}
+	var live []jobstore.Job
+	err := r.Together(
+		db.Into(&live, func(ctx context.Context) ([]jobstore.Job, error) { return p.Jobs.ListLive(ctx, maxLive) }),
+		db.Into(&v.Overlays, func(ctx context.Context) ([]overlay.Overlay, error) { return p.Overlays.List(ctx, r.User) }),
+	)
 	if err != nil {
 		return err
 	}
-	v := ListView{Frame: r.Frame(w), Building: map[int64]job.State{}, Create: form}
 	for _, j := range live {
 		if j.Operation == job.BuildOverlay.Name && v.Building[j.Subject.ID] != job.Running {
 			v.Building[j.Subject.ID] = j.State
 		}
-	}
-	if v.Overlays, err = p.Overlays.List(r.Context(), r.User); err != nil {
-		return err
 	}
 	return r.Render(w, status, List(v))
 }
 
 // UsePage answers with the instructions for one overlay.
 type UsePage struct {
-	DB       *db.DB
 	Overlays *overlay.Store
 	Hosts    *hostinfo.Store
 }
@@ -62,15 +62,13 @@ func (p UsePage) Serve(w http.ResponseWriter, r *web.Request) error {
 		return err
 	}
 	v := UseView{Frame: r.Frame(w)}
-	err = db.Together(r.Context(), p.DB,
+	err = r.Together(
 		func(ctx context.Context) (err error) {
 			v.Overlay, err = p.Overlays.Visible(ctx, r.User, id)
 			return err
 		},
-		func(ctx context.Context) (err error) {
-			v.Hosts, err = p.Hosts.List(ctx)
-			return err
-		})
+		db.Into(&v.Hosts, p.Hosts.List),
+	)
 	if err != nil {
 		return err
 	}
@@ -79,7 +77,6 @@ func (p UsePage) Serve(w http.ResponseWriter, r *web.Request) error {
 
 // ShowPage answers with the page of one overlay and with its fragments.
 type ShowPage struct {
-	DB       *db.DB
 	Overlays *overlay.Store
 	Items    *workshop.Store
 	Jobs     *jobstore.Store
@@ -91,7 +88,6 @@ type ShowPage struct {
 // NewShowPage returns the page with stores on env's database.
 func NewShowPage(env *fn.Env) ShowPage {
 	return ShowPage{
-		DB:       env.DB,
 		Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		Items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		Jobs:     env.Jobs,
@@ -146,16 +142,29 @@ func (p ShowPage) RenderChanged(w http.ResponseWriter, r *web.Request, overlayID
 	return r.Render(w, http.StatusOK, Changed(v))
 }
 
-// fill reads what v shows from the database. The job is read first: a page whose job has ended does not poll any more, so it
-// must show what that job has left.
-func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v *ShowView) (err error) {
-	if v.Job, err = p.job(r, overlayID, v.SeenJob); err != nil {
-		return err
-	}
-	if v.Overlay, err = p.Overlays.Get(r.Context(), overlayID); err != nil {
-		return err
-	}
-	err = db.Together(r.Context(), p.DB,
+// fill reads what v shows from the database, if the person may see the overlay. The job is read first: a page whose job has ended
+// does not poll any more, so it must show what that job has left.
+func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v *ShowView) error {
+	var live []jobstore.Job
+	var seen jobstore.Job
+	err := r.Together(
+		func(ctx context.Context) (err error) {
+			live, err = p.Jobs.LiveOf(ctx, job.Overlay(overlayID))
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			if v.SeenJob != 0 {
+				seen, err = p.Jobs.Get(ctx, v.SeenJob)
+			}
+			if errors.Is(err, jobstore.ErrNotFound) {
+				return nil
+			}
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Overlay, err = p.Overlays.Visible(ctx, r.User, overlayID)
+			return err
+		},
 		func(ctx context.Context) (err error) {
 			v.Items, err = p.Items.OfOverlay(ctx, overlayID)
 			return err
@@ -164,33 +173,18 @@ func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v
 			v.Waiting, err = p.Items.Waiting(ctx, overlayID)
 			return err
 		},
-		func(ctx context.Context) (err error) {
-			v.Hosts, err = p.Hosts.List(ctx)
-			return err
-		})
+		db.Into(&v.Hosts, p.Hosts.List),
+	)
 	if err != nil {
 		return err
 	}
+	// The oldest job that has not ended is the running one if one runs. If none is left, the page shows how the one that it has
+	// shown ended, unless that is not one of this overlay's.
+	if len(live) > 0 {
+		v.Job = live[len(live)-1]
+	} else if seen.Subject == job.Overlay(overlayID) {
+		v.Job = seen
+	}
 	v.Frame, v.Examples = r.Frame(w), p.Examples
 	return nil
-}
-
-// job returns the overlay's oldest job that has not ended, which is the running one if one runs; else the job with the id seen,
-// so that the page can show how it ended; else the zero Job.
-func (p ShowPage) job(r *web.Request, overlayID, seen int64) (jobstore.Job, error) {
-	live, err := p.Jobs.LiveOf(r.Context(), job.Overlay(overlayID))
-	if err != nil {
-		return jobstore.Job{}, err
-	}
-	if len(live) > 0 {
-		return live[len(live)-1], nil
-	}
-	if seen == 0 {
-		return jobstore.Job{}, nil
-	}
-	j, err := p.Jobs.Get(r.Context(), seen)
-	if errors.Is(err, jobstore.ErrNotFound) || err == nil && j.Subject != job.Overlay(overlayID) {
-		return jobstore.Job{}, nil // not a number of one of our pages
-	}
-	return j, err
 }
