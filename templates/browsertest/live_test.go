@@ -308,6 +308,7 @@ type shelf struct {
 	ended  bool        // there is no session
 	token  string      // of the session's forms
 	polls  int         // how often the page has asked for news
+	denied int         // how often it has done so without a session
 	asked  []time.Time // when a page has asked whether left4me answers and the session lasts
 }
 
@@ -383,6 +384,9 @@ func (s *shelf) routes(mux *http.ServeMux) {
 			case s.away:
 				panic(http.ErrAbortHandler)
 			case s.ended:
+				if *r == route.OverlayShow {
+					s.denied++
+				}
 				w.WriteHeader(http.StatusUnauthorized)
 				answer(w, req, page.ErrorFragment(page.ErrorView{Status: http.StatusUnauthorized, Sentence: "Your session has ended."}))
 			case req.Method == http.MethodPost && req.PostFormValue("csrf_token") != s.token:
@@ -454,9 +458,16 @@ func TestPageWithoutAnswersAndWithoutASession(t *testing.T) {
 	says("left4me answers again")
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 40`)
 
-	// The session ends. Somebody signs in again, in another tab.
+	// The session ends: the polling, too. Somebody signs in again, in another tab.
+	browsertest.Eval[chromedp.Void](tab, `window.held = 0; addEventListener("htmx:beforeRequest", e => { if (e.defaultPrevented) window.held++ })`)
 	s.with(func() { s.ended = true })
 	says("Your session has ended")
+	tab.WaitFor(`window.held >= 2`)
+	s.with(func() {
+		if s.denied != 1 {
+			t.Errorf("without a session the page has asked for news %d times", s.denied)
+		}
+	})
 	if to := browsertest.Eval[string](tab, `(a => a.pathname + a.search + " " + a.target)(document.querySelector("#connection a"))`); to != "/login?beside _blank" {
 		t.Errorf("the page leads to %q", to)
 	}

@@ -1575,7 +1575,7 @@ func waiting(v ShowView, oob bool) templ.Component {
 				}
 			}
 			if v.editable() && (!v.active() || len(v.Waiting.Failed) > 0) {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 136, "<div class=\"bar\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 136, "<div class=\"line\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
