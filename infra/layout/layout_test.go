@@ -36,7 +36,7 @@ var mayImport = map[string]string{
 	"infra/testreport":               "",
 	"localrun":                       "localrun/… shared/… templates/page",
 	"localrun/agent":                 "localrun/lambdahost shared/job shared/jobstore shared/wake",
-	"localrun/backup":                "shared/account shared/builder shared/db shared/db/dbfile shared/db/migrations shared/durable shared/jobstore shared/overlay",
+	"localrun/backup":                "shared/account shared/builder shared/db shared/db/dbfile shared/db/migrations shared/durable shared/jobstore shared/overlay shared/workshop",
 	"localrun/doctor":                "localrun/heartbeat shared/account shared/db shared/db/migrations shared/hostinfo shared/job shared/jobstore shared/route shared/settings",
 	"localrun/gateway":               "localrun/lambdahost shared/route",
 	"localrun/heartbeat":             "shared/garbage shared/hostinfo shared/settings shared/vpkcache shared/workshop",

@@ -22,6 +22,7 @@ import (
 	"left4me/shared/durable"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
+	"left4me/shared/workshop"
 )
 
 // Restore replaces a database by a backup.
@@ -180,6 +181,10 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 			return err
 		}
 		if done.Jobs, err = jobs.HandBackAll(ctx, q, "left4me was restored from a backup that was made while this ran"); err != nil {
+			return err
+		}
+		// The directories are as they were before the restore, or another host's.
+		if err := workshop.ForgetLinks(ctx, q); err != nil {
 			return err
 		}
 		if err := overlay.Changed(ctx, q, ids...); err != nil {

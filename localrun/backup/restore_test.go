@@ -16,6 +16,7 @@ import (
 	"left4me/shared/db/migrations"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
+	"left4me/shared/workshop"
 )
 
 // host is a directory with a database in it.
@@ -128,10 +129,12 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	h.exec(d, `INSERT INTO users (name, password_hash, created_at) VALUES ('root', '', 0)`)
 	h.exec(d, `INSERT INTO overlays (name, type, uid, created_at, directory_at, last_build_status) VALUES ('maps', 'workshop', 'u', 0, 1, 'ok'), ('gone', 'workshop', 'v', 0, 1, '')`)
 	h.exec(d, `UPDATE overlays SET deleted_at = 1 WHERE name = 'gone'`)
+	h.exec(d, `INSERT INTO workshop_items (id, steam_id, file_url, last_downloaded_at, created_at) VALUES (1, '7', 'u', 5, 0)`)
+	h.exec(d, `INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
 	h.close(d)
 	file := filepath.Join(t.TempDir(), "backup")
 	c, err := backup.ToFile(t.Context(), h.path(), file, false)
-	if err != nil || c.People != 1 || c.Overlays != 1 || c.Items != 0 {
+	if err != nil || c.People != 1 || c.Overlays != 1 || c.Items != 1 {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	done, err := h.restore(file)
@@ -142,6 +145,10 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	all, err := overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).List(t.Context(), account.User{Admin: true})
 	if err != nil || len(all) != 1 || all[0].LastBuildStatus != "" || all[0].Revision != 2 {
 		t.Errorf("%+v, %v", all, err)
+	}
+	// Which links there are now is not known.
+	if items, err := workshop.NewStore(d, time.Now, nil).OfOverlay(t.Context(), 1); err != nil || len(items) != 1 || items[0].State() != workshop.NotLinked {
+		t.Errorf("%+v, %v", items, err)
 	}
 	h.close(d)
 

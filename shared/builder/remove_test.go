@@ -232,12 +232,17 @@ func TestPurgingADeletedOverlayKeepsItsItems(t *testing.T) {
 		}
 		return n
 	}
+	if n := count(`SELECT COUNT(*) FROM overlay_links`); n != 2 {
+		t.Fatalf("%d links are recorded, want 2", n)
+	}
 	if err := w.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
 		return w.host.Overlays.Purge(ctx, q, w.overlay.ID)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if overlays, pairs, items := count(`SELECT COUNT(*) FROM overlays`), count(`SELECT COUNT(*) FROM overlay_workshop_items`), count(`SELECT COUNT(*) FROM workshop_items`); overlays != 0 || pairs != 0 || items != 2 {
-		t.Errorf("%d overlays, %d associations, %d items are left", overlays, pairs, items)
+	for table, want := range map[string]int{"overlays": 0, "overlay_workshop_items": 0, "overlay_links": 0, "workshop_items": 2} {
+		if n := count(`SELECT COUNT(*) FROM ` + table); n != want {
+			t.Errorf("%s has %d rows, want %d", table, n, want)
+		}
 	}
 }

@@ -45,6 +45,14 @@ func (s *Store) Unlink(ctx context.Context, overlayID int64, itemIDs []int64) er
 	return nil
 }
 
+// ForgetLinks records that it is not known what is linked in any overlay.
+func ForgetLinks(ctx context.Context, q db.Querier) error {
+	if _, err := q.ExecContext(ctx, `DELETE FROM overlay_links`); err != nil {
+		return fmt.Errorf("forget the links of all overlays: %w", err)
+	}
+	return nil
+}
+
 // Link records, in the transaction that ends a build, that an overlay's directory has links to these items.
 func (s *Store) Link(ctx context.Context, q db.Querier, overlayID int64, itemIDs []int64) error {
 	ids, err := jsonArg("items", itemIDs)
