@@ -110,6 +110,28 @@ func TestJobPageLeadsToItsSubject(t *testing.T) {
 	}
 }
 
+// A page asks about a job that waits less and less often.
+func TestPollingSlowsDownWhileTheJobWaits(t *testing.T) {
+	for _, c := range []struct {
+		state job.State
+		age   time.Duration
+		want  string
+	}{
+		{job.Queued, 0, "every 1s"},
+		{job.Queued, -time.Minute, "every 1s"}, // the clocks of two machines differ
+		{job.Queued, 27 * time.Second, "every 5s"},
+		{job.Queued, time.Hour, "every 10s"},
+		{job.Running, time.Hour, "every 1s"},
+		{job.Cancelling, time.Hour, "every 1s"},
+	} {
+		v := at(c.state)
+		v.Job.CreatedAt = now.Add(-c.age)
+		if got := pagetest.Page(t, pagetest.Render(t, view.Show(v))).Find("#job-progress").AttrOr("hx-trigger", ""); got != c.want {
+			t.Errorf("%s for %s: %q, want %q", c.state, c.age, got, c.want)
+		}
+	}
+}
+
 // The bar is right when totals are unknown or smaller than what is done.
 func TestProgress(t *testing.T) {
 	for _, c := range []struct {
