@@ -156,7 +156,9 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 			return err
 		}
 		if err := r.checkCSRF(); err != nil {
-			r.keep(to, origin)
+			if r.keep(to, origin); r.kept.Action != "" {
+				return problem.Forbidden("This form is from before you signed in. Nothing was changed; please send it again.")
+			}
 			return err
 		}
 	}

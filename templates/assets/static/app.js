@@ -106,6 +106,7 @@ function become(next) {
   if (state === "") {
     for (const element of held) if (element.isConnected) htmx.ajax("GET", element.getAttribute("hx-get"), { source: element }).catch(() => {}); // events tell
     held.clear();
+    setTimeout(() => state || connection.replaceChildren(), 30_000);
   }
 }
 
