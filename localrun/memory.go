@@ -11,7 +11,7 @@ const (
 	// memoryPause is how often releaseMemory looks.
 	memoryPause = 5 * time.Second
 	// enoughMemory is how many bytes this process may keep. It needs about half of it when nothing happens.
-	enoughMemory = 32 << 20
+	enoughMemory = 24 << 20
 )
 
 // releaseMemory is a service that returns memory to the operating system after a rush. Go by itself would keep it for minutes: it
