@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 
 	"left4me/shared/overlay"
 	"left4me/shared/steam"
@@ -32,7 +33,16 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.page.RenderChanged(w, r, o.ID, view.Outcome{Added: added, JobID: added.JobID})
+	outcome := view.Outcome{Added: added, JobID: added.JobID}
+	if removed := r.PostForm[view.RestoreField]; len(removed) > 0 {
+		addedAt := view.ParseRestore(removed)
+		if err := h.page.Items.Restore(r.Context(), o, addedAt); err != nil {
+			return err
+		}
+		id, _, _ := strings.Cut(removed[0], " ")
+		outcome.Restored = steam.ID(id)
+	}
+	return h.page.RenderChanged(w, r, o.ID, outcome)
 }
 
 func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (workshop.Added, error) {

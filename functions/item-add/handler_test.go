@@ -54,6 +54,13 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`); n != 1 {
 		t.Errorf("%d builds are queued, want one", n)
 	}
+	back := v.Post(items, "input", "1", "restore", "1 5")
+	if focus := back.Page().Find("button[data-focus]").AttrOr("formaction", ""); focus != "/overlays/1/items/1/delete" {
+		t.Errorf("after an item was put back the focus is on %q", focus)
+	}
+	if s.Count(`SELECT added_at FROM overlay_workshop_items WHERE workshop_item_id = 1`) != 5 {
+		t.Error("an item that was put back is not where it was")
+	}
 	if again := v.Post(items, "input", "1"); !strings.Contains(again.Body, "already in overlay") || again.StatusCode != http.StatusOK {
 		t.Errorf("what is there already: %d %s", again.StatusCode, again.Page().Find(".notice").Text())
 	}

@@ -82,7 +82,7 @@ var mayImport = map[string]string{
 	"templates/browsertest":          "templates/assets",
 	"templates/fntest":               "shared/… templates/…",
 	"templates/job":                  "shared/account shared/hostinfo shared/job shared/jobstore shared/problem shared/route templates/page templates/web",
-	"templates/overlay":              "shared/db shared/fn shared/hostinfo shared/job shared/jobstore shared/overlay shared/route shared/workshop templates/job templates/page templates/web",
+	"templates/overlay":              "shared/db shared/fn shared/hostinfo shared/job shared/jobstore shared/overlay shared/route shared/steam shared/workshop templates/job templates/page templates/web",
 	"templates/page":                 "shared/account shared/route templates/assets",
 	"templates/pagetest":             "shared/route",
 	"templates/web":                  "shared/account shared/db shared/fn shared/fn/lambdahttp shared/job shared/jobstore shared/problem shared/route templates/page",

@@ -288,3 +288,49 @@ func testRemoveSeveral(t *testing.T, open dbtest.Backend) {
 		t.Errorf("removing them again: %v", err)
 	}
 }
+
+func TestRestoredItemsAreWhereTheyWere(t *testing.T) {
+	dbtest.Each(t, testRestoredItemsAreWhereTheyWere)
+}
+
+func testRestoredItemsAreWhereTheyWere(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open, "item 1\nitem 2\nitem 3\n")
+	w.holds(t, w.overlay, "1", "2", "3")
+	w.exec(t, `UPDATE overlay_workshop_items SET added_at = 100 - workshop_item_id`)
+	order := func() (ids []steam.ID) {
+		t.Helper()
+		all, err := w.OfOverlay(t.Context(), w.overlay.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range all {
+			ids = append(ids, i.SteamID)
+		}
+		return ids
+	}
+	before := order()
+	all, err := w.OfOverlay(t.Context(), w.overlay.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, _, err := w.Remove(t.Context(), w.anna, w.overlay, []int64{all[1].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := removed[0]
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{again.SteamID}, workshop.Items); err != nil {
+		t.Fatal(err)
+	}
+	if got := order(); slices.Equal(got, before) {
+		t.Fatalf("an item that was added again is at its old place by itself: %v", got)
+	}
+	// Times in the future, and of items that are not there, change nothing.
+	for _, places := range []map[steam.ID]time.Time{{again.SteamID: again.AddedAt, "99": again.AddedAt}, {before[0]: time.Now().Add(time.Hour)}, {}} {
+		if err := w.Restore(t.Context(), w.overlay, places); err != nil {
+			t.Fatal(err)
+		}
+		if got := order(); !slices.Equal(got, before) {
+			t.Errorf("after Restore(%v) the order is %v, want %v", places, got, before)
+		}
+	}
+}

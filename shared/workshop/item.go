@@ -37,8 +37,11 @@ type Item struct {
 	DownloadedAt time.Time
 	// DownloadedUpdated and DownloadedSize are the values of Updated and FileSize at that time.
 	DownloadedUpdated, DownloadedSize int64
-	// Linked is whether the directory of the overlay that was asked about has a link to the file. Only OfOverlay and Waiting set it.
+	// Linked is whether the directory of the overlay that was asked about has a link to the file. Only OfOverlay, Remove and Waiting
+	// set it.
 	Linked bool
+	// AddedAt is when the item was added to the overlay that was asked about. Only OfOverlay and Remove set it.
+	AddedAt time.Time
 }
 
 // downloadFailed is the prefix of the last_error of an item whose download attempts have all failed (P24).
@@ -132,8 +135,7 @@ func jsonArg(name string, value any) (sql.NamedArg, error) {
 
 // OfOverlay returns an overlay's items in the order in which they were added.
 func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) {
-	items, err := db.Rows(ctx, s.db, scanLinked, `SELECT `+itemColumns+`, l.overlay_id IS NOT NULL `+fromOverlay+`
-		ORDER BY o.added_at, w.id`, sql.Named("overlay", overlayID))
+	items, err := db.Rows(ctx, s.db, scanOfOverlay, selectOfOverlay+` ORDER BY o.added_at, w.id`, sql.Named("overlay", overlayID))
 	if err != nil {
 		return nil, fmt.Errorf("read the items of overlay %d: %w", overlayID, err)
 	}
@@ -178,6 +180,25 @@ func (s *Store) UsedSteamIDs(ctx context.Context) (map[steam.ID]bool, error) {
 	return used, nil
 }
 
+// Restore gives items of o, which Remove has removed and Add has added again, the places that they had in the list: addedAt are their
+// Item.AddedAt.
+func (s *Store) Restore(ctx context.Context, o overlay.Overlay, addedAt map[steam.ID]time.Time) error {
+	millis := map[steam.ID]int64{}
+	for id, at := range addedAt {
+		millis[id] = db.Millis(at)
+	}
+	times, err := jsonArg("times", millis)
+	if err == nil {
+		_, err = s.db.ExecContext(ctx, `UPDATE overlay_workshop_items SET added_at = MIN(added_at, t.value)
+			FROM json_each(:times) t JOIN workshop_items w ON w.steam_id = t.key
+			WHERE overlay_id = :overlay AND workshop_item_id = w.id`, times, sql.Named("overlay", o.ID))
+	}
+	if err != nil {
+		return fmt.Errorf("restore the order of overlay %d: %w", o.ID, err)
+	}
+	return nil
+}
+
 // Remove removes items, by workshop_items.id, from o for u, enqueues one build and returns both. Those that are not in o are left
 // out; the error is a problem (404) when none is.
 func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64) ([]Item, *jobstore.Enqueued, error) {
@@ -187,8 +208,7 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 	if err == nil {
 		err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
 			args := []any{sql.Named("overlay", o.ID), ids}
-			removed, err = db.Rows(ctx, q, scan, selectItem+` JOIN overlay_workshop_items o ON o.workshop_item_id = w.id
-				WHERE o.overlay_id = :overlay AND w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
+			removed, err = db.Rows(ctx, q, scanOfOverlay, selectOfOverlay+` AND w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
 			if err != nil {
 				return err
 			}

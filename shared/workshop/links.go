@@ -13,8 +13,11 @@ const fromOverlay = `FROM overlay_workshop_items o JOIN workshop_items w ON w.id
 	LEFT JOIN overlay_links l ON l.overlay_id = o.overlay_id AND l.workshop_item_id = w.id
 	WHERE o.overlay_id = :overlay`
 
-func scanLinked(row db.Scanner) (i Item, err error) {
-	err = scanInto(row, &i, &i.Linked)
+// selectOfOverlay selects the items of the overlay :overlay.
+const selectOfOverlay = `SELECT ` + itemColumns + `, l.overlay_id IS NOT NULL, o.added_at ` + fromOverlay
+
+func scanOfOverlay(row db.Scanner) (i Item, err error) {
+	err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt))
 	return i, err
 }
 

@@ -3,6 +3,7 @@ package workshop_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"left4me/shared/db/dbtest"
 	"left4me/shared/workshop"
@@ -48,6 +49,7 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 	changes := 1 // the removed item
 	failed := map[int64]workshop.Item{}
 	for _, i := range items {
+		i.AddedAt = time.Time{} // which Waiting does not read
 		if strings.HasPrefix(i.LastError, "download failed: ") {
 			failed[i.ID] = i
 		}

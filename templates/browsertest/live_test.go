@@ -354,15 +354,21 @@ func (s *shelf) routes(mux *http.ServeMux) {
 		}
 		added := readyItem(int64(200+len(s.items)), input, "Item "+input)
 		added.DownloadedAt = time.Time{}
-		s.items = append(s.items, added)
+		outcome := overlayview.Outcome{Added: workshop.Added{New: 1}, JobID: 7}
+		if at, ok := overlayview.ParseRestore(r.PostForm[overlayview.RestoreField])[added.SteamID]; ok {
+			s.items, outcome.Restored = slices.Insert(s.items, int(at.UnixMilli()), added), added.SteamID
+		} else {
+			s.items = append(s.items, added)
+		}
 		s.job = someJob(7, "queued")
 		v := s.view()
-		v.Outcome = overlayview.Outcome{Added: workshop.Added{New: 1}, JobID: 7}
+		v.Outcome = outcome
 		answer(w, r, overlayview.Changed(v))
 	}
 	remove := func(w http.ResponseWriter, r *http.Request) {
 		at := slices.IndexFunc(s.items, func(i workshop.Item) bool { return fmt.Sprint(i.ID) == r.PathValue("item_id") })
 		removed := s.items[at]
+		removed.AddedAt = time.UnixMilli(int64(at))
 		s.items = slices.Delete(s.items, at, at+1)
 		v := s.view()
 		v.Outcome = overlayview.Outcome{Removed: []workshop.Item{removed}}
@@ -587,8 +593,13 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	if v := browsertest.Get(tab, chromedp.Value(chromedp.ID(overlayview.InputID))); v != "half a li" {
 		t.Errorf("removing an item left %q in the box", v)
 	}
+	// It comes back to its place, and who has put it back stays there.
 	tab.Do(chromedp.Click(chromedp.CSS("#items .notice button")))
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 4`)
+	tab.WaitFor(`document.activeElement.textContent.includes("Item 12")`)
+	if got := browsertest.Eval[string](tab, `document.activeElement.id + " " + (r => r.top >= 0 && r.bottom <= innerHeight)(document.activeElement.getBoundingClientRect())`); got != "remove-1 true" {
+		t.Errorf("after an item was put back, the focus and whether it is in the window are %q", got)
+	}
 	// The same with the keyboard.
 	tab.Do(chromedp.Focus(chromedp.ID("remove-0")), chromedp.KeyEvent(kb.Enter))
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 3`)

@@ -25,6 +25,7 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/shared/steam"
 	"left4me/shared/workshop"
 	"left4me/templates/page"
 )
@@ -60,6 +61,26 @@ const (
 // ItemField is the field of route.ItemsRemove that holds the id of an item, and may be repeated.
 const ItemField = "item"
 
+// RestoreField is a field of route.ItemAdd, which may be repeated: an item that was removed, and when it was added before.
+const RestoreField = "restore"
+
+// restoreValue is the value of RestoreField for a removed item.
+func restoreValue(i workshop.Item) string {
+	return string(i.SteamID) + " " + strconv.FormatInt(i.AddedAt.UnixMilli(), 10)
+}
+
+// ParseRestore reads the values of RestoreField. It leaves out what is none.
+func ParseRestore(values []string) map[steam.ID]time.Time {
+	addedAt := map[steam.ID]time.Time{}
+	for _, v := range values {
+		id, at, _ := strings.Cut(v, " ")
+		if millis, err := strconv.ParseInt(at, 10, 64); err == nil {
+			addedAt[steam.ID(id)] = time.UnixMilli(millis)
+		}
+	}
+	return addedAt
+}
+
 // inputModes are the values of input_mode (product.md P12) with the words of the form.
 var inputModes = []struct {
 	value workshop.Mode
@@ -93,6 +114,8 @@ type Outcome struct {
 	Added workshop.Added
 	// Removed are the removed items.
 	Removed []workshop.Item
+	// Restored is the first of the items that were put back; empty for none.
+	Restored steam.ID
 	// JobID is the build that applies the change; zero when nothing has to be done.
 	JobID int64
 }

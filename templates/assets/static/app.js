@@ -172,6 +172,7 @@ addEventListener("htmx:afterRequest", ({ detail }) => {
 function show(root) {
   showTimes(root.querySelectorAll("time[data-format]"));
   for (const button of root.querySelectorAll("button[data-copy]")) button.hidden = false;
+  root.querySelector("[data-focus]")?.focus();
 }
 show(document);
 addEventListener("htmx:load", ({ detail }) => show(detail.elt));
