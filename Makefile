@@ -79,7 +79,8 @@ deb: $(HTMX) ## build the Debian packages into bin/deb/
 		$(MAKE) --no-print-directory install PROGRAMS=$$programs DESTDIR=$$programs/tree PREFIX=/usr > /dev/null; \
 		gzip -9n $$programs/tree/usr/share/man/man8/*; \
 		ARCH=$$arch ROOT=$$programs/tree VERSION=$(DEB_VERSION) SOURCE_DATE_EPOCH=$(COMMITTED) \
-			$(NFPM) package --config infra/packaging/nfpm.yaml --packager deb --target $(DEB_DIR)/; \
+			$(NFPM) package --config infra/packaging/nfpm.yaml --packager deb --target $$programs/left4me.deb; \
+		infra/packaging/compress $$programs/left4me.deb $(DEB_DIR)/left4me_$(DEB_VERSION)_$$arch.deb; \
 	done
 
 # Go's race detector needs a C compiler. The programs of ./localrun mostly wait for each other.

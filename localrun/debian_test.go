@@ -28,6 +28,9 @@ import (
 // debian is the directory in which `make test-debian` has put a Debian and the packages.
 var debian = flag.String("debian", "", "directory with base/, old/*.deb and new/*.deb")
 
+// maxPackage is the largest size of a package, in bytes (measures.md, M11).
+const maxPackage = 40_000_000
+
 // TestDebian runs testdata/debian/*.txtar in a Debian that systemd has booted, in a container without a network. Besides the
 // commands of all scripts there are those of machine. It needs root.
 func TestDebian(t *testing.T) {
@@ -56,6 +59,9 @@ func TestDebian(t *testing.T) {
 			packages, err := filepath.Glob(filepath.Join(*debian, age, "*.deb"))
 			if err != nil || len(packages) != 1 {
 				return fmt.Errorf("%d packages in %s, want one", len(packages), age)
+			}
+			if info, err := os.Stat(packages[0]); err != nil || age == "new" && info.Size() > maxPackage {
+				return fmt.Errorf("%s is larger than %d bytes (%v)", packages[0], maxPackage, err)
 			}
 			if err := os.Link(packages[0], filepath.Join(m.root, "srv", age+".deb")); err != nil {
 				return err
