@@ -52,6 +52,26 @@ func TestAJobOfAScheduleRunsOnce(t *testing.T) {
 	if err != nil || second.State != "" || second.JobID != 1 || runs != 1 {
 		t.Errorf("second: %+v, %v, %d runs", second, err, runs)
 	}
+	// On AWS, Lambda invokes a function again only after an error, and nobody else continues the job.
+	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.RefreshWorkshopItems}); err != nil {
+		t.Fatal(err)
+	}
+	event.Fired.JobID = 2
+	ctx, tell := context.WithCancelCause(t.Context())
+	h.run = func(ctx context.Context, _ *Run) error {
+		if runs++; runs > 2 {
+			return nil
+		}
+		tell(errTime)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if got, err := h.handle(ctx, event); err == nil {
+		t.Errorf("a run without time to end was not reported: %+v", got)
+	}
+	if again, err := h.handle(t.Context(), event); err != nil || again.State != job.Succeeded || runs != 3 {
+		t.Errorf("again: %+v, %v, %d runs", again, err, runs)
+	}
 	// Invoked with the job's own event, by a person, it is an error.
 	if _, err := h.handle(t.Context(), job.Event{JobID: 1}); err == nil {
 		t.Error("an ended job was accepted")

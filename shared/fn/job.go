@@ -148,6 +148,10 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 	}
 	h.env.WakeAgent(context.WithoutCancel(ctx)) // now that this job's locks are free
 	end.JobID = claim.JobID
+	if end.State == job.Running && event.Fired != nil {
+		// On AWS, without a host agent, nobody else continues the job. Lambda invokes the function again after an error, twice.
+		return job.Outcome{}, fmt.Errorf("job %d was handed back: its time on Lambda was over, or the process was told to end", claim.JobID)
+	}
 	return end, nil
 }
 

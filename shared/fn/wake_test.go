@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +88,26 @@ func TestEnqueueingWakesTheAgent(t *testing.T) {
 			event.Slot = "" // now
 		}
 	})
+}
+
+func TestAScheduleWarnsOfAnUnfinishedJobOfAnEarlierDay(t *testing.T) {
+	env, _ := testEnv(t)
+	var log strings.Builder
+	env.Log = slog.New(slog.NewTextHandler(&log, nil))
+	start := time.Now()
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {10 * time.Minute, false}, {24 * time.Hour, true}} {
+		log.Reset()
+		env.Now = func() time.Time { return start.Add(c.after) }
+		if _, err := fire(t.Context(), env, job.DailyRefresh, job.ScheduleEvent{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(log.String(), job.NotEnded); got != c.want {
+			t.Errorf("after %s: warned %v, want %v: %s", c.after, got, c.want, log.String())
+		}
+	}
 }
 
 func TestAScheduleReportsThatTheDatabaseFails(t *testing.T) {

@@ -84,6 +84,9 @@ func (s Schedule) SlotOf(e ScheduleEvent) (time.Time, error) {
 	return slot.Truncate(time.Minute), nil
 }
 
+// NotEnded is the log message of a schedule's function that finds the job of an earlier day unfinished. An alarm on AWS looks for it.
+const NotEnded = "the previous job of the schedule has not ended"
+
 // Fired is the answer of a schedule's function.
 type Fired struct {
 	// JobID is the schedule's job. New is false for one that was enqueued before.

@@ -32,11 +32,13 @@ const (
 	DownloadMinRate   = "DOWNLOAD_MIN_RATE"
 	JobQueueURL       = "JOB_QUEUE_URL"
 	OriginSecret      = "ORIGIN_SECRET"
-	MaxOverlays       = "MAX_OVERLAYS"
-	MaxOverlayItems   = "MAX_OVERLAY_ITEMS"
-	MaxItems          = "MAX_ITEMS"
-	ActionsPerMinute  = "ACTIONS_PER_MINUTE"
-	TrustedProxies    = "TRUSTED_PROXIES"
+	// OriginSecretPrevious is accepted beside ORIGIN_SECRET while that is being replaced.
+	OriginSecretPrevious = "ORIGIN_SECRET_PREVIOUS"
+	MaxOverlays          = "MAX_OVERLAYS"
+	MaxOverlayItems      = "MAX_OVERLAY_ITEMS"
+	MaxItems             = "MAX_ITEMS"
+	ActionsPerMinute     = "ACTIONS_PER_MINUTE"
+	TrustedProxies       = "TRUSTED_PROXIES"
 	// MetricsListen applies to a localrun that serves pages, AgentMetricsListen to one that only runs jobs.
 	MetricsListen      = "LEFT4ME_METRICS_LISTEN"
 	AgentMetricsListen = "LEFT4ME_AGENT_METRICS_LISTEN"
@@ -86,6 +88,8 @@ type Settings struct {
 	JobQueueURL string
 	// OriginSecret proves that a request came through CloudFront. It is empty without CloudFront.
 	OriginSecret string
+	// OriginSecretPrevious is accepted as well, while CloudFront changes from one secret to another.
+	OriginSecretPrevious string
 	// TrustedProxies are the addresses of the reverse proxies that the gateway believes about a client's address.
 	TrustedProxies []netip.Prefix
 	// MetricsListen and AgentMetricsListen are host:port, or empty.
@@ -164,9 +168,11 @@ func Load(getenv func(string) string) (Settings, error) {
 	if u, err := url.Parse(s.JobQueueURL); s.JobQueueURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 		wrong(JobQueueURL, "%q is not the URL of a queue", s.JobQueueURL)
 	}
-	s.OriginSecret = get(OriginSecret, "")
-	if n := len(s.OriginSecret); n > 0 && n < minSecret {
-		wrong(OriginSecret, "it has %d characters; at least %d cannot be guessed", n, minSecret)
+	for name, secret := range map[string]*string{OriginSecret: &s.OriginSecret, OriginSecretPrevious: &s.OriginSecretPrevious} {
+		*secret = get(name, "")
+		if n := len(*secret); n > 0 && n < minSecret {
+			wrong(name, "it has %d characters; at least %d cannot be guessed", n, minSecret)
+		}
 	}
 	for name, address := range map[string]*string{MetricsListen: &s.MetricsListen, AgentMetricsListen: &s.AgentMetricsListen} {
 		*address = get(name, "")

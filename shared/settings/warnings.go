@@ -12,7 +12,7 @@ import (
 
 // names are all settings that Load reads.
 var names = []string{Root, DatabaseURL, DatabaseAuthToken, Listen, PublicURL, SteamAPIURL, SteamCDNHosts, DownloadParallel, DownloadMinRate,
-	MaxOverlays, MaxOverlayItems, MaxItems, ActionsPerMinute, JobQueueURL, OriginSecret, TrustedProxies, MetricsListen, AgentMetricsListen, Examples}
+	MaxOverlays, MaxOverlayItems, MaxItems, ActionsPerMinute, JobQueueURL, OriginSecret, OriginSecretPrevious, TrustedProxies, MetricsListen, AgentMetricsListen, Examples}
 
 // Warnings returns a sentence for each variable of environ, in the form of os.Environ, that has no effect on a host although somebody
 // probably wants one: because other settings exclude it, or because its name is misspelled.
@@ -24,7 +24,7 @@ func (s Settings) Warnings(environ []string) []string {
 		case value == "":
 		case name == DatabaseAuthToken && db.FilePath(s.DatabaseURL) != "":
 			all = append(all, fmt.Sprintf("%s has no effect, because %s is a file", name, DatabaseURL))
-		case name == OriginSecret:
+		case name == OriginSecret, name == OriginSecretPrevious:
 			all = append(all, fmt.Sprintf("%s has no effect on a host, only on AWS", name))
 		case slices.Contains(names, name):
 		default:

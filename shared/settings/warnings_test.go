@@ -21,6 +21,7 @@ func TestWarnings(t *testing.T) {
 		"unknown":                {"LEFT4ME_COLOUR=red", "LEFT4ME_COLOUR is not a setting of left4me; README.md lists them"},
 		"empty":                  {"LEFT4ME_LISTN=", ""},
 		"a token for a file":     {"DATABASE_AUTH_TOKEN=x", "DATABASE_AUTH_TOKEN has no effect, because DATABASE_URL is a file"},
+		"a previous secret":      {"ORIGIN_SECRET_PREVIOUS=0123456789abcdef", "ORIGIN_SECRET_PREVIOUS has no effect on a host, only on AWS"},
 		"a secret of CloudFront": {"ORIGIN_SECRET=0123456789abcdef", "ORIGIN_SECRET has no effect on a host, only on AWS"},
 	} {
 		s, err := load(nil)

@@ -117,9 +117,9 @@ func (a *app) fromCloudFront(r *http.Request) bool {
 	if a.Settings.OriginSecret == "" {
 		return true
 	}
-	// Hashes have equal lengths; comparing the values would take longer for longer ones.
-	got, want := sha256.Sum256([]byte(r.Header.Get(route.OriginSecretHeader))), sha256.Sum256([]byte(a.Settings.OriginSecret))
-	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+	sent := r.Header.Get(route.OriginSecretHeader)
+	previous := a.Settings.OriginSecretPrevious
+	if !sameSecret(sent, a.Settings.OriginSecret) && (previous == "" || !sameSecret(sent, previous)) {
 		return false
 	}
 	// The port follows the last colon. An IPv6 address before it may have brackets or not.
@@ -128,6 +128,12 @@ func (a *app) fromCloudFront(r *http.Request) bool {
 		r.RemoteAddr = net.JoinHostPort(strings.Trim(viewer[:i], "[]"), viewer[i+1:])
 	}
 	return true
+}
+
+// sameSecret compares hashes, which have equal lengths: comparing the values would take longer for longer ones.
+func sameSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 // errAnswered says that admit has written the answer.

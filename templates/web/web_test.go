@@ -3,6 +3,7 @@ package web_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -330,7 +331,7 @@ func TestANoticeIsShownOnce(t *testing.T) {
 }
 
 func TestWithAnOriginSecretOnlyCloudFrontIsAnswered(t *testing.T) {
-	const secret = "a secret of the origin"
+	const secret, previous = "a secret of the origin", "the secret before that"
 	address := func(*fn.Env) web.Handler {
 		return func(w http.ResponseWriter, v *web.Request) error {
 			_, err := w.Write([]byte(v.Client().Address))
@@ -338,7 +339,11 @@ func TestWithAnOriginSecretOnlyCloudFrontIsAnswered(t *testing.T) {
 		}
 	}
 	anyPage := route.Route{Name: "any", Method: "GET", Pattern: "/things/{id}", Who: route.Anyone}
-	behind := fntest.New(t, "ORIGIN_SECRET", secret).Visitor(nobody, anyPage, address)
+	var log strings.Builder
+	site := fntest.New(t, "ORIGIN_SECRET", secret)
+	site.Env.Log = slog.New(slog.NewTextHandler(&log, nil))
+	behind := site.Visitor(nobody, anyPage, address)
+	changing := fntest.New(t, "ORIGIN_SECRET", secret, "ORIGIN_SECRET_PREVIOUS", previous).Visitor(nobody, anyPage, address)
 	alone := fntest.New(t).Visitor(nobody, anyPage, address)
 	for name, c := range map[string]struct {
 		visitor        *webtest.Visitor
@@ -349,6 +354,10 @@ func TestWithAnOriginSecretOnlyCloudFrontIsAnswered(t *testing.T) {
 		"without it":             {behind, "", "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
 		"with another":           {behind, secret + "x", "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
 		"with it":                {behind, secret, "198.51.100.7:443", http.StatusOK, "198.51.100.7"},
+		"with the previous one":  {changing, previous, "198.51.100.7:443", http.StatusOK, "198.51.100.7"},
+		"with the new one":       {changing, secret, "198.51.100.7:443", http.StatusOK, "198.51.100.7"},
+		"with neither":           {changing, "", "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
+		"with an outdated one":   {behind, previous, "198.51.100.7:443", http.StatusForbidden, "Forbidden\n"},
 		"over IPv6":              {behind, secret, "2001:db8::7:443", http.StatusOK, "2001:db8::7"},
 		"over bracketed IPv6":    {behind, secret, "[2001:db8::7]:443", http.StatusOK, "2001:db8::7"},
 		"nothing of the visitor": {behind, secret, "", http.StatusOK, "192.0.2.1"},
@@ -358,6 +367,9 @@ func TestWithAnOriginSecretOnlyCloudFrontIsAnswered(t *testing.T) {
 		if got.StatusCode != c.status || got.Body != c.address {
 			t.Errorf("%s: %d %q, want %d %q", name, got.StatusCode, got.Body, c.status, c.address)
 		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("everybody may call a function's own URL, and that fills the log: %s", log.String())
 	}
 }
 
