@@ -129,7 +129,7 @@ contract: ## print left4me's promises with the tests that show each
 	@go run ./infra/contract
 
 check: generate infra ## check that generated code is current, and that code is formatted, vetted and tidy
-	@git diff --exit-code -- '*_templ.go' $(INFRA)/template.json $(INFRA)/router.js || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
+	@git diff --exit-code -- '*_templ.go' $(INFRA)/template.json $(INFRA)/router.js $(INFRA)/firewall.json || { echo 'Generated code was out of date: commit the difference above.'; exit 1; }
 	@test -z "$$(gofmt -l functions infra localrun shared templates)" || { gofmt -l functions infra localrun shared templates; echo 'Run gofmt on the files above.'; exit 1; }
 	go vet ./...
 	go mod tidy -diff
@@ -146,7 +146,7 @@ infra: ## regenerate the template and the router for AWS from the tables
 	go run ./infra/gen aws $(INFRA)
 
 deploy: $(if $(RELEASE),,lambda) ## deploy left4me to AWS: make deploy BUCKET=… (see infra/aws/README.md)
-	@BUCKET='$(BUCKET)' STACK='$(STACK)' SECRET='$(SECRET)' PARAMETERS='$(PARAMETERS)' RELEASE='$(RELEASE)' $(INFRA)/deploy
+	@BUCKET='$(BUCKET)' STACK='$(STACK)' SECRET='$(SECRET)' PARAMETERS='$(PARAMETERS)' RELEASE='$(RELEASE)' RATE_LIMIT='$(RATE_LIMIT)' ROTATE='$(ROTATE)' $(INFRA)/deploy
 
 clean: ## remove built files, not your data
 	rm -rf bin $(HTMX) $(ASSETS)/node_modules $(INFRA)/node_modules

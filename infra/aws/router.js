@@ -41,6 +41,10 @@ var routes = [
 
 function handler(event) {
   var request = event.request;
+  // No page has a longer address. CloudFront passes on 8 KB, and unescaping that could exceed the time that it gives this function.
+  if (request.uri.length > 1000) {
+    return refuse(request, 414, 'URI Too Long', 'This address is too long. Check it, or start again from the list of overlays.');
+  }
   var path = segments(request.uri);
   if (path === null) {
     return refuse(request, 400, 'Bad Request', 'This address is damaged. Check it, or start again from the list of overlays.');

@@ -1,9 +1,11 @@
 // Command gen generates the files to run left4me on AWS, from the tables of routes, operations and schedules:
 //
-//	gen aws DIR         writes the CloudFormation template and CloudFront's router: DIR/template.json and DIR/router.js
+//	gen aws DIR         writes the CloudFormation template and CloudFront's router: DIR/template.json and DIR/router.js, and
+//	                    the template of the firewall before it: DIR/firewall.json
 //	gen zip FROM TO     writes a Lambda package for each program in FROM: TO/{name}.zip. TO/release is a name for all of them
+//	gen secret new|done changes ORIGIN_SECRET in the secret's text, from standard input to standard output
 //
-// The same input gives the same bytes. It does not use the network: infra/aws/deploy uploads the files.
+// Except for secrets, the same input gives the same bytes. It does not use the network: infra/aws/deploy uploads the files.
 package main
 
 import (
@@ -28,8 +30,10 @@ func run(args []string) error {
 		return writeAWS(args[1])
 	case len(args) == 3 && args[0] == "zip":
 		return zipAll(args[1], args[2], os.Stdout)
+	case len(args) == 2 && args[0] == "secret" && (args[1] == "new" || args[1] == "done"):
+		return changeSecret(args[1], os.Stdin, os.Stdout)
 	}
-	return fmt.Errorf("usage: gen aws DIR, or gen zip FROM TO")
+	return fmt.Errorf("usage: gen aws DIR, gen zip FROM TO, or gen secret new|done")
 }
 
 func writeAWS(dir string) error {
@@ -41,8 +45,14 @@ func writeAWS(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "router.js"), code, 0o644); err != nil {
+	wall, err := firewallJSON()
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "template.json"), text, 0o644)
+	for name, content := range map[string][]byte{"router.js": code, "template.json": text, "firewall.json": wall} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -149,7 +149,7 @@ func paths(routes []route.Route) []string {
 		"/overlays/./1", "/overlays/../login", "/assets/../overlays/1", "/assets/%2e%2e/overlays/1", "/assets/..%2foverlays%2f1", "/overlays/1/..%2f..%2fassets/app.css",
 		"/%6fverlays", "/%6Fverlays/1", "/OVERLAYS", "/Overlays/1", "/overlays%2F1", "/overlays%2f1%2fbuild", "/overlays;x=1", "/overlays.", "/overlays%00", "/overlays%20", "/ove%72lays/1/%62uild",
 		"/overlays/1/build/", "/overlays/1//build", "/overlays/1/build/x", "/overlays//items", "/overlays/1/items//delete", "/l%C3%B6gin", "/löschen", "/favicon.ico", "/robots.txt", "/admin/", "/admin/nothing",
-		"/constructor", "/__proto__/1", "/" + strings.Repeat("a/", 4000), "/" + strings.Repeat("%2F", 2700), "/" + strings.Repeat("../", 2000) + "overlays",
+		"/constructor", "/__proto__/1", "/" + strings.Repeat("a/", 4000), "/" + strings.Repeat("%2F", 2700), "/overlays/" + strings.Repeat("%41", 330), "/overlays/" + strings.Repeat("%41", 331), "/" + strings.Repeat("../", 2000) + "overlays",
 	}
 	for _, r := range routes {
 		path := strings.ReplaceAll(r.Pattern, "{$}", "")
@@ -176,7 +176,11 @@ func TestRouterAgreesWithTheGateway(t *testing.T) {
 	reached := map[string]bool{}
 	for i, got := range runRouter(t, routes, requests) {
 		v := requests[i]
-		if want := runGateway(t, host, v); got.String() != want {
+		want := runGateway(t, host, v)
+		if len(v.URI) > 1000 {
+			want = "414" // which the gateway leaves to the function
+		}
+		if got.String() != want {
 			t.Errorf("%s %.80s: %s, want %s", v.Method, v.URI, got, want)
 		}
 		if got.Host != "" && (!got.Passed || got.Answer.URI != v.URI || got.Answer.Method != v.Method) {
@@ -192,7 +196,7 @@ func TestRouterAgreesWithTheGateway(t *testing.T) {
 			t.Errorf("no request reached %s", r.Name)
 		}
 	}
-	for _, status := range []string{"400", "404", "405 GET, HEAD", "405 POST", "405 GET, HEAD, POST"} {
+	for _, status := range []string{"400", "404", "414", "405 GET, HEAD", "405 POST", "405 GET, HEAD, POST"} {
 		if !reached[status] {
 			t.Errorf("no request was answered with %s", status)
 		}

@@ -56,7 +56,7 @@ func TestCommittedFilesAreCurrent(t *testing.T) {
 	if err := run([]string{"aws", dir}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"template.json", "router.js"} {
+	for _, name := range []string{"template.json", "firewall.json", "router.js"} {
 		want, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +162,11 @@ func TestTemplateIsValid(t *testing.T) {
 		{"an unknown key", "Home: unknown key DependOn", func(x object) { at(t, x, "Resources", "Home").(object)["DependOn"] = "HomeLog" }},
 		{"an unknown function", "unknown function Fn::Jion", func(x object) { properties(x, "Home")["Handler"] = object{"Fn::Jion": list{"", list{"x"}}} }},
 	}
-	templates := map[string]any{"ours": parse(t, text)}
+	wall, err := firewallJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	templates := map[string]any{"ours": parse(t, text), "firewall": parse(t, wall)}
 	for _, f := range faults {
 		tree := parse(t, text)
 		f.put(tree)
@@ -171,6 +175,9 @@ func TestTemplateIsValid(t *testing.T) {
 	found := problems(t, templates)
 	for _, p := range found["ours"] {
 		t.Errorf("infra/aws/template.json: %s", p)
+	}
+	for _, p := range found["firewall"] {
+		t.Errorf("infra/aws/firewall.json: %s", p)
 	}
 	for _, f := range faults {
 		if !strings.Contains(strings.Join(found[f.name], "\n"), f.want) {
@@ -248,7 +255,7 @@ func TestEnvironmentsHaveNoSecrets(t *testing.T) {
 		variables := at(t, r, "Properties", "Environment", "Variables").(object)
 		for variable, value := range variables {
 			text, _ := json.Marshal(value)
-			if slices.Contains([]string{"DATABASE_AUTH_TOKEN", "ORIGIN_SECRET"}, variable) || bytes.Contains(text, []byte("{{resolve")) {
+			if slices.Contains([]string{"DATABASE_AUTH_TOKEN", "ORIGIN_SECRET", "ORIGIN_SECRET_PREVIOUS"}, variable) || bytes.Contains(text, []byte("{{resolve")) {
 				t.Errorf("%s: %s = %s", name, variable, text)
 			}
 		}
@@ -288,5 +295,50 @@ func TestTemplateLeavesOutTheHostsJobs(t *testing.T) {
 	slow := []route.Route{{Name: "slow", Method: "GET", Pattern: "/slow", TimeLimit: 2 * time.Minute}}
 	if _, err := templateJSON(slow, nil, nil); err == nil {
 		t.Error("a page that is too slow for CloudFront was accepted")
+	}
+}
+
+// What costs money, or what a new account may not have, is off unless somebody sets its parameter.
+func TestOptionsAreOffByDefault(t *testing.T) {
+	tree := parse(t, ours(t))
+	for parameter, off := range map[string]any{"Concurrency": 0.0, "MonthlyBudget": 0.0, "AccessLogBucket": "", "WebAclArn": ""} {
+		if got := at(t, tree, "Parameters", parameter, "Default"); got != off {
+			t.Errorf("%s is %v by default", parameter, got)
+		}
+	}
+	if at(t, tree, "Resources", "Budget").(object)["Condition"] != "HasBudget" {
+		t.Error("the budget has no condition")
+	}
+	distribution := at(t, tree, "Resources", "Distribution", "Properties", "DistributionConfig")
+	options := map[string]any{"HasAccessLog": at(t, distribution, "Logging"), "HasWebAcl": at(t, distribution, "WebACLId")}
+	for name, r := range tree["Resources"].(object) {
+		if r.(object)["Type"] != "AWS::Lambda::Function" {
+			continue
+		}
+		options["HasConcurrency"] = at(t, r, "Properties", "ReservedConcurrentExecutions")
+		if at(t, options["HasConcurrency"], "Fn::If", 0) != "HasConcurrency" {
+			t.Errorf("%s has no limit", name)
+		}
+		// A request that is refused must not fill the log with Lambda's own lines.
+		if log := at(t, r, "Properties", "LoggingConfig").(object); log["LogFormat"] != "JSON" || log["SystemLogLevel"] != "WARN" {
+			t.Errorf("%s logs %v", name, log)
+		}
+	}
+	for condition, value := range options {
+		if branches := at(t, value, "Fn::If").(list); branches[0] != condition || at(t, branches[2], "Ref") != "AWS::NoValue" {
+			t.Errorf("%s: %v", condition, branches)
+		}
+	}
+}
+
+// A new stack has had no run, and a timer may fire twice: neither is worth a mail.
+func TestAlarmsOfASchedule(t *testing.T) {
+	tree := parse(t, ours(t))
+	silent := at(t, tree, "Resources", "ScheduleRefreshSilent", "Properties").(object)
+	if silent["TreatMissingData"] != "missing" || silent["InsufficientDataActions"] == nil {
+		t.Errorf("the alarm about a silent timer: %v", silent)
+	}
+	if got := at(t, tree, "Resources", "ScheduleRefreshWaits", "Properties", "FilterPattern"); got != `"`+job.NotEnded+`"` {
+		t.Errorf("the alarm about a job that has not run counts %v", got)
 	}
 }
