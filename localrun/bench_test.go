@@ -22,6 +22,7 @@ import (
 	"left4me/shared/db/migrations"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/wake/queue/queuetest"
@@ -156,11 +157,11 @@ func want(b *testing.B, got webtest.Answer, status int) {
 // succeeded waits for the end of the newest job and returns how long it was queued.
 func succeeded(b *testing.B, jobs *jobstore.Store) time.Duration {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		all, err := jobs.List(b.Context(), jobstore.Everyone, 0, 1)
+		all, err := jobs.List(b.Context(), jobstore.Everyone, list.Query{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		switch j := all[0]; j.State {
+		switch j := all.Rows[0]; j.State {
 		case job.Succeeded:
 			return j.StartedAt.Sub(j.CreatedAt)
 		case job.Failed:

@@ -357,6 +357,17 @@ var uses = map[string][]use{
 		{about: "no number", path: func(f *fixture) string { return route.ItemsRemove.URL(f.withItem()) }, form: fields("item", "x"), status: invalid, stranger: refused},
 		{about: "none", path: at("/overlays/999999/items/delete"), form: fields("item", "1"), status: notFound},
 	},
+	route.ItemsCopy.Name: {
+		{about: "workshop", path: func(f *fixture) string { return route.ItemsCopy.URL(f.withItem()) }, form: func(f *fixture) url.Values {
+			return url.Values{"item": {"1"}, "to": {f.overlay(owner, "workshop")}}
+		}, status: leads, stranger: refused},
+		{about: "to somebody else's", path: func(f *fixture) string { return route.ItemsCopy.URL(f.withItem()) }, form: func(f *fixture) url.Values {
+			return url.Values{"item": {"1"}, "to": {f.overlay(root, "workshop")}}
+		}, status: leads, stranger: refused, owner: refused},
+		{about: "external", path: external(route.ItemsCopy), form: fields("item", "1", "to", "1"), status: notFound, stranger: refused, owner: refused},
+		{about: "no item", path: func(f *fixture) string { return route.ItemsCopy.URL(f.withItem()) }, form: fields("to", "1"), status: invalid, stranger: refused},
+		{about: "none", path: at("/overlays/999999/items/copy"), form: fields("item", "1", "to", "1"), status: notFound},
+	},
 	route.JobList.Name: {{path: at("/jobs"), status: okay}},
 	route.JobShow.Name: {
 		{about: "her build", path: func(f *fixture) string { return route.JobShow.URL(f.build(owner, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},

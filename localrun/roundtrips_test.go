@@ -34,6 +34,7 @@ var moreTrips = map[string]int{
 	route.ItemAdd.Name:     6,
 	route.ItemRemove.Name:  5,
 	route.ItemsRemove.Name: 5,
+	route.ItemsCopy.Name:   5,
 	// The current password is checked as in signing in.
 	route.PasswordChange.Name: 5,
 	// The new password is shown in the list of people.

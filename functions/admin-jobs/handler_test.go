@@ -13,7 +13,6 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	"left4me/templates/fntest"
-	jobview "left4me/templates/job"
 )
 
 // fill adds ended jobs, half of them failed, and then queued ones.
@@ -46,17 +45,17 @@ func TestLiveJobsComeFirst(t *testing.T) {
 	v := s.Visitor(s.Person("root", true), route.AdminJobs, build)
 	fill(t, s, 3, 2)
 	for path, want := range map[string]string{
-		"/admin/jobs":                 "queued queued succeeded failed succeeded",
-		"/admin/jobs?state=failed":    "queued queued failed",
-		"/admin/jobs?state=cancelled": "queued queued",
-		"/admin/jobs?before=3":        "failed succeeded",
+		"/admin/jobs":                "queued queued succeeded failed succeeded",
+		"/admin/jobs?show=failed":    "queued queued failed",
+		"/admin/jobs?show=cancelled": "queued queued",
+		"/admin/jobs?page=1":         "queued queued succeeded failed succeeded",
 	} {
 		if got := strings.Join(states(v.Get(path).Page()), " "); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
 	for _, state := range []string{"queued", "nonsense"} {
-		if got := v.Get("/admin/jobs?state=" + state); got.StatusCode != http.StatusBadRequest {
+		if got := v.Get("/admin/jobs?show=" + state); got.StatusCode != http.StatusBadRequest {
 			t.Errorf("state %s: %d", state, got.StatusCode)
 		}
 	}
@@ -65,21 +64,21 @@ func TestLiveJobsComeFirst(t *testing.T) {
 func TestOlderJobsAreOnFurtherPages(t *testing.T) {
 	s := fntest.New(t)
 	v := s.Visitor(s.Person("root", true), route.AdminJobs, build)
-	fill(t, s, 2*jobview.PageSize+10, jobview.PageSize+3)
+	fill(t, s, 2*jobstore.PageSize+10, jobstore.PageSize+3)
 	var seen []string
-	path := "/admin/jobs?state=failed"
+	path := "/admin/jobs?show=failed"
 	for pages := 0; path != ""; pages++ {
 		page := v.Get(path).Page()
 		if pages == 0 && !strings.Contains(page.Find("main").Text(), "3 further jobs after these") {
 			t.Error("the page does not say that more jobs wait")
 		}
 		seen = append(seen, states(page)...)
-		path = page.Find(`a[href*="before="]`).AttrOr("href", "")
+		path = page.Find("#next").AttrOr("href", "")
 		if pages > 2 {
 			t.Fatal("the pages do not end")
 		}
 	}
-	if want := append(slices.Repeat([]string{"queued"}, jobview.PageSize), slices.Repeat([]string{"failed"}, jobview.PageSize+5)...); !slices.Equal(seen, want) {
+	if want := append(slices.Repeat([]string{"queued"}, jobstore.PageSize), slices.Repeat([]string{"failed"}, jobstore.PageSize+5)...); !slices.Equal(seen, want) {
 		t.Errorf("all pages together: %v", seen)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -41,5 +42,27 @@ func TestButtons(t *testing.T) {
 	want["bert"], want["root"] = "demote enable password", ""
 	if got := buttons(); !maps.Equal(got, want) {
 		t.Errorf("with one administrator left: %v, want %v", got, want)
+	}
+}
+
+// An answer may have at most 6 MiB.
+func TestAnswersAreSmallWithManyPeople(t *testing.T) {
+	s := fntest.New(t)
+	root := s.Person("root", true)
+	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO users (name, password_hash, created_at)
+		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'a person with a long name and number ' || i, '', i FROM n`); err != nil {
+		t.Fatal(err)
+	}
+	v := s.Visitor(root, route.AdminUsers, build)
+	for path, says := range map[string]string{
+		"/admin/users":                        "20,001 people, page 1 of 101",
+		"/admin/users?page=101":               "page 101 of 101",
+		"/admin/users?q=ROOT":                 "the last one",
+		"/admin/users?show=disabled":          "Nothing was found. Show all people",
+		"/admin/users?sort=-created&page=999": "There is no page 999.",
+	} {
+		if got := v.Get(path); got.StatusCode != http.StatusOK || len(got.Body) > 1<<20 || !strings.Contains(got.Text("#people"), says) {
+			t.Errorf("%s: %d with %d bytes, says %.300q", path, got.StatusCode, len(got.Body), got.Text("#people"))
+		}
 	}
 }

@@ -22,13 +22,19 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
+	q, err := workshop.Listing.Parse(r.PostForm)
+	if err != nil {
+		return err
+	}
 	added, err := h.paste(r, o, r.PostForm.Get("input"), r.PostForm.Get("input_mode"))
 	if p, ok := web.Problem(w, err); ok && o.Type.HoldsItems { // other pages have no box
 		if r.Fragment() {
 			page.Retarget(w.Header(), view.AddErrorID)
 			return r.Render(w, p.Status, view.AddError(p.Sentence))
 		}
-		return h.page.Render(w, r, p.Status, o.ID, view.ShowView{Input: r.PostForm.Get("input"), InputMode: r.PostForm.Get("input_mode"), InputError: p.Sentence})
+		v := view.ShowView{Input: r.PostForm.Get("input"), InputMode: r.PostForm.Get("input_mode"), InputError: p.Sentence}
+		v.Items.Query = q
+		return h.page.Render(w, r, p.Status, o.ID, v)
 	}
 	if err != nil {
 		return err
@@ -42,7 +48,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 		id, _, _ := strings.Cut(removed[0], " ")
 		outcome.Restored = steam.ID(id)
 	}
-	return h.page.RenderChanged(w, r, o.ID, outcome)
+	return h.page.RenderChanged(w, r, o.ID, q, outcome)
 }
 
 func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (workshop.Added, error) {

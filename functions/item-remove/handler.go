@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 
+	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
@@ -20,9 +21,13 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
+	q, err := workshop.Listing.Parse(r.PostForm)
+	if err != nil {
+		return err
+	}
 	removed, build, err := h.page.Items.Remove(r.Context(), r.User, o, []int64{itemID})
 	if err != nil {
 		return err
 	}
-	return h.page.RenderChanged(w, r, o.ID, view.Outcome{Removed: removed, JobID: build.ID})
+	return h.page.RenderChanged(w, r, o.ID, q, view.Outcome{Removed: removed, JobID: build.ID})
 }

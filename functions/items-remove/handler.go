@@ -2,9 +2,8 @@ package main
 
 import (
 	"net/http"
-	"strconv"
 
-	"left4me/shared/problem"
+	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
@@ -18,19 +17,17 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	chosen := r.PostForm[view.ItemField]
-	if len(chosen) == 0 {
-		return problem.Invalid("Please choose at least one item. Nothing was removed.")
+	q, err := workshop.Listing.Parse(r.PostForm)
+	if err != nil {
+		return err
 	}
-	ids := make([]int64, len(chosen))
-	for n, id := range chosen {
-		if ids[n], err = strconv.ParseInt(id, 10, 64); err != nil {
-			return problem.Invalid("“%s” is not an item. Nothing was removed.", id)
-		}
+	ids, err := view.Selected(r)
+	if err != nil {
+		return err
 	}
 	removed, build, err := h.page.Items.Remove(r.Context(), r.User, o, ids)
 	if err != nil {
 		return err
 	}
-	return h.page.RenderChanged(w, r, o.ID, view.Outcome{Removed: removed, JobID: build.ID})
+	return h.page.RenderChanged(w, r, o.ID, q, view.Outcome{Removed: removed, JobID: build.ID})
 }

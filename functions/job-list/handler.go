@@ -17,11 +17,13 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if r.User.Admin {
 		scope = jobstore.Everyone
 	}
-	listed, err := view.Page(r, func(before int64, limit int) ([]jobstore.Job, error) {
-		return h.jobs.List(r.Context(), scope, before, limit)
-	})
+	q, err := jobstore.Listing.Parse(r.URL.Query())
 	if err != nil {
 		return err
 	}
-	return r.Render(w, http.StatusOK, view.List(view.ListView{Frame: r.Frame(w), Listed: listed}))
+	jobs, err := h.jobs.List(r.Context(), scope, q)
+	if err != nil {
+		return err
+	}
+	return view.ListView{Jobs: jobs}.Render(w, r)
 }

@@ -16,7 +16,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	name, typeName := r.PostForm.Get("name"), r.PostForm.Get("type")
 	id, err := h.page.Overlays.Create(r.Context(), r.User, name, typeName)
 	if p, ok := web.Problem(w, err); ok {
-		return h.page.Render(w, r, p.Status, view.CreateForm{Name: name, Type: typeName, Error: p.Sentence})
+		return h.page.Render(w, r, p.Status, view.ListView{Create: view.CreateForm{Name: name, Type: typeName, Error: p.Sentence}})
 	}
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"left4me/shared/job"
+	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
@@ -18,9 +19,12 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 		return err
 	}
 	query := r.URL.Query()
-	seen := r.Number(view.JobParam)
-	if r.Fragment() && query.Has(view.JobParam) {
-		return h.page.RenderNews(w, r, id, seen, job.State(query.Get(view.StateParam)))
+	v := view.ShowView{SeenJob: r.Number(view.JobParam), SeenState: job.State(query.Get(view.StateParam))}
+	if v.Items.Query, err = workshop.Listing.Parse(query); err != nil {
+		return err
 	}
-	return h.page.Render(w, r, http.StatusOK, id, view.ShowView{SeenJob: seen})
+	if r.Fragment() && query.Has(view.JobParam) {
+		return h.page.RenderNews(w, r, id, v)
+	}
+	return h.page.Render(w, r, http.StatusOK, id, v)
 }

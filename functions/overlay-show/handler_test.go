@@ -147,8 +147,9 @@ func TestPollingReadsTheJobOnly(t *testing.T) {
 	if err := r.Finish(job.Failed, "it broke", nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := v.Get("/overlays/1?job=1&state=running"); strings.Contains(got.Body, "every ") || got.Page().Find("#item-list tbody tr").Length() != 1000 {
-		t.Errorf("at the end: %.2000s", got.Body)
+	got := v.Get("/overlays/1?job=1&state=running&page=2")
+	if rows := got.Page().Find("#item-list tbody tr"); strings.Contains(got.Body, "every ") || rows.Length() != 200 || rows.First().Find("small").Text() != "201" {
+		t.Errorf("at the end of the job, the second page of items: %.2000s", got.Body)
 	}
 }
 
@@ -216,5 +217,75 @@ func TestWaitingChangesAreShown(t *testing.T) {
 	}
 	if said := v.Get("/overlays/1").Text("#overlay-waiting"); said != "" {
 		t.Errorf("after a build: %q", said)
+	}
+}
+
+// fill puts items into overlay 1: every third has failed.
+func fill(t *testing.T, s *fntest.Site, items int, title string) {
+	t.Helper()
+	for _, statement := range []string{
+		`INSERT INTO workshop_items (steam_id, title, file_url, file_size, last_error, created_at)
+			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+			SELECT i, ?2 || i, 'x', ?1 - i, CASE i % 3 WHEN 0 THEN 'download failed: ' || ?2 ELSE '' END, 0 FROM n`,
+		`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items WHERE ?1 > 0 AND ?2 <> ''`,
+	} {
+		if _, err := s.Env.DB.ExecContext(t.Context(), statement, items, title); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAPageOfManyItems(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	s.Overlay(anna, "annas", overlay.Workshop)
+	fill(t, s, 1000, "Title ")
+	v := s.Visitor(anna, route.OverlayShow, build)
+	for path, want := range map[string]struct {
+		rows        int
+		first, says string
+	}{
+		"/overlays/1":                                {200, "1", "1,000 items, page 1 of 5"},
+		"/overlays/1?page=5":                         {200, "801", "1,000 items, page 5 of 5"},
+		"/overlays/1?page=6":                         {200, "801", "There is no page 6. This is the last one, page 5."},
+		"/overlays/1?sort=size":                      {200, "1000", "page 1 of 5"},
+		"/overlays/1?sort=-size&page=2":              {200, "201", "page 2 of 5"},
+		"/overlays/1?show=failed&page=2":             {133, "603", "333 items, page 2 of 2"},
+		"/overlays/1?q=TITLE+99&sort=-title":         {11, "999", ""},
+		"/overlays/1?q=nothing":                      {0, "", "Nothing was found. Show all items"},
+		"/overlays/1?q=&show=&sort=&page=":           {200, "1", "page 1 of 5"},
+		"/overlays/1?q=Title&show=failed&sort=title": {200, "102", "333 items, page 1 of 2"},
+	} {
+		got := v.Get(path)
+		rows := got.Page().Find("#items tbody tr")
+		if got.StatusCode != http.StatusOK || rows.Length() != want.rows || rows.First().Find("small").Text() != want.first || !strings.Contains(got.Text("#items"), want.says) {
+			t.Errorf("%s: %d, %d rows from %q on, says %.300q; want %+v", path, got.StatusCode, rows.Length(), rows.First().Find("small").Text(), got.Text("#items"), want)
+		}
+	}
+	for path, says := range map[string]string{
+		"/overlays/1?sort=colour": "cannot be sorted by “colour”",
+		"/overlays/1?show=lost":   "no rows in a state “lost”",
+		"/overlays/1?page=two":    "“two” is not the number of a page",
+	} {
+		if got := v.Get(path); got.StatusCode != http.StatusBadRequest || !strings.Contains(got.Text("#error"), says) {
+			t.Errorf("%s: %d, %q, want 400 with %q", path, got.StatusCode, got.Text("#error"), says)
+		}
+	}
+	if got := v.Htmx().Get("/overlays/1?page=2"); got.Text("#say") != "1,000 items, page 2 of 5" {
+		t.Errorf("a screen reader hears %q", got.Text("#say"))
+	}
+}
+
+// An answer may have at most 6 MiB.
+func TestAnswersAreSmallWithManyItemsAndLongTitles(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	s.Overlay(anna, "annas", overlay.Workshop)
+	fill(t, s, 6000, strings.Repeat("<Long>", 1000))
+	v := s.Visitor(anna, route.OverlayShow, build)
+	for _, path := range []string{"/overlays/1", "/overlays/1?page=30", "/overlays/1?show=failed"} {
+		if got := v.Get(path); got.StatusCode != http.StatusOK || len(got.Body) > 2<<20 {
+			t.Errorf("%s: %d with %d bytes", path, got.StatusCode, len(got.Body))
+		}
 	}
 }

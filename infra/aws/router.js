@@ -33,6 +33,7 @@ var routes = [
   ['POST', ['overlays', null, 'build'], '${OverlayBuildHost}'],
   ['POST', ['overlays', null, 'delete'], '${OverlayDeleteHost}'],
   ['POST', ['overlays', null, 'items'], '${ItemAddHost}'],
+  ['POST', ['overlays', null, 'items', 'copy'], '${ItemsCopyHost}'],
   ['POST', ['overlays', null, 'items', 'delete'], '${ItemsRemoveHost}'],
   ['POST', ['overlays', null, 'items', null, 'delete'], '${ItemRemoveHost}'],
   ['POST', ['overlays', null, 'refresh'], '${OverlayRefreshHost}'],

@@ -20,6 +20,7 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/wake"
 	"left4me/shared/wake/queue"
 	"left4me/shared/wake/queue/poll"
@@ -123,18 +124,18 @@ func (w fixture) finish(ctx context.Context, e job.Event, state job.State) error
 func (w fixture) wait(t *testing.T, jobs int, state job.State) []jobstore.Job {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		all, err := w.jobs.List(t.Context(), jobstore.Everyone, 0, 100)
+		all, err := w.jobs.List(t.Context(), jobstore.Everyone, list.Query{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := 0
-		for _, j := range all {
+		for _, j := range all.Rows {
 			if j.State == state {
 				n++
 			}
 		}
 		if n == jobs {
-			return all
+			return all.Rows
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d jobs are %s: %+v", n, jobs, state, all)
@@ -230,11 +231,11 @@ func TestStoppingGivesRunningJobsBack(t *testing.T) {
 	<-started
 	w.enqueue(t, 2)
 	stop()
-	all, err := w.jobs.List(t.Context(), jobstore.Everyone, 0, 10)
+	all, err := w.jobs.List(t.Context(), jobstore.Everyone, list.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := all[len(all)-1]
+	first := all.Rows[len(all.Rows)-1]
 	if first.State != job.Running || first.LeaseUntil.UnixMilli() != 0 || first.Lost != 0 {
 		t.Errorf("the running job: %+v", first)
 	}

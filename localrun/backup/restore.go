@@ -164,13 +164,9 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 		return err
 	}
 	jobs := jobstore.NewStore(d, r.Now)
-	all, err := overlay.NewStore(d, r.Now, jobs).List(ctx, account.User{Admin: true})
+	ids, err := overlay.NewStore(d, r.Now, jobs).Living(ctx)
 	if err != nil {
 		return err
-	}
-	var ids []int64
-	for _, o := range all {
-		ids = append(ids, o.ID)
 	}
 	done.Builds = len(ids)
 	return d.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"left4me/localrun/backup"
-	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
@@ -142,9 +141,13 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	d = h.database()
-	all, err := overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)).List(t.Context(), account.User{Admin: true})
-	if err != nil || len(all) != 1 || all[0].LastBuildStatus != "" || all[0].Revision != 2 {
-		t.Errorf("%+v, %v", all, err)
+	overlays := overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now))
+	living, err := overlays.Living(t.Context())
+	if err != nil || len(living) != 1 {
+		t.Fatalf("%v, %v", living, err)
+	}
+	if o, err := overlays.Get(t.Context(), living[0]); err != nil || o.LastBuildStatus != "" || o.Revision != 2 {
+		t.Errorf("%+v, %v", o, err)
 	}
 	// Which links there are now is not known.
 	if items, err := workshop.NewStore(d, time.Now, nil).OfOverlay(t.Context(), 1); err != nil || len(items) != 1 || items[0].State() != workshop.NotLinked {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/list"
 	"left4me/shared/problem"
 )
 
@@ -15,27 +16,53 @@ import (
 type Person struct {
 	User
 	// Disabled people cannot sign in.
-	Disabled  bool
+	Disabled bool
+	// Last is the only administrator who may sign in, and so must stay one.
+	Last      bool
 	CreatedAt time.Time
 	// LastSignIn is zero for somebody who never signed in.
 	LastSignIn time.Time
 }
 
-const selectPerson = `SELECT id, name, is_admin, is_disabled, created_at, last_sign_in_at FROM users`
+const (
+	personColumns = `users.id, name, is_admin, is_disabled, NOT ` + notLastSQL + `, created_at, last_sign_in_at`
+	selectPerson  = `SELECT ` + personColumns + ` FROM users`
+)
 
 func scanPerson(row db.Scanner) (Person, error) {
 	var p Person
-	err := row.Scan(&p.ID, &p.Name, &p.Admin, &p.Disabled, db.Moment(&p.CreatedAt), db.Moment(&p.LastSignIn))
+	err := row.Scan(&p.ID, &p.Name, &p.Admin, &p.Disabled, &p.Last, db.Moment(&p.CreatedAt), db.Moment(&p.LastSignIn))
 	return p, err
 }
 
-// People returns everybody, by name.
-func (s *Store) People(ctx context.Context) ([]Person, error) {
-	all, err := db.Rows(ctx, s.db, scanPerson, selectPerson+` ORDER BY name`)
+// States of people by which their list can be limited.
+const (
+	Enabled  = "enabled"
+	Disabled = "disabled"
+)
+
+// Listing is the list of people.
+var Listing = list.Source[Person]{
+	Columns: personColumns,
+	From:    `users`,
+	Where:   `name LIKE :text ESCAPE '\' AND :state IN ('', CASE is_disabled WHEN 0 THEN '` + Enabled + `' ELSE '` + Disabled + `' END)`,
+	Key:     `users.id`,
+	Order: map[string]string{
+		"": `name`, "name": `name`, "role": `is_admin`, "state": `is_disabled`, "created": `created_at`, "seen": `last_sign_in_at`,
+	},
+	States:  []string{Enabled, Disabled},
+	Size:    200,
+	Counted: true,
+	Scan:    scanPerson,
+}
+
+// People returns a page of the list of people, in its own order by name.
+func (s *Store) People(ctx context.Context, q list.Query) (list.Page[Person], error) {
+	page, err := Listing.Read(ctx, s.db, q, q.TextArg(), q.StateArg())
 	if err != nil {
-		return nil, fmt.Errorf("list people: %w", err)
+		return page, fmt.Errorf("list people: %w", err)
 	}
-	return all, nil
+	return page, nil
 }
 
 // Person returns one person. The error is a problem (404) when there is no such person.
@@ -139,14 +166,15 @@ type change struct {
 	endsSessions bool
 }
 
-// notLastSQL is a condition of the UPDATE itself, so that one of two administrators who demote each other at once remains.
-const notLastSQL = ` AND (is_admin = 0 OR is_disabled = 1 OR EXISTS (
+// notLastSQL is whether somebody is not the last administrator. It is a condition of the UPDATE itself, so that one of two
+// administrators who demote each other at once remains.
+const notLastSQL = `(is_admin = 0 OR is_disabled = 1 OR EXISTS (
 	SELECT 1 FROM users other WHERE other.id <> users.id AND other.is_admin = 1 AND other.is_disabled = 0))`
 
 func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) {
 	update := `UPDATE users SET ` + c.set + ` WHERE id = :id`
 	if c.notLast {
-		update += notLastSQL
+		update += ` AND ` + notLastSQL
 	}
 	var p Person
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {

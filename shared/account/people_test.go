@@ -11,6 +11,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db/dbtest"
+	"left4me/shared/list"
 )
 
 func create(t *testing.T, s *account.Store, name string, admin bool) account.User {
@@ -42,14 +43,15 @@ func testPeople(t *testing.T, open dbtest.Backend) {
 	created := c.at
 	c.forward(time.Hour)
 	signIn(t, s, "zoey", password)
-	people, err := s.People(t.Context())
+	page, err := s.People(t.Context(), list.Query{})
+	people := page.Rows
 	if err != nil || len(people) != 2 {
 		t.Fatalf("People = %v, %v", people, err)
 	}
 	if want := (account.Person{User: bill, Disabled: true, CreatedAt: created}); people[0] != want {
 		t.Errorf("%+v, want %+v", people[0], want)
 	}
-	if want := (account.Person{User: zoey, CreatedAt: created, LastSignIn: c.at}); people[1] != want {
+	if want := (account.Person{User: zoey, Last: true, CreatedAt: created, LastSignIn: c.at}); people[1] != want {
 		t.Errorf("%+v, want %+v", people[1], want)
 	}
 	if n, err := s.Count(t.Context()); err != nil || n != (account.Counts{People: 1, Administrators: 1, Disabled: 1}) {

@@ -12,6 +12,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/job"
+	"left4me/shared/list"
 )
 
 const (
@@ -181,7 +182,7 @@ func BenchmarkAmongFinished(b *testing.B) {
 			return w.HandBack(ctx, c)
 		})
 		run("get", func() error { _, err := w.Get(ctx, 50); return err })
-		run("list all", func() error { _, err := w.List(ctx, Everyone, 0, 50); return err })
+		run("list all", func() error { _, err := w.List(ctx, Everyone, list.Query{}); return err })
 		run("live of overlay", func() error { _, err := w.LiveOf(ctx, job.Overlay(50)); return err })
 		run("live", func() error { _, err := w.CountLive(ctx); return err })
 		run("enqueue what is queued", func() error { _, err := w.Enqueue(ctx, w.DB, buildOf(99, 0)); return err })

@@ -9,6 +9,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/job"
+	"left4me/shared/list"
 )
 
 // Job is one row of jobs, with the names that pages show beside it. Times of what has not happened are zero.
@@ -67,41 +68,39 @@ var Everyone = Scope{everyone: true}
 // Of is the scope of one person: the jobs that they have asked for and those about what they own (P38).
 func Of(userID int64) Scope { return Scope{userID: userID} }
 
+// PageSize is the number of jobs on one page of a list.
+const PageSize = 50
+
 const (
-	selectJob = `
-SELECT j.id, j.operation, j.state, COALESCE(j.user_id, 0), COALESCE(u.name, ''),
+	jobColumns = `
+	j.id, j.operation, j.state, COALESCE(j.user_id, 0), COALESCE(u.name, ''),
 	j.subject_kind, COALESCE(j.subject_id, 0),
 	COALESCE((SELECT s.name FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), ''),
 	COALESCE((SELECT s.user_id FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), 0),
 	j.argument, j.attempt, j.lost, j.worker, j.lease_until, j.error,
 	j.items_done, j.items_total, j.bytes_done, j.bytes_total, j.current, j.created_at, j.started_at, j.finished_at,
-	(SELECT MAX(seen_at) FROM hosts)
-FROM jobs j LEFT JOIN users u ON u.id = j.user_id`
+	(SELECT MAX(seen_at) FROM hosts)`
+
+	fromJobs = `jobs j LEFT JOIN users u ON u.id = j.user_id`
+
+	selectJob = `SELECT ` + jobColumns + ` FROM ` + fromJobs
 
 	getSQL = selectJob + ` WHERE j.id = :id`
 
-	listAllSQL = selectJob + ` WHERE j.id < :before ORDER BY j.id DESC LIMIT :limit`
-
-	// Each half reads only as much of its index as it returns.
-	listOfSQL = selectJob + `
-WHERE j.id IN (
-	SELECT id FROM (SELECT id FROM jobs WHERE user_id = :user AND id < :before ORDER BY id DESC LIMIT :limit)
+	// Each half reads only as much of its index as the page and those before it have.
+	ofUserSQL = `j.id IN (
+	SELECT id FROM (SELECT id FROM jobs WHERE user_id = :user ORDER BY id DESC LIMIT :offset + :limit)
 	UNION
 	SELECT id FROM (
 		SELECT m.id FROM job_subjects mine CROSS JOIN jobs m
-		WHERE mine.user_id = :user AND m.subject_kind = mine.kind AND m.subject_id = mine.id AND m.id < :before
-		ORDER BY m.id DESC LIMIT :limit))
-ORDER BY j.id DESC LIMIT :limit`
+		WHERE mine.user_id = :user AND m.subject_kind = mine.kind AND m.subject_id = mine.id
+		ORDER BY m.id DESC LIMIT :offset + :limit))`
 
 	// The plus makes the database use the index of live jobs: a subject's ended jobs are many, and sorting its live ones is cheap.
 	liveOfSQL = selectJob + ` WHERE j.finished_at IS NULL AND j.subject_kind = :kind AND j.subject_id IS :subject ORDER BY +j.id DESC`
 
 	// At work comes first, then what waits in its order (P32).
 	listLiveSQL = selectJob + ` WHERE j.finished_at IS NULL ORDER BY j.lease_until IS NULL, j.created_at, j.id LIMIT :limit`
-
-	listEndedSQL = selectJob + ` WHERE j.finished_at IS NOT NULL AND j.id < :before ORDER BY j.id DESC LIMIT :limit`
-
-	listEndedInSQL = selectJob + ` WHERE j.finished_at IS NOT NULL AND j.state = :state AND j.id < :before ORDER BY j.id DESC LIMIT :limit`
 
 	lastSQL = selectJob + ` WHERE j.operation = :operation ORDER BY j.id DESC LIMIT 1`
 
@@ -167,23 +166,33 @@ func (s *Store) job(ctx context.Context, query string, args ...any) (Job, error)
 	return j, err
 }
 
-// newest is an id above all jobs'.
-const newest = 1<<63 - 1
-
-// pageArgs are the arguments of a page of a list: at most limit jobs with ids below before, or from the newest on if that is 0.
-func pageArgs(before int64, limit int) []any {
-	if before <= 0 {
-		before = newest
+// listing is a list of jobs, newest first, limited by where.
+func listing(where string, states ...string) list.Source[Job] {
+	return list.Source[Job]{
+		Columns: jobColumns, From: fromJobs, Where: where, Key: `j.id`, Order: map[string]string{"": `j.id DESC`}, States: states,
+		Size: PageSize, Scan: scanJob, // not Counted, because there may be millions
 	}
-	return []any{sql.Named("before", before), sql.Named("limit", max(limit, 0))}
 }
 
-// List returns at most limit jobs of the scope, newest first: those with ids below before, or from the newest on if before is 0.
-func (s *Store) List(ctx context.Context, scope Scope, before int64, limit int) ([]Job, error) {
-	if scope.everyone {
-		return s.jobs(ctx, listAllSQL, pageArgs(before, limit)...)
+// The lists of jobs. Ended is of those that have ended, in a state or in any.
+var (
+	Listing = listing(``)
+	ofUser  = listing(ofUserSQL)
+	Ended   = listing(`j.finished_at IS NOT NULL`, string(job.Succeeded), string(job.Failed), string(job.Cancelled))
+	endedIn = listing(`j.finished_at IS NOT NULL AND j.state = :state`)
+)
+
+// List returns a page of the jobs of the scope, newest first. q is Listing's.
+func (s *Store) List(ctx context.Context, scope Scope, q list.Query) (list.Page[Job], error) {
+	from, args := scope.listing()
+	return s.page(ctx, from, q, args...)
+}
+
+func (s Scope) listing() (from list.Source[Job], args []any) {
+	if s.everyone {
+		return Listing, nil
 	}
-	return s.jobs(ctx, listOfSQL, append(pageArgs(before, limit), sql.Named("user", scope.userID))...)
+	return ofUser, []any{sql.Named("user", s.userID)}
 }
 
 // ListLive returns at most limit jobs that have not ended: first those with an owner, then those that wait, oldest first.
@@ -191,12 +200,20 @@ func (s *Store) ListLive(ctx context.Context, limit int) ([]Job, error) {
 	return s.jobs(ctx, listLiveSQL, sql.Named("limit", max(limit, 0)))
 }
 
-// ListEnded is List of the jobs of everyone that have ended in state, or in any if it is empty.
-func (s *Store) ListEnded(ctx context.Context, state job.State, before int64, limit int) ([]Job, error) {
-	if state == "" {
-		return s.jobs(ctx, listEndedSQL, pageArgs(before, limit)...)
+// ListEnded returns a page of the jobs of everyone that have ended, newest first. q is Ended's.
+func (s *Store) ListEnded(ctx context.Context, q list.Query) (list.Page[Job], error) {
+	if q.State == "" {
+		return s.page(ctx, Ended, q)
 	}
-	return s.jobs(ctx, listEndedInSQL, append(pageArgs(before, limit), sql.Named("state", state))...)
+	return s.page(ctx, endedIn, q, q.StateArg())
+}
+
+func (s *Store) page(ctx context.Context, from list.Source[Job], q list.Query, args ...any) (list.Page[Job], error) {
+	page, err := from.Read(ctx, s.db, q, args...)
+	if err != nil {
+		return page, fmt.Errorf("list jobs: %w", err)
+	}
+	return page, nil
 }
 
 // LiveOf returns the jobs about subject that have not ended, newest first.
@@ -235,6 +252,9 @@ func (s *Store) LastLine(ctx context.Context, operation job.Operation) ([]Line, 
 	}
 	return lines, nil
 }
+
+// newest is a sequence number above all lines'.
+const newest = 1<<63 - 1
 
 // EndedLogs is LogsBefore of a job that has ended; of another one it returns nothing.
 func (s *Store) EndedLogs(ctx context.Context, id int64, limit int) ([]Line, error) {

@@ -16,6 +16,7 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
 	"left4me/shared/job"
+	"left4me/shared/list"
 )
 
 // opener gives a test a migrated, empty database and its URL, for other processes.
@@ -1262,22 +1263,24 @@ func testScope(t *testing.T, w *fixture) {
 		"no user":        {Of(0), 0, nil},
 		"the zero scope": {Scope{}, 0, nil},
 	} {
+		if all, err := w.List(t.Context(), c.scope, list.Query{}); err != nil || len(all.Rows) != len(c.want) {
+			t.Errorf("%s sees %d jobs, %v, want %d", name, len(all.Rows), err, len(c.want))
+		}
 		var paged []int64
-		for before := int64(0); ; {
-			page, err := w.List(t.Context(), c.scope, before, 2)
+		from, args := c.scope.listing()
+		from.Size = 2
+		for q, more := (list.Query{Page: 1}), true; more; q.Page++ {
+			page, err := w.page(t.Context(), from, q, args...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(page) == 0 {
-				break
-			}
-			for _, j := range page {
+			more = page.More
+			for _, j := range page.Rows {
 				paged = append(paged, j.ID)
 				if c.scope != Everyone && !j.Concerns(c.user) {
 					t.Errorf("%s: job %d is listed but does not concern them", name, j.ID)
 				}
 			}
-			before = page[len(page)-1].ID
 		}
 		if !slices.Equal(paged, c.want) {
 			t.Errorf("%s sees %v, want %v", name, paged, c.want)

@@ -244,6 +244,15 @@ func (s *Store) AllDeleted(ctx context.Context) ([]int64, error) {
 	return ids, nil
 }
 
+// Living returns the ids of the overlays that have not been deleted.
+func (s *Store) Living(ctx context.Context) ([]int64, error) {
+	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT id FROM overlays WHERE deleted_at IS NULL ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("list the ids of overlays: %w", err)
+	}
+	return ids, nil
+}
+
 // IDs returns the ids of all overlays that have a row, including deleted ones.
 func (s *Store) IDs(ctx context.Context) ([]int64, error) {
 	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT id FROM overlays`)
@@ -262,18 +271,26 @@ func (s *Store) Purge(ctx context.Context, q db.Querier, id int64) error {
 	return nil
 }
 
-const selectOverlay = `SELECT o.id, o.name, o.type, COALESCE(o.user_id, 0), COALESCE(u.name, ''), o.uid, o.directory_at, o.revision,
-	o.last_build_status, o.last_build_at, COALESCE(o.last_build_job_id, 0) FROM overlays o LEFT JOIN users u ON u.id = o.user_id WHERE `
+const (
+	columns = `o.id, o.name, o.type, COALESCE(o.user_id, 0), COALESCE(u.name, ''), o.uid, o.directory_at, o.revision,
+		o.last_build_status, o.last_build_at, COALESCE(o.last_build_job_id, 0)`
+	from          = `overlays o LEFT JOIN users u ON u.id = o.user_id`
+	selectOverlay = `SELECT ` + columns + ` FROM ` + from + ` WHERE `
+	selectVisible = selectOverlay + `o.deleted_at IS NULL`
+)
 
-const selectVisible = selectOverlay + `o.deleted_at IS NULL`
-
-func scan(row db.Scanner) (Overlay, error) {
-	var o Overlay
-	var typeName string
-	err := row.Scan(&o.ID, &o.Name, &typeName, &o.OwnerID, &o.OwnerName, &o.UID, db.Moment(&o.DirectoryAt), &o.Revision,
-		&o.LastBuildStatus, db.Moment(&o.LastBuildAt), &o.LastBuildJobID)
-	o.Type, _ = typeNamed(typeName)
+func scan(row db.Scanner) (o Overlay, err error) {
+	err = scanInto(row, &o)
 	return o, err
+}
+
+// scanInto scans columns into o, and the columns that follow them into more.
+func scanInto(row db.Scanner, o *Overlay, more ...any) error {
+	var typeName string
+	err := row.Scan(append([]any{&o.ID, &o.Name, &typeName, &o.OwnerID, &o.OwnerName, &o.UID, db.Moment(&o.DirectoryAt), &o.Revision,
+		&o.LastBuildStatus, db.Moment(&o.LastBuildAt), &o.LastBuildJobID}, more...)...)
+	o.Type, _ = typeNamed(typeName)
+	return err
 }
 
 // Get returns the overlay with that id; the error is a problem (404) when there is none.
@@ -310,17 +327,6 @@ func (s *Store) Editable(ctx context.Context, u account.User, id int64) (Overlay
 		return Overlay{}, err
 	}
 	return o, nil
-}
-
-// List returns the overlays that u may see (P7), by name.
-func (s *Store) List(ctx context.Context, u account.User) ([]Overlay, error) {
-	all, err := db.Rows(ctx, s.db, scan, selectVisible+` AND (:admin OR o.type IN (SELECT value FROM json_each(:system)) OR o.user_id = :user)
-		ORDER BY o.name COLLATE NOCASE, o.id`,
-		sql.Named("admin", u.Admin), sql.Named("system", systemTypes()), sql.Named("user", u.ID))
-	if err != nil {
-		return nil, fmt.Errorf("list overlays: %w", err)
-	}
-	return all, nil
 }
 
 // TypeCount is how many overlays of a type exist.

@@ -14,6 +14,7 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
 )
@@ -175,12 +176,12 @@ func testPermissionToSeeAndToEdit(t *testing.T, open dbtest.Backend) {
 		if _, err := w.Editable(t.Context(), c.user, c.overlay.ID); status(err) != c.edit {
 			t.Errorf("%s changes it: %v, want %d", c.name, err, c.edit)
 		}
-		list, err := w.List(t.Context(), c.user)
+		page, err := w.List(t.Context(), c.user, list.Query{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		listed := false
-		for _, o := range list {
+		for _, o := range page.Rows {
 			listed = listed || o.ID == c.overlay.ID
 		}
 		if listed != (c.visible == ok) {
@@ -287,8 +288,8 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 			t.Errorf("%s a deleted overlay: %v", what, err)
 		}
 	}
-	if list, err := w.List(t.Context(), w.admin); err != nil || len(list) != 0 {
-		t.Errorf("the list has %v, %v", list, err)
+	if page, err := w.List(t.Context(), w.admin, list.Query{}); err != nil || len(page.Rows) != 0 {
+		t.Errorf("the list has %v, %v", page.Rows, err)
 	}
 	if ids, err := w.AllDeleted(t.Context()); err != nil || !slices.Equal(ids, []int64{o.ID}) {
 		t.Errorf("deleted ones: %v, %v", ids, err)
@@ -387,7 +388,8 @@ func testCreatingAndDeletingEnqueueTheirJobs(t *testing.T, open dbtest.Backend) 
 	if err != nil || !removal.New {
 		t.Errorf("Delete = %+v, %v", removal, err)
 	}
-	jobs, err := jobstore.NewStore(w.db, time.Now).List(t.Context(), jobstore.Everyone, 0, 9)
+	page, err := jobstore.NewStore(w.db, time.Now).List(t.Context(), jobstore.Everyone, list.Query{})
+	jobs := page.Rows
 	if err != nil || len(jobs) != 2 {
 		t.Fatalf("%d jobs, %v", len(jobs), err)
 	}

@@ -76,11 +76,11 @@ func typeNamed(name string) (t *Type, known bool) {
 	return &Type{Name: name, Title: name}, false
 }
 
-// systemTypes is the JSON array of the names of the system types.
-func systemTypes() string {
+// typesWhere is the JSON array of the names of the types for which is returns true.
+func typesWhere(is func(*Type) bool) string {
 	names := []string{}
 	for _, t := range types {
-		if t.System {
+		if is(t) {
 			names = append(names, t.Name)
 		}
 	}

@@ -110,6 +110,7 @@ var (
 	ItemAdd        = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm).withTyped("input").action()
 	ItemRemove     = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
 	ItemsRemove    = form("items-remove", "/overlays/{id}/items/delete", SignedIn).withBody(itemForm)
+	ItemsCopy      = form("items-copy", "/overlays/{id}/items/copy", SignedIn)
 	JobList        = page("job-list", "/jobs", SignedIn)
 	JobShow        = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel      = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
@@ -132,7 +133,7 @@ func All() []Route {
 		Home, Asset, Health,
 		LoginForm, Login, Logout,
 		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
-		ItemAdd, ItemRemove, ItemsRemove,
+		ItemAdd, ItemRemove, ItemsRemove, ItemsCopy,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
 		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminUsers, UserCreate, UserAsk, UserChange,

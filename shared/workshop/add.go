@@ -114,7 +114,7 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 		if err != nil {
 			return err
 		}
-		if err := s.insertInto(ctx, q, u, o.ID, items, &a.New); err != nil {
+		if err := s.insertInto(ctx, q, u, o.ID, steamIDs(items), &a.New); err != nil {
 			return err
 		}
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {

@@ -1,16 +1,18 @@
 package workshop_test
 
 import (
+	"slices"
 	"testing"
 
 	"left4me/shared/db/dbtest"
+	"left4me/shared/list"
 	"left4me/shared/workshop"
 )
 
-// The counts on the administrators' page must agree with the states of linked items on the overlays' pages.
-func TestCountAgreesWithState(t *testing.T) { dbtest.Each(t, testCountAgreesWithState) }
+// The counts on the administrators' page, and what lists are limited to, must agree with the states of linked items on the overlays' pages.
+func TestCountAndListAgreeWithState(t *testing.T) { dbtest.Each(t, testCountAndListAgreeWithState) }
 
-func testCountAgreesWithState(t *testing.T, open dbtest.Backend) {
+func testCountAndListAgreeWithState(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 101")
 	var want workshop.Counts
 	id := 0
@@ -38,21 +40,37 @@ func testCountAgreesWithState(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	want.Unused = 1
-	w.exec(t, `INSERT INTO overlay_links SELECT overlay_id, workshop_item_id FROM overlay_workshop_items`)
-	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range items {
-		switch i.State() {
-		case "ready":
-			want.Ready++
-		case "waiting for download", "update waiting":
-			want.Waiting++
-		default:
-			want.Failing++
+	// inStates returns the items by the state to which the list can be limited, and checks that the list agrees.
+	inStates := func() map[string][]workshop.Item {
+		t.Helper()
+		items, err := w.OfOverlay(t.Context(), w.overlay.ID)
+		if err != nil {
+			t.Fatal(err)
 		}
+		in := map[string][]workshop.Item{}
+		for _, i := range items {
+			state := map[string]string{
+				"ready": "ready", "waiting for download": "waiting", "update waiting": "waiting", "downloaded, not linked yet": "waiting",
+				"download failed: status 503": "failed",
+			}[i.State()]
+			if state == "" {
+				state = "no download"
+			}
+			in[state] = append(in[state], i)
+		}
+		for _, state := range workshop.Listing.States {
+			if page, err := w.List(t.Context(), w.overlay.ID, list.Query{State: state}); err != nil || !slices.Equal(page.Rows, in[state]) {
+				t.Errorf("%s: %+v, %v, want %+v", state, page.Rows, err, in[state])
+			}
+		}
+		return in
 	}
+	if ready := inStates()["ready"]; len(ready) > 0 {
+		t.Errorf("ready without a link: %+v", ready)
+	}
+	w.exec(t, `INSERT INTO overlay_links SELECT overlay_id, workshop_item_id FROM overlay_workshop_items`)
+	in := inStates()
+	want.Ready, want.Waiting, want.Failing = len(in["ready"]), len(in["waiting"]), len(in["failed"])+len(in["no download"])
 	if got, err := w.Count(t.Context()); err != nil || got != want || want.Ready == 0 || want.Waiting == 0 || want.Failing == 0 {
 		t.Errorf("Count = %+v, %v, want %+v", got, err, want)
 	}

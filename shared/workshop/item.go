@@ -37,10 +37,10 @@ type Item struct {
 	DownloadedAt time.Time
 	// DownloadedUpdated and DownloadedSize are the values of Updated and FileSize at that time.
 	DownloadedUpdated, DownloadedSize int64
-	// Linked is whether the directory of the overlay that was asked about has a link to the file. Only OfOverlay, Remove and Waiting
-	// set it.
+	// Linked is whether the directory of the overlay that was asked about has a link to the file. Only List, OfOverlay, Remove and
+	// Waiting set it.
 	Linked bool
-	// AddedAt is when the item was added to the overlay that was asked about. Only OfOverlay and Remove set it.
+	// AddedAt is when the item was added to the overlay that was asked about. Only List, OfOverlay and Remove set it.
 	AddedAt time.Time
 }
 
@@ -208,16 +208,12 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 	if err == nil {
 		err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
 			args := []any{sql.Named("overlay", o.ID), ids}
-			removed, err = db.Rows(ctx, q, scanOfOverlay, selectOfOverlay+` AND w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
+			removed, err = db.Rows(ctx, q, scanOfOverlay, selectOfOverlay+` WHERE w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
 			if err != nil {
 				return err
 			}
 			if len(removed) == 0 {
-				sentence := "That item is not in this overlay any more."
-				if len(itemIDs) > 1 {
-					sentence = "None of those items is in this overlay any more."
-				}
-				return problem.NotFound("%s", sentence)
+				return notHere(len(itemIDs))
 			}
 			if err := db.Later(ctx, q, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay
 				AND workshop_item_id IN (SELECT value FROM json_each(:items))`, args...); err != nil {
@@ -237,6 +233,14 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 		return nil, nil, err
 	}
 	return removed, build, nil
+}
+
+// notHere is the problem (404) when none of so many selected items is in the overlay.
+func notHere(items int) error {
+	if items == 1 {
+		return problem.NotFound("That item is not in this overlay any more.")
+	}
+	return problem.NotFound("None of those items is in this overlay any more.")
 }
 
 // Change is a known item whose file has changed on Steam.
@@ -350,14 +354,14 @@ func steamIDs(items []steam.Item) []steam.ID {
 	return ids
 }
 
-// insertInto puts saved items into an overlay in the transaction q, for u, and sets added to how many were not in it before. The
+// insertInto puts stored items into an overlay in the transaction q, for u, and sets added to how many were not in it before. The
 // database refuses it, and so the transaction, beyond u's limits: pass the error of the transaction through tooManyItems.
-func (s *Store) insertInto(ctx context.Context, q db.Querier, u account.User, overlayID int64, items []steam.Item, added *int) error {
+func (s *Store) insertInto(ctx context.Context, q db.Querier, u account.User, overlayID int64, items []steam.ID, added *int) error {
 	var limits account.Limits
 	if u.Limits != nil {
 		limits = *u.Limits
 	}
-	ids, err := jsonArg("steam_ids", steamIDs(items))
+	ids, err := jsonArg("steam_ids", items)
 	if err == nil {
 		// A NULL is refused: in workshop_item_id when the overlay would have too many items, in added_at when all overlays of u would.
 		err = db.RowsLater(ctx, q, func(all []int64) { *added = len(all) }, db.Value[int64], `WITH new AS (SELECT w.id FROM workshop_items w

@@ -8,13 +8,14 @@ import (
 	"left4me/shared/db"
 )
 
-// fromOverlay are the items w of the overlay :overlay, each with its row l of overlay_links if it is linked.
-const fromOverlay = `FROM overlay_workshop_items o JOIN workshop_items w ON w.id = o.workshop_item_id
-	LEFT JOIN overlay_links l ON l.overlay_id = o.overlay_id AND l.workshop_item_id = w.id
-	WHERE o.overlay_id = :overlay`
+// ofOverlay are the items w of the overlay :overlay, each with its row l of overlay_links if it is linked.
+const ofOverlay = `overlay_workshop_items o JOIN workshop_items w ON w.id = o.workshop_item_id AND o.overlay_id = :overlay
+	LEFT JOIN overlay_links l ON l.overlay_id = o.overlay_id AND l.workshop_item_id = w.id`
 
-// selectOfOverlay selects the items of the overlay :overlay.
-const selectOfOverlay = `SELECT ` + itemColumns + `, l.overlay_id IS NOT NULL, o.added_at ` + fromOverlay
+const (
+	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at`
+	selectOfOverlay  = `SELECT ` + ofOverlayColumns + ` FROM ` + ofOverlay
+)
 
 func scanOfOverlay(row db.Scanner) (i Item, err error) {
 	err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt))
@@ -85,7 +86,7 @@ const notBuilt = `EXISTS (SELECT 1 FROM overlays WHERE id = :overlay AND last_bu
 // waitingSQL selects the failed and the removed items, or any other change if there are none: each row has the number of all changes.
 // Of what Steam has lost, only a missing link to the last copy is a change.
 const waitingSQL = `WITH changes (id, linked, removed) AS (
-		SELECT w.id, l.overlay_id IS NOT NULL, false ` + fromOverlay + ` AND ` + notBuilt + ` AND CASE
+		SELECT w.id, l.overlay_id IS NOT NULL, false FROM ` + ofOverlay + ` WHERE ` + notBuilt + ` AND CASE
 			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL
 			ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR w.last_error LIKE '` + downloadFailed + `%'
 				OR w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size END

@@ -5,7 +5,6 @@ package admin
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,10 +12,10 @@ import (
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/workshop"
-	jobview "left4me/templates/job"
 	"left4me/templates/page"
 )
 
@@ -41,21 +40,13 @@ type JobsView struct {
 	// Live are the first jobs that have not ended, in the order in which they will run; LiveTotal counts all of them.
 	Live      []jobstore.Job
 	LiveTotal int
-	// State is the state that Ended is limited to; empty for none.
-	State job.State
-	Ended jobview.Listed
+	Ended     list.Page[jobstore.Job]
 }
-
-// StateParam is the query parameter of route.AdminJobs that limits the jobs that have ended.
-const StateParam = "state"
-
-// States are the values of StateParam.
-var States = []job.State{job.Succeeded, job.Failed, job.Cancelled}
 
 // PeopleView is the page of all people.
 type PeopleView struct {
 	page.Frame
-	People []account.Person
+	People list.Page[account.Person]
 	Create CreateForm
 	// ChangeError says why a change was refused; empty for none.
 	ChangeError string
@@ -145,28 +136,12 @@ func titled(f page.Frame, title string) page.Frame {
 	return f
 }
 
-// jobsURL is the page of jobs that ended in a state (any, when it is empty), with ids below before or from the newest on when
-// before is 0.
-func jobsURL(state job.State, before int64) string {
-	query := url.Values{}
-	if state != "" {
-		query.Set(StateParam, string(state))
-	}
-	if before != 0 {
-		query.Set(jobview.BeforeParam, strconv.FormatInt(before, 10))
-	}
-	if len(query) == 0 {
-		return route.AdminJobs.URL()
-	}
-	return route.AdminJobs.URL() + "?" + query.Encode()
+func (v JobsView) list() page.List {
+	return page.List{ID: "ended", Place: v.Ended.Place, Path: route.AdminJobs.URL(), One: "job", Many: "jobs", States: jobstore.Ended.States}
 }
 
-func (v JobsView) endedURL(before int64) string { return jobsURL(v.State, before) }
-
-// last is whether p is the only administrator who may sign in, and so must stay one.
-func (v PeopleView) last(p account.Person) bool {
-	active := func(p account.Person) bool { return p.Admin && !p.Disabled }
-	return active(p) && !slices.ContainsFunc(v.People, func(other account.Person) bool { return other.ID != p.ID && active(other) })
+func (v PeopleView) list() page.List {
+	return page.List{ID: "people", Place: v.People.Place, Path: route.AdminUsers.URL(), One: "person", Many: "people", States: account.Listing.States}
 }
 
 // AskView is the page that asks before a person is changed.
@@ -210,13 +185,13 @@ func (v PeopleView) actions(p account.Person) []action {
 	switch {
 	case !p.Admin:
 		all = append(all, action{Promote, "Promote"})
-	case !v.last(p):
+	case !p.Last:
 		all = append(all, action{Demote, "Demote"})
 	}
 	switch {
 	case p.Disabled:
 		all = append(all, action{Enable, "Enable"})
-	case !v.last(p):
+	case !p.Last:
 		all = append(all, action{Disable, "Disable"})
 	}
 	if p.ID != v.User.ID {

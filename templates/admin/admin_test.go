@@ -10,8 +10,8 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/templates/admin"
-	"left4me/templates/job"
 	"left4me/templates/page"
 	"left4me/templates/pagetest"
 )
@@ -43,11 +43,14 @@ func TestTabs(t *testing.T) {
 // The links to further pages keep the filter by state.
 func TestTheFilterStaysOnFurtherPages(t *testing.T) {
 	doc := pagetest.Page(t, pagetest.Render(t, admin.Jobs(admin.JobsView{
-		Frame: frame, State: "failed", Ended: job.Listed{Later: true, Older: 7, Jobs: []jobstore.Job{{ID: 7, Operation: "build_overlay", State: "failed"}}},
+		Frame: frame, Ended: list.Page[jobstore.Job]{
+			Place: list.Place{Query: list.Query{State: "failed", Page: 2}, More: true},
+			Rows:  []jobstore.Job{{ID: 7, Operation: "build_overlay", State: "failed"}},
+		},
 	})))
 	var links []string
 	doc.Find(".pages a").Each(func(_ int, a *goquery.Selection) { links = append(links, a.AttrOr("href", "")) })
-	if want := []string{"/admin/jobs?state=failed", "/admin/jobs?before=7&state=failed"}; !slices.Equal(links, want) {
+	if want := []string{"/admin/jobs?show=failed", "/admin/jobs?page=3&show=failed"}; !slices.Equal(links, want) {
 		t.Errorf("%v, want %v", links, want)
 	}
 	if here := pagetest.Text(doc, ".choice [aria-current]"); here != "failed" {
@@ -57,12 +60,12 @@ func TestTheFilterStaysOnFurtherPages(t *testing.T) {
 
 // Names are escaped, and each button's text for screen readers includes the person's name.
 func TestAPersonsButtons(t *testing.T) {
-	v := admin.PeopleView{Frame: frame, NewPasswordOf: hostile, NewPassword: "SECRET", People: []account.Person{
-		{User: account.User{ID: 4, Name: hostile}}, {User: account.User{ID: 5, Name: "zoey", Admin: true}, Disabled: true},
-	}}
+	v := admin.PeopleView{Frame: frame, NewPasswordOf: hostile, NewPassword: "SECRET", People: pagetest.Listed(
+		account.Person{User: account.User{ID: 4, Name: hostile}}, account.Person{User: account.User{ID: 5, Name: "zoey", Admin: true}, Disabled: true},
+	)}
 	doc := pagetest.Page(t, pagetest.Render(t, admin.People(v)))
 	var shown []string
-	doc.Find(".people button, .people a").Each(func(_ int, b *goquery.Selection) { shown = append(shown, strings.Join(strings.Fields(b.Text()), " ")) })
+	doc.Find(".people tbody button, .people tbody a").Each(func(_ int, b *goquery.Selection) { shown = append(shown, strings.Join(strings.Fields(b.Text()), " ")) })
 	want := []string{"Promote… " + hostile, "Disable… " + hostile, "New password… " + hostile, "Demote… zoey", "Enable zoey", "New password… zoey"}
 	if !slices.Equal(shown, want) {
 		t.Errorf("%q, want %q", shown, want)
@@ -74,17 +77,17 @@ func TestAPersonsButtons(t *testing.T) {
 
 // There are no buttons for changes that would be refused.
 func TestTheLastAdministratorStays(t *testing.T) {
-	v := admin.PeopleView{Frame: frame, People: []account.Person{
-		{User: account.User{ID: 1, Name: "nick", Admin: true}},
-		{User: account.User{ID: 2, Name: "zoey", Admin: true}, Disabled: true},
-	}}
+	v := admin.PeopleView{Frame: frame, People: pagetest.Listed(
+		account.Person{User: account.User{ID: 1, Name: "nick", Admin: true}, Last: true},
+		account.Person{User: account.User{ID: 2, Name: "zoey", Admin: true}, Disabled: true},
+	)}
 	buttons := func() int {
 		return pagetest.Page(t, pagetest.Render(t, admin.People(v))).Find(`form[action="/admin/users/1"] button, form[action="/admin/users/1"] a`).Length()
 	}
 	if n := buttons(); n != 0 {
 		t.Errorf("the last administrator has %d buttons", n)
 	}
-	v.People[1].Disabled = false
+	v.People.Rows[0].Last = false
 	if n := buttons(); n != 2 {
 		t.Errorf("one of two administrators has %d buttons", n)
 	}

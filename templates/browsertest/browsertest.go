@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -246,6 +247,30 @@ func (p *Page) resize(width, height int64) {
 func (p *Page) Open(url string) {
 	p.t.Helper()
 	p.Do(chromedp.Navigate(url))
+}
+
+// Loads evaluates a JavaScript expression that makes the browser load a page, and waits until that has loaded.
+func (p *Page) Loads(expression string) {
+	p.t.Helper()
+	loaded := make(chan struct{}, 1)
+	ctx, stop := context.WithCancel(p.Ctx)
+	defer stop()
+	if err := chromedp.Listen(ctx, func(event any) {
+		if _, ok := event.(*page.EventLoadEventFired); ok {
+			select {
+			case loaded <- struct{}{}:
+			default:
+			}
+		}
+	}); err != nil {
+		p.t.Fatalf("browser: listen: %v", err)
+	}
+	Eval[chromedp.Void](p, expression)
+	select {
+	case <-loaded:
+	case <-ctx.Done():
+		p.t.Fatalf("browser: %s loads no page: %v", expression, ctx.Err())
+	}
 }
 
 // WaitFor waits until a JavaScript expression is true, looking once a frame. The page must not navigate meanwhile.

@@ -3,6 +3,7 @@ package browsertest_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/route"
 	"left4me/shared/workshop"
 	accountview "left4me/templates/account"
@@ -613,8 +615,104 @@ func TestOverlayPageChangesInPlace(t *testing.T) {
 	healthy(t, tab, "400 (Bad Request)", "500 (Internal Server Error)", "Response Status Error Code")
 }
 
-// The page of a large overlay loads only the visible pictures and lays out only the visible rows.
-func TestAPageWithAThousandItems(t *testing.T) {
+// Links and forms of a list replace the list alone. They keep the focus, are read out, and get into the browser's history.
+func TestAListTurnsInPlace(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	var mu sync.Mutex
+	var removed url.Values
+	address := serve(t, func(mux *http.ServeMux) {
+		view := func(w http.ResponseWriter, values url.Values) (v overlayview.ShowView, ok bool) {
+			q, err := workshop.Listing.Parse(values)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return v, false
+			}
+			v = someOverlay(someItems(12, ""))
+			v.Items.Place = list.Place{Query: q.Turn(max(q.Page, 1)), Total: 36, Last: 3, More: q.Page < 3}
+			return v, true
+		}
+		mux.HandleFunc("GET "+route.OverlayShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			if v, ok := view(w, r.URL.Query()); ok {
+				v.Say = fmt.Sprintf("page %d", v.Items.Page)
+				answer(w, r, overlayview.Show(v))
+			}
+		})
+		mux.HandleFunc("POST "+route.ItemsRemove.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			_ = r.ParseForm()
+			mu.Lock()
+			removed = r.PostForm
+			mu.Unlock()
+			if v, ok := view(w, r.PostForm); ok {
+				v.Outcome.Removed = v.Items.Rows
+				answer(w, r, overlayview.Changed(v))
+			}
+		})
+	})
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	tab.Open(address + route.OverlayShow.URL(3))
+	browsertest.Eval[chromedp.Void](tab, `window.stayed = true`)
+	at := func(query, focus, says string) {
+		t.Helper()
+		tab.WaitFor(fmt.Sprintf(`location.search === %q && document.querySelector("#items .pages p").textContent.includes(%q) && !document.querySelector(".htmx-request")`, query, says))
+		if got := browsertest.Eval[string](tab, `document.activeElement.id`); focus != "" && got != focus {
+			t.Errorf("at %s the focus is at %q, want %q", query, got, focus)
+		}
+	}
+	press := func(id string) {
+		t.Helper()
+		tab.Do(chromedp.Focus(chromedp.ID(id)), chromedp.KeyEvent(kb.Enter))
+	}
+	press("next")
+	at("?page=2", "next", "page 2 of 3")
+	if got := browsertest.Eval[string](tab, `document.getElementById("say").textContent`); got != "page 2" {
+		t.Errorf("a screen reader heard %q", got)
+	}
+	press("next")
+	at("?page=3", "next", "page 3 of 3") // though it leads nowhere now
+	press("sort-size")
+	at("?sort=size", "sort-size", "page 1 of 3")
+	press("sort-size")
+	at("?sort=-size", "sort-size", "page 1 of 3")
+	press("state1")
+	at("?show=ready&sort=-size", "state1", "page 1 of 3")
+	tab.Do(chromedp.SetValue(chromedp.ID("search"), "dead"))
+	press("search")
+	at("?q=dead&show=ready&sort=-size", "search", "page 1 of 3")
+	press("next")
+	at("?page=2&q=dead&show=ready&sort=-size", "next", "page 2 of 3")
+
+	// Enter in a box presses no button.
+	tab.Do(chromedp.Click(chromedp.ID("pick-1")), chromedp.KeyEvent(kb.Enter))
+	tab.Do(chromedp.Click(chromedp.ID("all-items")))
+	if n := browsertest.Eval[int](tab, `document.querySelectorAll("#items tbody :checked").length`); n != 12 {
+		t.Errorf("%d of 12 items are ticked", n)
+	}
+	tab.Do(chromedp.Click(chromedp.ID("pick-0")))
+	press("remove-selected")
+	tab.WaitFor(`document.querySelector("#items .notice")?.textContent.includes("12 items removed")`)
+	at("?page=2&q=dead&show=ready&sort=-size", "remove-selected", "page 2 of 3")
+	mu.Lock()
+	if got := removed[overlayview.ItemField]; len(got) != 11 || got[0] != "101" || removed.Get("page") != "2" || removed.Get("q") != "dead" || removed.Get("sort") != "-size" {
+		t.Errorf("removing sends %v", removed)
+	}
+	mu.Unlock()
+	if !browsertest.Eval[bool](tab, `window.stayed === true`) {
+		t.Error("the page was loaded again")
+	}
+
+	tab.Loads(`history.back()`)
+	at("?q=dead&show=ready&sort=-size", "", "page 1 of 3")
+	tab.Loads(`history.back()`)
+	at("?show=ready&sort=-size", "", "page 1 of 3")
+	tab.Loads(`history.forward()`)
+	at("?q=dead&show=ready&sort=-size", "", "page 1 of 3")
+	healthy(t, tab)
+}
+
+// A page of a large overlay loads only the visible pictures and lays out only the visible rows.
+func TestAFullPageOfItems(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
 	var mu sync.Mutex
@@ -628,7 +726,7 @@ func TestAPageWithAThousandItems(t *testing.T) {
 			fmt.Fprint(w, `<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>`)
 		})
 		mux.HandleFunc("GET "+route.OverlayShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
-			items := someItems(1000, "")
+			items := someItems(workshop.Listing.Size, "")
 			for i := range items {
 				items[i].PreviewURL = fmt.Sprintf("http://%s/picture/%d", r.Host, i)
 			}
@@ -645,7 +743,7 @@ func TestAPageWithAThousandItems(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if pictures == 0 || pictures > 100 {
-		t.Errorf("%d of 1000 pictures were loaded for the first screen", pictures)
+		t.Errorf("%d of 200 pictures were loaded for the first screen", pictures)
 	}
 	healthy(t, tab)
 }

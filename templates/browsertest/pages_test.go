@@ -20,6 +20,7 @@ import (
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
@@ -146,10 +147,13 @@ func collection(state job.State) jobview.ShowView {
 }
 
 func someOverlay(items []workshop.Item) overlayview.ShowView {
-	return overlayview.ShowView{Frame: frame(false), Items: items, Overlay: overlay.Overlay{
+	v := overlayview.ShowView{Frame: frame(false), Items: pagetest.Listed(items...), Overlay: overlay.Overlay{
 		ID: 3, Name: "Friday night campaigns", Type: overlay.Workshop, OwnerID: 1, OwnerName: "nick",
 		LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour), LastBuildJobID: 6,
 	}}
+	v.Sum = workshop.Sum{Items: len(items), Size: int64(len(items)) * 40_000_000}
+	v.Others = []overlay.Choice{{ID: 4, Name: "Versus"}, {ID: 5, Name: hostile}, {ID: 6, Name: strings.Repeat("m", 64)}}
+	return v
 }
 
 // samples returns all pages in all states that look different. Each name starts with the name of the page's route.
@@ -171,7 +175,7 @@ func samples(picture string) map[string]templ.Component {
 	waiting.Job.HostSeenAt = time.Time{}
 
 	removed := someOverlay(someItems(3, picture))
-	removed.Outcome = overlayview.Outcome{Removed: removed.Items[1:2], JobID: 8}
+	removed.Outcome = overlayview.Outcome{Removed: removed.Items.Rows[1:2], JobID: 8}
 
 	refused := someOverlay(someItems(1, picture))
 	refused.Input, refused.InputError = "3434972877 rubbish", `"rubbish" is neither a workshop link nor an id. Nothing was added.`
@@ -186,7 +190,7 @@ func samples(picture string) map[string]templ.Component {
 	stuck := someOverlay(someItems(14, picture))
 	stuck.Overlay.LastBuildStatus = "failed"
 	stuck.Waiting = workshop.Waiting{Changes: 31, Removed: []workshop.Item{readyItem(90, "3434972800", hostile), readyItem(91, "3434972801", "")}}
-	for _, i := range stuck.Items {
+	for _, i := range stuck.Items.Rows {
 		i.Title, i.LastError = cmp.Or(i.Title, turned), "download failed: "+strings.Repeat("long", 40)
 		stuck.Waiting.Failed = append(stuck.Waiting.Failed, i)
 	}
@@ -209,17 +213,32 @@ func samples(picture string) map[string]templ.Component {
 	usedTwice.Hosts = append(usedHere.Hosts, hostinfo.Host{Name: strings.Repeat("h", 63), Root: "/srv/" + strings.Repeat("long", 40)})
 	reader.Hosts = usedTwice.Hosts
 
-	list := overlayview.ListView{Frame: frame(true), Building: map[int64]job.State{4: job.Queued, 5: job.Running}, Overlays: []overlay.Overlay{
-		{ID: 1, Name: "Friday night campaigns", LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour)},
-		{ID: 2, Name: hostile, LastBuildStatus: "failed", LastBuildAt: now.Add(-50 * time.Hour)},
-		{ID: 3, Name: turned},
-		{ID: 4, Name: strings.Repeat("m", 64)},
-		{ID: 5, Name: "Versus", LastBuildStatus: "ok"},
-	}}
-	for i := range list.Overlays {
-		list.Overlays[i].Type, list.Overlays[i].OwnerName = overlay.Workshop, "nick"
+	many := someOverlay(someItems(12, picture))
+	many.Items.Place = list.Place{Query: list.Query{Text: "dead", State: "ready", Sort: "-size", Page: 2}, Total: 1234, Last: 7, More: true}
+	last := many
+	last.Items.Place = list.Place{Query: list.Query{Sort: "title", Page: 7}, Total: 1234, Last: 7, Beyond: 99}
+	nothing := someOverlay(nil)
+	nothing.Sum.Items, nothing.Items.Text = 40, "dead"
+	copied := someOverlay(someItems(3, picture))
+	copied.Outcome = overlayview.Outcome{Added: workshop.Added{New: 12, Already: 3}, CopiedTo: strings.Repeat("m", 64), JobID: 9}
+
+	listed := []overlay.Listed{
+		{Overlay: overlay.Overlay{ID: 1, Name: "Friday night campaigns", LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour)}, Items: 1234, Size: 212 << 30},
+		{Overlay: overlay.Overlay{ID: 2, Name: hostile, LastBuildStatus: "failed", LastBuildAt: now.Add(-50 * time.Hour)}, Items: 1, Size: 5 << 20},
+		{Overlay: overlay.Overlay{ID: 3, Name: turned}},
+		{Overlay: overlay.Overlay{ID: 4, Name: strings.Repeat("m", 64)}, Building: job.Queued},
+		{Overlay: overlay.Overlay{ID: 5, Name: "Versus", LastBuildStatus: "ok"}, Building: job.Running, Items: 12},
 	}
-	list.Overlays = append(list.Overlays, overlay.Overlay{ID: 9, Name: "Server configs", Type: overlay.External, LastBuildStatus: "ok", LastBuildAt: now})
+	for i := range listed {
+		listed[i].Type, listed[i].OwnerName = overlay.Workshop, "nick"
+	}
+	listed = append(listed, overlay.Listed{Overlay: overlay.Overlay{ID: 9, Name: "Server configs", Type: overlay.External, LastBuildStatus: "ok", LastBuildAt: now}})
+	all := overlayview.ListView{Frame: frame(true), Overlays: pagetest.Listed(listed...)}
+	manyListed := all
+	manyListed.Frame = frame(false)
+	manyListed.Overlays.Place = list.Place{Query: list.Query{Sort: "state", Page: 1}, Total: 20_000, Last: 100, More: true}
+	noneListed := overlayview.ListView{Frame: frame(true)}
+	noneListed.Overlays.Place = list.Place{Query: list.Query{State: overlay.BeingBuilt, Page: 1}, Last: 1}
 
 	clash := overlayview.ListView{Frame: frame(false), Create: overlayview.CreateForm{
 		Name: "Versus", Error: "You already have an overlay named “Versus”. Choose another name.",
@@ -258,8 +277,12 @@ func samples(picture string) map[string]templ.Component {
 			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", SeenAt: now.Add(-30 * time.Hour), DiskTotal: 100 << 30, DiskFree: 1 << 30},
 		},
 	}
-	allJobs := admin.JobsView{Frame: frame(true), Live: jobs[:3], LiveTotal: 240, Ended: jobview.Listed{Jobs: jobs[3:], Older: 2}}
-	failedJobs := admin.JobsView{Frame: frame(true), State: job.Failed, Ended: jobview.Listed{Later: true}}
+	manyJobs := pagetest.Listed(jobs...)
+	manyJobs.Place = list.Place{Query: list.Query{Page: 2}, More: true}
+	allJobs := admin.JobsView{Frame: frame(true), Live: jobs[:3], LiveTotal: 240, Ended: pagetest.Listed(jobs[3:]...)}
+	allJobs.Ended.More = true
+	failedJobs := admin.JobsView{Frame: frame(true)}
+	failedJobs.Ended.Place = list.Place{Query: list.Query{State: string(job.Failed), Page: 1}, Beyond: 3}
 
 	clean, collecting, elsewhere := busyHome, busyHome, busyHome
 	tidy := busyHome.Hosts[0]
@@ -268,11 +291,14 @@ func samples(picture string) map[string]templ.Component {
 	collecting.Queue = []jobstore.Count{{Operation: job.CollectGarbage.Name, State: job.Running, Jobs: 1, Oldest: now}}
 	elsewhere.Hosts = []hostinfo.Host{busyHome.Hosts[0], tidy}
 
-	people := admin.PeopleView{Frame: frame(true), NewPasswordOf: "ellis", NewPassword: "ABCDEFGHIJKLMNOP", People: []account.Person{
-		{User: account.User{ID: 1, Name: "nick", Admin: true}, CreatedAt: now.Add(-900 * time.Hour), LastSignIn: now},
+	people := admin.PeopleView{Frame: frame(true), NewPasswordOf: "ellis", NewPassword: "ABCDEFGHIJKLMNOP", People: pagetest.Listed([]account.Person{
+		{User: account.User{ID: 1, Name: "nick", Admin: true}, Last: true, CreatedAt: now.Add(-900 * time.Hour), LastSignIn: now},
 		{User: account.User{ID: 2, Name: strings.Repeat("W", 64)}, CreatedAt: now.Add(-90 * time.Hour)},
 		{User: account.User{ID: 3, Name: "coach", Admin: true}, Disabled: true, CreatedAt: now.Add(-90 * time.Hour), LastSignIn: now.Add(-80 * time.Hour)},
-	}}
+	}...)}
+	manyPeople := people
+	manyPeople.NewPassword = ""
+	manyPeople.People.Place = list.Place{Query: list.Query{Text: "w", Sort: "-seen", Page: 3}, Total: 999, Last: 5, More: true}
 	refusedPeople := people
 	refusedPeople.NewPassword, refusedPeople.ChangeError = "", "nick is the last administrator. Please make somebody else an administrator first."
 	refusedPeople.Create = admin.CreateForm{Name: "nick", Administrator: true, Error: "There is already a user named nick."}
@@ -284,8 +310,14 @@ func samples(picture string) map[string]templ.Component {
 		"login-form":                 accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
 		"login-form-beside":          accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Beside: true}),
 		"login-form-refused":         accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
-		"overlay-list":               overlayview.List(list),
-		"overlay-list-empty":         overlayview.List(overlayview.ListView{Frame: noticed}),
+		"overlay-list":               overlayview.List(all),
+		"overlay-list-many":          overlayview.List(manyListed),
+		"overlay-list-none":          overlayview.List(noneListed),
+		"overlay-show-many":          overlayview.Show(many),
+		"overlay-show-last":          overlayview.Show(last),
+		"overlay-show-nothing":       overlayview.Show(nothing),
+		"overlay-show-copied":        overlayview.Show(copied),
+		"overlay-list-empty":         overlayview.List(overlayview.ListView{Frame: noticed, Overlays: pagetest.Listed[overlay.Listed]()}),
 		"overlay-list-clash":         overlayview.List(clash),
 		"overlay-show":               overlayview.Show(someOverlay(someItems(12, picture))),
 		"overlay-show-empty":         overlayview.Show(empty),
@@ -302,7 +334,7 @@ func samples(picture string) map[string]templ.Component {
 		"overlay-use":                overlayview.Use(usedHere),
 		"overlay-use-no-host":        overlayview.Use(used),
 		"overlay-use-two-hosts":      overlayview.Use(usedTwice),
-		"job-list":                   jobview.List(jobview.ListView{Frame: frame(true), Listed: jobview.Listed{Jobs: jobs, Older: 2, Later: true}}),
+		"job-list":                   jobview.List(jobview.ListView{Frame: frame(true), Jobs: manyJobs}),
 		"job-list-empty":             jobview.List(jobview.ListView{Frame: frame(false)}),
 		"job-show-queued":            jobview.Show(show(7, job.Queued)),
 		"job-show-no-host":           jobview.Show(waiting),
@@ -323,8 +355,9 @@ func samples(picture string) map[string]templ.Component {
 		"admin-jobs":                 admin.Jobs(allJobs),
 		"admin-jobs-none":            admin.Jobs(failedJobs),
 		"admin-users":                admin.People(people),
-		"user-ask":                   admin.Ask(admin.AskView{Frame: frame(true), Person: people.People[1], Action: admin.Disable}),
-		"user-ask-own":               admin.Ask(admin.AskView{Frame: frame(true), Person: people.People[0], Action: admin.Demote}),
+		"admin-users-many":           admin.People(manyPeople),
+		"user-ask":                   admin.Ask(admin.AskView{Frame: frame(true), Person: people.People.Rows[1], Action: admin.Disable}),
+		"user-ask-own":               admin.Ask(admin.AskView{Frame: frame(true), Person: people.People.Rows[0], Action: admin.Demote}),
 		"admin-users-409":            admin.People(refusedPeople),
 		"error-401": page.Error(page.ErrorView{Frame: page.Frame{CSRF: "token", Now: now, Ended: true}, Status: 401, Sentence: "Your session has ended. Please sign in again; nothing was changed.", Kept: page.Form{
 			Action: route.ItemAdd.URL(3), Typed: page.Field{Name: "input", Value: "3434972877"}, Hidden: []page.Field{{Name: "input_mode", Value: "auto"}},

@@ -19,6 +19,7 @@ import (
 
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/route"
 	"left4me/templates/page"
 )
@@ -33,29 +34,20 @@ const (
 	LogID = "job-log"
 )
 
-// Query parameters of route.JobShow, route.JobList and route.AdminJobs.
+// Query parameters of route.JobShow.
 const (
 	// AfterParam holds the sequence number of the last log line that the page has; the answer is Fragment.
 	AfterParam = "after"
 	// StateParam holds the state that the page shows.
 	StateParam = "state"
-	// BeforeParam asks for older entries than this: log lines by sequence number on a job's page, jobs by id in a list.
+	// BeforeParam asks for log lines before the one with this sequence number.
 	BeforeParam = "before"
 )
-
-// Listed is one page of a list of jobs, newest first.
-type Listed struct {
-	Jobs []jobstore.Job
-	// Older is the BeforeParam of the next page; zero when there is none.
-	Older int64
-	// Later is whether the pages before this one have newer jobs.
-	Later bool
-}
 
 // ListView is the list of jobs.
 type ListView struct {
 	page.Frame
-	Listed
+	Jobs list.Page[jobstore.Job]
 }
 
 // ShowView is the page of one job, and the fragment that updates it.
@@ -110,12 +102,8 @@ func (v ListView) titled() page.Frame {
 	return v.Frame
 }
 
-// listURL is the list of jobs with ids below before, or from the newest on when before is 0.
-func listURL(before int64) string {
-	if before == 0 {
-		return route.JobList.URL()
-	}
-	return route.JobList.URL() + "?" + url.Values{BeforeParam: {strconv.FormatInt(before, 10)}}.Encode()
+func (v ListView) list() page.List {
+	return page.List{ID: "jobs", Place: v.Jobs.Place, Path: route.JobList.URL(), One: "job", Many: "jobs"}
 }
 
 // live is whether the page polls.

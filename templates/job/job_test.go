@@ -10,6 +10,7 @@ import (
 
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	view "left4me/templates/job"
 	"left4me/templates/page"
 	"left4me/templates/pagetest"
@@ -223,7 +224,7 @@ func TestOldLinesDoNotPoll(t *testing.T) {
 
 // The list shows jobs of deleted overlays, of nobody, and of unknown operations.
 func TestJobList(t *testing.T) {
-	v := view.ListView{Frame: frame(), Listed: view.Listed{Older: 4, Later: true, Jobs: []jobstore.Job{
+	v := view.ListView{Frame: frame(), Jobs: list.Page[jobstore.Job]{Place: list.Place{Query: list.Query{Page: 2}, More: true}, Rows: []jobstore.Job{
 		at("running").Job,
 		{ID: 6, Operation: "build_overlay", State: "failed", Subject: job.Overlay(1), CreatedAt: now},
 		{ID: 5, Operation: "refresh_workshop_items", State: "succeeded", CreatedAt: now, StartedAt: now, FinishedAt: now.Add(2 * time.Hour)},
@@ -241,7 +242,7 @@ func TestJobList(t *testing.T) {
 			t.Errorf("row %d reads %q, want %q", i, got, want)
 		}
 	}
-	if doc.Find(`a[href="/jobs?before=4"]`).Length() != 1 || doc.Find(`.pages a[href="/jobs"]`).Length() != 1 {
+	if doc.Find(`.pages a[href="/jobs?page=3"]`).Length() != 1 || doc.Find(`.pages a[href="/jobs"]`).Length() != 1 {
 		t.Error("the other pages cannot be reached")
 	}
 	empty := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{Frame: frame()})))

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"left4me/shared/account"
 	"left4me/shared/jobstore"
@@ -24,21 +25,8 @@ func Visible(ctx context.Context, u account.User, jobs *jobstore.Store, id int64
 	return j, nil
 }
 
-// PageSize is the number of jobs on one page of a list.
-const PageSize = 50
-
-// Page returns the page of a list that the query of r asks for. It calls list for at most limit jobs, newest first, with ids
-// below before (0: from the newest on).
-func Page(r *web.Request, list func(before int64, limit int) ([]jobstore.Job, error)) (Listed, error) {
-	before := r.Number(BeforeParam)
-	jobs, err := list(before, PageSize+1)
-	if err != nil {
-		return Listed{}, err
-	}
-	listed := Listed{Jobs: jobs, Later: before > 0}
-	if len(jobs) > PageSize {
-		listed.Jobs = jobs[:PageSize]
-		listed.Older = jobs[PageSize-1].ID
-	}
-	return listed, nil
+// Render answers with the page. Frame is the only field that is not the caller's.
+func (v ListView) Render(w http.ResponseWriter, r *web.Request) error {
+	v.Frame = r.ListFrame(w, v.list())
+	return r.Render(w, http.StatusOK, List(v))
 }

@@ -23,18 +23,20 @@ import (
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
+	"left4me/shared/text"
 	"left4me/shared/workshop"
 	"left4me/templates/page"
 )
 
 // Ids of elements that fragments replace.
 const (
-	// ItemsID is the section with the table of items.
+	// ItemsID is the section with the items.
 	ItemsID = "items"
-	// ItemListID is the table alone.
+	// ItemListID is the part of it that has the table.
 	ItemListID = "item-list"
 	// InputID is the box to paste into.
 	InputID = "input"
@@ -58,8 +60,13 @@ const (
 	StateParam = "state"
 )
 
-// ItemField is the field of route.ItemsRemove that holds the id of an item, and may be repeated.
-const ItemField = "item"
+// Fields of route.ItemsRemove and route.ItemsCopy.
+const (
+	// ItemField holds the id (workshop_items.id) of a selected item, and may be repeated.
+	ItemField = "item"
+	// CopyToField holds the id of the overlay to copy to.
+	CopyToField = "to"
+)
 
 // RestoreField is a field of route.ItemAdd, which may be repeated: an item that was removed, and when it was added before.
 const RestoreField = "restore"
@@ -102,16 +109,16 @@ type CreateForm struct {
 // ListView is the list of overlays.
 type ListView struct {
 	page.Frame
-	Overlays []overlay.Overlay
-	// Building holds the state of the build of each overlay that has one that has not ended, by overlay id.
-	Building map[int64]job.State
+	Overlays list.Page[overlay.Listed]
 	Create   CreateForm
 }
 
 // Outcome is the result of a change of an overlay's items; the zero Outcome is no change.
 type Outcome struct {
-	// Added is the result of adding items.
+	// Added is the result of adding items, or of copying them to another overlay.
 	Added workshop.Added
+	// CopiedTo is the name of the overlay that items were copied to; empty if they were added to this one.
+	CopiedTo string
 	// Removed are the removed items.
 	Removed []workshop.Item
 	// Restored is the first of the items that were put back; empty for none.
@@ -124,7 +131,11 @@ type Outcome struct {
 type ShowView struct {
 	page.Frame
 	Overlay overlay.Overlay
-	Items   []workshop.Item
+	Items   list.Page[workshop.Item]
+	// Sum is that of all items of the overlay.
+	Sum workshop.Sum
+	// Others are overlays that items can be copied to.
+	Others []overlay.Choice
 	// Waiting is what waits for the next successful build; zero when the last build has succeeded.
 	Waiting workshop.Waiting
 	// Hosts are the game hosts, the one that reported last first.
@@ -148,6 +159,14 @@ type ShowView struct {
 func (v ListView) titled() page.Frame {
 	v.Frame.Title, v.Frame.Section = "Overlays", page.Overlays
 	return v.Frame
+}
+
+func (v ListView) list() page.List {
+	return page.List{ID: "overlays", Place: v.Overlays.Place, Path: route.OverlayList.URL(), One: "overlay", Many: "overlays", States: overlay.Listing.States}
+}
+
+func (v ShowView) list() page.List {
+	return page.List{ID: ItemsID, Place: v.Items.Place, Path: route.OverlayShow.URL(v.Overlay.ID), One: "item", Many: "items", States: workshop.Listing.States}
 }
 
 func (v ShowView) titled() page.Frame {
@@ -225,6 +244,13 @@ func (o Outcome) Sentence() string {
 	default:
 		parts = append(parts, page.Count(n, "item")+" removed")
 	}
+	if o.CopiedTo != "" {
+		parts = append(parts, page.Count(o.Added.New, "item")+" copied to "+o.CopiedTo)
+		if o.Added.Already > 0 {
+			parts = append(parts, strconv.Itoa(o.Added.Already)+" already there")
+		}
+		return strings.Join(parts, ", ")
+	}
 	if o.Added.New > 0 {
 		added := strconv.Itoa(o.Added.New) + " added"
 		if o.Added.Collections > 0 {
@@ -250,10 +276,13 @@ func (o Outcome) Sentence() string {
 	return strings.Join(parts, ", ")
 }
 
+// maxText is the length, in bytes, up to which texts of Steam are shown; they may have any length.
+const maxText = 400
+
 // name returns the title of an item, or its id if it has none.
 func name(i workshop.Item) string {
 	if i.Title != "" {
-		return i.Title
+		return text.Truncate(i.Title, maxText)
 	}
 	return "Item " + string(i.SteamID)
 }
@@ -262,10 +291,13 @@ func steamURL(i workshop.Item) string {
 	return "https://steamcommunity.com/sharedfiles/filedetails/?" + url.Values{"id": {string(i.SteamID)}}.Encode()
 }
 
+// maxURL is the length, in bytes, of the longest URL of a picture that is used.
+const maxURL = 2000
+
 // picture returns the preview's URL if a browser may load it; the Content-Security-Policy limits the hosts.
 func picture(i workshop.Item) string {
 	u, err := url.Parse(i.PreviewURL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	if err != nil || len(i.PreviewURL) > maxURL || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
 	}
 	return u.String()
@@ -334,12 +366,4 @@ func (v ShowView) waitingBecause() string {
 		return text + " because the last build failed."
 	}
 	return text + " for a build."
-}
-
-// total is the sum of the known sizes.
-func (v ShowView) total() (sum int64) {
-	for _, i := range v.Items {
-		sum += i.FileSize
-	}
-	return sum
 }

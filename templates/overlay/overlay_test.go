@@ -28,9 +28,14 @@ func frame(admin bool) page.Frame {
 }
 
 func shown(items ...workshop.Item) view.ShowView {
-	return view.ShowView{
-		Frame: frame(false), Overlay: overlay.Overlay{ID: 3, Name: hostile, Type: overlay.Workshop, OwnerID: 1, OwnerName: "nick"}, Items: items,
+	v := view.ShowView{
+		Frame: frame(false), Overlay: overlay.Overlay{ID: 3, Name: hostile, Type: overlay.Workshop, OwnerID: 1, OwnerName: "nick"},
+		Items: pagetest.Listed(items...), Sum: workshop.Sum{Items: len(items)},
 	}
+	for _, i := range items {
+		v.Sum.Size += i.FileSize
+	}
+	return v
 }
 
 // item returns a ready item.
@@ -53,8 +58,8 @@ func TestItemTableShowsP17(t *testing.T) {
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(shown(first, bare))))
 	rows := doc.Find("#items tbody tr")
 	for i, want := range []string{
-		"|" + hostile + " 1001|ready|34 MiB|1 hour ago|1 minute ago|Remove " + hostile,
-		"|Item 1002 1002|waiting for download|unknown|never|never|Remove Item 1002",
+		"Select " + hostile + "||" + hostile + " 1001|ready|34 MiB|1 hour ago|1 minute ago|Remove " + hostile,
+		"Select Item 1002||Item 1002 1002|waiting for download|unknown|never|never|Remove Item 1002",
 	} {
 		got := strings.Join(cells(rows.Eq(i)), "|")
 		if strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
@@ -90,7 +95,7 @@ func TestInvalidURLsAreNotUsed(t *testing.T) {
 	i := item(1, "x")
 	i.SteamID = `1&x=2"><b>`
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(shown(i))))
-	if got := doc.Find("#items th a").AttrOr("href", ""); got != "https://steamcommunity.com/sharedfiles/filedetails/?id=1%26x%3D2%22%3E%3Cb%3E" {
+	if got := doc.Find("#items tbody th a").AttrOr("href", ""); got != "https://steamcommunity.com/sharedfiles/filedetails/?id=1%26x%3D2%22%3E%3Cb%3E" {
 		t.Errorf("a strange id leads to %q", got)
 	}
 }
@@ -123,7 +128,7 @@ func TestStatesHaveShapes(t *testing.T) {
 func TestReadersSeeNoButtons(t *testing.T) {
 	v := shown(item(1, "x"))
 	v.Overlay.OwnerID = 2
-	v.Outcome, v.Waiting = view.Outcome{Removed: v.Items[:1]}, workshop.Waiting{Changes: 1, Failed: v.Items}
+	v.Outcome, v.Waiting = view.Outcome{Removed: v.Items.Rows}, workshop.Waiting{Changes: 1, Failed: v.Items.Rows}
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
 	if n := doc.Find("main form, main button, main textarea").Length(); n != 0 {
 		t.Errorf("a reader gets %d forms and buttons", n)
@@ -131,7 +136,7 @@ func TestReadersSeeNoButtons(t *testing.T) {
 	if doc.Find("#items tbody tr").Length() != 1 {
 		t.Error("a reader does not see the items")
 	}
-	v.Items, v.Outcome = nil, view.Outcome{}
+	v.Sum, v.Outcome = workshop.Sum{}, view.Outcome{}
 	if got := pagetest.Text(pagetest.Page(t, pagetest.Render(t, view.Show(v))), ".empty"); !strings.Contains(got, "Nothing has been added") {
 		t.Errorf("a reader of an empty overlay reads %q", got)
 	}
@@ -184,6 +189,9 @@ func TestOutcomeSaysWhatHappened(t *testing.T) {
 		{view.Outcome{Added: workshop.Added{New: 1, Already: 1}, JobID: 7}, "1 added, 1 already in overlay. Job 7 fetches what is missing."},
 		{view.Outcome{Removed: []workshop.Item{gone}, JobID: 8}, hostile + " removed. Job 8 updates the game host."},
 		{view.Outcome{Removed: []workshop.Item{gone, item(8, "y")}, JobID: 8}, "2 items removed. Job 8 updates the game host."},
+		{view.Outcome{Added: workshop.Added{New: 1}, CopiedTo: hostile, JobID: 9}, "1 item copied to " + hostile + ". Job 9 fetches what is missing."},
+		{view.Outcome{Added: workshop.Added{New: 2, Already: 1}, CopiedTo: "x", JobID: 9}, "2 items copied to x, 1 already there. Job 9 fetches what is missing."},
+		{view.Outcome{Added: workshop.Added{Already: 2}, CopiedTo: "x"}, "0 items copied to x, 2 already there."},
 		{view.Outcome{Removed: make([]workshop.Item, 1001), JobID: 8}, "1,001 items removed. Job 8 updates the game host."},
 	} {
 		v := shown(item(1, "x"))
@@ -348,17 +356,15 @@ func TestAFailedRefreshIsExplained(t *testing.T) {
 
 // Only administrators are offered the type external, and see the column of owners.
 func TestListForAdministratorsAndOthers(t *testing.T) {
-	rows := []overlay.Overlay{
-		{ID: 1, Name: hostile, Type: overlay.Workshop, OwnerName: "nick", LastBuildStatus: "failed", LastBuildAt: now.Add(-time.Hour)},
-		{ID: 2, Name: "configs", Type: overlay.External},
-		{ID: 4, Name: "third", Type: &overlay.Type{Name: "mirror", Title: "mirror"}, LastBuildStatus: "ok", LastBuildAt: now},
-		{ID: 5, Name: "changed", Type: overlay.Workshop, OwnerName: "nick", LastBuildAt: now.Add(-time.Hour)},
+	rows := []overlay.Listed{
+		{Overlay: overlay.Overlay{ID: 1, Name: hostile, Type: overlay.Workshop, OwnerName: "nick", LastBuildStatus: "failed", LastBuildAt: now.Add(-time.Hour)}, Items: 1234, Size: 34 << 20},
+		{Overlay: overlay.Overlay{ID: 2, Name: "configs", Type: overlay.External}},
+		{Overlay: overlay.Overlay{ID: 4, Name: "third", Type: &overlay.Type{Name: "mirror", Title: "mirror"}, LastBuildStatus: "ok", LastBuildAt: now}, Building: job.Running},
+		{Overlay: overlay.Overlay{ID: 5, Name: "changed", Type: overlay.Workshop, OwnerName: "nick", LastBuildAt: now.Add(-time.Hour)}},
 	}
-	admin := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{
-		Frame: frame(true), Overlays: rows, Building: map[int64]job.State{4: job.Running},
-	})))
-	for i, want := range []string{hostile + "|Workshop|nick|failed1 hour ago", "configs|External|the system|not built yet", "third|mirror|the system|being built",
-		"changed|Workshop|nick|not up to date last build 1 hour ago"} {
+	admin := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{Frame: frame(true), Overlays: pagetest.Listed(rows...)})))
+	for i, want := range []string{hostile + "|Workshop|nick|1,234|34 MiB|failed1 hour ago", "configs|External|the system|||not built yet", "third|mirror|the system|||being built",
+		"changed|Workshop|nick|0|0 B|not up to date last build 1 hour ago"} {
 		if got := strings.Join(cells(admin.Find("tbody tr").Eq(i)), "|"); strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
 			t.Errorf("row %d reads %q, want %q", i, got, want)
 		}
@@ -367,7 +373,7 @@ func TestListForAdministratorsAndOthers(t *testing.T) {
 		t.Error("an administrator cannot make an external overlay")
 	}
 	other := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{
-		Frame: frame(false), Overlays: rows[:1], Create: view.CreateForm{Name: hostile, Error: "It is taken."},
+		Frame: frame(false), Overlays: pagetest.Listed(rows[:1]...), Create: view.CreateForm{Name: hostile, Error: "It is taken."},
 	})))
 	if other.Find(`option[value="external"]`).Length() != 0 || strings.Contains(pagetest.Text(other, "thead"), "Owner") {
 		t.Error("somebody else sees what is for administrators")
@@ -375,8 +381,8 @@ func TestListForAdministratorsAndOthers(t *testing.T) {
 	if got := other.Find("#name"); got.AttrOr("value", "") != hostile || got.AttrOr("aria-invalid", "") != "true" || pagetest.Text(other, "#create-error") != "It is taken." {
 		t.Error("a refused name is not shown with its reason")
 	}
-	empty := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{Frame: frame(false)})))
-	if empty.Find("table").Length() != 0 || !strings.Contains(pagetest.Text(empty, ".empty"), "Give one a name below") {
+	empty := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{Frame: frame(false), Overlays: pagetest.Listed[overlay.Listed]()})))
+	if empty.Find("table").Length() != 0 || !strings.Contains(pagetest.Text(empty, ".empty"), "Give one a name above") {
 		t.Error("an empty list does not say what to do")
 	}
 }

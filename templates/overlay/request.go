@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/hostinfo"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/list"
 	"left4me/shared/overlay"
+	"left4me/shared/problem"
 	"left4me/shared/route"
 	"left4me/shared/workshop"
 	"left4me/templates/web"
@@ -19,33 +23,20 @@ import (
 // ListPage answers with the list of overlays.
 type ListPage struct {
 	Overlays *overlay.Store
-	Jobs     *jobstore.Store
 }
 
 // NewListPage returns the page with stores on env's database.
 func NewListPage(env *fn.Env) ListPage {
-	return ListPage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Jobs: env.Jobs}
+	return ListPage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs)}
 }
 
-// maxLive is how many jobs that have not ended the list looks at.
-const maxLive = 1000
-
-// Render answers with the list that the person sees, and with a form for a new overlay.
-func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, form CreateForm) error {
-	v := ListView{Frame: r.Frame(w), Building: map[int64]job.State{}, Create: form}
-	var live []jobstore.Job
-	err := r.Together(
-		db.Into(&live, func(ctx context.Context) ([]jobstore.Job, error) { return p.Jobs.ListLive(ctx, maxLive) }),
-		db.Into(&v.Overlays, func(ctx context.Context) ([]overlay.Overlay, error) { return p.Overlays.List(ctx, r.User) }),
-	)
-	if err != nil {
+// Render answers with the list of what the person may see, and a form for a new overlay. What was asked for (Overlays.Query) and the form
+// are the caller's.
+func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, v ListView) (err error) {
+	if v.Overlays, err = p.Overlays.List(r.Context(), r.User, v.Overlays.Query); err != nil {
 		return err
 	}
-	for _, j := range live {
-		if j.Operation == job.BuildOverlay.Name && v.Building[j.Subject.ID] != job.Running {
-			v.Building[j.Subject.ID] = j.State
-		}
-	}
+	v.Frame = r.ListFrame(w, v.list())
 	return r.Render(w, status, List(v))
 }
 
@@ -96,7 +87,8 @@ func NewShowPage(env *fn.Env) ShowPage {
 	}
 }
 
-// Render answers with the page of an overlay that the person may see. The fields of v that say what was refused are the caller's.
+// Render answers with the page of an overlay that the person may see. What was asked for (Items.Query) and the fields of v that say what
+// was refused are the caller's.
 func (p ShowPage) Render(w http.ResponseWriter, r *web.Request, status int, overlayID int64, v ShowView) error {
 	if err := p.fill(w, r, overlayID, &v); err != nil {
 		return err
@@ -104,11 +96,11 @@ func (p ShowPage) Render(w http.ResponseWriter, r *web.Request, status int, over
 	return r.Render(w, status, Show(v))
 }
 
-// RenderNews answers a page that polls. The page shows the job with the id seenJob in seenState. Until that job has ended, only its
-// row is read.
-func (p ShowPage) RenderNews(w http.ResponseWriter, r *web.Request, overlayID, seenJob int64, seenState job.State) error {
-	v := ShowView{SeenJob: seenJob, SeenState: seenState, Overlay: overlay.Overlay{ID: overlayID}}
-	j, err := p.Jobs.Get(r.Context(), seenJob)
+// RenderNews answers a page that polls. SeenJob, SeenState and Items.Query of v are what that page shows. Until the job has ended, only
+// its row is read.
+func (p ShowPage) RenderNews(w http.ResponseWriter, r *web.Request, overlayID int64, v ShowView) error {
+	v.Overlay = overlay.Overlay{ID: overlayID}
+	j, err := p.Jobs.Get(r.Context(), v.SeenJob)
 	isOurs := err == nil && j.Subject == job.Overlay(overlayID)
 	if err != nil && !errors.Is(err, jobstore.ErrNotFound) {
 		return err
@@ -126,16 +118,18 @@ func (p ShowPage) RenderNews(w http.ResponseWriter, r *web.Request, overlayID, s
 	return r.Render(w, http.StatusOK, News(v))
 }
 
-// RenderChanged answers a form that changed the overlay's items: with a new table for htmx, else with a redirect to the page (P16).
-func (p ShowPage) RenderChanged(w http.ResponseWriter, r *web.Request, overlayID int64, outcome Outcome) error {
+// RenderChanged answers a form that changed the overlay's items, on a page that showed q: with a new table for htmx, else with a
+// redirect to the page (P16).
+func (p ShowPage) RenderChanged(w http.ResponseWriter, r *web.Request, overlayID int64, q list.Query, outcome Outcome) error {
 	if !r.Fragment() {
 		notice := outcome.Sentence()
 		if notice != "" {
 			notice += "."
 		}
-		return r.Redirect(w, route.OverlayShow.URL(overlayID), notice)
+		return r.Redirect(w, q.URL(route.OverlayShow.URL(overlayID)), notice)
 	}
 	v := ShowView{Outcome: outcome}
+	v.Items.Query = q
 	if err := p.fill(w, r, overlayID, &v); err != nil {
 		return err
 	}
@@ -147,6 +141,7 @@ func (p ShowPage) RenderChanged(w http.ResponseWriter, r *web.Request, overlayID
 func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v *ShowView) error {
 	var live []jobstore.Job
 	var seen jobstore.Job
+	q := v.Items.Query
 	err := r.Together(
 		func(ctx context.Context) (err error) {
 			live, err = p.Jobs.LiveOf(ctx, job.Overlay(overlayID))
@@ -166,7 +161,15 @@ func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v
 			return err
 		},
 		func(ctx context.Context) (err error) {
-			v.Items, err = p.Items.OfOverlay(ctx, overlayID)
+			v.Items, err = p.Items.List(ctx, overlayID, q)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Sum, err = p.Items.Sum(ctx, overlayID)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Others, err = p.Overlays.Beside(ctx, r.User, overlayID)
 			return err
 		},
 		func(ctx context.Context) (err error) {
@@ -185,6 +188,25 @@ func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v
 	} else if seen.Subject == job.Overlay(overlayID) {
 		v.Job = seen
 	}
-	v.Frame, v.Examples = r.Frame(w), p.Examples
+	v.Frame, v.Examples = r.ListFrame(w, v.list()), p.Examples
 	return nil
+}
+
+// Selected returns the ids (workshop_items.id) of the items that were selected in a form, each once. The error is a problem (400): it is
+// none, or not an id.
+func Selected(r *web.Request) ([]int64, error) {
+	values := r.PostForm[ItemField]
+	if len(values) == 0 {
+		return nil, problem.Invalid("Please choose at least one item. Nothing was changed.")
+	}
+	ids := make([]int64, len(values))
+	for n, value := range values {
+		id, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return nil, problem.Invalid("“%s” is not an item. Nothing was changed.", value)
+		}
+		ids[n] = id
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }

@@ -11,12 +11,15 @@ import (
 // Bytes returns a size as people read it, such as `34 MiB`. A negative size reads as `0 B`.
 func Bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
+// Number returns a number as people read it, such as `1,000`.
+func Number(n int) string { return humanize.Comma(int64(n)) }
+
 // Count returns a number with its noun, such as `1 item` or `1,000 items`; the plural of noun must end in s.
 func Count(n int, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}
-	return humanize.Comma(int64(n)) + " " + noun
+	return Number(n) + " " + noun
 }
 
 // Rate returns bytes per second as people read it, such as `4.0 MiB/s`; empty when there is nothing to divide by yet.

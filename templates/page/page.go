@@ -57,6 +57,8 @@ type Frame struct {
 	Version string
 	// Now is the time that relative times are computed from.
 	Now time.Time
+	// Say is a sentence for screen readers about the part of the page that htmx asked for; empty for none.
+	Say string
 	// Notice is a sentence about what has just happened, shown on top of the page; empty for none.
 	Notice string
 	// Ended is whether the page answers a request whose session has ended. app.js looks whether there is a new one.
@@ -115,9 +117,10 @@ func SetSecurityHeaders(h http.Header, pictureHosts ...string) {
 
 // htmxConfig makes htmx work with a strict Content-Security-Policy, and sends errors to TroubleID. The time limit is longer than
 // that of any route, so that it ends only requests whose answer was lost: without it, one lost answer would end the polling.
-// Without a settle delay, htmx handles a new form as soon as somebody can press its button. It must not copy attributes from the
-// elements that it replaces, because the policy forbids to set style.
-const htmxConfig = `{"includeIndicatorStyles":false,"attributesToSettle":[],"allowEval":false,"allowScriptTags":false,"historyEnabled":false,"defaultSettleDelay":0,"timeout":40000,` +
+// The browser's buttons back and forward load pages anew, so that nothing of them is stored in the browser. Without a settle delay, htmx
+// handles a new form as soon as somebody can press its button. It must not copy attributes from the elements that it replaces, because
+// the policy forbids to set style.
+const htmxConfig = `{"includeIndicatorStyles":false,"attributesToSettle":[],"allowEval":false,"allowScriptTags":false,"historyCacheSize":0,"refreshOnHistoryMiss":true,"defaultSettleDelay":0,"timeout":40000,` +
 	`"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},` +
 	`{"code":"[45]..","swap":true,"error":true,"target":"#` + TroubleID + `","select":"#` + ErrorID + `","swapOverride":"innerHTML"}]}`
 

@@ -15,6 +15,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 	"github.com/a-h/templ"
 
+	"left4me/shared/list"
 	"left4me/shared/route"
 )
 
@@ -204,4 +205,9 @@ func routes() *http.ServeMux {
 		mux.Handle(r.Method+" "+r.Pattern, http.NotFoundHandler())
 	}
 	return mux
+}
+
+// Listed is the only page of a list with these rows.
+func Listed[T any](rows ...T) list.Page[T] {
+	return list.Page[T]{Rows: rows, Place: list.Place{Query: list.Query{Page: 1}, Total: len(rows), Last: 1}}
 }

@@ -302,6 +302,15 @@ func (r *Request) Frame(w http.ResponseWriter) page.Frame {
 	return f
 }
 
+// ListFrame is the Frame of a page with a list. When htmx has asked for the list, a screen reader reads which part of it is shown.
+func (r *Request) ListFrame(w http.ResponseWriter, l page.List) page.Frame {
+	f := r.Frame(w)
+	if r.Fragment() {
+		f.Say = l.Sentence()
+	}
+	return f
+}
+
 // Render answers with a view as HTML.
 func (r *Request) Render(w http.ResponseWriter, status int, view templ.Component) error {
 	var b strings.Builder

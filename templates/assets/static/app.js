@@ -1,5 +1,5 @@
-// What htmx does not do: times in the visitor's time zone, copying, and pages that say that left4me does not answer or that the
-// session has ended. Without it pages still work. Sentences are in templates/page, as template elements.
+// What htmx does not do: times in the visitor's time zone, copying, ticking all boxes, and pages that say that left4me does not answer or
+// that the session has ended. Without it pages still work. Sentences are in templates/page, as template elements.
 
 // Times
 
@@ -52,6 +52,13 @@ async function copy(button) {
 addEventListener("click", ({ target }) => {
   const button = target.closest("button[data-copy]");
   if (button) copy(button);
+});
+
+// Ticking all boxes of a form that have the name in data-ticks
+
+addEventListener("change", ({ target }) => {
+  const { ticks } = target.dataset;
+  if (ticks) for (const box of target.form.querySelectorAll(`[name="${ticks}"]`)) box.checked = target.checked;
 });
 
 // Whether left4me answers and the session lasts
@@ -171,7 +178,7 @@ addEventListener("htmx:afterRequest", ({ detail }) => {
 // show prepares what is new on the page.
 function show(root) {
   showTimes(root.querySelectorAll("time[data-format]"));
-  for (const button of root.querySelectorAll("button[data-copy]")) button.hidden = false;
+  for (const control of root.querySelectorAll("button[data-copy], label.all")) control.hidden = false;
   root.querySelector("[data-focus]")?.focus();
 }
 show(document);

@@ -1,0 +1,66 @@
+package workshop
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"left4me/shared/db"
+	"left4me/shared/list"
+)
+
+// States of items, besides Ready, by which an overlay's list can be limited. Each is one or several of Item.State.
+const (
+	waits      = "waiting"
+	failed     = "failed"
+	noDownload = "no download"
+)
+
+const stateSQL = `CASE WHEN w.last_error LIKE '` + downloadFailed + `%' THEN '` + failed + `' WHEN w.file_url = '' THEN '` + noDownload + `'
+	WHEN w.last_downloaded_at IS NULL OR w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size
+		OR l.overlay_id IS NULL THEN '` + waits + `'
+	ELSE '` + Ready + `' END`
+
+// Listing is the list of an overlay's items, in the order in which they were added.
+var Listing = list.Source[Item]{
+	Columns: ofOverlayColumns,
+	From:    ofOverlay,
+	Where:   `(w.title LIKE :text ESCAPE '\' OR w.steam_id LIKE :text ESCAPE '\') AND (:state = '' OR :state = ` + stateSQL + `)`,
+	Key:     `w.id`,
+	Order: map[string]string{
+		"": `o.added_at, w.id`, "title": `w.title COLLATE NOCASE`, "state": stateSQL, "size": `w.file_size`, "updated": `w.time_updated`,
+		"downloaded": `w.last_downloaded_at`,
+	},
+	States:  []string{Ready, waits, failed, noDownload},
+	Size:    200,
+	Counted: true,
+	Scan:    scanOfOverlay,
+}
+
+// List returns a page of an overlay's items. q is Listing's.
+func (s *Store) List(ctx context.Context, overlayID int64, q list.Query) (list.Page[Item], error) {
+	page, err := Listing.Read(ctx, s.db, q, sql.Named("overlay", overlayID), q.TextArg(), q.StateArg())
+	if err != nil {
+		return page, fmt.Errorf("list the items of overlay %d: %w", overlayID, err)
+	}
+	return page, nil
+}
+
+// Sum is what the items of an overlay amount to.
+type Sum struct {
+	Items int
+	// Size is the sum of the known sizes in bytes.
+	Size int64
+}
+
+// Sum sums up the items of an overlay.
+func (s *Store) Sum(ctx context.Context, overlayID int64) (Sum, error) {
+	sum, err := db.Row(ctx, s.db, func(row db.Scanner) (sum Sum, err error) {
+		err = row.Scan(&sum.Items, &sum.Size)
+		return sum, err
+	}, `SELECT COUNT(*), COALESCE(SUM(w.file_size), 0) FROM `+ofOverlay, sql.Named("overlay", overlayID))
+	if err != nil {
+		return Sum{}, fmt.Errorf("sum up the items of overlay %d: %w", overlayID, err)
+	}
+	return sum, nil
+}
