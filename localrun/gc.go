@@ -117,14 +117,13 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 	}
 	fmt.Fprintln(out, asked.Sentence(operation))
 
-	hostname, _ := os.Hostname()
 	a := &agent.Agent{
 		Jobs:       jobs,
 		Host:       host,
 		Wake:       wake.NewSignal(), // never set: the agent looks regularly
 		Operations: []job.Operation{operation},
 		Parallel:   1,
-		Worker:     fmt.Sprintf("localrun gc on %s, process %d", hostname, os.Getpid()),
+		Worker:     fmt.Sprintf("localrun gc on %s, process %d", s.Host, os.Getpid()),
 		Look:       lookEmbedded,
 		Log:        log,
 	}

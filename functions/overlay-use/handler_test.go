@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/templates/fntest"
@@ -27,8 +27,8 @@ func TestInstructionsHaveTheHostsPaths(t *testing.T) {
 	if text := ask(); !strings.Contains(text, "no game host has reported") {
 		t.Errorf("without a host: %s", text)
 	}
-	hosts := hostinfo.NewStore(s.Env.DB, s.Env.Now)
-	for _, h := range []hostinfo.Host{{Name: "attic", Root: "/srv/left 4 me"}, {Name: "cellar", Root: "/var/lib/left4me"}} {
+	hosts := host.NewStore(s.Env.DB, s.Env.Now)
+	for _, h := range []host.Host{{Name: "attic", Root: "/srv/left 4 me"}, {Name: "cellar", Root: "/var/lib/left4me"}} {
 		h.Command, h.Version = "up", "1"
 		if err := hosts.Report(t.Context(), h); err != nil {
 			t.Fatal(err)

@@ -155,8 +155,7 @@ func (h *jobHandler) claim(ctx context.Context, event job.Event) (jobstore.Claim
 	if event.Attempt != 0 {
 		return h.env.Jobs.Resume(ctx, event.JobID, event.Attempt, h.operation)
 	}
-	host, _ := os.Hostname()
-	return h.env.Jobs.ClaimJob(ctx, fmt.Sprintf("%s on %s, process %d", h.operation.Function, host, os.Getpid()), event.JobID, h.operation)
+	return h.env.Jobs.ClaimJob(ctx, fmt.Sprintf("%s on %s, process %d", h.operation.Function, h.env.Settings.Host, os.Getpid()), event.JobID, h.operation)
 }
 
 // guarded turns a panic of the run into an error, so that the job fails at once and is not run again as if its worker had been lost.
