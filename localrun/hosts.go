@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/host"
+	"left4me/shared/jobstore"
 	"left4me/shared/settings"
 )
 
@@ -63,7 +66,7 @@ func withHosts(cmd *cobra.Command, do func(*host.Store) error) error {
 		if err := checkCurrent(cmd.Context(), d, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))); err != nil {
 			return err
 		}
-		return do(host.NewStore(d, time.Now))
+		return do(host.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)))
 	})
 }
 
@@ -83,9 +86,12 @@ func printHosts(w io.Writer, hosts []host.Host, now time.Time) error {
 	return table.Flush()
 }
 
-// thisHost returns the host that this machine and LEFT4ME_ROOT are, with its id, which is made if there is none yet. command is the
-// command of localrun that its agent is part of.
+// thisHost returns the host that this machine and LEFT4ME_ROOT are, with its id. The directory and the id are made if there are none
+// yet. command is the command of localrun that its agent is part of.
 func thisHost(command string, s settings.Settings) (host.Host, error) {
+	if err := os.MkdirAll(s.Root, 0o755); err != nil {
+		return host.Host{}, fmt.Errorf("%s: %w", settings.Root, err)
+	}
 	id, err := host.EnsureID(s.Root)
 	if err != nil {
 		return host.Host{}, fmt.Errorf("the id of this host: %w", err)
@@ -95,6 +101,24 @@ func thisHost(command string, s settings.Settings) (host.Host, error) {
 		return host.Host{}, fmt.Errorf("%s: %w", settings.Root, err)
 	}
 	return host.Host{ID: id, Name: s.Host, Address: s.Address, Agent: agent, Command: command, Version: fn.Version, Root: s.Root}, nil
+}
+
+// knownHost returns this host, and registers it if it is new, for a command that runs jobs without being an agent.
+func knownHost(ctx context.Context, command string, s settings.Settings, d *db.DB) (host.Host, error) {
+	this, err := thisHost(command, s)
+	if err != nil {
+		return host.Host{}, err
+	}
+	hosts := host.NewStore(d, time.Now, jobstore.NewStore(d, time.Now))
+	all, err := hosts.List(ctx)
+	if err != nil || slices.ContainsFunc(all, func(h host.Host) bool { return h.ID == this.ID }) {
+		return this, err
+	}
+	_, err = hosts.Register(ctx, this)
+	if err == nil {
+		err = hosts.Stopped(ctx, this)
+	}
+	return this, err
 }
 
 // registerPause is how long register waits before it asks again.

@@ -282,9 +282,6 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(s.Root, 0o755); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", settings.Root, err)
-	}
 	this, err := thisHost(command, s)
 	if err != nil {
 		return nil, nil, err
@@ -293,7 +290,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	if err != nil {
 		return nil, nil, err
 	}
-	hosts := host.NewStore(d, time.Now)
+	hosts := host.NewStore(d, time.Now, jobstore.NewStore(d, time.Now))
 	heart := heartbeat.New(this, s, hosts, workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log)
 	m.AddJobs(functions.Stats, heart.Last)
 	waiter, err := newWaiter(ctx, s, log)
@@ -312,7 +309,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		Wake:       waiter,
 		Operations: job.Runnable(),
 		Parallel:   o.jobs,
-		Worker:     fmt.Sprintf("agent on %s, process %d", this.Name, os.Getpid()),
+		Worker:     jobstore.Worker{Name: fmt.Sprintf("agent on %s, process %d", this.Name, os.Getpid()), Host: this.ID},
 		Look:       lookServer,
 		Looked:     look,
 		Worked: func(r agent.Run) {
@@ -341,7 +338,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 				err = heart.Run(ctx)
 				stop()
 			})
-			others.Go(func() { completeRemovals(ctx, d, log) })
+			others.Go(func() { completeRemovals(ctx, d, this.ID, log) })
 			a.Run(ctx)
 			others.Wait()
 			reportEnd(ctx, hosts, this, agents, log)

@@ -63,7 +63,7 @@ func TestOverview(t *testing.T) {
 
 	report := func(ago time.Duration, h host.Host) {
 		t.Helper()
-		hosts := host.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-ago) })
+		hosts := host.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-ago) }, s.Env.Jobs)
 		h.ID, h.Version, h.Agent.Disk = h.Name, "1.2", h.Name
 		_, err := hosts.Register(t.Context(), h)
 		if err := errors.Join(err, hosts.Report(t.Context(), h)); err != nil {
@@ -89,7 +89,7 @@ func TestOverview(t *testing.T) {
 		says("#garbage", want)
 	}
 	report(0, host.Host{Name: "attic", Usage: host.Usage{GarbageKnown: true, GarbageFiles: 9}})
-	says("#garbage", `They are on 2 hosts; the job clears the one that runs it\.$`)
+	says("#garbage", `They are on 2 hosts, each of which gets a job of its own\.$`)
 	exec(`INSERT INTO jobs (operation, state, locks, created_at) VALUES ('collect_garbage', 'queued', '[{"resource":"game","write":true}]', ?)`, now)
 	says("#garbage", `^Unneeded files A job that removes them is queued\.$`)
 }

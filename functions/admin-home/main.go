@@ -19,6 +19,6 @@ func build(env *fn.Env) web.Handler {
 		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		jobs:     env.Jobs,
-		hosts:    host.NewStore(env.DB, env.Now),
+		hosts:    host.NewStore(env.DB, env.Now, env.Jobs),
 	}.serve
 }

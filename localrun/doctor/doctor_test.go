@@ -80,7 +80,7 @@ func (w *fixture) open(t *testing.T) *db.DB {
 
 func (w *fixture) report(t *testing.T, d *db.DB, command string, at time.Time) {
 	t.Helper()
-	if _, err := host.NewStore(d, func() time.Time { return at }).Register(t.Context(), host.Host{ID: "cellar", Name: "cellar", Command: command, Version: "1"}); err != nil {
+	if _, err := host.NewStore(d, func() time.Time { return at }, jobstore.NewStore(d, time.Now)).Register(t.Context(), host.Host{ID: "cellar", Name: "cellar", Command: command, Version: "1"}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -37,7 +37,7 @@ func setUp(t *testing.T, d *db.DB) (m *Metrics, pass func(time.Duration)) {
 	now := time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 	jobs := jobstore.NewStore(d, clock)
-	m = New("1.2.3", jobs, host.NewStore(d, clock), quiet())
+	m = New("1.2.3", jobs, host.NewStore(d, clock, jobs), quiet())
 	m.database.now = clock
 	m.AddPages(func() lambdahost.Stats {
 		return lambdahost.Stats{Functions: map[string]lambdahost.FunctionStats{

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
 	"left4me/shared/problem"
 )
 
@@ -20,7 +22,7 @@ import (
 const Every = time.Minute
 
 // silentAfter is the age of the last report from which an agent counts as silent: it has missed two.
-const silentAfter = 3 * Every
+const silentAfter = jobstore.HostSilentAfter
 
 // Usage is the number and size of left4me's files.
 type Usage struct {
@@ -100,17 +102,19 @@ func (e *InUseError) Error() string {
 
 // Store reads and writes hosts.
 type Store struct {
-	db  *db.DB
-	now func() time.Time
+	db   *db.DB
+	now  func() time.Time
+	jobs *jobstore.Store
 }
 
-// NewStore returns a Store on d that takes the time from now.
-func NewStore(d *db.DB, now func() time.Time) *Store {
-	return &Store{db: d, now: now}
+// NewStore returns a Store on d that takes the time from now and enqueues jobs in jobs.
+func NewStore(d *db.DB, now func() time.Time, jobs *jobstore.Store) *Store {
+	return &Store{db: d, now: now, jobs: jobs}
 }
 
 // Register begins the work of an agent on h: it adds the host, or takes the row that it has had before, and reports whether the host
-// is new. The error is an *InUseError while the agent of another disk may be using the same id.
+// is new: then builds of all overlays are enqueued on it. The error is an *InUseError while the agent of another disk may be using the
+// same id.
 //
 // A host that no agent has taken yet, as after a migration, is this one if it has the same name or is the only one.
 func (s *Store) Register(ctx context.Context, h Host) (added bool, err error) {
@@ -149,7 +153,8 @@ func (s *Store) otherMayLive(known Host, this Agent) bool {
 	return known.live(s.now())
 }
 
-// adopt gives the id of h to a host that no agent has taken yet and that is h, or adds h. It reports whether it has added it.
+// adopt gives the id of h to a host that no agent has taken yet and that is h, or adds h, with jobs that make its disk what the
+// database says. It reports whether it has added it.
 func (s *Store) adopt(ctx context.Context, q db.Querier, h Host) (added bool, err error) {
 	n, err := db.Exec(ctx, q, `UPDATE hosts SET id = :id WHERE id = (SELECT id FROM hosts WHERE disk = ''
 		AND (name = :name OR (SELECT COUNT(*) FROM hosts) = 1) ORDER BY seen_at DESC LIMIT 1)`, sql.Named("id", h.ID), sql.Named("name", h.Name))
@@ -158,6 +163,25 @@ func (s *Store) adopt(ctx context.Context, q db.Querier, h Host) (added bool, er
 	}
 	_, err = q.ExecContext(ctx, `INSERT INTO hosts (id, name, address, root, boot, disk, command, version, seen_at, disk_total, disk_free)
 		VALUES (:id, :name, :address, :root, :boot, :disk, :command, :version, :now, 0, 0)`, s.args(h)...)
+	if err == nil {
+		err = s.jobs.TakeWaiting(ctx, q, h.ID)
+	}
+	if err != nil {
+		return true, err
+	}
+	requests, err := db.Rows(ctx, q, func(row db.Scanner) (jobstore.Request, error) {
+		r := jobstore.Request{Operation: job.BuildOverlay, Host: h.ID}
+		var id int64
+		var deleted bool
+		err := row.Scan(&id, &deleted)
+		if r.Subject = job.Overlay(id); deleted {
+			r.Operation = job.DeleteOverlay
+		}
+		return r, err
+	}, `SELECT id, deleted_at IS NOT NULL FROM overlays ORDER BY id`)
+	if err == nil {
+		_, err = s.jobs.EnqueueAll(ctx, q, requests)
+	}
 	return true, err
 }
 
@@ -200,7 +224,7 @@ func (s *Store) Stopped(ctx context.Context, h Host) error {
 	return nil
 }
 
-// Remove removes a host that is gone for good, by its id or its name. The error is a problem: 404 when there is no such host, 409 when
+// Remove removes a host that is gone for good, by its id or its name, and ends its jobs. The error is a problem: 404 when there is no such host, 409 when
 // several have that name, or when its agent may be running.
 func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 	var h Host
@@ -221,8 +245,10 @@ func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 		if h = found[0]; h.live(s.now()) {
 			return problem.Conflict("The agent of %s is running, or was a few minutes ago. Only a host that is gone for good can be removed: stop its agent, or wait.", h.Name)
 		}
-		_, err = q.ExecContext(ctx, `DELETE FROM hosts WHERE id = :id`, sql.Named("id", h.ID))
-		return err
+		if err := s.jobs.EndOfHost(ctx, q, h.ID); err != nil {
+			return err
+		}
+		return db.Later(ctx, q, `DELETE FROM hosts WHERE id = :id`, sql.Named("id", h.ID))
 	})
 	if _, isProblem := problem.As(err); err != nil && !isProblem {
 		err = fmt.Errorf("remove host %s: %w", idOrName, err)

@@ -12,20 +12,24 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/host"
+	"left4me/shared/jobstore"
 	"left4me/shared/problem"
 )
 
 // fixture is a store on a clock that the test moves.
 type fixture struct {
 	*host.Store
-	db  *db.DB
-	now time.Time
+	db   *db.DB
+	jobs *jobstore.Store
+	now  time.Time
 }
 
 func setUp(t *testing.T, open dbtest.Backend) *fixture {
 	t.Helper()
 	w := &fixture{db: open(t), now: time.Unix(1_790_000_000, 0)}
-	w.Store = host.NewStore(w.db, func() time.Time { return w.now })
+	now := func() time.Time { return w.now }
+	w.jobs = jobstore.NewStore(w.db, now)
+	w.Store = host.NewStore(w.db, now, w.jobs)
 	return w
 }
 
