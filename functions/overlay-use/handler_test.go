@@ -27,10 +27,10 @@ func TestInstructionsHaveTheHostsPaths(t *testing.T) {
 	if text := ask(); !strings.Contains(text, "no game host has reported") {
 		t.Errorf("without a host: %s", text)
 	}
-	hosts := host.NewStore(s.Env.DB, s.Env.Now)
+	hosts := host.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
 	for _, h := range []host.Host{{Name: "attic", Root: "/srv/left 4 me"}, {Name: "cellar", Root: "/var/lib/left4me"}} {
-		h.Command, h.Version = "up", "1"
-		if err := hosts.Report(t.Context(), h); err != nil {
+		h.ID, h.Command, h.Version, h.Agent.Disk = h.Name, "up", "1", h.Name
+		if _, err := hosts.Register(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,5 +13,5 @@ import (
 func main() { web.HTTP(route.OverlayUse, build) }
 
 func build(env *fn.Env) web.Handler {
-	return view.UsePage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Hosts: host.NewStore(env.DB, env.Now)}.Serve
+	return view.UsePage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Hosts: host.NewStore(env.DB, env.Now, env.Jobs)}.Serve
 }

@@ -91,7 +91,7 @@ func NewShowPage(env *fn.Env) ShowPage {
 		Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		Items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		Jobs:     env.Jobs,
-		Hosts:    host.NewStore(env.DB, env.Now),
+		Hosts:    host.NewStore(env.DB, env.Now, env.Jobs),
 		Examples: env.Settings.Examples,
 	}
 }
