@@ -111,20 +111,23 @@ func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db
 		return err
 	}
 	jobs := jobstore.NewStore(d, time.Now)
-	asked, err := jobs.Enqueue(ctx, d, jobstore.Request{Operation: operation})
+	var asked *jobstore.Enqueued
+	this, err := knownHost(ctx, "gc", s, d)
+	if err == nil {
+		asked, err = jobs.Enqueue(ctx, d, jobstore.Request{Operation: operation, Host: this.ID})
+	}
 	if err != nil {
 		return errors.Join(err, host.Shutdown(ctx))
 	}
 	fmt.Fprintln(out, asked.Sentence(operation))
 
-	hostname, _ := os.Hostname()
 	a := &agent.Agent{
 		Jobs:       jobs,
 		Host:       host,
 		Wake:       wake.NewSignal(), // never set: the agent looks regularly
 		Operations: []job.Operation{operation},
 		Parallel:   1,
-		Worker:     fmt.Sprintf("localrun gc on %s, process %d", hostname, os.Getpid()),
+		Worker:     jobstore.Worker{Name: fmt.Sprintf("localrun gc on %s, process %d", this.Name, os.Getpid()), Host: this.ID},
 		Look:       lookEmbedded,
 		Log:        log,
 	}

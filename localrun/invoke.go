@@ -15,6 +15,8 @@ import (
 
 	"left4me/localrun/gateway"
 	"left4me/localrun/lambdahost"
+	"left4me/shared/db"
+	"left4me/shared/job"
 	"left4me/shared/route"
 	"left4me/shared/settings"
 )
@@ -45,6 +47,14 @@ schedule's function is {"slot":"2026-11-21T04:00Z"}, or {} for now.`,
 			payload, err := readEvent(cmd, s, function.Name, event)
 			if err != nil {
 				return err
+			}
+			if slices.ContainsFunc(job.Runnable(), func(o job.Operation) bool { return o.Function == function.Name && o.Place == job.Disk }) {
+				if err := withDatabase(func(s settings.Settings, d *db.DB) error {
+					_, err := knownHost(cmd.Context(), "invoke", s, d)
+					return err
+				}); err != nil {
+					return err
+				}
 			}
 			host, err := o.newHost(s, []lambdahost.Function{function}, 1, newLog(cmd.ErrOrStderr()))
 			if err != nil {

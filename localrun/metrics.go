@@ -12,7 +12,7 @@ import (
 	"left4me/localrun/metrics"
 	"left4me/shared/db"
 	"left4me/shared/fn"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/jobstore"
 )
 
@@ -22,7 +22,7 @@ const metricsDrain = time.Second
 // newMetrics returns the metrics of this process, and the service that serves them at address, the value of setting. If address
 // is empty, the service does nothing.
 func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.Metrics, service, error) {
-	m := metrics.New(fn.Version, jobstore.NewStore(d, time.Now), hostinfo.NewStore(d, time.Now), log)
+	m := metrics.New(fn.Version, jobstore.NewStore(d, time.Now), host.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log)
 	if address == "" {
 		return m, func(ctx context.Context) error {
 			<-ctx.Done()

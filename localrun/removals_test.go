@@ -18,6 +18,7 @@ const away = `CREATE TRIGGER tr_away BEFORE INSERT ON jobs BEGIN SELECT RAISE(AB
 
 func TestRemovalsAreAskedForAgainEveryDay(t *testing.T) {
 	d := dbtest.New(t) // outside the bubble, as the driver leaves a goroutine
+	dbtest.AddHost(t, d, "here", time.Now())
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder
 		ctx, stop := context.WithCancel(t.Context())
@@ -46,7 +47,7 @@ func TestRemovalsAreAskedForAgainEveryDay(t *testing.T) {
 			}
 			if step.at == 0 {
 				go func() {
-					completeRemovals(ctx, d, slog.New(slog.NewTextHandler(&said, nil)))
+					completeRemovals(ctx, d, "here", slog.New(slog.NewTextHandler(&said, nil)))
 					close(ended)
 				}()
 			}

@@ -160,11 +160,15 @@ func until(ts *testscript.TestScript, what string, done func() bool) {
 	}
 }
 
-// start NAME PROGRAM ARGS… starts a program in the background and waits until it is ready: for steamd, which sets the
-// environment of what comes after it, until it serves; for localrun, until it serves or looks for jobs.
+// start [-only] NAME PROGRAM ARGS… starts a program in the background and, unless -only, waits until it is ready: for steamd, which
+// sets the environment of what comes after it, until it serves; for localrun, until it serves or looks for jobs.
 func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
+	only := len(args) > 0 && args[0] == "-only"
+	if only {
+		args = args[1:]
+	}
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: start NAME PROGRAM ARGS…")
+		ts.Fatalf("usage: start [-only] NAME PROGRAM ARGS…")
 	}
 	name := args[0]
 	p := &process{name: name, output: ts.MkAbs(name + ".log"), ended: make(chan struct{})}
@@ -174,7 +178,7 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
+	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "LEFT4ME_HOST", "LEFT4ME_ADDRESS", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
 		"JOB_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if value := ts.Getenv(key); value != "" {
 			p.cmd.Env = append(p.cmd.Env, key+"="+value)
@@ -187,6 +191,9 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	}()
 	s.processes[name] = p
 	ts.Defer(func() { p.kill(syscall.SIGKILL) })
+	if only {
+		return
+	}
 	until(ts, name+" is ready", func() bool {
 		if p.hasEnded() {
 			ts.Fatalf("%s ended: %s", name, p.said(ts))

@@ -24,8 +24,7 @@ import (
 	"left4me/localrun/metrics"
 	"left4me/localrun/sdnotify"
 	"left4me/shared/db"
-	"left4me/shared/fn"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
@@ -279,18 +278,21 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 
 // agent returns the service that runs jobs, and its check. command is the name of the running command.
 func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
-	host, err := o.newHost(s, jobFunctions(o.jobs), 0, m.OutputLog(log))
+	functions, err := o.newHost(s, jobFunctions(o.jobs), 0, m.OutputLog(log))
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(s.Root, 0o755); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", settings.Root, err)
-	}
-	heart, err := heartbeat.New(command, fn.Version, s, hostinfo.NewStore(d, time.Now), workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log)
+	this, err := thisHost(command, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	m.AddJobs(host.Stats, heart.Last)
+	agents, err := joinAgents(s.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	hosts := host.NewStore(d, time.Now, jobstore.NewStore(d, time.Now))
+	heart := heartbeat.New(this, s, hosts, workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log)
+	m.AddJobs(functions.Stats, heart.Last)
 	waiter, err := newWaiter(ctx, s, log)
 	if err != nil {
 		return nil, nil, err
@@ -301,14 +303,13 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		looked.Store(&now)
 	}
 	look()
-	hostname, _ := os.Hostname()
 	a := &agent.Agent{
 		Jobs:       jobstore.NewStore(d, time.Now),
-		Host:       host,
+		Host:       functions,
 		Wake:       waiter,
 		Operations: job.Runnable(),
 		Parallel:   o.jobs,
-		Worker:     fmt.Sprintf("agent on %s, process %d", hostname, os.Getpid()),
+		Worker:     jobstore.Worker{Name: fmt.Sprintf("agent on %s, process %d", this.Name, os.Getpid()), Host: this.ID},
 		Look:       lookServer,
 		Looked:     look,
 		Worked: func(r agent.Run) {
@@ -327,13 +328,25 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		return nil
 	}
 	return func(ctx context.Context) error {
-		log.Info("looking for jobs", "operations", operationNames(a.Operations), "at_once", a.Parallel)
-		var others sync.WaitGroup
-		others.Go(func() { heart.Run(ctx) })
-		others.Go(func() { completeRemovals(ctx, d, log) })
-		a.Run(ctx)
-		others.Wait()
-		err := errors.Join(shutdown(ctx, host), waiter.Close())
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		err := register(ctx, hosts, this, log, look)
+		if err == nil {
+			log.Info("looking for jobs", "operations", operationNames(a.Operations), "at_once", a.Parallel)
+			var others sync.WaitGroup
+			others.Go(func() {
+				err = heart.Run(ctx)
+				stop()
+			})
+			others.Go(func() { completeRemovals(ctx, d, this.ID, log) })
+			a.Run(ctx)
+			others.Wait()
+			reportEnd(ctx, hosts, this, agents, log)
+		}
+		if errors.Is(err, context.Canceled) { // told to end before it began
+			err = nil
+		}
+		err = errors.Join(err, shutdown(ctx, functions), waiter.Close(), agents.Close())
 		log.Info("stopped looking for jobs")
 		return err
 	}, check, nil

@@ -7,7 +7,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -21,7 +21,7 @@ type handler struct {
 	overlays *overlay.Store
 	items    *workshop.Store
 	jobs     *jobstore.Store
-	hosts    *hostinfo.Store
+	hosts    *host.Store
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) (err error) {

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"left4me/shared/db"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -60,14 +61,18 @@ func TestOverview(t *testing.T) {
 	exec(`INSERT INTO job_logs VALUES (70, 1, 'stdout', 0, 'first'), (70, 2, 'stdout', 0, 'checked=9 changed=2')`)
 	says("section.verdict", `^Refresh of all workshop items Refresh all from Steam succeeded job 70 ended just now checked=9 changed=2$`)
 
-	hosts := hostinfo.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-time.Hour) })
-	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Command: "agent", Version: "1.2", DiskTotal: 100 << 30, DiskFree: 1 << 30,
-		MeasuredAt: s.Env.Now().Add(-3 * time.Hour), Usage: hostinfo.Usage{CacheFiles: 3, CacheBytes: 5 << 30, Overlays: 1, OverlayBytes: 7 << 20}}); err != nil {
-		t.Fatal(err)
+	report := func(ago time.Duration, h host.Host) {
+		t.Helper()
+		hosts := host.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-ago) }, s.Env.Jobs)
+		h.ID, h.Version, h.Agent.Disk = h.Name, "1.2", h.Name
+		_, err := hosts.Register(t.Context(), h)
+		if err := errors.Join(err, hosts.Report(t.Context(), h)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := hostinfo.NewStore(s.Env.DB, s.Env.Now).Report(t.Context(), hostinfo.Host{Name: "cellar", Command: "up", Version: "1.2"}); err != nil {
-		t.Fatal(err)
-	}
+	report(time.Hour, host.Host{Name: "attic", Command: "agent", DiskTotal: 100 << 30, DiskFree: 1 << 30,
+		MeasuredAt: s.Env.Now().Add(-3 * time.Hour), Usage: host.Usage{CacheFiles: 3, CacheBytes: 5 << 30, Overlays: 1, OverlayBytes: 7 << 20}})
+	report(0, host.Host{Name: "cellar", Command: "up"})
 	says("table.hosts tbody", `^cellar localrun up, 1.2 here just now unknown unknown unknown never `+
 		`attic localrun agent, 1.2 silent 1 hour ago 5.0 GiB 3 files 7.0 MiB 1 overlay, links left out 1.0 GiB of 100 GiB 3 hours ago$`)
 	if s.Visitor(root, route.AdminHome, build).Get("/admin").Page().Find("main .bad").Length() != 2 {
@@ -76,23 +81,15 @@ func TestOverview(t *testing.T) {
 
 	// The unneeded files are the sum of those that running agents have reported.
 	says("#garbage", `^Unneeded files No running host agent has been able`)
-	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: 9}}); err != nil {
-		t.Fatal(err)
-	}
+	report(time.Hour, host.Host{Name: "attic", Usage: host.Usage{GarbageKnown: true, GarbageFiles: 9}})
 	says("#garbage", `^Unneeded files No running host agent has been able`)
 	for files, want := range map[int64]string{0: `^Unneeded files Every file in the cache is needed\.$`,
 		1: `^Unneeded files Remove unneeded files 1 file, 3\.0 MiB that no overlay needs`} {
-		cellar := hostinfo.Host{Name: "cellar", Command: "up", Version: "1.2", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: files, GarbageBytes: files * 3 << 20}}
-		if err := hostinfo.NewStore(s.Env.DB, s.Env.Now).Report(t.Context(), cellar); err != nil {
-			t.Fatal(err)
-		}
+		report(0, host.Host{Name: "cellar", Command: "up", Usage: host.Usage{GarbageKnown: true, GarbageFiles: files, GarbageBytes: files * 3 << 20}})
 		says("#garbage", want)
 	}
-	hosts = hostinfo.NewStore(s.Env.DB, s.Env.Now)
-	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "attic", Usage: hostinfo.Usage{GarbageKnown: true, GarbageFiles: 9}}); err != nil {
-		t.Fatal(err)
-	}
-	says("#garbage", `They are on 2 hosts; the job clears the one that runs it\.$`)
+	report(0, host.Host{Name: "attic", Usage: host.Usage{GarbageKnown: true, GarbageFiles: 9}})
+	says("#garbage", `They are on 2 hosts, each of which gets a job of its own\.$`)
 	exec(`INSERT INTO jobs (operation, state, locks, created_at) VALUES ('collect_garbage', 'queued', '[{"resource":"game","write":true}]', ?)`, now)
 	says("#garbage", `^Unneeded files A job that removes them is queued\.$`)
 }

@@ -4,7 +4,7 @@ package main
 import (
 	"left4me/shared/account"
 	"left4me/shared/fn"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/workshop"
@@ -19,6 +19,6 @@ func build(env *fn.Env) web.Handler {
 		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		jobs:     env.Jobs,
-		hosts:    hostinfo.NewStore(env.DB, env.Now),
+		hosts:    host.NewStore(env.DB, env.Now, env.Jobs),
 	}.serve
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"left4me/shared/account"
+	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -33,10 +34,11 @@ func TestARunningJobIsBeingCancelled(t *testing.T) {
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
+	dbtest.AddHost(t, s.Env.DB, "here", s.Env.Now())
 	if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: anna.ID}); err != nil {
 		t.Fatal(err)
 	}
-	if _, found, err := jobs.Claim(t.Context(), "test", job.Runnable()); err != nil || !found {
+	if _, found, err := jobs.Claim(t.Context(), jobstore.Worker{Name: "test", Host: "here"}, job.Runnable()); err != nil || !found {
 		t.Fatal(found, err)
 	}
 	v := s.Visitor(anna, route.JobCancel, build)

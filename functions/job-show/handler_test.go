@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"left4me/shared/account"
+	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -22,10 +23,11 @@ func running(t *testing.T) (*fntest.Site, account.User, *jobstore.Recorder) {
 	anna := s.Person("anna", false)
 	o := s.Overlay(anna, "annas", overlay.Workshop)
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
+	dbtest.AddHost(t, s.Env.DB, "here", s.Env.Now())
 	if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: anna.ID}); err != nil {
 		t.Fatal(err)
 	}
-	c, found, err := jobs.Claim(t.Context(), "test", job.Runnable())
+	c, found, err := jobs.Claim(t.Context(), jobstore.Worker{Name: "test", Host: "here"}, job.Runnable())
 	if err != nil || !found {
 		t.Fatal(found, err)
 	}

@@ -123,10 +123,11 @@ func TestPollingReadsTheJobOnly(t *testing.T) {
 		}
 	}
 	jobs := jobstore.NewStore(s.Env.DB, time.Now)
+	dbtest.AddHost(t, s.Env.DB, "here", s.Env.Now())
 	if _, err := jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), UserID: anna.ID}); err != nil {
 		t.Fatal(err)
 	}
-	c, found, err := jobs.Claim(t.Context(), "test", job.Runnable())
+	c, found, err := jobs.Claim(t.Context(), jobstore.Worker{Name: "test", Host: "here"}, job.Runnable())
 	if err != nil || !found {
 		t.Fatal(found, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -9,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/templates/fntest"
@@ -42,7 +43,9 @@ func TestTheCommandsOfTheInstructions(t *testing.T) {
 	if err := os.Symlink("/elsewhere", mine); err != nil {
 		t.Fatal(err)
 	}
-	if err := hostinfo.NewStore(s.Env.DB, s.Env.Now).Report(t.Context(), hostinfo.Host{Name: "attic", Command: "up", Version: "1", Root: root}); err != nil {
+	hosts, attic := host.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs), host.Host{ID: "attic", Name: "attic", Agent: host.Agent{Disk: "d"}, Command: "up", Version: "1", Root: root}
+	_, err := hosts.Register(t.Context(), attic)
+	if err := errors.Join(err, hosts.Report(t.Context(), attic)); err != nil {
 		t.Fatal(err)
 	}
 	command := s.Visitor(anna, route.OverlayUse, build).Get("/overlays/1/use").Page().Find("#srcds-0-command").Text()
@@ -94,10 +97,10 @@ func TestInstructionsHaveTheHostsPaths(t *testing.T) {
 	if text := ask(); !strings.Contains(text, "no game host has reported") {
 		t.Errorf("without a host: %s", text)
 	}
-	hosts := hostinfo.NewStore(s.Env.DB, s.Env.Now)
-	for _, h := range []hostinfo.Host{{Name: "attic", Root: "/srv/left 4 me"}, {Name: "cellar", Root: "/var/lib/left4me"}} {
-		h.Command, h.Version = "up", "1"
-		if err := hosts.Report(t.Context(), h); err != nil {
+	hosts := host.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
+	for _, h := range []host.Host{{Name: "attic", Root: "/srv/left 4 me"}, {Name: "cellar", Root: "/var/lib/left4me"}} {
+		h.ID, h.Command, h.Version, h.Agent.Disk = h.Name, "up", "1", h.Name
+		if _, err := hosts.Register(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}
 	}

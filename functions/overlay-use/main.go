@@ -3,7 +3,7 @@ package main
 
 import (
 	"left4me/shared/fn"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
@@ -13,5 +13,5 @@ import (
 func main() { web.HTTP(route.OverlayUse, build) }
 
 func build(env *fn.Env) web.Handler {
-	return view.UsePage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Hosts: hostinfo.NewStore(env.DB, env.Now)}.Serve
+	return view.UsePage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Hosts: host.NewStore(env.DB, env.Now, env.Jobs)}.Serve
 }

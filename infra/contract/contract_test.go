@@ -13,7 +13,7 @@ func TestEveryPromiseHasAProgramTest(t *testing.T) {
 	if err := run("../..", &out); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	}
-	if len(promises) != 43 {
+	if len(promises) != 44 {
 		t.Errorf("%d promises", len(promises))
 	}
 }
@@ -64,9 +64,9 @@ func TestMarksAreFound(t *testing.T) {
 
 func TestInvalidMarks(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, says string }{
-		"an unknown number in a name":    {"localrun/testdata/script/p44-x.txtar", "", "no promise P44"},
+		"an unknown number in a name":    {"localrun/testdata/script/p99-x.txtar", "", "no promise P99"},
 		"an unknown number in a script":  {"localrun/testdata/script/x.txtar", "# shows: P0\n", "no promise P0"},
-		"an unknown number above a test": {"shared/x_test.go", package1 + "// shows: P1 44\nfunc TestA(t *testing.T) {}\n", "no promise 44"},
+		"an unknown number above a test": {"shared/x_test.go", package1 + "// shows: P1 99\nfunc TestA(t *testing.T) {}\n", "no promise 99"},
 		"no number":                      {"localrun/testdata/script/x.txtar", "# shows:\n", "names no promise"},
 		"no test":                        {"shared/x_test.go", package1 + "// shows: P1\nfunc testA(t *testing.T) {}\n", "x_test.go:5:1: \"// shows: P1\" is not the comment of a test"},
 	} {

@@ -52,4 +52,5 @@ var promises = []string{
 	"every form carries a token",
 	"administrators manage people",
 	"errors are sentences, faults have a request id",
+	"a host is known by its id, and a copied disk is refused",
 }

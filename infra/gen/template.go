@@ -88,7 +88,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 	s.wakeQueue()
 	jobs := map[string]job.Operation{}
 	for _, o := range operations {
-		if o.Function != "" && o.Diskless {
+		if o.Function != "" && o.Place == job.Anywhere {
 			s.job(o)
 			jobs[o.Name] = o
 		}

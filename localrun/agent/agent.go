@@ -57,8 +57,8 @@ type Agent struct {
 	Operations []job.Operation
 	// Parallel is how many jobs run at once.
 	Parallel int
-	// Worker is the agent's name in the jobs that it claims. People read it.
-	Worker string
+	// Worker is the agent's name in the jobs that it claims, and its host.
+	Worker jobstore.Worker
 	// Look is how often the agent looks for jobs without being woken.
 	Look time.Duration
 	// Looked is called after each look for jobs, even a failed one. It may be nil.

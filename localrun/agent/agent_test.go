@@ -73,10 +73,11 @@ func start(t *testing.T, parallel int, do func(context.Context, fixture, job.Eve
 func startWith(t *testing.T, notifier wake.Notifier, waiter wake.Waiter, parallel int, do func(context.Context, fixture, job.Event) error) (w fixture, f *functions, stop func()) {
 	t.Helper()
 	d := dbtest.New(t)
+	dbtest.AddHost(t, d, "here", time.Now())
 	w = fixture{db: d, jobs: jobstore.NewStore(d, time.Now), agent: notifier}
 	f = &functions{do: func(ctx context.Context, e job.Event) error { return do(ctx, w, e) }}
 	a := &agent.Agent{
-		Jobs: w.jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: parallel, Worker: "test",
+		Jobs: w.jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: parallel, Worker: jobstore.Worker{Name: "test", Host: "here"},
 		Look: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -239,7 +240,7 @@ func TestStoppingGivesRunningJobsBack(t *testing.T) {
 	if first.State != job.Running || first.LeaseUntil.UnixMilli() != 0 || first.Lost != 0 {
 		t.Errorf("the running job: %+v", first)
 	}
-	if c, found, err := w.jobs.Claim(t.Context(), "next", job.Runnable()); err != nil || !found || c.JobID != first.ID || c.Attempt != 2 {
+	if c, found, err := w.jobs.Claim(t.Context(), jobstore.Worker{Name: "next", Host: "here"}, job.Runnable()); err != nil || !found || c.JobID != first.ID || c.Attempt != 2 {
 		t.Errorf("the next agent claims %+v, %v, %v", c, found, err)
 	}
 }
@@ -248,12 +249,13 @@ func TestStoppingGivesRunningJobsBack(t *testing.T) {
 func inBubble(t *testing.T, do func(ctx context.Context, w fixture, e job.Event) error, test func(w fixture)) {
 	t.Helper()
 	d := dbtest.New(t) // outside, as the driver leaves a goroutine
+	dbtest.AddHost(t, d, "here", time.Now())
 	synctest.Test(t, func(t *testing.T) {
 		notifier := wake.NewSignal()
 		w := fixture{db: d, jobs: jobstore.NewStore(d, time.Now), agent: signalNotifier(notifier)}
 		a := &agent.Agent{
 			Jobs: w.jobs, Host: &functions{do: func(ctx context.Context, e job.Event) error { return do(ctx, w, e) }}, Wake: notifier,
-			Operations: job.Runnable(), Parallel: 1, Worker: "test", Look: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Operations: job.Runnable(), Parallel: 1, Worker: jobstore.Worker{Name: "test", Host: "here"}, Look: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -384,6 +386,7 @@ func TestAProcessThatNeverAnswersIsKilled(t *testing.T) {
 
 func TestABrokenBellCostsOnlyTime(t *testing.T) {
 	d := dbtest.New(t)
+	dbtest.AddHost(t, d, "here", time.Now())
 	jobs := jobstore.NewStore(d, time.Now)
 	waiter, err := wake.Listen(filepath.Join(t.TempDir(), "waiter"))
 	if err != nil {
@@ -392,7 +395,7 @@ func TestABrokenBellCostsOnlyTime(t *testing.T) {
 	waiter.Close()
 	w := fixture{db: d, jobs: jobs}
 	f := &functions{do: func(ctx context.Context, e job.Event) error { return w.finish(ctx, e, job.Succeeded) }}
-	a := &agent.Agent{Jobs: jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: 1, Worker: "test",
+	a := &agent.Agent{Jobs: jobs, Host: f, Wake: waiter, Operations: job.Runnable(), Parallel: 1, Worker: jobstore.Worker{Name: "test", Host: "here"},
 		Look: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -434,6 +437,7 @@ func TestHowRunsEndIsTold(t *testing.T) {
 	}
 	want := map[agent.Result]bool{"succeeded": true, "failed": true, "cancelled": true, agent.HandedBack: true, agent.Lost: true}
 	d := dbtest.New(t)
+	dbtest.AddHost(t, d, "here", time.Now())
 	jobs := jobstore.NewStore(d, time.Now)
 	for overlay := range functions {
 		if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(overlay)}); err != nil {
@@ -447,7 +451,7 @@ func TestHowRunsEndIsTold(t *testing.T) {
 	defer waiter.Close()
 	told := make(chan agent.Run)
 	ctx, cancel := context.WithCancel(t.Context())
-	a := &agent.Agent{Jobs: jobs, Host: functions, Wake: waiter, Operations: job.Runnable(), Parallel: len(functions), Worker: "test", Look: time.Hour,
+	a := &agent.Agent{Jobs: jobs, Host: functions, Wake: waiter, Operations: job.Runnable(), Parallel: len(functions), Worker: jobstore.Worker{Name: "test", Host: "here"}, Look: time.Hour,
 		Worked: func(r agent.Run) {
 			select {
 			case told <- r:
@@ -493,6 +497,7 @@ func (l lines) Write(line []byte) (int, error) {
 
 func TestADatabaseThatIsAwayIsSaidOnce(t *testing.T) {
 	d := dbtest.New(t)
+	dbtest.AddHost(t, d, "here", time.Now())
 	rename := func(from, to string) {
 		t.Helper()
 		if _, err := d.ExecContext(t.Context(), `ALTER TABLE `+from+` RENAME TO `+to); err != nil {
@@ -507,7 +512,7 @@ func TestADatabaseThatIsAwayIsSaidOnce(t *testing.T) {
 	defer waiter.Close()
 	said, looked := make(lines, 10), make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
-	a := &agent.Agent{Jobs: jobstore.NewStore(d, time.Now), Wake: waiter, Operations: job.Runnable(), Parallel: 1, Worker: "test", Look: time.Hour,
+	a := &agent.Agent{Jobs: jobstore.NewStore(d, time.Now), Wake: waiter, Operations: job.Runnable(), Parallel: 1, Worker: jobstore.Worker{Name: "test", Host: "here"}, Look: time.Hour,
 		Looked: func() {
 			select {
 			case looked <- struct{}{}:

@@ -20,6 +20,7 @@ import (
 	"left4me/shared/db/dbfile"
 	"left4me/shared/db/migrations"
 	"left4me/shared/durable"
+	"left4me/shared/host"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/workshop"
@@ -177,6 +178,9 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 			return err
 		}
 		if done.Jobs, err = jobs.HandBackAll(ctx, q, "left4me was restored from a backup that was made while this ran"); err != nil {
+			return err
+		}
+		if err := host.Release(ctx, q); err != nil {
 			return err
 		}
 		// The directories are as they were before the restore, or another host's.

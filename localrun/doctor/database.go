@@ -15,7 +15,7 @@ import (
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/db/migrations"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/settings"
@@ -126,7 +126,7 @@ func (h Host) people(ctx context.Context, d *db.DB) (Finding, error) {
 
 // agent checks whether a host agent has reported recently.
 func (h Host) agent(ctx context.Context, d *db.DB) (Finding, error) {
-	hosts, err := hostinfo.NewStore(d, h.Now).List(ctx)
+	hosts, err := host.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).List(ctx)
 	if err != nil {
 		return Finding{}, err
 	}
@@ -148,7 +148,7 @@ const refreshOverdue = 26 * time.Hour
 // refresh checks that something starts the daily refresh: this host's timer, a running `localrun up`, or something else that
 // started the last one.
 func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
-	hosts, err := hostinfo.NewStore(d, h.Now).List(ctx)
+	hosts, err := host.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).List(ctx)
 	if err != nil {
 		return Finding{}, err
 	}

@@ -18,7 +18,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
@@ -80,7 +80,7 @@ func (w *fixture) open(t *testing.T) *db.DB {
 
 func (w *fixture) report(t *testing.T, d *db.DB, command string, at time.Time) {
 	t.Helper()
-	if err := hostinfo.NewStore(d, func() time.Time { return at }).Report(t.Context(), hostinfo.Host{Name: "cellar", Command: command, Version: "1"}); err != nil {
+	if _, err := host.NewStore(d, func() time.Time { return at }, jobstore.NewStore(d, time.Now)).Register(t.Context(), host.Host{ID: "cellar", Name: "cellar", Command: command, Version: "1"}); err != nil {
 		t.Fatal(err)
 	}
 }

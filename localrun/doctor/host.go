@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"left4me/localrun/heartbeat"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/route"
 	"left4me/shared/settings"
 )
@@ -118,7 +118,7 @@ func space(s settings.Settings) Finding {
 	switch {
 	case free < minFree:
 		return Finding{"disk", Failed, saw, do}
-	case hostinfo.Scarce(total, free):
+	case host.Scarce(total, free):
 		return Finding{"disk", Warning, saw, do}
 	}
 	return Finding{"disk", OK, saw, ""}

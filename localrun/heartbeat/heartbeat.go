@@ -1,5 +1,5 @@
 // Package heartbeat reports to the database, while the host agent runs, that it runs and how much disk space left4me's files
-// use (shared/hostinfo). It changes no files.
+// use (shared/host). It changes no files.
 package heartbeat
 
 import (
@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -17,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"left4me/shared/garbage"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/settings"
 	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
@@ -34,29 +33,25 @@ const (
 
 // Heartbeat reports one host. Create it with New.
 type Heartbeat struct {
-	host   hostinfo.Host // the current report
-	last   atomic.Pointer[hostinfo.Host]
+	host   host.Host // the current report
+	last   atomic.Pointer[host.Host]
 	worked chan struct{}
 
 	disk    func() (total, free int64, err error)
-	measure func(context.Context) (hostinfo.Usage, error)
-	report  func(context.Context, hostinfo.Host) error
+	measure func(context.Context) (host.Usage, error)
+	report  func(context.Context, host.Host) error
 	log     *slog.Logger
 }
 
-// New returns the heartbeat of this host. command is the localrun command that runs the agent.
-func New(command, version string, s settings.Settings, hosts *hostinfo.Store, items *workshop.Store, log *slog.Logger) (*Heartbeat, error) {
-	name, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("name of this host: %w", err)
-	}
+// New returns the heartbeat of a registered host, this one.
+func New(this host.Host, s settings.Settings, hosts *host.Store, items *workshop.Store, log *slog.Logger) *Heartbeat {
 	cache := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{})
 	unneeded := garbage.Collector{Cache: cache, Items: items, OverlaysDir: s.OverlaysDir()}
 	return &Heartbeat{
-		host:   hostinfo.Host{Name: name, Command: command, Version: version, Root: s.Root},
+		host:   this,
 		worked: make(chan struct{}, 1),
 		disk:   func() (int64, int64, error) { return DiskSpace(s.Root) },
-		measure: func(ctx context.Context) (hostinfo.Usage, error) {
+		measure: func(ctx context.Context) (host.Usage, error) {
 			u, err := usage(ctx, cache, s.OverlaysDir())
 			if err != nil {
 				return u, err
@@ -70,7 +65,7 @@ func New(command, version string, s settings.Settings, hosts *hostinfo.Store, it
 		},
 		report: hosts.Report,
 		log:    log,
-	}, nil
+	}
 }
 
 // Worked tells Run that a job has ended and may have changed files. It does not block.
@@ -82,15 +77,15 @@ func (h *Heartbeat) Worked() {
 }
 
 // Last returns the last report, even if it could not be written, and false if there was none. SeenAt is not set.
-func (h *Heartbeat) Last() (hostinfo.Host, bool) {
+func (h *Heartbeat) Last() (host.Host, bool) {
 	if last := h.last.Load(); last != nil {
 		return *last, true
 	}
-	return hostinfo.Host{}, false
+	return host.Host{}, false
 }
 
-// Run reports until ctx ends: regularly, and soon after a job has ended.
-func (h *Heartbeat) Run(ctx context.Context) {
+// Run reports until ctx ends: regularly, and soon after a job has ended. The error is host.ErrReplaced: the agent has to end.
+func (h *Heartbeat) Run(ctx context.Context) error {
 	due := time.Now() // time of the next count
 	var rested time.Time
 	for {
@@ -110,16 +105,20 @@ func (h *Heartbeat) Run(ctx context.Context) {
 		}
 		last := h.host
 		h.last.Store(&last)
-		if err := h.report(ctx, h.host); err != nil && ctx.Err() == nil {
+		err = h.report(ctx, h.host)
+		if errors.Is(err, host.ErrReplaced) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
 			h.log.Warn("cannot report this host", "error", err.Error())
 		}
-		for next := time.Now().Add(hostinfo.Every); time.Now().Before(next) && time.Now().Before(due); {
+		for next := time.Now().Add(host.Every); time.Now().Before(next) && time.Now().Before(due); {
 			select {
 			case <-h.worked:
 				due = latest(rested, time.Now())
 			case <-time.After(min(time.Until(next), time.Until(due))):
 			case <-ctx.Done():
-				return
+				return nil
 			}
 		}
 	}
@@ -142,7 +141,7 @@ func DiskSpace(path string) (total, free int64, err error) {
 }
 
 // usage counts left4me's files.
-func usage(ctx context.Context, cache *vpkcache.Cache, overlaysDir string) (u hostinfo.Usage, err error) {
+func usage(ctx context.Context, cache *vpkcache.Cache, overlaysDir string) (u host.Usage, err error) {
 	files, size, err := cache.Usage()
 	if err != nil {
 		return u, fmt.Errorf("count cached files: %w", err)

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/settings"
 	"left4me/shared/vpkcache"
 )
@@ -22,20 +22,20 @@ func TestHostsReportRegularlyAndSoonAfterAJob(t *testing.T) {
 		begin := time.Now()
 		var mu sync.Mutex
 		var reports, counts []time.Duration
-		var last hostinfo.Host
+		var last host.Host
 		took := 10 * time.Millisecond
 		h := &Heartbeat{
 			worked: make(chan struct{}, 1),
 			disk:   func() (int64, int64, error) { return 100, 40, nil },
-			measure: func(context.Context) (hostinfo.Usage, error) {
+			measure: func(context.Context) (host.Usage, error) {
 				mu.Lock()
 				counts = append(counts, time.Since(begin).Round(time.Second))
 				files, sleep := len(counts), took
 				mu.Unlock()
 				time.Sleep(sleep)
-				return hostinfo.Usage{CacheFiles: int64(files)}, nil
+				return host.Usage{CacheFiles: int64(files)}, nil
 			},
-			report: func(_ context.Context, host hostinfo.Host) error {
+			report: func(_ context.Context, host host.Host) error {
 				mu.Lock()
 				defer mu.Unlock()
 				reports, last = append(reports, time.Since(begin).Round(time.Second)), host
@@ -49,7 +49,9 @@ func TestHostsReportRegularlyAndSoonAfterAJob(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
-			h.Run(ctx)
+			if err := h.Run(ctx); err != nil {
+				t.Error(err)
+			}
 			close(ended)
 		}()
 		at := func(d time.Duration) {
@@ -118,7 +120,7 @@ func TestUsageCountsFilesAndNotLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	cache := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{})
-	if u, err := usage(t.Context(), cache, s.OverlaysDir()); err != nil || u != (hostinfo.Usage{}) {
+	if u, err := usage(t.Context(), cache, s.OverlaysDir()); err != nil || u != (host.Usage{}) {
 		t.Errorf("before the first build: %+v, %v", u, err)
 	}
 	write := func(path string, size int) {
@@ -145,7 +147,7 @@ func TestUsageCountsFilesAndNotLinks(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "overlays/1/closed"), 0); err != nil {
 		t.Fatal(err)
 	}
-	want := hostinfo.Usage{CacheFiles: 2, CacheBytes: 3000, Overlays: 2, OverlayBytes: 324}
+	want := host.Usage{CacheFiles: 2, CacheBytes: 3000, Overlays: 2, OverlayBytes: 324}
 	if u, err := usage(t.Context(), cache, s.OverlaysDir()); err != nil || u != want {
 		t.Errorf("%+v, %v, want %+v", u, err, want)
 	}

@@ -17,7 +17,7 @@ import (
 
 	"left4me/localrun/agent"
 	"left4me/localrun/lambdahost"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/steam"
@@ -46,7 +46,7 @@ var (
 )
 
 // New returns the metrics of a process of this version. Each scrape reads jobs and hosts.
-func New(version string, jobs *jobstore.Store, hosts *hostinfo.Store, log *slog.Logger) *Metrics {
+func New(version string, jobs *jobstore.Store, hosts *host.Store, log *slog.Logger) *Metrics {
 	m := &Metrics{
 		registry:  prometheus.NewRegistry(),
 		database:  &database{jobs: jobs, hosts: hosts, now: time.Now, log: log},
@@ -93,7 +93,7 @@ func (m *Metrics) AddPages(stats func() lambdahost.Stats) {
 
 // AddJobs adds the metrics of a process that runs jobs. stats returns the state of its functions, and disk the last report of
 // its host, if there is one.
-func (m *Metrics) AddJobs(stats func() lambdahost.Stats, disk func() (hostinfo.Host, bool)) {
+func (m *Metrics) AddJobs(stats func() lambdahost.Stats, disk func() (host.Host, bool)) {
 	m.functions.add(stats)
 	m.registry.MustRegister(m.runs, m.runTime, m.downloads, m.bytes, files(disk))
 	// Create the counters with 0, so that the first event is an increase.

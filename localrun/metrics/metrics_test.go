@@ -23,7 +23,7 @@ import (
 	"left4me/localrun/lambdahost"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/steam"
@@ -37,7 +37,7 @@ func setUp(t *testing.T, d *db.DB) (m *Metrics, pass func(time.Duration)) {
 	now := time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 	jobs := jobstore.NewStore(d, clock)
-	m = New("1.2.3", jobs, hostinfo.NewStore(d, clock), quiet())
+	m = New("1.2.3", jobs, host.NewStore(d, clock, jobs), quiet())
 	m.database.now = clock
 	m.AddPages(func() lambdahost.Stats {
 		return lambdahost.Stats{Functions: map[string]lambdahost.FunctionStats{
@@ -45,8 +45,8 @@ func setUp(t *testing.T, d *db.DB) (m *Metrics, pass func(time.Duration)) {
 	})
 	m.AddJobs(func() lambdahost.Stats {
 		return lambdahost.Stats{Functions: map[string]lambdahost.FunctionStats{"build-overlay": {}}}
-	}, func() (hostinfo.Host, bool) {
-		return hostinfo.Host{DiskTotal: 100, DiskFree: 40, MeasuredAt: now, Usage: hostinfo.Usage{CacheFiles: 2, CacheBytes: 30, OverlayBytes: 4}}, true
+	}, func() (host.Host, bool) {
+		return host.Host{DiskTotal: 100, DiskFree: 40, MeasuredAt: now, Usage: host.Usage{CacheFiles: 2, CacheBytes: 30, OverlayBytes: 4}}, true
 	})
 	return m, func(by time.Duration) { now = now.Add(by) }
 }
@@ -79,7 +79,7 @@ func all(t *testing.T) (*Metrics, string) {
 	if _, err := d.ExecContext(t.Context(), `UPDATE jobs SET created_at = created_at - 90500 WHERE state = 'queued'`); err != nil {
 		t.Fatal(err)
 	}
-	if err := hosts.Report(t.Context(), hostinfo.Host{Name: "cellar", Command: "agent"}); err != nil {
+	if _, err := hosts.Register(t.Context(), host.Host{ID: "cellar", Name: "cellar", Command: "agent"}); err != nil {
 		t.Fatal(err)
 	}
 	m.Served("overlay-list", 200, 30*time.Millisecond)

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"left4me/localrun/lambdahost"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 )
@@ -75,7 +75,7 @@ func (f *functions) Collect(ch chan<- prometheus.Metric) {
 }
 
 // files collects the host agent's last report about its disk.
-type files func() (hostinfo.Host, bool)
+type files func() (host.Host, bool)
 
 var (
 	cacheFilesDesc   = desc("cache_files", "Finished files in the workshop cache.")
@@ -119,7 +119,7 @@ const (
 // database collects jobs and hosts from the database. If the database does not answer, it reports only that.
 type database struct {
 	jobs  *jobstore.Store
-	hosts *hostinfo.Store
+	hosts *host.Store
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -128,7 +128,7 @@ type database struct {
 	err       error
 	live      []jobstore.Count
 	refreshed time.Time // zero if never
-	reports   []hostinfo.Host
+	reports   []host.Host
 }
 
 // refresh reads the rows, unless the last results are younger than maxAge.

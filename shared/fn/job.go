@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"left4me/shared/db"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 )
@@ -24,6 +25,8 @@ type Run struct {
 	JobID int64
 	// Subject is what the job is about.
 	Subject job.Subject
+	// Host is the id of the host that the job belongs to; empty for one that runs anywhere.
+	Host string
 
 	argument string
 	recorder *jobstore.Recorder
@@ -132,7 +135,7 @@ func (h *jobHandler) handle(ctx context.Context, event job.Event) (job.Outcome, 
 	defer stop()
 	recorder := h.env.Jobs.Record(ctx, claim)
 	defer recorder.Close()
-	run := &Run{JobID: claim.JobID, Subject: claim.Subject, argument: claim.Argument, recorder: recorder}
+	run := &Run{JobID: claim.JobID, Subject: claim.Subject, Host: claim.Host, argument: claim.Argument, recorder: recorder}
 	end, err := h.end(recorder, run, h.guarded(recorder.Context(), run))
 	if err != nil {
 		log.Error("job lost", "error", err.Error())
@@ -159,8 +162,14 @@ func (h *jobHandler) claim(ctx context.Context, event job.Event) (jobstore.Claim
 	if event.Attempt != 0 {
 		return h.env.Jobs.Resume(ctx, event.JobID, event.Attempt, h.operation)
 	}
-	host, _ := os.Hostname()
-	return h.env.Jobs.ClaimJob(ctx, fmt.Sprintf("%s on %s, process %d", h.operation.Function, host, os.Getpid()), event.JobID, h.operation)
+	worker := jobstore.Worker{Name: fmt.Sprintf("%s on %s, process %d", h.operation.Function, h.env.Settings.Host, os.Getpid())}
+	if h.operation.Place == job.Disk {
+		var err error
+		if worker.Host, err = host.ReadID(h.env.Settings.Root); err != nil {
+			return jobstore.Claim{}, fmt.Errorf("this is no host that runs jobs: %w", err)
+		}
+	}
+	return h.env.Jobs.ClaimJob(ctx, worker, event.JobID, h.operation)
 }
 
 // guarded turns a panic of the run into an error, so that the job fails at once and is not run again as if its worker had been lost.

@@ -10,9 +10,23 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/settings"
 )
+
+// onHost adds a host to d and returns settings with its LEFT4ME_ROOT.
+func onHost(t *testing.T, d *db.DB) settings.Settings {
+	t.Helper()
+	root := t.TempDir()
+	id, err := host.EnsureID(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dbtest.AddHost(t, d, id, time.Now())
+	return settings.Settings{Root: root}
+}
 
 // ask lets run run one queued build, as an event without an attempt does. It returns the answer, the job afterwards and its log.
 func ask(t *testing.T, ctx context.Context, run func(context.Context, *Env, *Run) error) (job.Outcome, error, jobstore.Job, string) {
@@ -20,7 +34,7 @@ func ask(t *testing.T, ctx context.Context, run func(context.Context, *Env, *Run
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
 	// Only withReserve uses this clock.
-	env := &Env{DB: d, Jobs: jobs, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return time.Now().Add(-time.Hour) }}
+	env := &Env{Settings: onHost(t, d), DB: d, Jobs: jobs, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return time.Now().Add(-time.Hour) }}
 	if _, err := jobs.Enqueue(t.Context(), d, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(7)}); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +182,7 @@ func TestALostRunStops(t *testing.T) {
 func TestEventsWithoutAJobOfTheOperation(t *testing.T) {
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)
-	h := &jobHandler{env: &Env{DB: d, Jobs: jobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, operation: job.BuildOverlay,
+	h := &jobHandler{env: &Env{Settings: onHost(t, d), DB: d, Jobs: jobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, operation: job.BuildOverlay,
 		run: func(context.Context, *Run) error {
 			t.Error("it ran")
 			return nil
@@ -185,7 +199,11 @@ func TestEventsWithoutAJobOfTheOperation(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", event, err, says)
 		}
 	}
-	if _, found, err := jobs.Claim(t.Context(), "somebody", job.Runnable()); err != nil || !found {
+	e, err := jobs.Get(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := jobs.Claim(t.Context(), jobstore.Worker{Name: "somebody", Host: e.HostID}, job.Runnable()); err != nil || !found {
 		t.Fatal(found, err)
 	}
 	if _, err := h.handle(t.Context(), job.Event{JobID: 1}); err == nil || !strings.Contains(err.Error(), "already running") {
@@ -195,13 +213,13 @@ func TestEventsWithoutAJobOfTheOperation(t *testing.T) {
 
 func TestARunReadsSubjectAndArgument(t *testing.T) {
 	d := dbtest.New(t)
-	jobs := jobstore.NewStore(d, time.Now)
+	jobs, s := jobstore.NewStore(d, time.Now), onHost(t, d)
 	type argument struct{ Map string }
 	request := jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(7), Argument: argument{"c1m1"}}
 	if _, err := jobs.Enqueue(t.Context(), d, request); err != nil {
 		t.Fatal(err)
 	}
-	h := &jobHandler{env: &Env{DB: d, Jobs: jobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, operation: job.BuildOverlay,
+	h := &jobHandler{env: &Env{Settings: s, DB: d, Jobs: jobs, Log: slog.New(slog.DiscardHandler), Now: time.Now}, operation: job.BuildOverlay,
 		run: func(_ context.Context, r *Run) error {
 			var got argument
 			if err := r.Argument(&got); err != nil || got.Map != "c1m1" || r.Subject != job.Overlay(7) {

@@ -69,7 +69,7 @@ func (s Subject) String() string {
 // Lock is what a job holds on a resource while it runs. Two jobs may not run together if they share a resource and one of
 // them writes it. The JSON form is that of jobs.locks.
 type Lock struct {
-	// Resource is `game` or a Subject's String.
+	// Resource is Game, a Subject's String, or what At makes of either.
 	Resource string `json:"resource"`
 	// Write is false for a lock that many jobs may hold at once.
 	Write bool `json:"write"`
@@ -87,6 +87,16 @@ const (
 	WhileLive
 )
 
+// Place says where jobs run.
+type Place int
+
+const (
+	// Anywhere: a run needs no host's disk, so that any host and AWS Lambda may claim the job.
+	Anywhere Place = iota
+	// Disk: a run works on the disk of one host. Each job belongs to a host, and only that host's agent claims it (P45).
+	Disk
+)
+
 // Operation is one row of the table.
 type Operation struct {
 	// Name is the value of jobs.operation.
@@ -100,7 +110,9 @@ type Operation struct {
 	About Kind
 	// Reads is the kind of further subjects that a request may name, which a run locks for reading; empty for none.
 	Reads Kind
-	// Alone makes a run lock `game` for writing, not only for reading, so that no other job runs at the same time.
+	// Place says where jobs run.
+	Place Place
+	// Alone makes a run the only one: on its host, or on all hosts if it runs anywhere.
 	Alone bool
 	// Coalesce says which older job answers a request instead of a new one. The database's unique indexes enforce it.
 	Coalesce Coalescing
@@ -113,27 +125,40 @@ type Operation struct {
 	// StarvesAfter is how long a job waits before newer jobs that could not run beside it may no longer start before it; zero:
 	// they always may.
 	StarvesAfter time.Duration
-	// Diskless is true if a run does not need the game host's disk, so that it can also run on AWS Lambda.
-	Diskless bool
 }
 
-// game is the resource that all jobs lock.
-const game = "game"
+// Game is the resource that all jobs lock. At a host it is what all jobs of that host lock (P48).
+const Game = "game"
 
-// Locks returns what a run holds that is about subject and reads the others, which must be of the kinds that o names.
-func (o Operation) Locks(subject Subject, reads ...Subject) ([]Lock, error) {
+// At returns the part of a resource that is on a host's disk, by the host's id: `game@h`. That of no host, `game@`, is completed by
+// the database.
+func At(resource, host string) string { return resource + "@" + host }
+
+// Locks returns what a run holds that is about subject and reads the others, which must be of the kinds that o names. host is the
+// host's id, or empty, as for At, if o's place is Disk.
+func (o Operation) Locks(host string, subject Subject, reads ...Subject) ([]Lock, error) {
 	if subject.Kind != o.About || (subject.ID > 0) != (o.About != System) {
 		return nil, fmt.Errorf("%s is not about %q", o.Name, subject)
 	}
-	locks := []Lock{{game, o.Alone}}
+	// Of the subjects, only overlays have a part on each host.
+	resource := func(s Subject) string {
+		if s.Kind == Overlays && o.Place == Disk {
+			return At(s.String(), host)
+		}
+		return s.String()
+	}
+	locks := []Lock{{Game, o.Alone && o.Place == Anywhere}}
+	if o.Place == Disk {
+		locks = append(locks, Lock{At(Game, host), o.Alone})
+	}
 	if o.About != System {
-		locks = append(locks, Lock{subject.String(), true})
+		locks = append(locks, Lock{resource(subject), true})
 	}
 	for _, r := range reads {
 		if r.Kind != o.Reads || o.Reads == System || r.ID <= 0 {
 			return nil, fmt.Errorf("%s does not read %q", o.Name, r)
 		}
-		locks = append(locks, Lock{r.String(), false})
+		locks = append(locks, Lock{resource(r), false})
 	}
 	return locks, nil
 }
@@ -145,17 +170,17 @@ const (
 	starvesIn = 15 * time.Minute // product.md P36
 )
 
-// The operations of product.md P33. collect_garbage removes files of the cache and runs alone, because a build looks at a file
-// and links to it a moment later. Those without a function come with the game servers.
+// The operations of product.md P33. collect_garbage removes files of the cache and runs alone on its host, because a build looks at a
+// file and links to it a moment later. Those without a function come with the game servers.
 var (
-	Install              = Operation{Name: "install", Title: "Install the game", Alone: true, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Title: "Refresh all workshop items", Function: "refresh-workshop-items", Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, Diskless: true, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	CollectGarbage       = Operation{Name: "collect_garbage", Title: "Remove unneeded files", Function: "collect-garbage", Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	BuildOverlay         = Operation{Name: "build_overlay", Title: "Build overlay", Function: "build-overlay", About: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	DeleteOverlay        = Operation{Name: "delete_overlay", Title: "Delete overlay", Function: "delete-overlay", About: Overlays, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	ServerInit           = Operation{Name: "server_init", Title: "Prepare server", About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	ServerStart          = Operation{Name: "server_start", Title: "Start server", About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	ServerStop           = Operation{Name: "server_stop", Title: "Stop server", About: Servers, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	Install              = Operation{Name: "install", Title: "Install the game", Place: Disk, Alone: true, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Title: "Refresh all workshop items", Function: "refresh-workshop-items", Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	CollectGarbage       = Operation{Name: "collect_garbage", Title: "Remove unneeded files", Function: "collect-garbage", Place: Disk, Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	BuildOverlay         = Operation{Name: "build_overlay", Title: "Build overlay", Function: "build-overlay", Place: Disk, About: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	DeleteOverlay        = Operation{Name: "delete_overlay", Title: "Delete overlay", Function: "delete-overlay", Place: Disk, About: Overlays, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerInit           = Operation{Name: "server_init", Title: "Prepare server", Place: Disk, About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerStart          = Operation{Name: "server_start", Title: "Start server", Place: Disk, About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerStop           = Operation{Name: "server_stop", Title: "Stop server", Place: Disk, About: Servers, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 )
 
 // All returns every operation. The slice is the caller's.

@@ -22,10 +22,12 @@ func TestMatrix(t *testing.T) {
 	for i, section := range []struct {
 		name            string
 		overlay, server int64
+		host            string
 	}{
-		{"the same overlay, the same server", 1, 1},
-		{"the same overlay, two servers", 1, 2},
-		{"two overlays, two servers", 2, 2},
+		{"the same overlay, the same server", 1, 1, "h1"},
+		{"the same overlay, two servers", 1, 2, "h1"},
+		{"two overlays, two servers", 2, 2, "h1"},
+		{"the same overlay, two servers, two hosts", 1, 2, "h2"},
 	} {
 		if i > 0 {
 			fmt.Fprintln(&out)
@@ -39,7 +41,7 @@ func TestMatrix(t *testing.T) {
 		for _, a := range job.All() {
 			fmt.Fprint(table, a.Name)
 			for _, b := range job.All() {
-				first, second := locks(t, a, 1, 1), locks(t, b, section.overlay, section.server)
+				first, second := locks(t, a, "h1", 1, 1), locks(t, b, section.host, section.overlay, section.server)
 				conflict := job.Conflict(first, second)
 				if conflict != job.Conflict(second, first) {
 					t.Errorf("%s and %s conflict in one direction only", a.Name, b.Name)
@@ -67,9 +69,9 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// locks returns the locks of a job of o about that overlay or server, if it is about one. The server mounts the overlay. Anything
+// locks returns the locks of a job of o, on that host if it needs one, about that overlay or server, if it is about one. The server mounts the overlay. Anything
 // else that a job is about has the server's id.
-func locks(t *testing.T, o job.Operation, overlay, server int64) []job.Lock {
+func locks(t *testing.T, o job.Operation, host string, overlay, server int64) []job.Lock {
 	t.Helper()
 	var subject job.Subject
 	switch o.About {
@@ -83,7 +85,7 @@ func locks(t *testing.T, o job.Operation, overlay, server int64) []job.Lock {
 	if o.Reads == job.Overlays {
 		reads = append(reads, job.Overlay(overlay))
 	}
-	all, err := o.Locks(subject, reads...)
+	all, err := o.Locks(host, subject, reads...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +105,7 @@ func TestLocksNeedTheRightSubjects(t *testing.T) {
 		"reads nothing":       {job.BuildOverlay, job.Overlay(1), []job.Subject{job.Overlay(2)}},
 		"reads another kind":  {job.ServerStart, job.Server(1), []job.Subject{job.Server(2)}},
 	} {
-		if got, err := c.operation.Locks(c.subject, c.reads...); err == nil {
+		if got, err := c.operation.Locks("h1", c.subject, c.reads...); err == nil {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

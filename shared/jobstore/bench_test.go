@@ -33,7 +33,7 @@ func BenchmarkClaims(b *testing.B) {
 				var workers []*exec.Cmd
 				var starts []*os.File
 				for range benchProcesses {
-					cmd := w.worker(b, mode, "")
+					cmd := w.worker(b, mode, "", testHost)
 					in, start, err := os.Pipe()
 					if err != nil {
 						b.Fatal(err)
@@ -136,7 +136,7 @@ func benchWorker(s *Store, mode string) error {
 		if mode == "bare" {
 			found, err = bare(ctx, s, &c.JobID)
 		} else {
-			c, found, err = s.Claim(ctx, workerName(), []job.Operation{job.BuildOverlay})
+			c, found, err = s.Claim(ctx, thisWorker(), []job.Operation{job.BuildOverlay})
 		}
 		if err != nil || !found {
 			return err

@@ -12,6 +12,14 @@ import (
 	"left4me/shared/job"
 )
 
+// Worker is who claims jobs.
+type Worker struct {
+	// Name is for people to read.
+	Name string
+	// Host is the id of the host whose disk the worker has; empty for none, as on AWS Lambda.
+	Host string
+}
+
 // Claim is the ownership of one run of a job, until the run is finished or handed back or its lease has ended.
 type Claim struct {
 	JobID int64
@@ -19,6 +27,8 @@ type Claim struct {
 	Attempt   int
 	Operation job.Operation
 	Subject   job.Subject
+	// Host is the id of the host that the job belongs to; empty for one that runs anywhere.
+	Host string
 	// Argument is the request's, as JSON.
 	Argument string
 	// Lost is how many earlier owners were lost.
@@ -30,13 +40,13 @@ type Claim struct {
 }
 
 // claimColumns are what scanClaim reads.
-const claimColumns = `id, operation, attempt, subject_kind, COALESCE(subject_id, 0), argument, lost, lease_until,
+const claimColumns = `id, operation, attempt, subject_kind, COALESCE(subject_id, 0), COALESCE(host_id, ''), argument, lost, lease_until,
 	(SELECT COALESCE(MAX(seq), 0) FROM job_logs WHERE job_id = jobs.id)`
 
 func scanClaim(row db.Scanner) (Claim, error) {
 	var c Claim
 	var operation string
-	err := row.Scan(&c.JobID, &operation, &c.Attempt, &c.Subject.Kind, &c.Subject.ID, &c.Argument, &c.Lost, &c.LeaseUntil, &c.LastSeq)
+	err := row.Scan(&c.JobID, &operation, &c.Attempt, &c.Subject.Kind, &c.Subject.ID, &c.Host, &c.Argument, &c.Lost, &c.LeaseUntil, &c.LastSeq)
 	c.Operation.Name = operation
 	return c, err
 }
@@ -58,53 +68,68 @@ const (
 	// that has the jobs in order.
 	queuedCandidates = `
 	SELECT j.id, j.created_at FROM jobs j
-	WHERE j.state = 'queued' AND +j.operation IN (%[1]s) %[2]s
-	AND NOT EXISTS (
-		SELECT 1 FROM job_locks w CROSS JOIN job_locks h
-		WHERE w.job_id = j.id AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write)
+	WHERE j.state = 'queued' AND j.host_id %[1]s AND +j.operation IN (%[2]s) %[3]s
+	AND ` + noHolder + `
 	AND NOT EXISTS (
 		SELECT 1 FROM jobs i CROSS JOIN job_locks w CROSS JOIN job_locks h
 		WHERE i.state = 'queued' AND i.starving_at <= :now AND (i.created_at, i.id) < (j.created_at, j.id)
 		AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0)
 	ORDER BY j.created_at, j.id LIMIT 1`
 
-	// A job whose owner was lost or has handed it back is still running and holds its locks.
+	// A job whose owner was lost or has handed it back is still running and holds its locks, except what Sweep has taken from it.
 	lostCandidates = `
 	SELECT j.id, j.created_at FROM jobs j
-	WHERE j.lease_until <= :now AND j.state = 'running' %[2]s AND j.lost + (j.lease_until > 0) < CASE j.operation %[3]s END
+	WHERE j.lease_until <= :now AND j.state = 'running' AND j.host_id %[1]s AND j.operation IN (%[2]s) %[3]s
+	AND j.lost + (j.lease_until > 0) < CASE j.operation %[4]s END
+	AND ` + noHolder + `
 	ORDER BY j.created_at, j.id LIMIT 1`
+
+	// Nothing that the job j has yet to take is held by a job that it could not run beside.
+	noHolder = `NOT EXISTS (
+		SELECT 1 FROM job_locks w CROSS JOIN job_locks h
+		WHERE w.job_id = j.id AND w.held = 0 AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write)`
 
 	claimUpdate = `
 UPDATE jobs SET
 	state = 'running', attempt = attempt + 1, lost = lost + (state = 'running' AND lease_until > 0), worker = :worker,
-	lease_until = :now + CASE operation %[4]s END, started_at = COALESCE(started_at, :now)
-WHERE id = (
-	SELECT id FROM (
-		SELECT id, created_at FROM (` + queuedCandidates + `)
-		UNION ALL
-		SELECT id, created_at FROM (` + lostCandidates + `)
-	) ORDER BY created_at, id LIMIT 1)
+	lease_until = :now + CASE operation %s END, started_at = COALESCE(started_at, :now)
+WHERE id = (SELECT id FROM (%s) ORDER BY created_at, id LIMIT 1)
 RETURNING ` + claimColumns
 
 	justOne = "AND j.id = :id"
 )
 
-// claimSQL returns the statement that claims a job of one of operations, or with justOne a certain one. The operations' names
-// are plain words.
-func claimSQL(operations []job.Operation, which string) string {
-	var names, maxLost, leases []string
-	for _, o := range operations {
-		names = append(names, "'"+o.Name+"'")
-		maxLost = append(maxLost, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.MaxLost))
-		leases = append(leases, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.Lease.Milliseconds()))
+// claimSQL returns the statement that claims a job of one of operations, or with justOne a certain one: for a worker with the disk of
+// the host :host, if onHost, also one of that host's. It is empty when there is nothing that such a worker may claim. The operations'
+// names are plain words.
+func claimSQL(operations []job.Operation, which string, onHost bool) string {
+	var leases, candidates []string
+	for place, host := range []string{job.Anywhere: "IS NULL", job.Disk: "= :host"} {
+		var names, maxLost []string
+		for _, o := range operations {
+			if o.Place == job.Place(place) && (onHost || o.Place == job.Anywhere) {
+				names = append(names, "'"+o.Name+"'")
+				maxLost = append(maxLost, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.MaxLost))
+				leases = append(leases, fmt.Sprintf("WHEN '%s' THEN %d", o.Name, o.Lease.Milliseconds()))
+			}
+		}
+		for _, query := range []string{queuedCandidates, lostCandidates} {
+			if len(names) > 0 {
+				candidates = append(candidates, "SELECT id, created_at FROM ("+
+					fmt.Sprintf(query, host, strings.Join(names, ", "), which, strings.Join(maxLost, " "))+")")
+			}
+		}
 	}
-	return fmt.Sprintf(claimUpdate, strings.Join(names, ", "), which, strings.Join(maxLost, " "), strings.Join(leases, " "))
+	if len(candidates) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(claimUpdate, strings.Join(leases, " "), strings.Join(candidates, " UNION ALL "))
 }
 
-// Claim takes the oldest job of operations that may start, and reports whether there was one. Jobs whose owner was lost or has
-// handed them back count among them. worker is a name for people to read. A claim that has been sent does not depend on ctx. On
-// db.ErrInDoubt the job can be claimed again after its lease.
-func (s *Store) Claim(ctx context.Context, worker string, operations []job.Operation) (Claim, bool, error) {
+// Claim takes the oldest job of operations that may start, of the worker's host or of none, and reports whether there was one. Jobs
+// whose owner was lost or has handed them back count among them. A claim that has been sent does not depend on ctx. On db.ErrInDoubt
+// the job can be claimed again after its lease.
+func (s *Store) Claim(ctx context.Context, worker Worker, operations []job.Operation) (Claim, bool, error) {
 	c, err := s.claim(ctx, "", worker, operations)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Claim{}, false, nil
@@ -117,10 +142,10 @@ func (s *Store) Claim(ctx context.Context, worker string, operations []job.Opera
 
 // ClaimJob takes this one job of operation, for a function that was started without an agent's claim. The error is a
 // *BlockedError that says why the job may not start now, or ErrNotFound.
-func (s *Store) ClaimJob(ctx context.Context, worker string, id int64, operation job.Operation) (Claim, error) {
+func (s *Store) ClaimJob(ctx context.Context, worker Worker, id int64, operation job.Operation) (Claim, error) {
 	c, err := s.claim(ctx, justOne, worker, []job.Operation{operation}, sql.Named("id", id))
 	if errors.Is(err, sql.ErrNoRows) {
-		err = s.blocked(ctx, id, operation)
+		err = s.blocked(ctx, worker, id, operation)
 	}
 	if err != nil {
 		return Claim{}, jobError("claim", id, err)
@@ -129,20 +154,24 @@ func (s *Store) ClaimJob(ctx context.Context, worker string, id int64, operation
 }
 
 // claim returns sql.ErrNoRows when there is no such job.
-func (s *Store) claim(ctx context.Context, which, worker string, operations []job.Operation, more ...any) (Claim, error) {
-	if len(operations) == 0 {
+func (s *Store) claim(ctx context.Context, which string, worker Worker, operations []job.Operation, more ...any) (Claim, error) {
+	query := claimSQL(operations, which, worker.Host != "")
+	if query == "" {
 		return Claim{}, sql.ErrNoRows
+	}
+	if strings.Contains(query, ":host") {
+		more = append(more, sql.Named("host", worker.Host))
 	}
 	// A claim that is given up halfway may have happened. Then the job would wait until its lease has ended.
 	if err := ctx.Err(); err != nil {
 		return Claim{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	stmt, err := s.prepare(ctx, claimSQL(operations, which))
+	stmt, err := s.prepare(ctx, query)
 	if err != nil {
 		return Claim{}, err
 	}
-	c, err := db.Row(ctx, prepared{stmt}, scanClaim, "", append(more, sql.Named("worker", worker), sql.Named("now", s.millis()))...)
+	c, err := db.Row(ctx, prepared{stmt}, scanClaim, "", append(more, sql.Named("worker", worker.Name), sql.Named("now", s.millis()))...)
 	if err != nil {
 		return Claim{}, err
 	}
@@ -172,7 +201,7 @@ const (
 	holderSQL = `
 SELECT o.id, o.operation, o.state, h.resource
 FROM job_locks w CROSS JOIN job_locks h CROSS JOIN jobs o
-WHERE w.job_id = :id AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write AND o.id = h.job_id
+WHERE w.job_id = :id AND w.held = 0 AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write AND o.id = h.job_id
 ORDER BY o.id LIMIT 1`
 
 	starvingSQL = `
@@ -184,7 +213,7 @@ ORDER BY i.created_at, i.id LIMIT 1`
 )
 
 // blocked returns why the job could not be claimed: a *BlockedError, or ErrNotFound.
-func (s *Store) blocked(ctx context.Context, id int64, operation job.Operation) error {
+func (s *Store) blocked(ctx context.Context, worker Worker, id int64, operation job.Operation) error {
 	j, err := s.Get(ctx, id)
 	if err != nil {
 		return err
@@ -201,8 +230,12 @@ func (s *Store) blocked(ctx context.Context, id int64, operation job.Operation) 
 		return why("it is being cancelled")
 	case j.State == job.Running && j.LeaseUntil.After(s.now()):
 		return why("it is already running (attempt %d, %s)", j.Attempt, j.Worker)
-	case j.State == job.Running:
+	case j.State == job.Running && j.Lost+1 >= operation.MaxLost && !j.handedBack():
 		return why("it has lost its worker too often (%d times)", j.Lost+1)
+	case operation.Place == job.Disk && j.HostID == "":
+		return why("it waits for the first host; start a host agent")
+	case operation.Place == job.Disk && j.HostID != worker.Host:
+		return why("it is a job of host %s (%s), whose agent runs it", j.HostName, j.HostID)
 	}
 	for _, q := range []struct{ sql, reason string }{
 		{holderSQL, "job %d (%s, %s) holds %s"},
@@ -212,6 +245,7 @@ func (s *Store) blocked(ctx context.Context, id int64, operation job.Operation) 
 			var id int64
 			var operation, state, resource string
 			err := row.Scan(&id, &operation, &state, &resource)
+			resource, _, _ = strings.Cut(resource, "@") // there is only one host in question
 			return fmt.Sprintf(q.reason, id, operation, state, resource), err
 		}, q.sql, sql.Named("id", id), sql.Named("now", s.millis()))
 		if err == nil {
@@ -225,10 +259,17 @@ func (s *Store) blocked(ctx context.Context, id int64, operation job.Operation) 
 }
 
 const (
+	// The last column is whether the job keeps others from Game, although its host has been silent for long.
 	expiredSQL = `
-SELECT id, operation, state, attempt, lost FROM jobs
-WHERE lease_until <= :now AND (state = 'cancelling' OR lease_until > 0)
-ORDER BY lease_until`
+SELECT j.id, j.operation, j.state, j.attempt, j.lost, j.lease_until,
+	h.seen_at <= :silent AND EXISTS (SELECT 1 FROM job_locks l WHERE l.job_id = j.id AND l.resource = '` + job.Game + `' AND l.held = 1)
+FROM jobs j LEFT JOIN hosts h ON h.id = j.host_id
+WHERE j.lease_until <= :now AND (j.state = 'cancelling' OR j.lease_until > 0 OR h.seen_at <= :silent)
+ORDER BY j.lease_until`
+
+	letGoSQL = `
+UPDATE job_locks SET held = 0 WHERE job_id = :id AND resource = '` + job.Game + `'
+AND EXISTS (SELECT 1 FROM jobs WHERE id = :id AND attempt = :attempt AND state = 'running' AND lease_until <= :now)`
 
 	sweepSQL = `
 UPDATE jobs SET state = :state, finished_at = :now, lease_until = NULL, lost = lost + 1, error = :error, current = ''
@@ -236,8 +277,9 @@ WHERE id = :id AND attempt = :attempt AND state = :was AND lease_until <= :now`
 )
 
 // Sweep ends the jobs whose owner was lost and that are not to run again: those being cancelled become cancelled, and those
-// that have lost as many owners as their operation allows fail with `worker lost`. It returns their ids. An agent calls it
-// whenever it looks for work; without such jobs it is one read of an index.
+// that have lost as many owners as their operation allows fail with `worker lost`. It returns their ids. The others of a silent host
+// no longer hold what all hosts share, until that host's agent claims them again. An agent calls Sweep whenever it looks for work;
+// without such jobs it is one read of an index.
 func (s *Store) Sweep(ctx context.Context) ([]int64, error) {
 	ended, err := s.sweep(ctx)
 	if err != nil {
@@ -248,10 +290,14 @@ func (s *Store) Sweep(ctx context.Context) ([]int64, error) {
 
 func (s *Store) sweep(ctx context.Context) (ended []int64, err error) {
 	now := s.millis()
-	expired, err := db.Rows(ctx, s.db, func(row db.Scanner) (j Job, err error) {
-		err = row.Scan(&j.ID, &j.Operation, &j.State, &j.Attempt, &j.Lost)
+	type expiredJob struct {
+		Job
+		blocks sql.NullBool
+	}
+	expired, err := db.Rows(ctx, s.db, func(row db.Scanner) (j expiredJob, err error) {
+		err = row.Scan(&j.ID, &j.Operation, &j.State, &j.Attempt, &j.Lost, db.Moment(&j.LeaseUntil), &j.blocks)
 		return j, err
-	}, expiredSQL, sql.Named("now", now))
+	}, expiredSQL, sql.Named("now", now), sql.Named("silent", now-HostSilentAfter.Milliseconds()))
 	if err != nil {
 		return nil, err
 	}
@@ -259,8 +305,14 @@ func (s *Store) sweep(ctx context.Context) (ended []int64, err error) {
 		end, line := job.Cancelled, "worker lost while it was being cancelled"
 		if j.State == job.Running {
 			op, err := job.ByName(j.Operation)
-			if err != nil || j.Lost+1 < op.MaxLost {
-				continue // it runs again: here, or on a newer left4me that knows the operation
+			if err != nil || j.handedBack() || j.Lost+1 < op.MaxLost {
+				// It runs again: here, or on a newer left4me that knows the operation.
+				if j.blocks.Bool {
+					if _, err := db.Exec(ctx, s.db, letGoSQL, sql.Named("id", j.ID), sql.Named("attempt", j.Attempt), sql.Named("now", now)); err != nil {
+						return ended, jobError("release", j.ID, err)
+					}
+				}
+				continue
 			}
 			end, line = job.Failed, fmt.Sprintf("worker lost; given up after attempt %d of %d", j.Lost+1, op.MaxLost)
 		}

@@ -18,13 +18,16 @@ type Request struct {
 	Subject job.Subject
 	// Reads are further subjects that the run reads, if the operation reads any.
 	Reads []job.Subject
+	// Host is the id of the host whose disk the job needs; empty for one job on each host. It is not used by operations that run
+	// anywhere.
+	Host string
 	// Argument is anything else that the function needs to know, as a small JSON object; nil for nothing.
 	Argument any
 	// UserID is who asked; 0 for nobody.
 	UserID int64
 }
 
-// Enqueued is the job that a request led to.
+// Enqueued is the job that a request led to: of several hosts, that of one of them.
 type Enqueued struct {
 	ID int64
 	// State is queued for a new job, and the state of the older job otherwise.
@@ -87,6 +90,8 @@ type newJob struct {
 	SubjectKind job.Kind   `json:"subject_kind"`
 	SubjectID   *int64     `json:"subject_id"`
 	Argument    string     `json:"argument"`
+	Disk        bool       `json:"disk"` // the job needs a host's disk
+	Host        *string    `json:"host"` // that of this host
 	QueuedKey   *string    `json:"queued_key"`
 	LiveKey     *string    `json:"live_key"`
 	Locks       []job.Lock `json:"locks"`
@@ -100,7 +105,7 @@ func rowOf(r Request, now int64) (newJob, error) {
 	if op.Function == "" {
 		return newJob{}, errors.New("no function runs this operation")
 	}
-	locks, err := op.Locks(r.Subject, r.Reads...)
+	locks, err := op.Locks("", r.Subject, r.Reads...)
 	if err != nil {
 		return newJob{}, err
 	}
@@ -112,6 +117,10 @@ func rowOf(r Request, now int64) (newJob, error) {
 	}
 	n := newJob{Operation: op.Name, SubjectKind: r.Subject.Kind, Argument: string(argument), Locks: locks}
 	n.key = key(op.Name, r.Subject, n.Argument)
+	n.Disk = op.Place == job.Disk
+	if n.Disk && r.Host != "" {
+		n.Host = &r.Host
+	}
 	if r.UserID != 0 {
 		n.UserID = &r.UserID
 	}
@@ -137,19 +146,29 @@ func key(operation string, subject job.Subject, argument string) string {
 }
 
 const (
-	olderSQL = `
-SELECT r.key, j.id, j.state FROM json_each(:requests) r CROSS JOIN jobs j
-WHERE j.queued_key = r.value ->> 'queued_key' AND j.state = 'queued'
+	// What needs a disk is asked of each host, or of the one that the request names. Before there is a host, it waits for the first one.
+	wantedSQL = `
+WITH wanted (key, value, host_id) AS MATERIALIZED (
+	SELECT r.key, r.value, h.id FROM json_each(:requests) r
+	LEFT JOIN hosts h ON r.value ->> 'disk' AND (r.value ->> 'host' IS NULL OR h.id = r.value ->> 'host')
+	WHERE h.id IS NOT NULL OR r.value ->> 'host' IS NULL)`
+
+	olderOf = `
+SELECT r.key, r.host_id, j.id, j.state FROM wanted r CROSS JOIN jobs j
+WHERE j.queued_key = r.value ->> 'queued_key' AND COALESCE(j.host_id, '') = COALESCE(r.host_id, '') AND j.state = 'queued'
 UNION ALL
-SELECT r.key, j.id, j.state FROM json_each(:requests) r CROSS JOIN jobs j
-WHERE j.live_key = r.value ->> 'live_key' AND j.finished_at IS NULL`
+SELECT r.key, r.host_id, j.id, j.state FROM wanted r CROSS JOIN jobs j
+WHERE j.live_key = r.value ->> 'live_key' AND COALESCE(j.host_id, '') = COALESCE(r.host_id, '') AND j.finished_at IS NULL`
+
+	olderSQL = wantedSQL + ` SELECT key, id, state FROM (` + olderOf + `)`
 
 	// An insertion that conflicts would use up an id, so what has an older job is not inserted.
 	insertSQL = `
-INSERT INTO jobs (operation, state, user_id, subject_kind, subject_id, argument, queued_key, live_key, locks, starving_at, created_at)
-SELECT value ->> 'operation', 'queued', value ->> 'user_id', value ->> 'subject_kind', value ->> 'subject_id', value ->> 'argument',
+INSERT INTO jobs (operation, state, user_id, subject_kind, subject_id, host_id, argument, queued_key, live_key, locks, starving_at, created_at)
+` + wantedSQL + `
+SELECT value ->> 'operation', 'queued', value ->> 'user_id', value ->> 'subject_kind', value ->> 'subject_id', host_id, value ->> 'argument',
 	value ->> 'queued_key', value ->> 'live_key', value -> 'locks', value ->> 'starving_at', :now
-FROM json_each(:requests) WHERE key NOT IN (SELECT key FROM (` + olderSQL + `)) ORDER BY key
+FROM wanted WHERE (key, COALESCE(host_id, '')) NOT IN (SELECT key, COALESCE(host_id, '') FROM (` + olderOf + `)) ORDER BY key, host_id
 ON CONFLICT DO NOTHING
 RETURNING id, operation, subject_kind, COALESCE(subject_id, 0), argument`
 )

@@ -59,7 +59,7 @@ type run struct {
 
 type faultyWorker struct {
 	*Store
-	name  string
+	Worker
 	holds bool
 	claim Claim
 	lines int64
@@ -78,8 +78,12 @@ func newFaulty(t *testing.T, seed uint64) *faulty {
 		return NewStore(f.server.Open(t), func() time.Time { return f.at })
 	}
 	f.asker = store()
+	hosts := []string{"h1", "h2"}
+	for _, h := range hosts {
+		dbtest.AddHost(t, f.file, h, start)
+	}
 	for n := range 4 {
-		f.workers = append(f.workers, &faultyWorker{Store: store(), name: fmt.Sprint("worker ", n)})
+		f.workers = append(f.workers, &faultyWorker{Store: store(), Worker: Worker{fmt.Sprint("worker ", n), hosts[n%2]}})
 	}
 	return f
 }
@@ -180,7 +184,7 @@ func (f *faulty) work(t *testing.T, w *faultyWorker) {
 	if !w.holds {
 		_, err := w.Sweep(t.Context())
 		f.only(t, "sweep", err)
-		c, found, err := w.Claim(t.Context(), w.name, runnable())
+		c, found, err := w.Claim(t.Context(), w.Worker, runnable())
 		f.only(t, "claim", err)
 		if err == nil && found {
 			r := run{c.JobID, c.Attempt}
@@ -221,14 +225,14 @@ func (f *faulty) work(t *testing.T, w *faultyWorker) {
 	}
 	if errors.Is(err, ErrLost) {
 		if owns && before == f.of(t, c.JobID) {
-			t.Errorf("%s was told that attempt %d of job %d is lost, and it is not", w.name, c.Attempt, c.JobID)
+			t.Errorf("%s was told that attempt %d of job %d is lost, and it is not", w.Name, c.Attempt, c.JobID)
 		}
 		w.holds = false
 		return
 	}
 	f.only(t, "work", err)
 	if after := f.of(t, c.JobID); !owns && after != before {
-		t.Errorf("%s, which has lost attempt %d of job %d, has changed it:\n%s\n%s", w.name, c.Attempt, c.JobID, before, after)
+		t.Errorf("%s, which has lost attempt %d of job %d, has changed it:\n%s\n%s", w.Name, c.Attempt, c.JobID, before, after)
 	}
 }
 
@@ -261,7 +265,7 @@ func (f *faulty) look(t *testing.T) {
 		"jobs without their locks":               `SELECT COUNT(*) FROM jobs j WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM job_locks WHERE job_id = j.id)`,
 		"successes without exactly their effect": `SELECT COUNT(*) FROM jobs j WHERE (state = 'succeeded') <> (SELECT COUNT(*) FROM effects e WHERE e.job_id = j.id)`,
 		"effects of another attempt":             `SELECT COUNT(*) FROM jobs j JOIN effects e ON e.job_id = j.id WHERE e.attempt <> j.attempt`,
-		"queued builds of one overlay":           `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' GROUP BY operation, subject_kind, subject_id HAVING COUNT(*) > 1)`,
+		"queued builds of one overlay and host":  `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' GROUP BY operation, subject_kind, subject_id, host_id HAVING COUNT(*) > 1)`,
 		"jobs lost more often than they may be":  `SELECT COUNT(*) FROM jobs WHERE lost > 3`,
 	} {
 		if n := f.number(t, query); n != 0 {

@@ -35,6 +35,9 @@ var (
 	ErrNotFound = errors.New("no such job")
 )
 
+// HostSilentAfter is the age of a host's last report (hosts.seen_at) from which its agent counts as silent.
+const HostSilentAfter = 3 * time.Minute
+
 // workerLost is the error of a job that has lost too many workers.
 const workerLost = "worker lost"
 

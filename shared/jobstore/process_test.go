@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
 )
 
@@ -31,6 +32,7 @@ const (
 	workerMode = "JOBSTORE_TEST_WORKER"
 	workerURL  = "JOBSTORE_TEST_URL"
 	workerDir  = "JOBSTORE_TEST_DIR"
+	workerHost = "JOBSTORE_TEST_HOST"
 )
 
 func TestMain(m *testing.M) {
@@ -62,15 +64,17 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func (w *fixture) worker(t testing.TB, mode, dir string) *exec.Cmd {
+func (w *fixture) worker(t testing.TB, mode, dir, host string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), workerMode+"="+mode, workerURL+"="+w.url, workerDir+"="+dir,
+	cmd.Env = append(os.Environ(), workerMode+"="+mode, workerURL+"="+w.url, workerDir+"="+dir, workerHost+"="+host,
 		"GORACE=atexit_sleep_ms=0") // else each process takes a second to end
 	cmd.Stderr = os.Stderr
 	return cmd
 }
 
 func workerName() string { return fmt.Sprintf("process %d", os.Getpid()) }
+
+func thisWorker() Worker { return Worker{workerName(), os.Getenv(workerHost)} }
 
 // compete claims and finishes jobs until none is live. For each lock that a job should have it takes the kernel's lock on a
 // file, which is refused at once if another process, whatever the database says, is running what must not run beside it.
@@ -86,7 +90,7 @@ func compete(s *Store, dir string) error {
 		return err
 	}
 	for {
-		c, found, err := s.Claim(ctx, workerName(), runnable())
+		c, found, err := s.Claim(ctx, thisWorker(), runnable())
 		if err != nil {
 			return err
 		}
@@ -159,6 +163,10 @@ func testProcessesCompete(t *testing.T, w *fixture) {
 	w.exec(t, `CREATE TRIGGER tr_history AFTER UPDATE OF state, attempt ON jobs BEGIN
 		INSERT INTO history (job_id, was, state, attempt) VALUES (NEW.id, OLD.state, NEW.state, NEW.attempt);
 	END`)
+	hosts := []string{testHost, "h2", "h3"}
+	for _, h := range hosts[1:] {
+		dbtest.AddHost(t, w.DB, h, start)
+	}
 	dir := t.TempDir()
 	random := rand.New(rand.NewPCG(1, 2))
 	operations := runnable()
@@ -168,7 +176,8 @@ func testProcessesCompete(t *testing.T, w *fixture) {
 		if o.Alone && random.IntN(4) > 0 {
 			continue
 		}
-		r := about{1 + random.Int64N(12), 1 + random.Int64N(4)}.request(o)
+		host := random.IntN(len(hosts))
+		r := about{1 + random.Int64N(12), 1 + random.Int64N(4)*3 + int64(host), hosts[host]}.request(o)
 		if other := job.Overlay(1 + random.Int64N(12)); o.Reads == job.Overlays && other != r.Reads[0] {
 			r.Reads = append(r.Reads, other)
 		}
@@ -187,10 +196,10 @@ func testProcessesCompete(t *testing.T, w *fixture) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	killed := 0
-	for range 4 {
+	for _, host := range append(hosts, testHost) {
 		wg.Go(func() {
 			for {
-				cmd := w.worker(t, "compete", dir)
+				cmd := w.worker(t, "compete", dir, host)
 				err := cmd.Run()
 				var exit *exec.ExitError
 				if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
@@ -280,7 +289,7 @@ func (w *fixture) checkHistory(t *testing.T, locks map[int64][]job.Lock) {
 
 // hold claims a job, records it, and tells on stdout how it fares until its context ends.
 func hold(s *Store) error {
-	c, found, err := s.Claim(context.Background(), workerName(), runnable())
+	c, found, err := s.Claim(context.Background(), thisWorker(), runnable())
 	if err != nil || !found {
 		return fmt.Errorf("nothing to claim: %w", err)
 	}
@@ -302,11 +311,11 @@ func hold(s *Store) error {
 	return nil
 }
 
-// claimOnRequest tries to claim a job for each line that it reads, and says which it got.
+// claimOnRequest tries to claim a job on the host that each line names, and says which it got.
 func claimOnRequest(s *Store) error {
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		c, _, err := s.Claim(context.Background(), workerName(), runnable())
+		c, _, err := s.Claim(context.Background(), Worker{workerName(), in.Text()}, runnable())
 		if err != nil {
 			return err
 		}
@@ -329,7 +338,7 @@ func TestMatrixByProcesses(t *testing.T) {
 	}
 	var askers []asker
 	for range 3 {
-		cmd := w.worker(t, "ask", "")
+		cmd := w.worker(t, "ask", "", "")
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -349,9 +358,9 @@ func TestMatrixByProcesses(t *testing.T) {
 		}()
 		askers = append(askers, asker{in, bufio.NewReader(out)})
 	}
-	w.matrix(t, func() (got Claim, found bool) {
+	w.matrix(t, func(host string) (got Claim, found bool) {
 		for _, a := range askers {
-			if _, err := io.WriteString(a.in, "claim\n"); err != nil {
+			if _, err := io.WriteString(a.in, host+"\n"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -380,7 +389,7 @@ type holder struct {
 
 func (w *fixture) holder(t *testing.T) *holder {
 	t.Helper()
-	h := &holder{Cmd: w.worker(t, "hold", "")}
+	h := &holder{Cmd: w.worker(t, "hold", "", testHost)}
 	pipe, err := h.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

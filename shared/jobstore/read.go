@@ -25,6 +25,8 @@ type Job struct {
 	Subject        job.Subject
 	SubjectName    string
 	SubjectOwnerID int64
+	// HostID is the host whose disk the job needs; empty if it needs none, or waits for the first host. HostName is its name.
+	HostID, HostName string
 	// Argument is the request's, as JSON.
 	Argument string
 	// Attempt counts the claims, Lost the workers that were lost.
@@ -37,9 +39,12 @@ type Job struct {
 	CreatedAt  time.Time
 	StartedAt  time.Time
 	FinishedAt time.Time
-	// HostSeenAt is when a host agent, which could run the job, last reported; zero: none has.
+	// HostSeenAt is when the agent of the job's host, or of any host for a job without one, last reported; zero: none has.
 	HostSeenAt time.Time
 }
+
+// handedBack reports whether the job was handed back by its owner, and no other has claimed it since.
+func (j Job) handedBack() bool { return j.State == job.Running && j.LeaseUntil.Equal(db.Time(0)) }
 
 // Title says what the job does. An operation that this left4me does not know keeps its name.
 func (j Job) Title() string { return title(j.Operation) }
@@ -77,9 +82,10 @@ const (
 	j.subject_kind, COALESCE(j.subject_id, 0),
 	COALESCE((SELECT s.name FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), ''),
 	COALESCE((SELECT s.user_id FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), 0),
+	COALESCE(j.host_id, ''), COALESCE((SELECT h.name FROM hosts h WHERE h.id = j.host_id), ''),
 	j.argument, j.attempt, j.lost, j.worker, j.lease_until, j.error,
 	j.items_done, j.items_total, j.bytes_done, j.bytes_total, j.current, j.created_at, j.started_at, j.finished_at,
-	(SELECT MAX(seen_at) FROM hosts)`
+	(SELECT MAX(h.seen_at) FROM hosts h WHERE j.host_id IS NULL OR h.id = j.host_id)`
 
 	fromJobs = `jobs j LEFT JOIN users u ON u.id = j.user_id`
 
@@ -131,7 +137,7 @@ SELECT operation, state, COUNT(*), MIN(created_at) FROM jobs WHERE finished_at I
 func scanJob(row db.Scanner) (Job, error) {
 	var j Job
 	err := row.Scan(&j.ID, &j.Operation, &j.State, &j.UserID, &j.UserName,
-		&j.Subject.Kind, &j.Subject.ID, &j.SubjectName, &j.SubjectOwnerID, &j.Argument,
+		&j.Subject.Kind, &j.Subject.ID, &j.SubjectName, &j.SubjectOwnerID, &j.HostID, &j.HostName, &j.Argument,
 		&j.Attempt, &j.Lost, &j.Worker, db.Moment(&j.LeaseUntil), &j.Error,
 		&j.Progress.ItemsDone, &j.Progress.ItemsTotal, &j.Progress.BytesDone, &j.Progress.BytesTotal, &j.Progress.Current,
 		db.Moment(&j.CreatedAt), db.Moment(&j.StartedAt), db.Moment(&j.FinishedAt),

@@ -1,6 +1,7 @@
 package jobstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,6 +86,11 @@ func suite(t *testing.T, open opener) {
 		"kill -9":                                     testKilledOwner,
 		"a stopped owner finds that it has lost":      testStoppedOwner,
 		"statements use indexes, not all jobs":        testPlans,
+		"P45 P46 one job on each host":                testEachHost,
+		"P45 who claims what":                         testWhoClaims,
+		"P46 jobs wait for the first host":            testFirstHost,
+		"P47 the end of a host":                       testEndOfHost,
+		"P48 a silent host delays only its own jobs":  testSilentHost,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,6 +115,7 @@ var start = time.UnixMilli(1_700_000_000_000)
 func newFixture(t *testing.T, open opener) *fixture {
 	d, databaseURL := open(t)
 	w := &fixture{DB: d, url: databaseURL, at: start}
+	dbtest.AddHost(t, d, testHost, start)
 	w.Store = NewStore(d, func() time.Time {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -119,6 +126,18 @@ func newFixture(t *testing.T, open opener) *fixture {
 	})
 	t.Cleanup(func() { checkIntegrity(t, d) })
 	return w
+}
+
+// testHost is the host whose jobs the tests are about that are not about several hosts.
+const testHost = "h1"
+
+// Claim and ClaimJob are those of a worker on testHost.
+func (w *fixture) Claim(ctx context.Context, worker string, operations []job.Operation) (Claim, bool, error) {
+	return w.Store.Claim(ctx, Worker{worker, testHost}, operations)
+}
+
+func (w *fixture) ClaimJob(ctx context.Context, worker string, id int64, operation job.Operation) (Claim, error) {
+	return w.Store.ClaimJob(ctx, Worker{worker, testHost}, id, operation)
 }
 
 // useRealTime makes the clock that of the machine, which other processes use.
@@ -150,12 +169,19 @@ func withFunction(o job.Operation) job.Operation {
 	return o
 }
 
-// about is what jobs of a test are about: an overlay and a server that mounts it. Jobs about anything else have the server's id.
-type about struct{ overlay, server int64 }
+// about is what jobs of a test are about: an overlay and a server that mounts it. Jobs about anything else have the server's id. Jobs
+// that need a disk are those of host, or of testHost.
+type about struct {
+	overlay, server int64
+	host            string
+}
 
 // request is a request for o about what it can be about.
 func (a about) request(o job.Operation) Request {
 	r := Request{Operation: withFunction(o)}
+	if o.Place == job.Disk {
+		r.Host = cmp.Or(a.host, testHost)
+	}
 	switch o.About {
 	case job.System:
 	case job.Overlays:
@@ -171,7 +197,7 @@ func (a about) request(o job.Operation) Request {
 
 func (r Request) locks(t testing.TB) []job.Lock {
 	t.Helper()
-	locks, err := r.Operation.Locks(r.Subject, r.Reads...)
+	locks, err := r.Operation.Locks(r.Host, r.Subject, r.Reads...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,8 +431,8 @@ func testOldestFirst(t *testing.T, w *fixture) {
 
 // testMatrix tries every cell of the golden matrix: the second job starts beside the first exactly if it says so.
 func testMatrix(t *testing.T, w *fixture) {
-	w.matrix(t, func() (Claim, bool) {
-		c, found, err := w.Claim(t.Context(), "agent", runnable())
+	w.matrix(t, func(host string) (Claim, bool) {
+		c, found, err := w.Store.Claim(t.Context(), Worker{"agent", host}, runnable())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -414,17 +440,19 @@ func testMatrix(t *testing.T, w *fixture) {
 	})
 }
 
-// matrix tries every cell with claim, which takes what may start.
-func (w *fixture) matrix(t *testing.T, claim func() (Claim, bool)) {
+// matrix tries every cell with claim, which takes what may start on a host.
+func (w *fixture) matrix(t *testing.T, claim func(host string) (Claim, bool)) {
 	t.Helper()
+	dbtest.AddHost(t, w.DB, "h2", start)
 	golden, err := os.ReadFile("../job/testdata/matrix.golden")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sections := map[string]about{
-		"the same overlay, the same server": {1, 1},
-		"the same overlay, two servers":     {1, 2},
-		"two overlays, two servers":         {2, 2},
+		"the same overlay, the same server":        {overlay: 1, server: 1},
+		"the same overlay, two servers":            {overlay: 1, server: 2},
+		"two overlays, two servers":                {overlay: 2, server: 2},
+		"the same overlay, two servers, two hosts": {overlay: 1, server: 2, host: "h2"},
 	}
 	cells := 0
 	for section := range strings.SplitSeq(strings.TrimSpace(string(golden)), "\n\n") {
@@ -440,7 +468,7 @@ func (w *fixture) matrix(t *testing.T, claim func() (Claim, bool)) {
 				cells++
 				a, _ := job.ByName(cell[0])
 				b, _ := job.ByName(columns[i])
-				if got := w.beside(t, about{1, 1}.request(a), other.request(b), claim); got != want {
+				if got := w.beside(t, about{overlay: 1, server: 1}.request(a), other.request(b), claim); got != want {
 					t.Errorf("%s: a %s and then a %s run %s, want %s", lines[0], a.Name, b.Name, got, want)
 				}
 			}
@@ -452,7 +480,7 @@ func (w *fixture) matrix(t *testing.T, claim func() (Claim, bool)) {
 }
 
 // beside reports whether the job of b starts while that of a runs, and checks that it starts afterwards.
-func (w *fixture) beside(t *testing.T, a, b Request, claim func() (Claim, bool)) string {
+func (w *fixture) beside(t *testing.T, a, b Request, claim func(host string) (Claim, bool)) string {
 	t.Helper()
 	// One statement instead of Finish's transaction: there are many cells.
 	end := func() {
@@ -465,11 +493,12 @@ func (w *fixture) beside(t *testing.T, a, b Request, claim func() (Claim, bool))
 		return "apart"
 	}
 	got := "together"
-	c, found := claim()
+	host := cmp.Or(b.Host, testHost)
+	c, found := claim(host)
 	if !found {
 		got = "apart"
 		end()
-		c, _ = claim()
+		c, _ = claim(host)
 	}
 	if c.JobID != second.ID {
 		t.Fatalf("job %d was claimed, want %d", c.JobID, second.ID)
@@ -481,7 +510,7 @@ func (w *fixture) beside(t *testing.T, a, b Request, claim func() (Claim, bool))
 func testCoalescing(t *testing.T, w *fixture) {
 	ada := w.user(t, "ada")
 	for _, o := range job.All() {
-		r := about{1, 1}.request(o)
+		r := about{overlay: 1, server: 1}.request(o)
 		r.UserID = ada
 		first := w.ask(t, r)
 		if !first.New || first.State != job.Queued {
@@ -508,13 +537,13 @@ func testCoalescing(t *testing.T, w *fixture) {
 		other.Argument = map[string]int{"n": 1}
 		w.enqueue(t, other)
 		if o.About != job.System {
-			w.enqueue(t, about{2, 2}.request(o))
+			w.enqueue(t, about{overlay: 2, server: 2}.request(o))
 		}
 		w.exec(t, "DELETE FROM jobs WHERE id > ?", first.ID)
 
 		// The database enforces it, whatever its clients do.
-		_, err := w.DB.ExecContext(t.Context(), `INSERT INTO jobs (operation, state, subject_kind, subject_id, queued_key, live_key, locks, created_at)
-			SELECT operation, state, subject_kind, subject_id, queued_key, live_key, locks, created_at FROM jobs WHERE id = ?`, first.ID)
+		_, err := w.DB.ExecContext(t.Context(), `INSERT INTO jobs (operation, state, subject_kind, subject_id, host_id, queued_key, live_key, locks, created_at)
+			SELECT operation, state, subject_kind, subject_id, host_id, queued_key, live_key, locks, created_at FROM jobs WHERE id = ?`, first.ID)
 		if db.IsUnique(err) != (o.Coalesce != job.Never) {
 			t.Errorf("%s: a second row: %v", o.Name, err)
 		}
@@ -596,7 +625,7 @@ func testEnqueueAll(t *testing.T, w *fixture) {
 }
 
 func testArgument(t *testing.T, w *fixture) {
-	r := about{1, 1}.request(job.ServerStart)
+	r := about{overlay: 1, server: 1}.request(job.ServerStart)
 	r.Argument = struct {
 		Map string `json:"map"`
 	}{`c1m1 "quoted"`}
@@ -670,7 +699,7 @@ func testCoalescingRace(t *testing.T, w *fixture) {
 func testLostJob(t *testing.T, w *fixture) {
 	overlay := w.overlay(t, "mine", 0)
 	for _, o := range job.All() {
-		id := w.enqueue(t, about{overlay, 1}.request(o))
+		id := w.enqueue(t, about{overlay: overlay, server: 1}.request(o))
 		for run := 1; run <= o.MaxLost; run++ {
 			c := w.claim(t, id)
 			if c.Attempt != run || c.Lost != run-1 {
@@ -1038,7 +1067,7 @@ func testResume(t *testing.T, w *fixture) {
 // testStarving tries what each row of the table promises about waiting: newer jobs overtake one that is blocked, until it starves.
 func testStarving(t *testing.T, w *fixture) {
 	for _, o := range job.All() {
-		waits := about{1, 1}.request(o)
+		waits := about{overlay: 1, server: 1}.request(o)
 		blocker, newer, ok := overtaking(t, waits)
 		if !ok {
 			if o.StarvesAfter > 0 {
@@ -1074,7 +1103,7 @@ func overtaking(t *testing.T, r Request) (blocker, newer Request, ok bool) {
 	t.Helper()
 	var all []Request
 	for _, o := range job.All() {
-		for _, a := range []about{{1, 1}, {1, 2}, {2, 1}, {2, 2}} {
+		for _, a := range []about{{1, 1, ""}, {1, 2, ""}, {2, 1, ""}, {2, 2, ""}} {
 			if other := a.request(o); job.Conflict(other.locks(t), r.locks(t)) {
 				all = append(all, other)
 			}
@@ -1523,13 +1552,13 @@ func testRefused(t *testing.T, w *fixture) {
 		t.Errorf("%d jobs", n)
 	}
 	// A server may mount an overlay twice; its lock is one.
-	r := about{4, 1}.request(job.ServerStart)
+	r := about{overlay: 4, server: 1}.request(job.ServerStart)
 	r.Reads = append(r.Reads, r.Reads...)
 	id := w.enqueue(t, r)
-	if n := w.number(t, "SELECT COUNT(*) FROM job_locks WHERE job_id = ?", id); n != 3 {
+	if n := w.number(t, "SELECT COUNT(*) FROM job_locks WHERE job_id = ?", id); n != 4 {
 		t.Errorf("%d locks", n)
 	}
-	if n := w.number(t, "SELECT json_array_length(locks) FROM jobs WHERE id = ?", id); n != 4 {
+	if n := w.number(t, "SELECT json_array_length(locks) FROM jobs WHERE id = ?", id); n != 5 {
 		t.Errorf("%d locks in the job's row", n)
 	}
 }

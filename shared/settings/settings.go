@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
@@ -24,6 +26,8 @@ const (
 	Root              = "LEFT4ME_ROOT"
 	DatabaseURL       = "DATABASE_URL"
 	DatabaseAuthToken = "DATABASE_AUTH_TOKEN"
+	Host              = "LEFT4ME_HOST"
+	Address           = "LEFT4ME_ADDRESS"
 	Listen            = "LEFT4ME_LISTEN"
 	PublicURL         = "PUBLIC_URL"
 	SteamAPIURL       = "STEAM_API_URL"
@@ -54,6 +58,7 @@ const (
 	defaultParallel = 8
 	defaultMinRate  = 1024
 	minSecret       = 16
+	maxHostName     = 64
 
 	// Nobody who uses left4me as meant comes near these limits.
 	defaultOverlays     = 200
@@ -68,6 +73,8 @@ type Settings struct {
 	Root              string
 	DatabaseURL       string
 	DatabaseAuthToken string
+	// Host is the name of this host, for people. Address is what players connect to; empty: not known.
+	Host, Address string
 	// Listen is host:port.
 	Listen string
 	// PublicURL is an origin: scheme and host, without a path.
@@ -121,6 +128,16 @@ func Load(getenv func(string) string) (Settings, error) {
 		wrong(DatabaseURL, "%w", err)
 	}
 	s.DatabaseAuthToken = get(DatabaseAuthToken, "")
+
+	hostname, _ := os.Hostname()
+	s.Host = get(Host, cmp.Or(hostname, "unnamed"))
+	if n := utf8.RuneCountInString(s.Host); n > maxHostName || strings.ContainsFunc(s.Host, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		wrong(Host, "%q is not a name of at most %d characters that can be shown", s.Host, maxHostName)
+	}
+	s.Address = get(Address, "")
+	if !isAddress(s.Address) {
+		wrong(Address, "%q is not an address without a port, such as 203.0.113.5 or games.example.org", s.Address)
+	}
 
 	s.Listen = get(Listen, defaultListen)
 	host, port, ok := splitAddress(s.Listen)
@@ -221,6 +238,16 @@ func (s Settings) Elsewhere(local []net.Addr) []string {
 	return urls
 }
 
+// isAddress reports whether address is empty, an IP address, or a name that can be looked up.
+func isAddress(address string) bool {
+	if _, err := netip.ParseAddr(address); err == nil || address == "" {
+		return true
+	}
+	return !strings.ContainsFunc(address, func(r rune) bool {
+		return r != '.' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+}
+
 // splitAddress splits host:port. The host may be empty and the port 0.
 func splitAddress(address string) (host, port string, ok bool) {
 	host, port, err := net.SplitHostPort(address)
@@ -245,11 +272,12 @@ func parseProxies(word string) (netip.Prefix, error) {
 
 // Environ returns the settings as environment variables for a function on a host. They do not depend on the working directory.
 // The origin's secret is left out, because on a host only the gateway can reach functions. So are the settings of localrun
-// itself: the trusted proxies and the addresses of the metrics.
+// itself: the address for players, the trusted proxies and the addresses of the metrics.
 func (s Settings) Environ() []string {
 	env := []string{
 		Root + "=" + s.Root,
 		DatabaseURL + "=" + s.DatabaseURL,
+		Host + "=" + s.Host,
 		Listen + "=" + s.Listen,
 		SteamAPIURL + "=" + s.SteamAPIURL,
 		DownloadParallel + "=" + strconv.Itoa(s.DownloadParallel),

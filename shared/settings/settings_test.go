@@ -3,6 +3,7 @@ package settings_test
 import (
 	"fmt"
 	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -31,6 +32,9 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("%s = %q, want %q", name, c[0], c[1])
 		}
 	}
+	if hostname, err := os.Hostname(); err != nil || s.Host != hostname || s.Address != "" {
+		t.Errorf("host = %q at %q, want %q, %v", s.Host, s.Address, hostname, err)
+	}
 	if s.DownloadParallel != 8 || s.DownloadMinRate != 1024 {
 		t.Errorf("parallel = %d, minimum rate = %d", s.DownloadParallel, s.DownloadMinRate)
 	}
@@ -40,6 +44,8 @@ func TestOneLinePerWrongSetting(t *testing.T) {
 	wrong := map[string]string{
 		settings.Root:                 "left4me",
 		settings.DatabaseURL:          "postgres://x",
+		settings.Host:                 "bell\a",
+		settings.Address:              "games.example.org:27015",
 		settings.Listen:               "8080",
 		settings.PublicURL:            "left4me.example.org/path",
 		settings.SteamAPIURL:          "steam",
@@ -78,6 +84,15 @@ func TestOneLinePerWrongSetting(t *testing.T) {
 	}
 }
 
+func TestAddressOfPlayers(t *testing.T) {
+	for value, ok := range map[string]bool{"203.0.113.5": true, "2001:db8::5": true, "games.example.org": true, "vm": true,
+		"203.0.113.5:27015": false, "[2001:db8::5]": false, "https://games.example.org": false, "a b": false} {
+		if s, err := load(map[string]string{settings.Address: value}); (err == nil) != ok || ok && s.Address != value {
+			t.Errorf("%s: %q, %v", value, s.Address, err)
+		}
+	}
+}
+
 func TestTrustedProxies(t *testing.T) {
 	s, err := load(map[string]string{settings.TrustedProxies: "127.0.0.1, ::1,10.0.0.0/8\t2001:db8::/32,"})
 	if got := fmt.Sprint(s.TrustedProxies); err != nil || got != "[127.0.0.1/32 ::1/128 10.0.0.0/8 2001:db8::/32]" {
@@ -110,6 +125,7 @@ func TestEnvironIsComplete(t *testing.T) {
 		settings.Root:              "/srv/left4me",
 		settings.DatabaseURL:       "libsql://db.example.org",
 		settings.DatabaseAuthToken: "secret",
+		settings.Host:              "attic",
 		settings.Listen:            "127.0.0.1:9",
 		settings.PublicURL:         "https://Left4me.example.org/",
 		settings.SteamAPIURL:       "http://127.0.0.1:1",

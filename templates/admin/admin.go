@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"left4me/shared/account"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/list"
@@ -25,7 +25,7 @@ type HomeView struct {
 	People   account.Counts
 	Overlays []overlay.TypeCount
 	Items    workshop.Counts
-	Hosts    []hostinfo.Host
+	Hosts    []host.Host
 	// Queue counts the jobs that have not ended.
 	Queue []jobstore.Count
 	// Refresh is the newest refresh of all workshop items; the zero Job: there was none. RefreshLine is the last line of its log;

@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/list"
@@ -227,7 +227,7 @@ func TestCopyButtons(t *testing.T) {
 	url := serve(t, func(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+route.OverlayShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			v := someOverlay(nil)
-			v.Hosts = []hostinfo.Host{{Name: "attic", Root: "/var/lib/left4me"}}
+			v.Hosts = []host.Host{{Name: "attic", Root: "/var/lib/left4me"}}
 			answer(w, r, overlayview.Show(v))
 		})
 	})

@@ -17,7 +17,7 @@ import (
 	"github.com/a-h/templ"
 
 	"left4me/shared/account"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/list"
@@ -208,9 +208,9 @@ func samples(picture string) map[string]templ.Component {
 
 	used := overlayview.UseView{Frame: frame(false), Overlay: reader.Overlay}
 	usedHere := used
-	usedHere.Hosts = []hostinfo.Host{{Name: "attic", Root: "/var/lib/left4me"}}
+	usedHere.Hosts = []host.Host{{Name: "attic", Root: "/var/lib/left4me"}}
 	usedTwice := used
-	usedTwice.Hosts = append(usedHere.Hosts, hostinfo.Host{Name: strings.Repeat("h", 63), Root: "/srv/" + strings.Repeat("long", 40)})
+	usedTwice.Hosts = append(usedHere.Hosts, host.Host{Name: strings.Repeat("h", 63), Root: "/srv/" + strings.Repeat("long", 40)})
 	reader.Hosts = usedTwice.Hosts
 
 	many := someOverlay(someItems(12, picture))
@@ -262,7 +262,7 @@ func samples(picture string) map[string]templ.Component {
 	wrongPassword.Error, wrongPassword.Sessions = "That is not your current password. Nothing was changed.", sessions.Sessions[:1]
 
 	quiet := admin.HomeView{Frame: frame(true), People: account.Counts{People: 1, Administrators: 1}}
-	garbage := hostinfo.Usage{CacheFiles: 1204, CacheBytes: 212 << 30, Overlays: 42, OverlayBytes: 7 << 20, GarbageKnown: true, GarbageFiles: 38, GarbageBytes: 6 << 30}
+	garbage := host.Usage{CacheFiles: 1204, CacheBytes: 212 << 30, Overlays: 42, OverlayBytes: 7 << 20, GarbageKnown: true, GarbageFiles: 38, GarbageBytes: 6 << 30}
 	busyHome := admin.HomeView{
 		Frame: frame(true), People: account.Counts{People: 12, Administrators: 2, Disabled: 1},
 		Items:    workshop.Counts{Ready: 1204, Waiting: 31, Failing: 4, Unused: 7},
@@ -272,7 +272,7 @@ func samples(picture string) map[string]templ.Component {
 			{Operation: job.BuildOverlay.Name, State: job.Queued, Jobs: 240, Oldest: now.Add(-20 * time.Minute)},
 			{Operation: job.RefreshWorkshopItems.Name, State: job.Running, Jobs: 1, Oldest: now},
 		},
-		Hosts: []hostinfo.Host{
+		Hosts: []host.Host{
 			{Name: "game-host.example", Command: "up", Version: "1.2.3", SeenAt: now, DiskTotal: 931 << 30, DiskFree: 412 << 30, MeasuredAt: now.Add(-time.Minute), Usage: garbage},
 			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", SeenAt: now.Add(-30 * time.Hour), DiskTotal: 100 << 30, DiskFree: 1 << 30},
 		},
@@ -287,9 +287,9 @@ func samples(picture string) map[string]templ.Component {
 	clean, collecting, elsewhere := busyHome, busyHome, busyHome
 	tidy := busyHome.Hosts[0]
 	tidy.Usage.GarbageFiles, tidy.Usage.GarbageBytes = 0, 0
-	clean.Queue, clean.Hosts = nil, []hostinfo.Host{tidy}
+	clean.Queue, clean.Hosts = nil, []host.Host{tidy}
 	collecting.Queue = []jobstore.Count{{Operation: job.CollectGarbage.Name, State: job.Running, Jobs: 1, Oldest: now}}
-	elsewhere.Hosts = []hostinfo.Host{busyHome.Hosts[0], tidy}
+	elsewhere.Hosts = []host.Host{busyHome.Hosts[0], tidy}
 
 	people := admin.PeopleView{Frame: frame(true), NewPasswordOf: "ellis", NewPassword: "ABCDEFGHIJKLMNOP", People: pagetest.Listed([]account.Person{
 		{User: account.User{ID: 1, Name: "nick", Admin: true}, Last: true, CreatedAt: now.Add(-900 * time.Hour), LastSignIn: now},

@@ -20,7 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/list"
@@ -139,7 +139,7 @@ type ShowView struct {
 	// Waiting is what waits for the next successful build; zero when the last build has succeeded.
 	Waiting workshop.Waiting
 	// Hosts are the game hosts, the one that reported last first.
-	Hosts []hostinfo.Host
+	Hosts []host.Host
 	// Job is the overlay's job that is queued or running, or has just ended; the zero Job is none.
 	Job jobstore.Job
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
@@ -186,7 +186,7 @@ type place struct {
 }
 
 // places returns the places of an overlay on hosts, at least one.
-func places(o overlay.Overlay, hosts []hostinfo.Host) []place {
+func places(o overlay.Overlay, hosts []host.Host) []place {
 	var all []place
 	for _, h := range hosts {
 		if h.Root != "" {

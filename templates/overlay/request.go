@@ -9,7 +9,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/fn"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/list"
@@ -43,7 +43,7 @@ func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, v Li
 // UsePage answers with the instructions for one overlay.
 type UsePage struct {
 	Overlays *overlay.Store
-	Hosts    *hostinfo.Store
+	Hosts    *host.Store
 }
 
 // Serve answers with the page, if the person may see the overlay.
@@ -71,7 +71,7 @@ type ShowPage struct {
 	Overlays *overlay.Store
 	Items    *workshop.Store
 	Jobs     *jobstore.Store
-	Hosts    *hostinfo.Store
+	Hosts    *host.Store
 	// Examples are texts to paste into an empty overlay.
 	Examples []string
 }
@@ -82,7 +82,7 @@ func NewShowPage(env *fn.Env) ShowPage {
 		Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		Items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		Jobs:     env.Jobs,
-		Hosts:    hostinfo.NewStore(env.DB, env.Now),
+		Hosts:    host.NewStore(env.DB, env.Now, env.Jobs),
 		Examples: env.Settings.Examples,
 	}
 }

@@ -10,7 +10,7 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	"fmt"
-	"left4me/shared/hostinfo"
+	"left4me/shared/host"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/templates/page"
@@ -22,7 +22,7 @@ type UseView struct {
 	page.Frame
 	Overlay overlay.Overlay
 	// Hosts are the game hosts, the one that reported last first.
-	Hosts []hostinfo.Host
+	Hosts []host.Host
 }
 
 func (v UseView) titled() page.Frame {
@@ -410,7 +410,7 @@ func way(n int, id, title, command string) templ.Component {
 }
 
 // where shows the full path of an overlay on each host.
-func where(o overlay.Overlay, hosts []hostinfo.Host) templ.Component {
+func where(o overlay.Overlay, hosts []host.Host) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

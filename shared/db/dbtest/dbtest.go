@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"left4me/shared/db"
 	"left4me/shared/db/migrations"
@@ -111,5 +112,14 @@ func Filled(t testing.TB, row any, except ...string) {
 		if reflect.ValueOf(row).FieldByIndex(f.Index).IsZero() && !slices.Contains(except, f.Name) {
 			t.Errorf("%T.%s is not read, or has no value in this test", row, f.Name)
 		}
+	}
+}
+
+// AddHost adds a host with that id, whose name is the id and whose agent has reported at seenAt.
+func AddHost(t testing.TB, d *db.DB, id string, seenAt time.Time) {
+	t.Helper()
+	if _, err := d.ExecContext(t.Context(), `INSERT INTO hosts (id, name, disk, command, version, seen_at, disk_total, disk_free)
+		VALUES (?, ?, ?, 'agent', '1', ?, 0, 0)`, id, id, id, db.Millis(seenAt)); err != nil {
+		t.Fatal(err)
 	}
 }

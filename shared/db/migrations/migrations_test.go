@@ -344,3 +344,51 @@ func TestOverlaysThatAreBuiltGetLinks(t *testing.T) {
 		}
 	})
 }
+
+// downTo reverts all migrations from file on.
+func downTo(t *testing.T, d *db.DB, file string) {
+	t.Helper()
+	for {
+		steps, err := migrations.Down(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if steps[0].File == file {
+			return
+		}
+	}
+}
+
+// Before 00008_hosts.sql a host that was renamed had two rows. The newest one is the host that there is, until its agent takes it.
+func TestOneHostRemains(t *testing.T) {
+	empty(t, func(t *testing.T, databaseURL string) {
+		d := dbtest.Open(t, databaseURL)
+		if _, err := migrations.Up(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		downTo(t, d, "00008_hosts.sql")
+		for name, seen := range map[string]int{"former": 1, "attic": 2} {
+			if _, err := d.ExecContext(t.Context(), `INSERT INTO hosts (name, root, command, version, seen_at, disk_total, disk_free, cache_files, garbage_bytes)
+				VALUES (?, '/srv', 'up', '1', ?, 9, 8, 7, 6)`, name, seen); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look := func() []string {
+			t.Helper()
+			rows, err := db.Rows(t.Context(), d, db.Value[string], `SELECT concat_ws('|', id, name, boot, disk, root, command, seen_at, disk_free, cache_files, garbage_bytes) FROM hosts`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rows
+		}
+		for range 2 { // down, and up again
+			if _, err := migrations.Up(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			if got := look(); !slices.Equal(got, []string{"first|attic|||/srv|up|2|8|7|6"}) {
+				t.Errorf("hosts %q", got)
+			}
+			downTo(t, d, "00008_hosts.sql")
+		}
+	})
+}
