@@ -21,23 +21,7 @@ func testPlans(t *testing.T, w *fixture) {
 		sql.Named("items_done", 0), sql.Named("items_total", 0), sql.Named("bytes_done", 0), sql.Named("bytes_total", 0), sql.Named("current", ""),
 	}
 	for name, query := range statements() {
-		rows, err := w.DB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		var plan []string
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, detail)
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
+		plan := dbtest.Plan(t, w.DB, query, args...)
 		checkPlan(t, name, plan)
 		t.Logf("%s:\n\t%s", name, strings.Join(plan, "\n\t"))
 	}

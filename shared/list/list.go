@@ -37,6 +37,8 @@ const (
 	// TextLength is the longest Text, in characters.
 	TextLength = 100
 	maxPage    = 1_000_000_000
+	// maxUncounted is the number of pages of a list that is not Counted, because the database reads what is before a page.
+	maxUncounted = 1000
 )
 
 // Values returns the parameters of q that are not the zero Query's.
@@ -124,7 +126,7 @@ type Source[T any] struct {
 	States []string
 	// Size is the number of rows on a page.
 	Size int
-	// Counted is whether to count the rows of all pages, which reads them.
+	// Counted is whether to count the rows of all pages, which reads them. A list that is not counted has at most 1,000 pages.
 	Counted bool
 	Scan    func(db.Scanner) (T, error)
 }
@@ -147,9 +149,19 @@ func (s Source[T]) Parse(v url.Values) (Query, error) {
 		if err != nil || n < 1 || n > maxPage {
 			return Query{}, problem.Invalid("“%s” is not the number of a page. The first page is 1.", number)
 		}
+		if n > s.maxPage() {
+			return Query{}, problem.Invalid("Only the first %d pages of this list can be opened.", s.maxPage())
+		}
 		q.Page = n
 	}
 	return q, nil
+}
+
+func (s Source[T]) maxPage() int {
+	if s.Counted {
+		return maxPage
+	}
+	return maxUncounted
 }
 
 // Read returns the page that q asks for, or the last one if there are not so many. q is Parse's; args are the parameters of s.
@@ -159,7 +171,7 @@ func (s Source[T]) Read(ctx context.Context, d *db.DB, q Query, args ...any) (Pa
 	if err != nil || len(page.Rows) > 0 || q.Page == 1 {
 		return page, err
 	}
-	all, err := db.Row(ctx, d, db.Value[int], `SELECT COUNT(*) FROM (`+s.keys(q)+`)`, append(args, sql.Named("limit", -1), sql.Named("offset", 0))...)
+	all, err := db.Row(ctx, d, db.Value[int], `SELECT COUNT(*) FROM (`+s.keys(q)+`)`, append(args, sql.Named("limit", s.maxPage()*s.Size), sql.Named("offset", 0))...)
 	if err != nil {
 		return Page[T]{}, err
 	}
@@ -178,7 +190,7 @@ func (s Source[T]) read(ctx context.Context, d *db.DB, q Query, args []any) (Pag
 	if err != nil {
 		return Page[T]{}, err
 	}
-	page.More = len(rows) > s.Size
+	page.More = len(rows) > s.Size && q.Page < s.maxPage()
 	page.Rows = rows[:min(len(rows), s.Size)]
 	if s.Counted {
 		page.Last = s.last(page.Total)

@@ -102,6 +102,32 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A list that may have millions of rows is not read to its end.
+func TestUncountedListsAreShort(t *testing.T) {
+	uncounted := letters
+	uncounted.Counted = false
+	if q, err := uncounted.Parse(url.Values{"page": {"1000"}}); err != nil || q.Page != 1000 {
+		t.Errorf("%+v, %v", q, err)
+	}
+	if _, err := uncounted.Parse(url.Values{"page": {"1001"}}); err == nil || !strings.Contains(err.Error(), "Only the first 1000 pages of this list can be opened.") {
+		t.Errorf("page 1001: %v", err)
+	}
+	d := dbtest.New(t)
+	for _, statement := range []string{
+		`CREATE TABLE letters (id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT 'a', weight INTEGER NOT NULL DEFAULT 0, deleted INTEGER NOT NULL DEFAULT 0)`,
+		`INSERT INTO letters (id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2001) SELECT i FROM n`,
+	} {
+		if _, err := d.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for number, more := range map[int]bool{999: true, 1000: false} {
+		if page, err := uncounted.Read(t.Context(), d, list.Query{Page: number}, list.Query{}.TextArg()); err != nil || len(page.Rows) != 2 || page.More != more {
+			t.Errorf("page %d: %d rows, more: %v, %v", number, len(page.Rows), page.More, err)
+		}
+	}
+}
+
 // What links say is what they lead to.
 func TestLinks(t *testing.T) {
 	q := list.Query{Text: "a b&c", State: "good", Sort: "name", Page: 3}

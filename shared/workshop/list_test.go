@@ -1,6 +1,7 @@
 package workshop_test
 
 import (
+	"database/sql"
 	"net/http"
 	"slices"
 	"strings"
@@ -74,6 +75,19 @@ func testListOfItems(t *testing.T, open dbtest.Backend) {
 	}
 	for column := range workshop.Listing.Order {
 		_ = w.listed(t, w.overlay, list.Query{Sort: column})
+	}
+}
+
+// The list reads the items of its overlay, however many others there are.
+func TestPlansOfTheList(t *testing.T) {
+	d := dbtest.New(t)
+	for column := range workshop.Listing.Order {
+		for _, step := range dbtest.Plan(t, d, workshop.Listing.SQL(list.Query{Sort: column}), sql.Named("overlay", 1), sql.Named("text", "%"),
+			sql.Named("state", ""), sql.Named("limit", 9), sql.Named("offset", 0)) {
+			if strings.HasPrefix(step, "SCAN") || strings.Contains(step, "AUTOMATIC") {
+				t.Errorf("sorted by %q: %s", column, step)
+			}
+		}
 	}
 }
 

@@ -85,7 +85,7 @@ func TestItemTableShowsP17(t *testing.T) {
 
 // A preview URL from Steam is used only if it is a web link.
 func TestInvalidURLsAreNotUsed(t *testing.T) {
-	for _, bad := range []string{"javascript:alert(1)", "data:text/html,x", "//", "/logout", "https://", "ftp://a/b", "ht\ntp://x"} {
+	for _, bad := range []string{"javascript:alert(1)", "data:text/html,x", "//", "/logout", "https://", "ftp://a/b", "ht\ntp://x", "https://example.com/" + strings.Repeat("a", 2000)} {
 		i := item(1, "x")
 		i.PreviewURL = bad
 		if pagetest.Page(t, pagetest.Render(t, view.Show(shown(i)))).Find("#items img").Length() != 0 {

@@ -47,6 +47,20 @@ func migrate(t testing.TB, d *db.DB) {
 	}
 }
 
+// Plan returns the steps of EXPLAIN QUERY PLAN for a statement.
+func Plan(t testing.TB, d *db.DB, query string, args ...any) []string {
+	t.Helper()
+	steps, err := db.Rows(t.Context(), d, func(row db.Scanner) (step string, err error) {
+		var id, parent, unused int
+		err = row.Scan(&id, &parent, &unused, &step)
+		return step, err
+	}, "EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatalf("%v: %s", err, query)
+	}
+	return steps
+}
+
 // Backend opens a new, migrated database of one kind.
 type Backend func(testing.TB) *db.DB
 
