@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 
@@ -21,8 +20,10 @@ import (
 // identityFile is the file in LEFT4ME_ROOT that says which host this is.
 const identityFile = "host.json"
 
-// idForm is what ids look like: they are parts of resources, addresses and statements.
-var idForm = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
+// validID reports whether id is 1 to 64 small letters and digits: ids are parts of resources, addresses and statements.
+func validID(id string) bool {
+	return id != "" && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+}
 
 type identity struct {
 	ID string `json:"id"`
@@ -36,7 +37,7 @@ func ReadID(root string) (string, error) {
 		return "", err
 	}
 	var i identity
-	if err := json.Unmarshal(content, &i); err != nil || !idForm.MatchString(i.ID) {
+	if err := json.Unmarshal(content, &i); err != nil || !validID(i.ID) {
 		return "", fmt.Errorf("%s has no id of a host; remove it, and this becomes a new host", path)
 	}
 	return i.ID, nil
