@@ -365,7 +365,9 @@ var uses = map[string][]use{
 			return url.Values{"item": {"1"}, "to": {f.overlay(root, "workshop")}}
 		}, status: leads, stranger: refused, owner: refused},
 		{about: "external", path: external(route.ItemsCopy), form: fields("item", "1", "to", "1"), status: notFound, stranger: refused, owner: refused},
-		{about: "no item", path: func(f *fixture) string { return route.ItemsCopy.URL(f.withItem()) }, form: fields("to", "1"), status: invalid, stranger: refused},
+		{about: "no item", path: func(f *fixture) string { return route.ItemsCopy.URL(f.withItem()) }, form: func(f *fixture) url.Values {
+			return url.Values{"to": {f.overlay(owner, "workshop")}}
+		}, status: invalid, stranger: refused},
 		{about: "none", path: at("/overlays/999999/items/copy"), form: fields("item", "1", "to", "1"), status: notFound},
 	},
 	route.JobList.Name: {{path: at("/jobs"), status: okay}},
