@@ -84,7 +84,9 @@ func TestPlansOfTheList(t *testing.T) {
 	for column := range workshop.Listing.Order {
 		for _, step := range dbtest.Plan(t, d, workshop.Listing.SQL(list.Query{Sort: column}), sql.Named("overlay", 1), sql.Named("text", "%"),
 			sql.Named("state", ""), sql.Named("limit", 9), sql.Named("offset", 0)) {
-			if strings.HasPrefix(step, "SCAN") || strings.Contains(step, "AUTOMATIC") {
+			// l are the links of this overlay, grouped by item.
+			grouped := strings.HasPrefix(step, "SEARCH l USING AUTOMATIC")
+			if !grouped && (strings.HasPrefix(step, "SCAN") || strings.Contains(step, "AUTOMATIC")) {
 				t.Errorf("sorted by %q: %s", column, step)
 			}
 		}
