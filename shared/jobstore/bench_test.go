@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
 	"left4me/shared/list"
 )
@@ -29,6 +30,7 @@ func BenchmarkClaims(b *testing.B) {
 				b.StopTimer()
 				d, databaseURL := openFile(b)
 				w := &fixture{Store: NewStore(d, time.Now), DB: d, url: databaseURL}
+				dbtest.AddHost(b, d, testHost, time.Now())
 				w.fill(b, benchJobs)
 				var workers []*exec.Cmd
 				var starts []*os.File
@@ -154,6 +156,7 @@ func BenchmarkAmongFinished(b *testing.B) {
 	for _, finished := range []int{0, 1_000_000} {
 		d, databaseURL := openFile(b)
 		w := &fixture{Store: NewStore(d, time.Now), DB: d, url: databaseURL}
+		dbtest.AddHost(b, d, testHost, time.Now())
 		w.fill(b, 100)
 		ctx := context.Background()
 		if _, err := w.DB.ExecContext(ctx, `

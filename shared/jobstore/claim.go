@@ -76,10 +76,11 @@ const (
 		AND w.job_id = j.id AND h.job_id = i.id AND h.resource = w.resource AND h.write + w.write > 0)
 	ORDER BY j.created_at, j.id LIMIT 1`
 
-	// A job whose owner was lost or has handed it back is still running and holds its locks, except what Sweep has taken from it.
+	// A job whose owner was lost or has handed it back is still running and holds its locks, except what Sweep has taken from it. The
+	// pluses make the database use the index of leases.
 	lostCandidates = `
 	SELECT j.id, j.created_at FROM jobs j
-	WHERE j.lease_until <= :now AND j.state = 'running' AND j.host_id %[1]s AND j.operation IN (%[2]s) %[3]s
+	WHERE j.lease_until <= :now AND j.state = 'running' AND +j.host_id %[1]s AND +j.operation IN (%[2]s) %[3]s
 	AND j.lost + (j.lease_until > 0) < CASE j.operation %[4]s END
 	AND ` + noHolder + `
 	ORDER BY j.created_at, j.id LIMIT 1`

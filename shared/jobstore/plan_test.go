@@ -83,6 +83,9 @@ func checkPlan(t *testing.T, name string, plan []string) {
 	}
 	// These read jobs by id, from the newest on, and stop at the page's end.
 	byID := name == "list all" || name == "list ended"
+	if strings.HasPrefix(name, "claim") && name != "claim one" && strings.Count(strings.Join(plan, "\n"), "INDEX ix_jobs_active (lease_until<?)") == 0 {
+		t.Errorf("%s does not look for lost jobs among the leases", name)
+	}
 	for _, step := range plan {
 		if byID && strings.Contains(step, "TEMP B-TREE") {
 			t.Errorf("%s sorts all jobs: %s", name, step)
