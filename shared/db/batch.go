@@ -78,11 +78,7 @@ func ask(ctx context.Context, q querier, s statement) error {
 	}
 	defer rows.Close()
 	if s.read == nil {
-		s.read = func(rows *sql.Rows) error {
-			for rows.Next() {
-			}
-			return rows.Err()
-		}
+		return nil
 	}
 	return s.read(rows)
 }
@@ -186,8 +182,6 @@ func (t *remoteTx) flush(ctx context.Context, more ...statement) error {
 	return t.failed
 }
 
-func (t *remoteTx) read(ctx context.Context, s statement) error { return t.flush(ctx, s) }
-
 func (t *remoteTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if err := t.flush(ctx); err != nil {
 		return nil, err
@@ -238,7 +232,8 @@ func tryRemoteTx(ctx context.Context, conn *sql.Conn, fn func(ctx context.Contex
 }
 
 // Together runs functions that read the database d with their ctx, by Rows and Row. What they wait for at the same time is read in
-// one request, in the order of the functions. The embedded database runs one function after the other. The error is the first function's that has one.
+// one request, in the order of the functions. The embedded database runs one function after the other. The error is that of the first
+// function that fails.
 func Together(ctx context.Context, d *DB, functions ...func(context.Context) error) error {
 	if d.embedded || len(functions) == 1 {
 		for _, f := range functions {
@@ -332,7 +327,7 @@ func (g *group) done(ctx context.Context) {
 func read(ctx context.Context, q querier, s statement) error {
 	switch q := q.(type) {
 	case *remoteTx:
-		return q.read(ctx, s)
+		return q.flush(ctx, s)
 	case *DB:
 		if m, ok := ctx.Value(groupKey{}).(*member); ok && m.db == q {
 			return m.read(ctx, s)
