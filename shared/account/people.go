@@ -196,11 +196,8 @@ func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) 
 		}
 		return err
 	})
-	if _, isProblem := problem.As(err); err != nil && !isProblem {
-		err = fmt.Errorf("%s user %d: %w", c.name, id, err)
-	}
 	if err != nil {
-		return Person{}, err
+		return Person{}, problem.Wrap(err, "%s user %d", c.name, id)
 	}
 	return p, nil
 }

@@ -122,10 +122,7 @@ func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) err
 			ON CONFLICT (subject) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at, retry_at = excluded.retry_at`,
 			sql.Named("now", db.Millis(now)), sql.Named("rows", string(list)))
 	})
-	if _, isProblem := problem.As(err); err != nil && !isProblem {
-		return fmt.Errorf("count sign-in attempts: %w", err)
-	}
-	return err
+	return problem.Wrap(err, "count sign-in attempts")
 }
 
 // tooEarly returns the problem (429) of a request that may be sent again after wait, with what is wrong as a sentence.

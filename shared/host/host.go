@@ -224,8 +224,8 @@ func (s *Store) Stopped(ctx context.Context, h Host) error {
 	return nil
 }
 
-// Remove removes a host that is gone for good, by its id or its name, and ends its jobs. The error is a problem: 404 when there is no such host, 409 when
-// several have that name, or when its agent may be running.
+// Remove removes a host that is gone for good, by its id or its name, and ends its jobs. The error is a problem: 404 when there is no
+// such host, 409 when several have that name, or when its agent may be running.
 func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 	var h Host
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
@@ -250,10 +250,7 @@ func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 		}
 		return db.Later(ctx, q, `DELETE FROM hosts WHERE id = :id`, sql.Named("id", h.ID))
 	})
-	if _, isProblem := problem.As(err); err != nil && !isProblem {
-		err = fmt.Errorf("remove host %s: %w", idOrName, err)
-	}
-	return h, err
+	return h, problem.Wrap(err, "remove host %s", idOrName)
 }
 
 // Release lets the agents that start next take the hosts of a restored database, on q: none of the agents in it is running.

@@ -41,6 +41,14 @@ func As(err error) (*Problem, bool) {
 	return p, ok
 }
 
+// Wrap puts the operation in front of err, as fmt.Errorf would with `: %w`. A problem, and nil, stay as they are.
+func Wrap(err error, format string, args ...any) error {
+	if _, isProblem := As(err); isProblem || err == nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+}
+
 // Invalid returns the problem of a form that was filled in wrongly: 400.
 func Invalid(format string, args ...any) error {
 	return &Problem{Status: http.StatusBadRequest, Sentence: fmt.Sprintf(format, args...)}

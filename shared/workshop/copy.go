@@ -3,7 +3,6 @@ package workshop
 import (
 	"context"
 	"database/sql"
-	"fmt"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
@@ -68,12 +67,8 @@ func (s *Store) Copy(ctx context.Context, u account.User, o overlay.Overlay, ite
 		build, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(to.ID, u.ID))
 		return err
 	})
-	err = tooManyItems(err, u)
-	if _, isProblem := problem.As(err); err != nil && !isProblem {
-		err = fmt.Errorf("copy %d items from overlay %d to %d: %w", len(itemIDs), o.ID, to.ID, err)
-	}
 	if err != nil {
-		return Added{}, err
+		return Added{}, problem.Wrap(tooManyItems(err, u), "copy %d items from overlay %d to %d", len(itemIDs), o.ID, to.ID)
 	}
 	if build != nil {
 		a.JobID = build.ID

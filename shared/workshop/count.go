@@ -20,9 +20,9 @@ func (s *Store) Count(ctx context.Context) (Counts, error) {
 		COUNT(*) FILTER (WHERE state = 'failing'), COUNT(*) FILTER (WHERE state = 'unused'),
 		COUNT(*) FILTER (WHERE state = 'waiting'), COUNT(*) FILTER (WHERE state = 'ready')
 		FROM (SELECT CASE
-			WHEN last_error LIKE '`+downloadFailed+`%' OR file_url = '' THEN 'failing'
+			WHEN `+failedSQL+` OR file_url = '' THEN 'failing'
 			WHEN last_downloaded_at IS NULL AND NOT `+inOverlay+` THEN 'unused'
-			WHEN last_downloaded_at IS NULL OR downloaded_time_updated <> time_updated OR downloaded_file_size <> file_size THEN 'waiting'
+			WHEN last_downloaded_at IS NULL OR `+otherVersionSQL+` THEN 'waiting'
 			ELSE 'ready' END AS state FROM workshop_items w)`)
 	if err != nil {
 		return Counts{}, fmt.Errorf("count items: %w", err)

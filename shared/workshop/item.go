@@ -111,6 +111,13 @@ func NewStore(d *db.DB, now func() time.Time, jobs *jobstore.Store) *Store {
 const itemColumns = `w.id, w.steam_id, w.title, w.filename, w.file_url, w.file_size, w.time_updated, w.preview_url,
 	w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size`
 
+// Conditions of the item w. failedSQL: all attempts to download it have failed (Item.FailedBecause). otherVersionSQL: the file that was
+// downloaded last is not the one that Steam offers now.
+const (
+	failedSQL       = `w.last_error LIKE '` + downloadFailed + `%'`
+	otherVersionSQL = `(w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size)`
+)
+
 const selectItem = `SELECT ` + itemColumns + ` FROM workshop_items w`
 
 // inOverlay is whether the item w is in an overlay. Overlays that are being deleted count.
@@ -150,7 +157,7 @@ func (s *Store) Outdated(ctx context.Context, also []int64) ([]Item, error) {
 	if err == nil {
 		items, err = db.Rows(ctx, s.db, scan, selectItem+` WHERE w.file_url <> '' AND (
 			w.id IN (SELECT value FROM json_each(:also)) AND (w.last_downloaded_at IS NOT NULL OR `+inOverlay+`) OR w.last_downloaded_at IS NOT NULL
-			AND (w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size)) ORDER BY w.id`, ids)
+			AND `+otherVersionSQL+`) ORDER BY w.id`, ids)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the outdated items: %w", err)
@@ -202,35 +209,33 @@ func (s *Store) Restore(ctx context.Context, o overlay.Overlay, addedAt map[stea
 // Remove removes items, by workshop_items.id, from o for u, enqueues one build and returns both. Those that are not in o are left
 // out; the error is a problem (404) when none is.
 func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64) ([]Item, *jobstore.Enqueued, error) {
-	var removed []Item
-	var build *jobstore.Enqueued
 	ids, err := jsonArg("items", itemIDs)
-	if err == nil {
-		err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
-			args := []any{sql.Named("overlay", o.ID), ids}
-			removed, err = db.Rows(ctx, q, scanOfOverlay, selectOfOverlay+` WHERE w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
-			if err != nil {
-				return err
-			}
-			if len(removed) == 0 {
-				return notHere(len(itemIDs))
-			}
-			if err := db.Later(ctx, q, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay
-				AND workshop_item_id IN (SELECT value FROM json_each(:items))`, args...); err != nil {
-				return err
-			}
-			if err := overlay.Changed(ctx, q, o.ID); err != nil {
-				return err
-			}
-			build, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
-			return err
-		})
-	}
-	if _, isProblem := problem.As(err); err != nil && !isProblem {
-		err = fmt.Errorf("remove %d items from overlay %d: %w", len(itemIDs), o.ID, err)
-	}
 	if err != nil {
 		return nil, nil, err
+	}
+	args := []any{sql.Named("overlay", o.ID), ids}
+	var removed []Item
+	var build *jobstore.Enqueued
+	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
+		removed, err = db.Rows(ctx, q, scanOfOverlay, selectOfOverlay+` WHERE w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
+		if err != nil {
+			return err
+		}
+		if len(removed) == 0 {
+			return notHere(len(itemIDs))
+		}
+		if err := db.Later(ctx, q, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay
+			AND workshop_item_id IN (SELECT value FROM json_each(:items))`, args...); err != nil {
+			return err
+		}
+		if err := overlay.Changed(ctx, q, o.ID); err != nil {
+			return err
+		}
+		build, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(o.ID, u.ID))
+		return err
+	})
+	if err != nil {
+		return nil, nil, problem.Wrap(err, "remove %d items from overlay %d", len(itemIDs), o.ID)
 	}
 	return removed, build, nil
 }

@@ -88,13 +88,12 @@ const notBuilt = `EXISTS (SELECT 1 FROM overlays WHERE id = :overlay AND last_bu
 const waitingSQL = `WITH changes (id, linked, removed) AS (
 		SELECT w.id, l.overlay_id IS NOT NULL, false FROM ` + ofOverlay + ` WHERE ` + notBuilt + ` AND CASE
 			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL
-			ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR w.last_error LIKE '` + downloadFailed + `%'
-				OR w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size END
+			ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR ` + failedSQL + ` OR ` + otherVersionSQL + ` END
 		UNION ALL
 		SELECT l.workshop_item_id, true, true FROM overlay_links l WHERE l.overlay_id = :overlay AND ` + notBuilt + ` AND NOT EXISTS (
 			SELECT 1 FROM overlay_workshop_items o WHERE o.overlay_id = l.overlay_id AND o.workshop_item_id = l.workshop_item_id))
 	SELECT ` + itemColumns + `, c.linked, c.removed, (SELECT COUNT(*) FROM changes) FROM changes c JOIN workshop_items w ON w.id = c.id
-	WHERE c.removed OR w.last_error LIKE '` + downloadFailed + `%' OR c.id = (SELECT MIN(id) FROM changes) ORDER BY w.id`
+	WHERE c.removed OR ` + failedSQL + ` OR c.id = (SELECT MIN(id) FROM changes) ORDER BY w.id`
 
 // Waiting returns what waits in an overlay for a successful build, as far as the database knows.
 func (s *Store) Waiting(ctx context.Context, overlayID int64) (Waiting, error) {

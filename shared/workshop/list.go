@@ -16,9 +16,8 @@ const (
 	noDownload = "no download"
 )
 
-const stateSQL = `CASE WHEN w.last_error LIKE '` + downloadFailed + `%' THEN '` + failed + `' WHEN w.file_url = '' THEN '` + noDownload + `'
-	WHEN w.last_downloaded_at IS NULL OR w.downloaded_time_updated <> w.time_updated OR w.downloaded_file_size <> w.file_size
-		OR l.overlay_id IS NULL THEN '` + waits + `'
+const stateSQL = `CASE WHEN ` + failedSQL + ` THEN '` + failed + `' WHEN w.file_url = '' THEN '` + noDownload + `'
+	WHEN w.last_downloaded_at IS NULL OR ` + otherVersionSQL + ` OR l.overlay_id IS NULL THEN '` + waits + `'
 	ELSE '` + Ready + `' END`
 
 // Listing is the list of an overlay's items, in the order in which they were added.
