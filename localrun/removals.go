@@ -34,7 +34,7 @@ func completeRemovals(ctx context.Context, d *db.DB, host string, log *slog.Logg
 }
 
 func enqueueRemovals(ctx context.Context, d *db.DB, host string, overlays *overlay.Store, jobs *jobstore.Store, log *slog.Logger) error {
-	ids, err := overlays.AllDeleted(ctx)
+	ids, err := overlays.AllDeleted(ctx, host)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,6 @@ func (r runner) run(ctx context.Context, run *fn.Run) error {
 	run.OnSuccess(func(ctx context.Context, q db.Querier) error {
 		return r.host.Record(ctx, q, o, run.JobID)
 	})
-	r.host.Report = run
+	r.host.Report, r.host.HostID = run, run.Host
 	return builder.Build(ctx, &r.host, o)
 }

@@ -19,5 +19,8 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 		Items:       workshop.NewStore(env.DB, env.Now, env.Jobs),
 		OverlaysDir: env.Settings.OverlaysDir(),
 	}
-	return func(ctx context.Context, run *fn.Run) error { return c.Collect(ctx, run) }
+	return func(ctx context.Context, run *fn.Run) error {
+		c.HostID = run.Host
+		return c.Collect(ctx, run)
+	}
 }

@@ -1,5 +1,5 @@
-// Command delete-overlay runs the job delete_overlay on the game host: it removes a deleted overlay's directory, and then
-// its row.
+// Command delete-overlay runs the job delete_overlay on the game host: it removes a deleted overlay's directory, and after
+// that of the last host its row.
 package main
 
 import (

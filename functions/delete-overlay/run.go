@@ -16,16 +16,20 @@ type runner struct {
 
 func (r runner) run(ctx context.Context, run *fn.Run) error {
 	run.OnSuccess(func(ctx context.Context, q db.Querier) error {
-		return r.overlays.Purge(ctx, q, run.Subject.ID)
+		return r.overlays.Removed(ctx, q, run.Subject.ID, run.Host)
 	})
-	return r.remove(ctx, run.Subject.ID, run)
+	return r.remove(ctx, run.Subject.ID, run.Host, run)
 }
 
-// remove removes the directory of a deleted overlay. The error says so if the overlay has not been deleted.
-func (r runner) remove(ctx context.Context, overlayID int64, report builder.Report) error {
+// remove removes the directory of a deleted overlay from a host, this one. The error says so if the overlay has not been deleted.
+func (r runner) remove(ctx context.Context, overlayID int64, host string, report builder.Report) error {
 	o, err := r.overlays.Deleted(ctx, overlayID)
 	if err != nil {
 		return err
 	}
-	return builder.Remove(ctx, r.overlaysDir, o, report)
+	madeAt, err := r.overlays.DirectoryAt(ctx, overlayID, host)
+	if err != nil {
+		return err
+	}
+	return builder.Remove(ctx, r.overlaysDir, o, !madeAt.IsZero(), report)
 }

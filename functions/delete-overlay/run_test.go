@@ -38,7 +38,7 @@ func TestOnlyADeletedOverlayIsRemoved(t *testing.T) {
 	s, r, dir := setUp(t)
 	var report lines
 	for _, id := range []int64{1, 2} {
-		if err := r.remove(t.Context(), id, &report); err == nil || !strings.Contains(err.Error(), "has not been deleted") {
+		if err := r.remove(t.Context(), id, "here", &report); err == nil || !strings.Contains(err.Error(), "has not been deleted") {
 			t.Errorf("overlay %d: %v", id, err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestOnlyADeletedOverlayIsRemoved(t *testing.T) {
 	if _, err := r.overlays.Delete(t.Context(), account.User{}, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.remove(t.Context(), 1, &report); err != nil {
+	if err := r.remove(t.Context(), 1, "here", &report); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
@@ -63,7 +63,7 @@ func TestOnlyADeletedOverlayIsRemoved(t *testing.T) {
 func TestWithoutADatabaseNothingIsRemoved(t *testing.T) {
 	s, r, dir := setUp(t)
 	s.Break()
-	if err := r.remove(t.Context(), 1, &lines{}); err == nil {
+	if err := r.remove(t.Context(), 1, "here", &lines{}); err == nil {
 		t.Error("no error")
 	}
 	if _, err := os.Stat(dir); err != nil {

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"left4me/shared/builder"
 	"left4me/shared/db"
+	"left4me/shared/host"
 	"left4me/shared/jobstore"
 	"left4me/shared/steam"
 	"left4me/shared/workshop"
@@ -69,17 +70,20 @@ func (r runner) work(ctx context.Context, report builder.Report, t *tally) error
 	if err != nil {
 		return err
 	}
-	if !writable(r.root) {
+	fetcher := r.fetcher
+	if fetcher.HostID, err = hostID(r.root); err != nil {
+		return err
+	}
+	if fetcher.HostID == "" {
 		report.Infof("the cache is not on this machine: builds on the game host download what advanced")
 		p.ItemsDone = p.ItemsTotal
 		report.Progress(p)
 		return nil
 	}
-	outdated, err := items.Outdated(ctx, advanced)
+	outdated, err := items.Outdated(ctx, fetcher.HostID, advanced)
 	if err != nil {
 		return err
 	}
-	fetcher := r.fetcher
 	fetcher.Report = report
 	fetched, err := fetcher.Fetch(ctx, outdated, len(ids))
 	if err != nil {
@@ -89,8 +93,14 @@ func (r runner) work(ctx context.Context, report builder.Report, t *tally) error
 	return nil
 }
 
-// writable reports whether this process runs on a game host, which has a cache below LEFT4ME_ROOT. AWS Lambda has none.
-func writable(root string) bool { return unix.Access(root, unix.W_OK|unix.X_OK) == nil }
+// hostID returns the id of the host that this process runs on, which has a cache below LEFT4ME_ROOT, or "" on AWS Lambda.
+func hostID(root string) (string, error) {
+	id, err := host.ReadID(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return id, err
+}
 
 func (t *tally) add(found workshop.Refreshed) {
 	t.items += found.Items

@@ -57,7 +57,7 @@ var mayImport = map[string]string{
 	"shared/fn":                      "shared/db shared/host shared/job shared/jobstore shared/secret shared/settings shared/wake shared/wake/queue",
 	"shared/fn/lambdahttp":           "",
 	"shared/garbage":                 "shared/builder shared/durable shared/jobstore shared/linkfarm shared/steam shared/text shared/vpkcache shared/workshop",
-	"shared/host":                    "shared/db shared/durable shared/job shared/jobstore shared/problem",
+	"shared/host":                    "shared/db shared/durable shared/job shared/jobstore shared/overlay shared/problem",
 	"shared/job":                     "",
 	"shared/jobstore":                "shared/db shared/job shared/list shared/text",
 	"shared/linkfarm":                "shared/durable shared/text",

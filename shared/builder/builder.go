@@ -47,11 +47,11 @@ func Build(ctx context.Context, h *Host, o overlay.Overlay) error {
 // Record records, in the transaction that ends a successful Build of o by a job, what that build has done.
 func (h *Host) Record(ctx context.Context, q db.Querier, o overlay.Overlay, jobID int64) error {
 	if len(h.linked) > 0 {
-		if err := h.Items.Link(ctx, q, o.ID, h.linked); err != nil {
+		if err := h.Items.Link(ctx, q, o.ID, h.HostID, h.linked); err != nil {
 			return err
 		}
 	}
-	return h.Overlays.RecordBuild(ctx, q, o.ID, o.Revision, jobID)
+	return h.Overlays.RecordBuild(ctx, q, o, h.HostID, jobID)
 }
 
 // MakeDirectory implements overlay.Builder.

@@ -69,6 +69,7 @@ func setUp(t *testing.T, text string, ids ...steam.ID) *fixture {
 	t.Helper()
 	fake := steamtest.Start(t, text)
 	d := dbtest.New(t)
+	dbtest.AddHost(t, d, "here", time.Now())
 	hosts, err := steam.ParseHosts(fake.Host())
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func setUp(t *testing.T, text string, ids ...steam.ID) *fixture {
 		Fetcher: builder.NewFetcher(settings.Settings{Root: root, SteamHosts: hosts, DownloadParallel: 8},
 			workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log),
 	}
-	w.host.FirstPause = time.Millisecond
+	w.host.HostID, w.host.FirstPause = "here", time.Millisecond
 	w.client = steam.NewClient(fake.URL, log)
 	if w.admin, err = account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true); err != nil {
 		t.Fatal(err)
@@ -421,7 +422,7 @@ func TestWhatIsRecordedAsLinkedIsLinked(t *testing.T) {
 	w.steam.Tell(t, "content/3 status=404")
 	recorded := func() (names []string) {
 		t.Helper()
-		ids, err := w.host.Items.Links(t.Context(), w.overlay.ID)
+		ids, err := w.host.Items.Links(t.Context(), w.overlay.ID, "here")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -540,7 +541,7 @@ func TestABuildCancelledAtAnyStepIsCompletedByTheNext(t *testing.T) {
 			w := setUp(t, "item 1 size=200KiB\nitem 2 size=2MiB\ncontent/1 cut=50000 times=1\ncontent/2 rate=100KiB\n", "1", "2")
 			w.host.FirstPause = time.Hour // a pause must not hold up a cancel
 			if at == "download finished" {
-				w.host.FirstPause = time.Millisecond
+				w.host.HostID, w.host.FirstPause = "here", time.Millisecond
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -560,7 +561,7 @@ func TestABuildCancelledAtAnyStepIsCompletedByTheNext(t *testing.T) {
 				t.Errorf("item 2 has last_error %q", i.LastError)
 			}
 			w.steam.Reset()
-			w.host.FirstPause = time.Millisecond
+			w.host.HostID, w.host.FirstPause = "here", time.Millisecond
 			if _, err := w.build(t.Context(), t, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -689,8 +690,8 @@ func TestTheDirectoryIsMadeOnceAndForeignOnesAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wantLinks(t, "1")
-			if w.get(t, w.overlay.ID).DirectoryAt.IsZero() {
-				t.Error("the directory was not recorded")
+			if at, err := w.host.Overlays.DirectoryAt(t.Context(), w.overlay.ID, "here"); err != nil || at.IsZero() {
+				t.Errorf("the directory was recorded as made at %v, %v", at, err)
 			}
 			if _, err := os.Stat(filepath.Join(dirOf(w), ".left4me-overlay")); err != nil {
 				t.Error(err)
@@ -708,7 +709,7 @@ func recorded(remember bool) func(*testing.T, *fixture) error {
 		if _, err := w.build(t.Context(), t, nil); err != nil || remember {
 			return err
 		}
-		_, err := w.db.ExecContext(t.Context(), `UPDATE overlays SET directory_at = NULL`)
+		_, err := w.db.ExecContext(t.Context(), `UPDATE overlay_hosts SET directory_at = NULL`)
 		return err
 	}
 }

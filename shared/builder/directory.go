@@ -76,6 +76,10 @@ func readMarkerOf(path string) (string, error) {
 // between creating and recording. Any other is an error that says that disk and database disagree (P6).
 func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made bool, err error) {
 	dir := filepath.Join(h.OverlaysDir, o.Path())
+	recordedAt, err := h.Overlays.DirectoryAt(ctx, o.ID, h.HostID)
+	if err != nil {
+		return false, err
+	}
 	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -91,7 +95,7 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 		found, err := readMarkerOf(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			if o.DirectoryAt.IsZero() {
+			if recordedAt.IsZero() {
 				return false, disagree(o, "is there already, and this overlay did not make it")
 			}
 			// Somebody has emptied or recreated it by hand. Without its marker it could never be removed.
@@ -106,8 +110,8 @@ func (h *Host) ensureDirectory(ctx context.Context, o overlay.Overlay) (made boo
 			return false, disagree(o, "belongs to another overlay, by its file "+markerName)
 		}
 	}
-	if o.DirectoryAt.IsZero() {
-		return made, h.Overlays.DirectoryMade(ctx, o.ID)
+	if recordedAt.IsZero() {
+		return made, h.Overlays.DirectoryMade(ctx, o.ID, h.HostID)
 	}
 	return made, nil
 }

@@ -35,8 +35,10 @@ const partialAge = 24 * time.Hour
 
 // Fetcher downloads items into the cache, with several attempts for each (product.md P22 to P24).
 type Fetcher struct {
-	Cache *vpkcache.Cache
-	Items *workshop.Store
+	// HostID is the id of the host that has the cache.
+	HostID string
+	Cache  *vpkcache.Cache
+	Items  *workshop.Store
 	// Report is where the current job reports what it does.
 	Report Report
 	// FirstPause is the pause after an item's first failed attempt; each further one is twice as long.
@@ -106,7 +108,7 @@ func (f *Fetcher) Fetch(ctx context.Context, items []workshop.Item, all int) (Fe
 			}
 			if err != nil {
 				failures[n] = err
-				return f.Items.DownloadFailed(groupCtx, i, err)
+				return f.Items.DownloadFailed(groupCtx, i, f.HostID, err)
 			}
 			mu.Lock()
 			if downloaded {
@@ -115,7 +117,7 @@ func (f *Fetcher) Fetch(ctx context.Context, items []workshop.Item, all int) (Fe
 				done.Cached++
 			}
 			mu.Unlock()
-			return f.Items.Downloaded(groupCtx, i)
+			return f.Items.Downloaded(groupCtx, i, f.HostID)
 		})
 	}
 	if err := group.Wait(); err != nil {

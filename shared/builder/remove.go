@@ -19,10 +19,10 @@ import (
 // as its name and the overlay's marker. Anything else of that name is not changed, and the error says that disk and database
 // disagree. Links are removed, not followed, so the files in the cache stay.
 //
-// When it is stopped by ctx, or killed, the next run completes it.
-func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, report Report) error {
+// made is whether the database says that the directory was made. When Remove is stopped by ctx, or killed, the next run completes it.
+func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, made bool, report Report) error {
 	root, err := os.OpenRoot(overlaysDir)
-	if errors.Is(err, fs.ErrNotExist) && o.DirectoryAt.IsZero() {
+	if errors.Is(err, fs.ErrNotExist) && !made {
 		report.Infof("overlay '%s': directory overlays/%s was never made", o.Name, o.Path())
 		return nil
 	}

@@ -49,7 +49,11 @@ func (w *fixture) remove(ctx context.Context, t *testing.T) (*report, error) {
 		t.Fatal(err)
 	}
 	r := &report{}
-	return r, builder.Remove(ctx, w.host.OverlaysDir, o, r)
+	at, err := w.host.Overlays.DirectoryAt(t.Context(), o.ID, w.host.HostID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, builder.Remove(ctx, w.host.OverlaysDir, o, !at.IsZero(), r)
 }
 
 func (w *fixture) entries(t *testing.T, dir string) []string {
@@ -171,7 +175,7 @@ func TestRemoveOfAMissingDirectory(t *testing.T) {
 	if _, err := w.remove(t.Context(), t); err == nil || !strings.Contains(err.Error(), "is its disk mounted?") {
 		t.Errorf("without the folder of all overlays: %v", err)
 	}
-	if _, err := w.db.ExecContext(t.Context(), `UPDATE overlays SET directory_at = NULL`); err != nil {
+	if _, err := w.db.ExecContext(t.Context(), `UPDATE overlay_hosts SET directory_at = NULL`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.remove(t.Context(), t); err != nil {
@@ -236,7 +240,7 @@ func TestPurgingADeletedOverlayKeepsItsItems(t *testing.T) {
 		t.Fatalf("%d links are recorded, want 2", n)
 	}
 	if err := w.db.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
-		return w.host.Overlays.Purge(ctx, q, w.overlay.ID)
+		return w.host.Overlays.Removed(ctx, q, w.overlay.ID, "here")
 	}); err != nil {
 		t.Fatal(err)
 	}

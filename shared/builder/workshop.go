@@ -89,7 +89,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		}
 	}
 	if len(stale) > 0 {
-		if err := h.Overlays.ClearBuildStatus(ctx, o.ID); err != nil {
+		if err := h.Overlays.ClearBuildStatus(ctx, o.ID, h.HostID); err != nil {
 			return err
 		}
 		fetched, err := h.Fetch(ctx, stale, len(wanted))
@@ -130,11 +130,11 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.It
 		return err
 	}
 	if len(changes.Create)+len(changes.Replace)+len(changes.Remove) > 0 {
-		if err := h.Overlays.ClearBuildStatus(ctx, o.ID); err != nil {
+		if err := h.Overlays.ClearBuildStatus(ctx, o.ID, h.HostID); err != nil {
 			return err
 		}
 	}
-	unwanted, err := h.Items.Links(ctx, o.ID)
+	unwanted, err := h.Items.Links(ctx, o.ID, h.HostID)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.It
 		delete(unwanted, i.ID)
 	}
 	if len(unwanted) > 0 {
-		if err := h.Items.Unlink(ctx, o.ID, slices.Collect(maps.Keys(unwanted))); err != nil {
+		if err := h.Items.Unlink(ctx, o.ID, h.HostID, slices.Collect(maps.Keys(unwanted))); err != nil {
 			return err
 		}
 	}

@@ -20,8 +20,10 @@ import (
 
 // Collector finds and removes the garbage of one host.
 type Collector struct {
-	Cache *vpkcache.Cache
-	Items *workshop.Store
+	// HostID is the id of the host. Only Collect needs it.
+	HostID string
+	Cache  *vpkcache.Cache
+	Items  *workshop.Store
 	// OverlaysDir is LEFT4ME_ROOT/overlays. It need not exist.
 	OverlaysDir string
 }
@@ -113,7 +115,7 @@ func (c Collector) Collect(ctx context.Context, report builder.Report) error {
 			ids = append(ids, f.SteamID)
 		}
 	}
-	if err := c.Items.NotDownloaded(ctx, ids); err != nil {
+	if err := c.Items.NotDownloaded(ctx, c.HostID, ids); err != nil {
 		return err
 	}
 	var removed, busy int

@@ -31,14 +31,17 @@ func setUp(t *testing.T) *host {
 	t.Helper()
 	root := t.TempDir()
 	h := &host{T: t, root: root, db: dbtest.New(t)}
+	dbtest.AddHost(t, h.db, "here", time.Now())
 	h.Collector = garbage.Collector{
+		HostID:      "here",
 		Cache:       vpkcache.New(filepath.Join(root, "workshop_cache"), nil, vpkcache.Options{}),
 		Items:       workshop.NewStore(h.db, time.Now, jobstore.NewStore(h.db, time.Now)),
 		OverlaysDir: filepath.Join(root, "overlays"),
 	}
 	h.exec(`INSERT INTO overlays (id, name, type, uid, created_at) VALUES (1, 'maps', 'workshop', 'u', 0)`)
 	for id := 1; id <= 4; id++ {
-		h.exec(`INSERT INTO workshop_items (id, steam_id, last_downloaded_at, downloaded_file_size, created_at) VALUES (?, ?, 5, 9, 0)`, id, id)
+		h.exec(`INSERT INTO workshop_items (id, steam_id, created_at) VALUES (?, ?, 0)`, id, id)
+		h.exec(`INSERT INTO item_hosts (workshop_item_id, host_id, last_downloaded_at, downloaded_file_size) VALUES (?, 'here', 5, 9)`, id)
 		h.write(fmt.Sprintf("workshop_cache/%d.vpk", id))
 	}
 	h.exec(`INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
@@ -208,7 +211,7 @@ func TestItemsOfRemovedFilesAreNotDownloaded(t *testing.T) {
 	}
 	// A refresh does not download an advanced item that is in no overlay.
 	h.exec(`UPDATE workshop_items SET time_updated = 7`)
-	if outdated, err := h.Items.Outdated(t.Context(), []int64{1, 2, 3, 4}); err != nil || len(outdated) != 1 || outdated[0].SteamID != "1" {
+	if outdated, err := h.Items.Outdated(t.Context(), "here", []int64{1, 2, 3, 4}); err != nil || len(outdated) != 1 || outdated[0].SteamID != "1" {
 		t.Errorf("%+v, %v", outdated, err)
 	}
 }

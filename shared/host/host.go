@@ -15,6 +15,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
 	"left4me/shared/problem"
 )
 
@@ -224,8 +225,8 @@ func (s *Store) Stopped(ctx context.Context, h Host) error {
 	return nil
 }
 
-// Remove removes a host that is gone for good, by its id or its name, and ends its jobs. The error is a problem: 404 when there is no
-// such host, 409 when several have that name, or when its agent may be running.
+// Remove removes a host that is gone for good, by its id or its name, and ends its jobs: nothing waits for it any more. The error is a
+// problem: 404 when there is no such host, 409 when several have that name, or when its agent may be running.
 func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 	var h Host
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
@@ -248,7 +249,10 @@ func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 		if err := s.jobs.EndOfHost(ctx, q, h.ID); err != nil {
 			return err
 		}
-		return db.Later(ctx, q, `DELETE FROM hosts WHERE id = :id`, sql.Named("id", h.ID))
+		if err := db.Later(ctx, q, `DELETE FROM hosts WHERE id = :id`, sql.Named("id", h.ID)); err != nil {
+			return err
+		}
+		return overlay.Purge(ctx, q)
 	})
 	return h, problem.Wrap(err, "remove host %s", idOrName)
 }

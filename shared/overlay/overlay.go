@@ -34,13 +34,12 @@ type Overlay struct {
 	OwnerName string
 	// UID is written into the marker file inside the overlay's directory.
 	UID string
-	// DirectoryAt is when the game host made the directory; zero: not yet.
-	DirectoryAt time.Time
 	// Revision counts the changes of what the overlay should hold.
 	Revision int64
-	// LastBuildStatus is `ok`, `failed`, or empty when the overlay was never built or has changed since.
+	// LastBuildStatus is `ok` if the overlay is built on all hosts, `failed` if the last build failed on any, and else empty: it was
+	// never built, or has changed since.
 	LastBuildStatus string
-	// LastBuildAt is when the last build ended, and LastBuildJobID its job; zero: none has ended.
+	// LastBuildAt is when the last build ended, of those that failed if any did, and LastBuildJobID its job; zero: none has ended.
 	LastBuildAt    time.Time
 	LastBuildJobID int64
 }
@@ -235,9 +234,10 @@ func (s *Store) Deleted(ctx context.Context, id int64) (Overlay, error) {
 	return o, nil
 }
 
-// AllDeleted returns the ids of the deleted overlays whose directories may still exist.
-func (s *Store) AllDeleted(ctx context.Context) ([]int64, error) {
-	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT id FROM overlays WHERE deleted_at IS NOT NULL ORDER BY id`)
+// AllDeleted returns the ids of the deleted overlays whose directories may still exist on a host.
+func (s *Store) AllDeleted(ctx context.Context, host string) ([]int64, error) {
+	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT o.id FROM overlays o JOIN overlay_hosts h ON h.overlay_id = o.id AND h.host_id = :host
+		WHERE o.deleted_at IS NOT NULL ORDER BY o.id`, sql.Named("host", host))
 	if err != nil {
 		return nil, fmt.Errorf("list deleted overlays: %w", err)
 	}
@@ -262,17 +262,27 @@ func (s *Store) IDs(ctx context.Context) ([]int64, error) {
 	return ids, nil
 }
 
-// Purge deletes the row of a deleted overlay and its associations with items, in the transaction that ends the removal of its
-// directory. The items and their files in the cache stay.
-func (s *Store) Purge(ctx context.Context, q db.Querier, id int64) error {
-	if _, err := db.Exec(ctx, q, `DELETE FROM overlays WHERE id = :id AND deleted_at IS NOT NULL`, sql.Named("id", id)); err != nil {
-		return fmt.Errorf("purge overlay %d: %w", id, err)
+// Removed records, in the transaction that ends the removal of a deleted overlay's directory, that a host does not have it any more.
+// With the last host, the overlay's row and its associations with items go. The items and their files in the cache stay.
+func (s *Store) Removed(ctx context.Context, q db.Querier, id int64, host string) error {
+	_, err := db.Exec(ctx, q, `DELETE FROM overlay_hosts WHERE overlay_id = :id AND host_id = :host
+		AND EXISTS (SELECT 1 FROM overlays WHERE id = :id AND deleted_at IS NOT NULL)`, sql.Named("id", id), sql.Named("host", host))
+	if err == nil {
+		err = Purge(ctx, q)
+	}
+	if err != nil {
+		return fmt.Errorf("record the removal of overlay %d: %w", id, err)
 	}
 	return nil
 }
 
+// Purge deletes, in the transaction q, the rows of the deleted overlays that no host has any more.
+func Purge(ctx context.Context, q db.Querier) error {
+	return db.Later(ctx, q, `DELETE FROM overlays WHERE deleted_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM overlay_hosts WHERE overlay_id = overlays.id)`)
+}
+
 const (
-	columns = `o.id, o.name, o.type, COALESCE(o.user_id, 0), COALESCE(u.name, ''), o.uid, o.directory_at, o.revision,
+	columns = `o.id, o.name, o.type, COALESCE(o.user_id, 0), COALESCE(u.name, ''), o.uid, o.revision,
 		o.last_build_status, o.last_build_at, COALESCE(o.last_build_job_id, 0)`
 	from          = `overlays o LEFT JOIN users u ON u.id = o.user_id`
 	selectOverlay = `SELECT ` + columns + ` FROM ` + from + ` WHERE `
@@ -287,7 +297,7 @@ func scan(row db.Scanner) (o Overlay, err error) {
 // scanInto scans columns into o, and the columns that follow them into more.
 func scanInto(row db.Scanner, o *Overlay, more ...any) error {
 	var typeName string
-	err := row.Scan(append([]any{&o.ID, &o.Name, &typeName, &o.OwnerID, &o.OwnerName, &o.UID, db.Moment(&o.DirectoryAt), &o.Revision,
+	err := row.Scan(append([]any{&o.ID, &o.Name, &typeName, &o.OwnerID, &o.OwnerName, &o.UID, &o.Revision,
 		&o.LastBuildStatus, db.Moment(&o.LastBuildAt), &o.LastBuildJobID}, more...)...)
 	o.Type, _ = typeNamed(typeName)
 	return err
@@ -352,13 +362,17 @@ func scanCount(row db.Scanner) (TypeCount, error) {
 	return c, err
 }
 
-// Changed records, in the transaction of the change, that overlays should hold something else: until a build has read the new
+// Changed records, in the transaction of the change, that overlays should hold something else: until builds have read the new
 // revision, an overlay has no build status.
 func Changed(ctx context.Context, q db.Querier, ids ...int64) error {
 	list, err := json.Marshal(ids)
+	arg := sql.Named("ids", string(list))
 	if err == nil {
-		err = db.Later(ctx, q, `UPDATE overlays SET revision = revision + 1, last_build_status = '' WHERE id IN (SELECT value FROM json_each(:ids))`,
-			sql.Named("ids", string(list)))
+		err = db.Later(ctx, q, `UPDATE overlays SET revision = revision + 1, last_build_status = '' WHERE id IN (SELECT value FROM json_each(:ids))`, arg)
+	}
+	if err == nil {
+		err = db.Later(ctx, q, `UPDATE overlay_hosts SET last_build_status = '' WHERE overlay_id IN (SELECT value FROM json_each(:ids))
+			AND last_build_status <> ''`, arg)
 	}
 	if err != nil {
 		return fmt.Errorf("mark %d overlays as changed: %w", len(ids), err)
@@ -366,30 +380,44 @@ func Changed(ctx context.Context, q db.Querier, ids ...int64) error {
 	return nil
 }
 
-// DirectoryMade records that the game host has made the overlay's directory.
-func (s *Store) DirectoryMade(ctx context.Context, id int64) error {
-	if _, err := db.Exec(ctx, s.db, `UPDATE overlays SET directory_at = :now WHERE id = :id AND directory_at IS NULL`, s.nowArg(), sql.Named("id", id)); err != nil {
+// DirectoryAt returns when a host made the overlay's directory; the zero time: not yet.
+func (s *Store) DirectoryAt(ctx context.Context, id int64, host string) (at time.Time, err error) {
+	at, err = db.Row(ctx, s.db, func(row db.Scanner) (at time.Time, err error) {
+		err = row.Scan(db.Moment(&at))
+		return at, err
+	}, `SELECT directory_at FROM overlay_hosts WHERE overlay_id = :id AND host_id = :host`, sql.Named("id", id), sql.Named("host", host))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, fmt.Errorf("read the directory of overlay %d: %w", id, err)
+	}
+	return at, nil
+}
+
+// DirectoryMade records that a host has made the overlay's directory.
+func (s *Store) DirectoryMade(ctx context.Context, id int64, host string) error {
+	if _, err := db.Exec(ctx, s.db, `UPDATE overlay_hosts SET directory_at = :now WHERE overlay_id = :id AND host_id = :host AND directory_at IS NULL`,
+		s.nowArg(), sql.Named("id", id), sql.Named("host", host)); err != nil {
 		return fmt.Errorf("record the directory of overlay %d: %w", id, err)
 	}
 	return nil
 }
 
-// ClearBuildStatus records that a build is about to change the overlay's directory: until that build has succeeded, the status
-// of the one before does not count.
-func (s *Store) ClearBuildStatus(ctx context.Context, id int64) error {
-	if _, err := db.Exec(ctx, s.db, `UPDATE overlays SET last_build_status = '' WHERE id = :id AND last_build_status = 'ok'`, sql.Named("id", id)); err != nil {
+// ClearBuildStatus records that a build is about to change the overlay's directory on a host: until that build has succeeded, the
+// status of the one before does not count.
+func (s *Store) ClearBuildStatus(ctx context.Context, id int64, host string) error {
+	if _, err := db.Exec(ctx, s.db, `UPDATE overlay_hosts SET last_build_status = '' WHERE overlay_id = :id AND host_id = :host AND last_build_status = 'ok'`,
+		sql.Named("id", id), sql.Named("host", host)); err != nil {
 		return fmt.Errorf("clear the build status of overlay %d: %w", id, err)
 	}
 	return nil
 }
 
-// RecordBuild records, in the transaction that ends the build's job, that a build which read this revision succeeded. If the
-// overlay has changed since, its status stays empty until the build that the change enqueued.
-func (s *Store) RecordBuild(ctx context.Context, q db.Querier, id, revision, jobID int64) error {
-	if _, err := db.Exec(ctx, q, `UPDATE overlays SET last_build_status = 'ok', last_build_at = :now, last_build_job_id = :job
-		WHERE id = :id AND revision = :revision`,
-		s.nowArg(), sql.Named("job", jobID), sql.Named("id", id), sql.Named("revision", revision)); err != nil {
-		return fmt.Errorf("record the build of overlay %d: %w", id, err)
+// RecordBuild records, in the transaction that ends the build's job, that a build of o as it was read succeeded on a host. If the overlay
+// has changed since, its status stays empty until the build that the change enqueued.
+func (s *Store) RecordBuild(ctx context.Context, q db.Querier, o Overlay, host string, jobID int64) error {
+	if _, err := db.Exec(ctx, q, `UPDATE overlay_hosts SET last_build_status = 'ok', last_build_at = :now, last_build_job_id = :job, revision = :revision
+		WHERE overlay_id = :id AND host_id = :host AND :revision = (SELECT revision FROM overlays WHERE id = :id)`,
+		s.nowArg(), sql.Named("job", jobID), sql.Named("id", o.ID), sql.Named("host", host), sql.Named("revision", o.Revision)); err != nil {
+		return fmt.Errorf("record the build of overlay %d: %w", o.ID, err)
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ type fixture struct {
 func setUp(t *testing.T, open dbtest.Backend) fixture {
 	t.Helper()
 	d := open(t)
+	dbtest.AddHost(t, d, "here", time.Now())
 	w := fixture{Store: overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), db: d}
 	people := account.NewStore(d, time.Now)
 	for _, u := range []struct {
@@ -269,7 +270,7 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 	if _, err := w.Deleted(t.Context(), o.ID); err == nil {
 		t.Error("an overlay that was not deleted is")
 	}
-	if err := w.Purge(t.Context(), w.db, o.ID); err != nil {
+	if err := w.Removed(t.Context(), w.db, o.ID, "here"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Delete(t.Context(), w.anna, o.ID); err != nil {
@@ -291,7 +292,7 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 	if page, err := w.List(t.Context(), w.admin, list.Query{}); err != nil || len(page.Rows) != 0 {
 		t.Errorf("the list has %v, %v", page.Rows, err)
 	}
-	if ids, err := w.AllDeleted(t.Context()); err != nil || !slices.Equal(ids, []int64{o.ID}) {
+	if ids, err := w.AllDeleted(t.Context(), "here"); err != nil || !slices.Equal(ids, []int64{o.ID}) {
 		t.Errorf("deleted ones: %v, %v", ids, err)
 	}
 	if d, err := w.Deleted(t.Context(), o.ID); err != nil || d != o {
@@ -300,10 +301,10 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 	if again := w.make(t, w.anna, "maps", overlay.Workshop); again.ID <= o.ID {
 		t.Errorf("overlay %d came after %d", again.ID, o.ID)
 	}
-	if err := w.Purge(t.Context(), w.db, o.ID); err != nil {
+	if err := w.Removed(t.Context(), w.db, o.ID, "here"); err != nil {
 		t.Fatal(err)
 	}
-	if ids, err := w.AllDeleted(t.Context()); err != nil || len(ids) != 0 {
+	if ids, err := w.AllDeleted(t.Context(), "here"); err != nil || len(ids) != 0 {
 		t.Errorf("deleted ones: %v, %v", ids, err)
 	}
 }
@@ -319,14 +320,14 @@ func testABuildIsRecordedOnlyForTheRevisionItRead(t *testing.T, open dbtest.Back
 	if err := overlay.Changed(t.Context(), w.db, o.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.RecordBuild(t.Context(), w.db, o.ID, o.Revision, 7); err != nil {
+	if err := w.RecordBuild(t.Context(), w.db, o, "here", 7); err != nil {
 		t.Fatal(err)
 	}
 	now, err := w.Get(t.Context(), o.ID)
 	if err != nil || now.LastBuildStatus != "" {
 		t.Errorf("after a build of an older revision: %q, %v", now.LastBuildStatus, err)
 	}
-	if err := w.RecordBuild(t.Context(), w.db, o.ID, now.Revision, 8); err != nil {
+	if err := w.RecordBuild(t.Context(), w.db, now, "here", 8); err != nil {
 		t.Fatal(err)
 	}
 	if now, err = w.Get(t.Context(), o.ID); err != nil || now.LastBuildStatus != "ok" || now.LastBuildAt.IsZero() || now.LastBuildJobID != 8 {
@@ -345,10 +346,7 @@ func TestEveryFieldIsRead(t *testing.T) { dbtest.Each(t, testEveryFieldIsRead) }
 func testEveryFieldIsRead(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open)
 	o := w.make(t, w.anna, "maps", overlay.Workshop)
-	if err := w.DirectoryMade(t.Context(), o.ID); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.RecordBuild(t.Context(), w.db, o.ID, o.Revision, 7); err != nil {
+	if err := w.RecordBuild(t.Context(), w.db, o, "here", 7); err != nil {
 		t.Fatal(err)
 	}
 	o, err := w.Get(t.Context(), o.ID)
@@ -465,7 +463,7 @@ func testThereIsAMostThatSomebodyOwns(t *testing.T, open dbtest.Backend) {
 	if err := create("more"); status(err) != http.StatusTooManyRequests {
 		t.Errorf("with one that is being deleted: %v", err)
 	}
-	if err := w.Purge(t.Context(), w.db, id); err != nil {
+	if err := w.Removed(t.Context(), w.db, id, "here"); err != nil {
 		t.Fatal(err)
 	}
 	if err := create("more"); err != nil {

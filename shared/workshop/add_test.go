@@ -33,6 +33,7 @@ func setUp(t *testing.T, open dbtest.Backend, text string) fixture {
 	t.Helper()
 	fake := steamtest.Start(t, text)
 	d := open(t)
+	dbtest.AddHost(t, d, "here", time.Now())
 	w := fixture{
 		Store:    workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
 		client:   steam.NewClient(fake.URL, slog.New(slog.DiscardHandler)),

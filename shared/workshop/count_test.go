@@ -68,7 +68,7 @@ func testCountAndListAgreeWithState(t *testing.T, open dbtest.Backend) {
 	if ready := inStates()["ready"]; len(ready) > 0 {
 		t.Errorf("ready without a link: %+v", ready)
 	}
-	w.exec(t, `INSERT INTO overlay_links SELECT overlay_id, workshop_item_id FROM overlay_workshop_items`)
+	w.exec(t, `INSERT INTO overlay_links SELECT overlay_id, workshop_item_id, 'here' FROM overlay_workshop_items`)
 	in := inStates()
 	want.Ready, want.Waiting, want.Failing = len(in["ready"]), len(in["waiting"]), len(in["failed"])+len(in["no download"])
 	if got, err := w.Count(t.Context()); err != nil || got != want || want.Ready == 0 || want.Waiting == 0 || want.Failing == 0 {

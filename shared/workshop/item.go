@@ -33,12 +33,12 @@ type Item struct {
 	Updated    int64 // Unix seconds, as Steam gives it
 	PreviewURL string
 	LastError  string
-	// DownloadedAt is when the file was last downloaded; zero: never.
+	// DownloadedAt is when the file was last downloaded, of several hosts on the one that is furthest behind; zero: never.
 	DownloadedAt time.Time
 	// DownloadedUpdated and DownloadedSize are the values of Updated and FileSize at that time.
 	DownloadedUpdated, DownloadedSize int64
-	// Linked is whether the directory of the overlay that was asked about has a link to the file. Only List, OfOverlay, Remove and
-	// Waiting set it.
+	// Linked is whether the directory of the overlay that was asked about has a link to the file, on all hosts. Only List, OfOverlay,
+	// Remove and Waiting set it.
 	Linked bool
 	// AddedAt is when the item was added to the overlay that was asked about. Only List, OfOverlay and Remove set it.
 	AddedAt time.Time
@@ -149,15 +149,16 @@ func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) 
 	return items, nil
 }
 
-// Outdated returns the items whose downloaded file is not the one that Steam offers now. Items that were never downloaded, or
+// Outdated returns the items whose file on a host is not the one that Steam offers now. Items that were never downloaded there, or
 // whose file was removed, are left to builds, except those with an id in also that are in an overlay.
-func (s *Store) Outdated(ctx context.Context, also []int64) ([]Item, error) {
+func (s *Store) Outdated(ctx context.Context, host string, also []int64) ([]Item, error) {
 	ids, err := jsonArg("also", also)
 	var items []Item
 	if err == nil {
-		items, err = db.Rows(ctx, s.db, scan, selectItem+` WHERE w.file_url <> '' AND (
-			w.id IN (SELECT value FROM json_each(:also)) AND (w.last_downloaded_at IS NOT NULL OR `+inOverlay+`) OR w.last_downloaded_at IS NOT NULL
-			AND `+otherVersionSQL+`) ORDER BY w.id`, ids)
+		items, err = db.Rows(ctx, s.db, scan, selectItem+` LEFT JOIN item_hosts h ON h.workshop_item_id = w.id AND h.host_id = :host
+			WHERE w.file_url <> '' AND (
+			w.id IN (SELECT value FROM json_each(:also)) AND (h.last_downloaded_at IS NOT NULL OR `+inOverlay+`) OR h.last_downloaded_at IS NOT NULL
+			AND (h.downloaded_time_updated <> w.time_updated OR h.downloaded_file_size <> w.file_size)) ORDER BY w.id`, ids, sql.Named("host", host))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the outdated items: %w", err)
@@ -399,35 +400,42 @@ func tooManyItems(err error, u account.User) error {
 	return err
 }
 
-// sameVersion selects the row of an item, unless Steam has published another file since the item was read, or has withdrawn it.
-const sameVersion = `id = :id AND time_updated = :updated AND file_size = :size AND file_url <> ''`
+// onHost selects the item :id and the host :host, unless Steam has published another file since the item was read, or has withdrawn it.
+const onHost = `FROM workshop_items w, hosts h WHERE w.id = :id AND w.time_updated = :updated AND w.file_size = :size AND w.file_url <> '' AND h.id = :host`
 
-// Downloaded records that the cache has the file that i describes. It changes nothing if that is no longer the item's file.
-func (s *Store) Downloaded(ctx context.Context, i Item) error {
-	if _, err := s.db.ExecContext(ctx, `UPDATE workshop_items SET last_downloaded_at = :now, downloaded_time_updated = :updated,
-		downloaded_file_size = :size, last_error = '' WHERE `+sameVersion,
-		sql.Named("now", db.Millis(s.now())), sql.Named("updated", i.Updated), sql.Named("size", i.FileSize), sql.Named("id", i.ID)); err != nil {
+func onHostArgs(i Item, host string) []any {
+	return []any{sql.Named("id", i.ID), sql.Named("updated", i.Updated), sql.Named("size", i.FileSize), sql.Named("host", host)}
+}
+
+// Downloaded records that a host's cache has the file that i describes. It changes nothing if that is no longer the item's file.
+func (s *Store) Downloaded(ctx context.Context, i Item, host string) error {
+	if _, err := s.db.ExecContext(ctx, `INSERT INTO item_hosts (workshop_item_id, host_id, last_downloaded_at, downloaded_time_updated, downloaded_file_size)
+		SELECT w.id, h.id, :now, w.time_updated, w.file_size `+onHost+`
+		ON CONFLICT DO UPDATE SET last_error = '', last_downloaded_at = excluded.last_downloaded_at,
+			downloaded_time_updated = excluded.downloaded_time_updated, downloaded_file_size = excluded.downloaded_file_size`,
+		append(onHostArgs(i, host), sql.Named("now", db.Millis(s.now())))...); err != nil {
 		return fmt.Errorf("record the download of item %s: %w", i.SteamID, err)
 	}
 	return nil
 }
 
-// DownloadFailed records why all attempts to download the file that i describes failed. It changes nothing if that is no longer
-// the item's file.
-func (s *Store) DownloadFailed(ctx context.Context, i Item, reason error) error {
-	if _, err := s.db.ExecContext(ctx, `UPDATE workshop_items SET last_error = :error WHERE `+sameVersion,
-		sql.Named("error", downloadFailed+reason.Error()), sql.Named("updated", i.Updated), sql.Named("size", i.FileSize), sql.Named("id", i.ID)); err != nil {
+// DownloadFailed records why all attempts of a host to download the file that i describes failed. It changes nothing if that is no
+// longer the item's file.
+func (s *Store) DownloadFailed(ctx context.Context, i Item, host string, reason error) error {
+	if _, err := s.db.ExecContext(ctx, `INSERT INTO item_hosts (workshop_item_id, host_id, last_error) SELECT w.id, h.id, :error `+onHost+`
+		ON CONFLICT DO UPDATE SET last_error = excluded.last_error`,
+		append(onHostArgs(i, host), sql.Named("error", downloadFailed+reason.Error()))...); err != nil {
 		return fmt.Errorf("record the failed download of item %s: %w", i.SteamID, err)
 	}
 	return nil
 }
 
-// NotDownloaded records, before files are removed from the cache, that their items have to be downloaded again.
-func (s *Store) NotDownloaded(ctx context.Context, steamIDs []steam.ID) error {
+// NotDownloaded records, before files are removed from a host's cache, that it has to download their items again.
+func (s *Store) NotDownloaded(ctx context.Context, host string, steamIDs []steam.ID) error {
 	ids, err := jsonArg("steam_ids", steamIDs)
 	if err == nil {
-		_, err = s.db.ExecContext(ctx, `UPDATE workshop_items SET last_downloaded_at = NULL, downloaded_time_updated = 0, downloaded_file_size = 0
-			WHERE steam_id IN (SELECT value FROM json_each(:steam_ids)) AND last_downloaded_at IS NOT NULL`, ids)
+		_, err = s.db.ExecContext(ctx, `DELETE FROM item_hosts WHERE host_id = :host
+			AND workshop_item_id IN (SELECT id FROM workshop_items WHERE steam_id IN (SELECT value FROM json_each(:steam_ids)))`, sql.Named("host", host), ids)
 	}
 	if err != nil {
 		return fmt.Errorf("record %d removed files: %w", len(steamIDs), err)

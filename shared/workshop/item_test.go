@@ -41,10 +41,10 @@ func testEveryFieldIsStoredAndRead(t *testing.T, open dbtest.Backend) {
 			t.Errorf("another %s of Steam's is not stored, or not read", field.Name)
 		}
 	}
-	if err := w.Downloaded(t.Context(), w.row(t, "1")); err != nil {
+	if err := w.Downloaded(t.Context(), w.row(t, "1"), "here"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Link(t.Context(), w.db, w.overlay.ID, []int64{w.row(t, "1").ID}); err != nil {
+	if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", []int64{w.row(t, "1").ID}); err != nil {
 		t.Fatal(err)
 	}
 	dbtest.Filled(t, w.row(t, "1"), "LastError") // which is empty when all is well

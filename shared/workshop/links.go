@@ -8,9 +8,10 @@ import (
 	"left4me/shared/db"
 )
 
-// ofOverlay are the items w of the overlay :overlay, each with its row l of overlay_links if it is linked.
+// ofOverlay are the items w of the overlay :overlay, each with a row l if it is linked on all hosts.
 const ofOverlay = `overlay_workshop_items o JOIN workshop_items w ON w.id = o.workshop_item_id AND o.overlay_id = :overlay
-	LEFT JOIN overlay_links l ON l.overlay_id = o.overlay_id AND l.workshop_item_id = w.id`
+	LEFT JOIN (SELECT overlay_id, workshop_item_id FROM overlay_links WHERE overlay_id = :overlay GROUP BY workshop_item_id
+		HAVING COUNT(*) = (SELECT COUNT(*) FROM overlay_hosts WHERE overlay_id = :overlay)) l ON l.workshop_item_id = w.id`
 
 const (
 	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at`
@@ -22,9 +23,10 @@ func scanOfOverlay(row db.Scanner) (i Item, err error) {
 	return i, err
 }
 
-// Links returns the ids (workshop_items.id) of the items that an overlay's directory has a link to.
-func (s *Store) Links(ctx context.Context, overlayID int64) (map[int64]bool, error) {
-	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT workshop_item_id FROM overlay_links WHERE overlay_id = :overlay`, sql.Named("overlay", overlayID))
+// Links returns the ids (workshop_items.id) of the items that an overlay's directory on a host has a link to.
+func (s *Store) Links(ctx context.Context, overlayID int64, host string) (map[int64]bool, error) {
+	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT workshop_item_id FROM overlay_links WHERE overlay_id = :overlay AND host_id = :host`,
+		sql.Named("overlay", overlayID), sql.Named("host", host))
 	if err != nil {
 		return nil, fmt.Errorf("read the links of overlay %d: %w", overlayID, err)
 	}
@@ -35,13 +37,13 @@ func (s *Store) Links(ctx context.Context, overlayID int64) (map[int64]bool, err
 	return links, nil
 }
 
-// Unlink records, before the links to these items are removed from an overlay's directory, that they are not there any more:
+// Unlink records, before the links to these items are removed from an overlay's directory on a host, that they are not there any more:
 // whatever stops the removal, no item without a link counts as linked.
-func (s *Store) Unlink(ctx context.Context, overlayID int64, itemIDs []int64) error {
+func (s *Store) Unlink(ctx context.Context, overlayID int64, host string, itemIDs []int64) error {
 	ids, err := jsonArg("items", itemIDs)
 	if err == nil {
-		_, err = s.db.ExecContext(ctx, `DELETE FROM overlay_links WHERE overlay_id = :overlay
-			AND workshop_item_id IN (SELECT value FROM json_each(:items))`, sql.Named("overlay", overlayID), ids)
+		_, err = s.db.ExecContext(ctx, `DELETE FROM overlay_links WHERE overlay_id = :overlay AND host_id = :host
+			AND workshop_item_id IN (SELECT value FROM json_each(:items))`, sql.Named("overlay", overlayID), sql.Named("host", host), ids)
 	}
 	if err != nil {
 		return fmt.Errorf("record %d removed links of overlay %d: %w", len(itemIDs), overlayID, err)
@@ -57,12 +59,13 @@ func ForgetLinks(ctx context.Context, q db.Querier) error {
 	return nil
 }
 
-// Link records, in the transaction that ends a build, that an overlay's directory has links to these items.
-func (s *Store) Link(ctx context.Context, q db.Querier, overlayID int64, itemIDs []int64) error {
+// Link records, in the transaction that ends a build, that an overlay's directory on a host has links to these items.
+func (s *Store) Link(ctx context.Context, q db.Querier, overlayID int64, host string, itemIDs []int64) error {
 	ids, err := jsonArg("items", itemIDs)
 	if err == nil {
-		_, err = q.ExecContext(ctx, `INSERT INTO overlay_links (overlay_id, workshop_item_id)
-			SELECT o.id, i.value FROM overlays o, json_each(:items) i WHERE o.id = :overlay ON CONFLICT DO NOTHING`, sql.Named("overlay", overlayID), ids)
+		_, err = q.ExecContext(ctx, `INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id)
+			SELECT h.overlay_id, i.value, h.host_id FROM overlay_hosts h, json_each(:items) i WHERE h.overlay_id = :overlay AND h.host_id = :host
+			ON CONFLICT DO NOTHING`, sql.Named("overlay", overlayID), sql.Named("host", host), ids)
 	}
 	if err != nil {
 		return fmt.Errorf("record %d links of overlay %d: %w", len(itemIDs), overlayID, err)
@@ -90,7 +93,7 @@ const waitingSQL = `WITH changes (id, linked, removed) AS (
 			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL
 			ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR ` + failedSQL + ` OR ` + otherVersionSQL + ` END
 		UNION ALL
-		SELECT l.workshop_item_id, true, true FROM overlay_links l WHERE l.overlay_id = :overlay AND ` + notBuilt + ` AND NOT EXISTS (
+		SELECT DISTINCT l.workshop_item_id, true, true FROM overlay_links l WHERE l.overlay_id = :overlay AND ` + notBuilt + ` AND NOT EXISTS (
 			SELECT 1 FROM overlay_workshop_items o WHERE o.overlay_id = l.overlay_id AND o.workshop_item_id = l.workshop_item_id))
 	SELECT ` + itemColumns + `, c.linked, c.removed, (SELECT COUNT(*) FROM changes) FROM changes c JOIN workshop_items w ON w.id = c.id
 	WHERE c.removed OR ` + failedSQL + ` OR c.id = (SELECT MIN(id) FROM changes) ORDER BY w.id`

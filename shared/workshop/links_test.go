@@ -31,7 +31,7 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 						w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, w.overlay.ID, id)
 						w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, other.ID, id)
 						if linked {
-							w.exec(t, `INSERT INTO overlay_links VALUES (?, ?)`, w.overlay.ID, id)
+							w.exec(t, `INSERT INTO overlay_links VALUES (?, ?, 'here')`, w.overlay.ID, id)
 						}
 					}
 				}
@@ -39,8 +39,8 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 		}
 	}
 	w.exec(t, `INSERT INTO workshop_items (id, steam_id, created_at) VALUES (100, '100', 0)`)
-	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100)`, w.overlay.ID)
-	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100)`, other.ID)
+	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100, 'here')`, w.overlay.ID)
+	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100, 'here')`, other.ID)
 
 	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
@@ -85,7 +85,7 @@ func testLinksAreRecorded(t *testing.T, open dbtest.Backend) {
 	one, two, three := w.row(t, "1").ID, w.row(t, "2").ID, w.row(t, "3").ID
 	expect := func(want ...int64) {
 		t.Helper()
-		got, err := w.Links(t.Context(), w.overlay.ID)
+		got, err := w.Links(t.Context(), w.overlay.ID, "here")
 		if err != nil || len(got) != len(want) {
 			t.Errorf("%v, %v, want %v", got, err, want)
 		}
@@ -97,14 +97,14 @@ func testLinksAreRecorded(t *testing.T, open dbtest.Backend) {
 	}
 	link := func(ids ...int64) {
 		t.Helper()
-		if err := w.Link(t.Context(), w.db, w.overlay.ID, ids); err != nil {
+		if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", ids); err != nil {
 			t.Fatal(err)
 		}
 	}
 	link(one, two)
 	link(two, three) // the answer to the first attempt was lost
 	expect(one, two, three)
-	if err := w.Unlink(t.Context(), w.overlay.ID, []int64{one, three}); err != nil {
+	if err := w.Unlink(t.Context(), w.overlay.ID, "here", []int64{one, three}); err != nil {
 		t.Fatal(err)
 	}
 	expect(two)

@@ -447,7 +447,7 @@ func TestOutdated(t *testing.T) { dbtest.Each(t, testOutdated) }
 func testOutdated(t *testing.T, open dbtest.Backend) {
 	w := refreshes(t, open, "item 1\nitem 2\nitem 3\nitem 4\nitem 5\n", "1", "2", "3", "4", "5")
 	for _, id := range []steam.ID{"1", "2", "3"} {
-		if err := w.Downloaded(t.Context(), w.row(t, id)); err != nil {
+		if err := w.Downloaded(t.Context(), w.row(t, id), "here"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -461,7 +461,7 @@ func testOutdated(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	for want, also := range map[string][]int64{"1": nil, "1 4": advanced} {
-		outdated, err := w.Outdated(t.Context(), also)
+		outdated, err := w.Outdated(t.Context(), "here", also)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -499,14 +499,14 @@ func testAResultIsRecordedForItsVersionOnly(t *testing.T, open dbtest.Backend) {
 				t.Fatal(err)
 			}
 			if c.downloaded {
-				if err := w.Downloaded(t.Context(), w.row(t, "1")); err != nil {
+				if err := w.Downloaded(t.Context(), w.row(t, "1"), "here"); err != nil {
 					t.Fatal(err)
 				}
 			}
 			want := w.row(t, "1")
 			for what, err := range map[string]error{
-				"DownloadFailed": w.DownloadFailed(t.Context(), before, errors.New("too late")),
-				"Downloaded":     w.Downloaded(t.Context(), before),
+				"DownloadFailed": w.DownloadFailed(t.Context(), before, "here", errors.New("too late")),
+				"Downloaded":     w.Downloaded(t.Context(), before, "here"),
 			} {
 				if err != nil {
 					t.Errorf("%s: %v", what, err)

@@ -326,6 +326,7 @@ func TestOverlaysThatAreBuiltGetLinks(t *testing.T) {
 			}
 		}
 		for _, statement := range []string{
+			`INSERT INTO hosts (name, command, version, seen_at, disk_total, disk_free) VALUES ('attic', 'up', '1', 1, 0, 0)`,
 			`INSERT INTO overlays (id, name, type, uid, last_build_status, created_at) VALUES (1, 'a', 'workshop', 'a', 'ok', 0),
 				(2, 'b', 'workshop', 'b', 'failed', 0), (3, 'c', 'workshop', 'c', '', 0)`,
 			`INSERT INTO workshop_items (id, steam_id, file_url, last_downloaded_at, created_at) VALUES (1, '1', 'u', 5, 0), (2, '2', 'u', NULL, 0), (3, '3', '', 5, 0)`,
@@ -389,6 +390,80 @@ func TestOneHostRemains(t *testing.T) {
 				t.Errorf("hosts %q", got)
 			}
 			downTo(t, d, "00008_hosts.sql")
+		}
+	})
+}
+
+// An installation of before 00008_hosts.sql becomes one with a single host: nothing is built again, and pages show what they showed.
+func TestAnInstallationBecomesOneHost(t *testing.T) {
+	empty(t, func(t *testing.T, databaseURL string) {
+		d := dbtest.Open(t, databaseURL)
+		if _, err := migrations.Up(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		downTo(t, d, "00008_hosts.sql")
+		exec := func(statements ...string) {
+			t.Helper()
+			for _, s := range statements {
+				if _, err := d.ExecContext(t.Context(), s); err != nil {
+					t.Fatalf("%s: %v", s, err)
+				}
+			}
+		}
+		look := func(query string) []string {
+			t.Helper()
+			rows, err := db.Rows(t.Context(), d, db.Value[string], query)
+			if err != nil {
+				t.Fatalf("%s: %v", query, err)
+			}
+			return rows
+		}
+		exec(`INSERT INTO hosts (name, root, command, version, seen_at, disk_total, disk_free) VALUES ('attic', '/srv', 'up', '1', 5, 9, 8)`,
+			`INSERT INTO overlays (id, name, type, uid, directory_at, revision, last_build_status, last_build_at, last_build_job_id, created_at) VALUES
+				(1, 'a', 'workshop', 'a', 3, 7, 'ok', 4, 1, 0), (2, 'b', 'workshop', 'b', 3, 2, 'failed', 6, 2, 0), (3, 'c', 'external', 'c', NULL, 1, '', NULL, NULL, 0)`,
+			`INSERT INTO workshop_items (id, steam_id, file_url, time_updated, last_error, last_downloaded_at, downloaded_time_updated, downloaded_file_size, created_at) VALUES
+				(1, '1', 'u', 9, '', 5, 9, 0, 0), (2, '2', 'u', 9, 'download failed: once', 5, 8, 7, 0), (3, '3', '', 0, 'steam result 9', NULL, 0, 0, 0)`,
+			`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items`,
+			`INSERT INTO overlay_links VALUES (1, 1), (1, 2)`,
+			`INSERT INTO jobs (operation, state, subject_kind, subject_id, queued_key, live_key, locks, attempt, lease_until, created_at, started_at, finished_at) VALUES
+				('build_overlay', 'succeeded', 'overlay', 1, NULL, NULL, '[{"resource":"game","write":false}]', 1, NULL, 1, 1, 1),
+				('build_overlay', 'running', 'overlay', 2, 'build_overlay overlay:2 {}', NULL, '[{"resource":"game","write":false},{"resource":"overlay:2","write":true}]', 1, 9, 1, 1, NULL),
+				('build_overlay', 'queued', 'overlay', 2, 'build_overlay overlay:2 {}', NULL, '[{"resource":"game","write":false},{"resource":"overlay:2","write":true}]', 0, NULL, 1, NULL, NULL),
+				('collect_garbage', 'queued', '', NULL, NULL, 'collect_garbage  {}', '[{"resource":"game","write":true}]', 0, NULL, 1, NULL, NULL),
+				('refresh_workshop_items', 'queued', '', NULL, NULL, 'refresh_workshop_items  {}', '[{"resource":"game","write":true}]', 0, NULL, 1, NULL, NULL)`,
+			`UPDATE job_locks SET held = 1 WHERE job_id = 2`)
+		const overlays = `SELECT concat_ws('|', id, revision, last_build_status, last_build_at, last_build_job_id) FROM overlays`
+		const items = `SELECT concat_ws('|', id, last_error, last_downloaded_at, downloaded_time_updated, downloaded_file_size) FROM workshop_items`
+		const jobs = `SELECT concat_ws('|', id, state, COALESCE(host_id, '-')) FROM jobs`
+		const locks = `SELECT concat_ws(' ', job_id, resource, write, held) FROM job_locks WHERE job_id > 1 ORDER BY 1`
+		before := map[string][]string{overlays: look(overlays), items: look(items), locks: look(locks)}
+		if _, err := migrations.Up(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		for _, query := range []string{overlays, items} {
+			if got := look(query); !slices.Equal(got, before[query]) {
+				t.Errorf("%s:\n%q, was\n%q", query, got, before[query])
+			}
+		}
+		// The agent gives its host the id that it has made.
+		exec(`UPDATE hosts SET id = 'h'`)
+		for query, want := range map[string][]string{
+			jobs: {"1|succeeded|-", "2|running|h", "3|queued|h", "4|queued|h", "5|queued|-"},
+			locks: {"2 game 0 1", "2 game@h 0 1", "2 overlay:2@h 1 1", "3 game 0 0", "3 game@h 0 0", "3 overlay:2@h 1 0",
+				"4 game 0 0", "4 game@h 1 0", "5 game 1 0"},
+			`SELECT concat_ws('|', overlay_id, host_id, directory_at, revision, last_build_status) FROM overlay_hosts`: {"1|h|3|7|ok", "2|h|3|0|failed", "3|h|0|"},
+			`SELECT concat_ws('|', workshop_item_id, host_id, last_error, downloaded_file_size) FROM item_hosts`:       {"1|h||0", "2|h|download failed: once|7"},
+			`SELECT concat_ws('|', overlay_id, workshop_item_id, host_id) FROM overlay_links`:                          {"1|1|h", "1|2|h"},
+		} {
+			if got := look(query); !slices.Equal(got, want) {
+				t.Errorf("%s:\n%q, want\n%q", query, got, want)
+			}
+		}
+		downTo(t, d, "00008_hosts.sql")
+		for query, want := range before {
+			if got := look(query); !slices.Equal(got, want) {
+				t.Errorf("down again, %s:\n%q, was\n%q", query, got, want)
+			}
 		}
 	})
 }
