@@ -13,7 +13,7 @@ func TestEveryPromiseHasAProgramTest(t *testing.T) {
 	if err := run("../..", &out); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	}
-	if len(promises) != 44 {
+	if len(promises) != 48 {
 		t.Errorf("%d promises", len(promises))
 	}
 }

@@ -53,4 +53,8 @@ var promises = []string{
 	"administrators manage people",
 	"errors are sentences, faults have a request id",
 	"a host is known by its id, and a copied disk is refused",
+	"a job that needs a disk is one host's",
+	"every overlay is built on every host",
+	"a host that is gone for good is removed",
+	"hosts do not block each other",
 }
