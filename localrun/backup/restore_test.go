@@ -13,6 +13,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
+	hosts "left4me/shared/host"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/workshop"
@@ -128,6 +129,7 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	h.exec(d, `INSERT INTO users (name, password_hash, created_at) VALUES ('root', '', 0)`)
 	h.exec(d, `INSERT INTO overlays (name, type, uid, created_at, directory_at, last_build_status) VALUES ('maps', 'workshop', 'u', 0, 1, 'ok'), ('gone', 'workshop', 'v', 0, 1, '')`)
 	h.exec(d, `UPDATE overlays SET deleted_at = 1 WHERE name = 'gone'`)
+	h.exec(d, `INSERT INTO hosts (name, command, version, seen_at, disk_total, disk_free) VALUES ('attic', 'up', '1', 1, 0, 0)`)
 	h.exec(d, `INSERT INTO workshop_items (id, steam_id, file_url, last_downloaded_at, created_at) VALUES (1, '7', 'u', 5, 0)`)
 	h.exec(d, `INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
 	h.close(d)
@@ -148,6 +150,14 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	}
 	if o, err := overlays.Get(t.Context(), living[0]); err != nil || o.LastBuildStatus != "" || o.Revision != 2 {
 		t.Errorf("%+v, %v", o, err)
+	}
+	// The agent that starts next is the host of the backup, whichever machine it is on.
+	jobs := jobstore.NewStore(d, time.Now)
+	if added, err := hosts.NewStore(d, time.Now, jobs).Register(t.Context(), hosts.Host{ID: "new", Name: "cellar", Agent: hosts.Agent{Disk: "1:2"}}); added || err != nil {
+		t.Errorf("%v, %v", added, err)
+	}
+	if build, err := jobs.Get(t.Context(), 1); err != nil || build.HostID != "new" {
+		t.Errorf("%+v, %v", build, err)
 	}
 	// Which links there are now is not known.
 	if items, err := workshop.NewStore(d, time.Now, nil).OfOverlay(t.Context(), 1); err != nil || len(items) != 1 || items[0].State() != workshop.NotLinked {

@@ -53,7 +53,7 @@ func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 		return []Finding{f}
 	}
 	found := []Finding{f}
-	checks := []func(context.Context, *db.DB) (Finding, error){h.people, h.agent, h.refresh}
+	checks := []func(context.Context, *db.DB) (Finding, error){h.people, h.agent(s.Root), h.refresh}
 	if !d.Embedded() { // an embedded database has this host's clock
 		checks = append(checks, h.serverClock)
 	}
@@ -124,22 +124,38 @@ func (h Host) people(ctx context.Context, d *db.DB) (Finding, error) {
 	return Finding{"people", Warning, "nobody can sign in", "`localrun up` makes the first administrator, or run `localrun create-user NAME --admin`"}, nil
 }
 
-// agent checks whether a host agent has reported recently.
-func (h Host) agent(ctx context.Context, d *db.DB) (Finding, error) {
-	hosts, err := host.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).List(ctx)
-	if err != nil {
-		return Finding{}, err
+// agent returns the check whether the agents of this host, whose LEFT4ME_ROOT root is, and of the others have reported recently.
+func (h Host) agent(root string) func(ctx context.Context, d *db.DB) (Finding, error) {
+	return func(ctx context.Context, d *db.DB) (Finding, error) {
+		hosts, err := host.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).List(ctx)
+		if err != nil {
+			return Finding{}, err
+		}
+		const do = "start left4me-agent, `localrun agent` or `localrun up`: jobs wait"
+		if len(hosts) == 0 {
+			return Finding{"agent", Warning, "none has been heard of", do}, nil
+		}
+		heard := func(last host.Host) string {
+			return fmt.Sprintf("`localrun %s` on %s was heard of %s", last.Command, last.Name, humanize.RelTime(last.SeenAt, h.Now(), "ago", "from now"))
+		}
+		last := hosts[0]
+		if id, err := host.ReadID(root); err == nil {
+			for _, other := range hosts {
+				if other.ID == id {
+					last = other
+				}
+			}
+		}
+		if last.Silent(h.Now()) {
+			return Finding{"agent", Warning, heard(last), do}, nil
+		}
+		for _, other := range hosts {
+			if other.Silent(h.Now()) {
+				return Finding{"agent", Warning, heard(other) + ": its jobs wait", "start its agent, or run `localrun hosts remove " + other.ID + "` if it is gone for good"}, nil
+			}
+		}
+		return Finding{"agent", OK, heard(last), ""}, nil
 	}
-	const do = "start left4me-agent, `localrun agent` or `localrun up`: jobs wait"
-	if len(hosts) == 0 {
-		return Finding{"agent", Warning, "none has been heard of", do}, nil
-	}
-	last := hosts[0]
-	saw := fmt.Sprintf("`localrun %s` on %s was heard of %s", last.Command, last.Name, humanize.RelTime(last.SeenAt, h.Now(), "ago", "from now"))
-	if last.Silent(h.Now()) {
-		return Finding{"agent", Warning, saw, do}, nil
-	}
-	return Finding{"agent", OK, saw, ""}, nil
 }
 
 // refreshOverdue is the age of the last refresh from which the next one is overdue.

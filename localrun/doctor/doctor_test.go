@@ -205,6 +205,15 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 			doctor.Warning, "agent", []string{"none has been heard of", "localrun agent"}},
 		"agent silent": {func(t *testing.T, w *fixture) { w.report(t, w.open(t), "agent", time.Now().Add(-time.Hour)) },
 			doctor.Warning, "agent", []string{"on cellar was heard of 1 hour ago", "localrun agent"}},
+		"agent of this host silent": {func(t *testing.T, w *fixture) {
+			id, err := host.EnsureID(w.root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dbtest.AddHost(t, w.open(t), id, time.Now().Add(-time.Hour))
+		}, doctor.Warning, "agent", []string{"was heard of 1 hour ago", "start left4me-agent"}},
+		"another agent silent": {func(t *testing.T, w *fixture) { dbtest.AddHost(t, w.open(t), "attic", time.Now().Add(-time.Hour)) },
+			doctor.Warning, "agent", []string{"on attic was heard of 1 hour ago: its jobs wait", "localrun hosts remove attic"}},
 		"no timer": {func(_ *testing.T, w *fixture) { w.timer(doctor.Timer{}) },
 			doctor.Warning, "refresh", []string{"nothing starts the daily refresh", "systemctl enable --now left4me-workshop-refresh.timer"}},
 		"timer stopped": {func(_ *testing.T, w *fixture) { w.timer(doctor.Timer{Enabled: true}) },
