@@ -153,7 +153,7 @@ func (o *options) newHost(s settings.Settings, functions []lambdahost.Function, 
 func functionEnviron(s settings.Settings) []string {
 	env := s.Environ()
 	names := []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
-	if s.JobQueueURL != "" {
+	if len(s.JobQueueURLs) > 0 {
 		names = append(names, "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SQS")
 	}
 	for _, name := range names {

@@ -126,7 +126,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 		"Resources": s.resources,
 		"Outputs": object{
 			"Url":           object{"Description": "The address of left4me's pages.", "Value": sub("https://${Distribution.DomainName}")},
-			"QueueUrl":      object{"Description": "JOB_QUEUE_URL of the host agent.", "Value": ref("WakeQueue")},
+			"QueueUrl":      object{"Description": "JOB_QUEUE_URL of the first host's agent.", "Value": ref("WakeQueue")},
 			"AgentPolicy":   object{"Description": "The IAM policy for the host agent's user.", "Value": ref("AgentPolicy")},
 			"DeadLetterUrl": object{"Description": "The queue for messages that could not be handled.", "Value": ref("DeadLetters")},
 		},
@@ -159,6 +159,7 @@ func parameters() object {
 		"DomainName":      parameter("Your own domain name, such as left4me.example.org; empty for CloudFront's.", object{"Default": ""}),
 		"CertificateArn":  parameter("The certificate for DomainName, in AWS Certificate Manager in us-east-1.", object{"Default": "", "AllowedPattern": "(arn:[^:]+:acm:us-east-1:.+)?"}),
 		"SteamCdnHosts":   parameter("STEAM_CDN_HOSTS; empty for Steam's own.", object{"Default": ""}),
+		"HostQueues":      parameter("The URLs of further hosts' queues, separated by spaces, whose names begin with the stack's and -host-; empty for one host.", object{"Default": ""}),
 		"TimeZone":        parameter("The time zone of the daily refresh, such as Europe/Berlin.", object{"Default": "UTC"}),
 		"AlarmEmail":      parameter("The address for alarm mails; empty for none.", object{"Default": ""}),
 		"AccessLogBucket": parameter("The name of an S3 bucket with ACLs for CloudFront's access logs; empty for none.", object{"Default": ""}),
@@ -188,7 +189,7 @@ func (s *stack) function(name string, timeLimit time.Duration, permissions ...an
 	environment := object{
 		"DATABASE_URL":    ref("DatabaseUrl"),
 		"PUBLIC_URL":      either("HasDomain", sub("https://${DomainName}"), ref("PublicUrl")),
-		"JOB_QUEUE_URL":   ref("WakeQueue"),
+		"JOB_QUEUE_URL":   sub("${WakeQueue} ${HostQueues}"),
 		"SECRETS_ARN":     ref("SecretArn"),
 		"SECRETS_VERSION": ref("SecretVersion"),
 		"STEAM_CDN_HOSTS": either("HasSteamCdnHosts", ref("SteamCdnHosts"), nothing),
@@ -196,8 +197,8 @@ func (s *stack) function(name string, timeLimit time.Duration, permissions ...an
 	common := list{
 		object{"Effect": "Allow", "Action": list{"logs:CreateLogStream", "logs:PutLogEvents"}, "Resource": attribute(id+"Log", "Arn")},
 		object{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": ref("SecretArn")},
-		// Every function may enqueue jobs, and then wakes the host agent.
-		object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": attribute("WakeQueue", "Arn")},
+		// Every function may enqueue jobs, and then wakes the host agents.
+		object{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": wakeQueues},
 	}
 	s.role(id+"Role", "lambda.amazonaws.com", nil, append(common, permissions...))
 	s.add(id, "AWS::Lambda::Function", object{
@@ -313,8 +314,11 @@ func (s *stack) schedule(x job.Schedule, jobs map[string]job.Operation) {
 	})
 }
 
-// wakeQueue adds the queue that wakes the host agent and the agent's permissions. Messages are kept only for a few minutes: the
-// agent looks for jobs regularly, too.
+// wakeQueues are the queue of the first host, and those that an operator makes for further ones.
+var wakeQueues = list{attribute("WakeQueue", "Arn"), sub("arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${AWS::StackName}-host-*")}
+
+// wakeQueue adds the queue that wakes the host agent and the agents' permissions. Messages are kept only for a few minutes: agents
+// look for jobs regularly, too.
 func (s *stack) wakeQueue() {
 	s.add("DeadLetters", "AWS::SQS::Queue", object{"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": true})
 	s.add("WakeQueue", "AWS::SQS::Queue", object{
@@ -329,9 +333,9 @@ func (s *stack) wakeQueue() {
 		}),
 	})
 	s.add("AgentPolicy", "AWS::IAM::ManagedPolicy", object{
-		"Description": "For the user of the host agent: receive and send wake-ups.",
+		"Description": "For the users of the host agents: receive and send wake-ups.",
 		"PolicyDocument": policy(object{
-			"Effect": "Allow", "Action": list{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMessage"}, "Resource": attribute("WakeQueue", "Arn"),
+			"Effect": "Allow", "Action": list{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMessage"}, "Resource": wakeQueues,
 		}),
 	})
 }

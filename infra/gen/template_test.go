@@ -210,7 +210,7 @@ func TestPermissionsOfFunctions(t *testing.T) {
 	tree := parse(t, ours(t))
 	const (
 		readsSecret = `secretsmanager:GetSecretValue {"Ref":"SecretArn"}`
-		wakes       = `sqs:SendMessage {"Fn::GetAtt":["WakeQueue","Arn"]}`
+		wakes       = `sqs:SendMessage [{"Fn::GetAtt":["WakeQueue","Arn"]},{"Fn::Sub":"arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${AWS::StackName}-host-*"}]`
 		reports     = `sqs:SendMessage {"Fn::GetAtt":["DeadLetters","Arn"]}`
 		refreshes   = `lambda:InvokeFunction {"Fn::GetAtt":["RefreshWorkshopItems","Arn"]}`
 	)

@@ -82,7 +82,7 @@ func (h Host) Examine(ctx context.Context) []Finding {
 // other machine can reach the listen address. With JOB_QUEUE_URL, the pages are on AWS.
 func behindProxy(s settings.Settings) bool {
 	host, _, _ := net.SplitHostPort(s.Listen) // settings.Load has checked it
-	return s.JobQueueURL == "" && (s.PublicURL.Scheme == "https" || settings.Loopback(host) && !settings.Loopback(s.PublicURL.Hostname()))
+	return len(s.JobQueueURLs) == 0 && (s.PublicURL.Scheme == "https" || settings.Loopback(host) && !settings.Loopback(s.PublicURL.Hostname()))
 }
 
 // settings says where left4me's files are and where browsers open its pages, and lists variables without effect.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"left4me/shared/db"
@@ -46,19 +47,28 @@ func Open(getenv func(string) string, log *slog.Logger) (*Env, error) {
 	return &Env{Settings: s, DB: d, Jobs: jobstore.NewStore(d, time.Now), Log: log, Now: time.Now}, nil
 }
 
-// WakeAgent notifies the host agent if jobs have been enqueued since the last call. A failure is only logged: the agent looks
-// for jobs regularly, too.
+// WakeAgent notifies the host agents if jobs have been enqueued since the last call. A failure is only logged: they look for jobs
+// regularly, too.
 func (e *Env) WakeAgent(ctx context.Context) {
 	if !e.Jobs.TakeEnqueued() {
 		return
 	}
-	var agent wake.Notifier = wake.Socket(e.Settings.WakeSocket())
-	if url := e.Settings.JobQueueURL; url != "" {
-		agent = queue.New(os.Getenv, url)
+	agents := []wake.Notifier{wake.Socket(e.Settings.WakeSocket())}
+	if urls := e.Settings.JobQueueURLs; len(urls) > 0 {
+		agents = nil
+		for _, url := range urls {
+			agents = append(agents, queue.New(os.Getenv, url))
+		}
 	}
-	if err := agent.Notify(ctx); err != nil {
-		e.Log.WarnContext(ctx, "cannot wake the host agent", "error", err.Error())
+	var waking sync.WaitGroup
+	for _, agent := range agents {
+		waking.Go(func() {
+			if err := agent.Notify(ctx); err != nil {
+				e.Log.WarnContext(ctx, "cannot wake a host agent", "error", err.Error())
+			}
+		})
 	}
+	waking.Wait()
 }
 
 // Start opens the environment of this process. If that fails, it writes a sentence to stderr, for a person's terminal or Lambda's

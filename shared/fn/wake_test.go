@@ -2,9 +2,16 @@ package fn
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +21,7 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/settings"
 	"left4me/shared/wake"
+	"left4me/shared/wake/queue"
 )
 
 // testEnv returns an environment with an empty database, and the listener of its host agent.
@@ -115,5 +123,40 @@ func TestAScheduleReportsThatTheDatabaseFails(t *testing.T) {
 	env.DB.Close()
 	if _, err := fire(t.Context(), env, job.DailyRefresh, job.ScheduleEvent{}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// With several hosts each has a queue, and one that does not answer keeps none of the others from being woken.
+func TestEveryHostIsWoken(t *testing.T) {
+	env, _ := testEnv(t)
+	var mu sync.Mutex
+	woken := map[string]int{}
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var message struct{ QueueUrl string }
+		if err := json.NewDecoder(r.Body).Decode(&message); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		woken[path.Base(message.QueueUrl)]++
+		mu.Unlock()
+		if path.Base(message.QueueUrl) == "broken" {
+			http.Error(w, "no such queue", http.StatusBadRequest)
+			return
+		}
+		fmt.Fprint(w, "{}")
+	}))
+	defer service.Close()
+	for name, value := range map[string]string{queue.Endpoint: service.URL, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"} {
+		t.Setenv(name, value)
+	}
+	env.Settings.JobQueueURLs = []string{service.URL + "/1/broken", service.URL + "/1/attic", service.URL + "/1/cellar"}
+	if _, err := env.Jobs.Enqueue(t.Context(), env.DB, jobstore.Request{Operation: job.RefreshWorkshopItems}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is no new job
+		env.WakeAgent(t.Context())
+	}
+	if want := map[string]int{"broken": 1, "attic": 1, "cellar": 1}; !maps.Equal(woken, want) {
+		t.Errorf("woken: %v, want %v", woken, want)
 	}
 }

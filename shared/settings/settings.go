@@ -91,8 +91,9 @@ type Settings struct {
 	DownloadMinRate int
 	// Limits are for people who are no administrators.
 	Limits account.Limits
-	// JobQueueURL is the SQS queue that wakes the host agent. It is empty if all of left4me runs on the host.
-	JobQueueURL string
+	// JobQueueURLs are the SQS queues that wake the host agents, one for each host. This host's agent is woken by the first. There are
+	// none if all of left4me runs on the host.
+	JobQueueURLs []string
 	// OriginSecret proves that a request came through CloudFront. It is empty without CloudFront.
 	OriginSecret string
 	// OriginSecretPrevious is accepted as well, while CloudFront changes from one secret to another.
@@ -181,9 +182,11 @@ func Load(getenv func(string) string) (Settings, error) {
 		Items:            number(MaxItems, defaultItems, 1, 1_000_000),
 		ActionsPerMinute: number(ActionsPerMinute, defaultActions, 1, 10_000),
 	}
-	s.JobQueueURL = get(JobQueueURL, "")
-	if u, err := url.Parse(s.JobQueueURL); s.JobQueueURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-		wrong(JobQueueURL, "%q is not the URL of a queue", s.JobQueueURL)
+	s.JobQueueURLs = words(get(JobQueueURL, ""))
+	for _, queue := range s.JobQueueURLs {
+		if u, err := url.Parse(queue); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			wrong(JobQueueURL, "%q is not the URL of a queue", queue)
+		}
 	}
 	for name, secret := range map[string]*string{OriginSecret: &s.OriginSecret, OriginSecretPrevious: &s.OriginSecretPrevious} {
 		*secret = get(name, "")
@@ -197,7 +200,7 @@ func Load(getenv func(string) string) (Settings, error) {
 			wrong(name, "%q is not host:port, such as 127.0.0.1:9464", *address)
 		}
 	}
-	for word := range strings.FieldsFuncSeq(get(TrustedProxies, ""), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+	for _, word := range words(get(TrustedProxies, "")) {
 		proxies, err := parseProxies(word)
 		if err != nil {
 			wrong(TrustedProxies, "%q %w", word, err)
@@ -248,6 +251,11 @@ func isAddress(address string) bool {
 	})
 }
 
+// words splits a list at commas and white space.
+func words(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
 // splitAddress splits host:port. The host may be empty and the port 0.
 func splitAddress(address string) (host, port string, ok bool) {
 	host, port, err := net.SplitHostPort(address)
@@ -291,7 +299,7 @@ func (s Settings) Environ() []string {
 		DatabaseAuthToken: s.DatabaseAuthToken,
 		PublicURL:         s.publicURL(),
 		SteamCDNHosts:     s.cdnHosts,
-		JobQueueURL:       s.JobQueueURL,
+		JobQueueURL:       strings.Join(s.JobQueueURLs, " "),
 		Examples:          strings.Join(s.Examples, "\n"),
 	} {
 		if value != "" {

@@ -136,7 +136,7 @@ func TestEnvironIsComplete(t *testing.T) {
 		settings.MaxOverlayItems:   "5",
 		settings.MaxItems:          "6",
 		settings.ActionsPerMinute:  "7",
-		settings.JobQueueURL:       "https://sqs.example.org/1/queue",
+		settings.JobQueueURL:       "https://sqs.example.org/1/queue https://sqs.example.org/1/other",
 		settings.Examples:          "1\n2",
 	}
 	first, err := load(env)
