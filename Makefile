@@ -113,7 +113,7 @@ bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run the benchmarks an
 		go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./functions/refresh-workshop-items; \
 		go test -run '^$$' -bench . -benchtime 10x ./shared/linkfarm; \
 		go test -run '^$$' -bench Claims -benchtime 3x ./shared/jobstore; \
-		go test -run '^$$' -bench AmongFinished ./shared/jobstore; \
+		go test -run '^$$' -bench 'AmongFinished|Hosts' ./shared/jobstore; \
 		go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway; \
 		go test -run '^$$' -bench 'ColdPage|RowToRunning' -benchtime 50x ./localrun; \
 		go test -run '^$$' -bench 'Idle|Load' -benchtime 1x -timeout 20m ./localrun; \

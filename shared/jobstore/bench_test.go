@@ -192,3 +192,41 @@ func BenchmarkAmongFinished(b *testing.B) {
 		run("sweep", func() error { _, err := w.Sweep(ctx); return err })
 	}
 }
+
+// BenchmarkHosts is M16: claims on one of several hosts, each of which has a build of each of 1,000 overlays to do.
+func BenchmarkHosts(b *testing.B) {
+	for _, hosts := range []int{1, 20} {
+		d, databaseURL := openFile(b)
+		w := &fixture{Store: NewStore(d, time.Now), DB: d, url: databaseURL}
+		var requests []Request
+		for overlay := range int64(1000) {
+			requests = append(requests, buildOf(1+overlay, 0))
+		}
+		for n := range hosts {
+			dbtest.AddHost(b, d, fmt.Sprint("h", 1+n), time.Now())
+		}
+		ctx := context.Background()
+		if _, err := w.EnqueueAll(ctx, d, requests); err != nil {
+			b.Fatal(err)
+		}
+		run := func(name string, do func() error) {
+			b.Run(fmt.Sprintf("%s/%d", name, hosts), func(b *testing.B) {
+				for b.Loop() {
+					if err := do(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		run("claim and hand back", func() error {
+			c, found, err := w.Store.Claim(ctx, Worker{"agent", fmt.Sprint("h", hosts)}, runnable())
+			if err != nil || !found {
+				return fmt.Errorf("%v, %w", found, err)
+			}
+			return w.HandBack(ctx, c)
+		})
+		run("sweep", func() error { _, err := w.Sweep(ctx); return err })
+		run("live of overlay", func() error { _, err := w.LiveOf(ctx, job.Overlay(500)); return err })
+		run("enqueue what is queued", func() error { _, err := w.Enqueue(ctx, w.DB, buildOf(99, 0)); return err })
+	}
+}
