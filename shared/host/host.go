@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -117,7 +118,8 @@ func NewStore(d *db.DB, now func() time.Time, jobs *jobstore.Store) *Store {
 // is new: then builds of all overlays are enqueued on it. The error is an *InUseError while the agent of another disk may be using the
 // same id.
 //
-// A host that no agent has taken yet, as after a migration, is this one if it has the same name or is the only one.
+// A host that no agent has taken yet, as after a migration, is this one if it has the same name, also the machine's, or if the database
+// is embedded and has no other host.
 func (s *Store) Register(ctx context.Context, h Host) (added bool, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		added = false
@@ -157,8 +159,10 @@ func (s *Store) otherMayLive(known Host, this Agent) bool {
 // adopt gives the id of h to a host that no agent has taken yet and that is h, or adds h, with jobs that make its disk what the
 // database says. It reports whether it has added it.
 func (s *Store) adopt(ctx context.Context, q db.Querier, h Host) (added bool, err error) {
+	machine, _ := os.Hostname()
 	n, err := db.Exec(ctx, q, `UPDATE hosts SET id = :id WHERE id = (SELECT id FROM hosts WHERE disk = ''
-		AND (name = :name OR (SELECT COUNT(*) FROM hosts) = 1) ORDER BY seen_at DESC LIMIT 1)`, sql.Named("id", h.ID), sql.Named("name", h.Name))
+		AND (name IN (:name, :machine) OR :embedded AND (SELECT COUNT(*) FROM hosts) = 1) ORDER BY seen_at DESC LIMIT 1)`,
+		sql.Named("id", h.ID), sql.Named("name", h.Name), sql.Named("machine", machine), sql.Named("embedded", s.db.Embedded()))
 	if err != nil || n > 0 {
 		return false, err
 	}
