@@ -133,8 +133,10 @@ func register(ctx context.Context, hosts *host.Store, this host.Host, log *slog.
 		added, err := hosts.Register(ctx, this)
 		inUse, isInUse := errors.AsType[*host.InUseError](err)
 		switch {
+		case err == nil && added:
+			log.Info("this host is new; all overlays are to be built on it", "host", this.ID, "name", this.Name)
+			return nil
 		case err == nil:
-			log.Info("this host is known", "host", this.ID, "name", this.Name, "new", added)
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
