@@ -541,7 +541,7 @@ func TestABuildCancelledAtAnyStepIsCompletedByTheNext(t *testing.T) {
 			w := setUp(t, "item 1 size=200KiB\nitem 2 size=2MiB\ncontent/1 cut=50000 times=1\ncontent/2 rate=100KiB\n", "1", "2")
 			w.host.FirstPause = time.Hour // a pause must not hold up a cancel
 			if at == "download finished" {
-				w.host.HostID, w.host.FirstPause = "here", time.Millisecond
+				w.host.FirstPause = time.Millisecond
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -561,7 +561,7 @@ func TestABuildCancelledAtAnyStepIsCompletedByTheNext(t *testing.T) {
 				t.Errorf("item 2 has last_error %q", i.LastError)
 			}
 			w.steam.Reset()
-			w.host.HostID, w.host.FirstPause = "here", time.Millisecond
+			w.host.FirstPause = time.Millisecond
 			if _, err := w.build(t.Context(), t, nil); err != nil {
 				t.Fatal(err)
 			}
