@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,13 +34,14 @@ func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 	if path != "" {
 		// Opening a missing file would create it.
 		info, err := os.Stat(path)
+		if err == nil {
+			err = cmp.Or(accessible(path, unix.R_OK|unix.W_OK), writable(filepath.Dir(path)))
+		}
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			return []Finding{{"database", Failed, saw + " is not there yet", "`localrun up` makes it, and `localrun migrate up`"}}
 		case err != nil:
-			return []Finding{{"database", Failed, err.Error(), owned(path)}}
-		case unix.Access(path, unix.R_OK|unix.W_OK) != nil || writable(filepath.Dir(path)) != nil:
-			return []Finding{{"database", Failed, saw + " and its directory cannot be written to", owned(path)}}
+			return []Finding{{"database", Failed, err.Error(), toWrite(path, err)}}
 		}
 		saw += ", " + humanize.IBytes(uint64(info.Size()))
 	}

@@ -23,6 +23,8 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	"left4me/shared/settings"
+
+	"golang.org/x/sys/unix"
 )
 
 // fixture is a host on which all is well, until a test breaks something.
@@ -117,6 +119,27 @@ func bad(found []doctor.Finding) (lines []string) {
 	return lines
 }
 
+// mountReadOnly makes the directory with that name in LEFT4ME_ROOT read-only for the test.
+func (w *fixture) mountReadOnly(t *testing.T, name string) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	dir := filepath.Join(w.root, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range []uintptr{unix.MS_BIND, unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY} {
+		if err := unix.Mount(dir, dir, "", flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAHealthyHost(t *testing.T) {
 	w := setUp(t)
 	found := w.Examine(t.Context())
@@ -155,7 +178,7 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 		}, doctor.Failed, "functions", []string{"1 of 2", "(home)"}},
 		"cache is a file": {func(t *testing.T, w *fixture) { w.write(t, "workshop_cache", "", 0o644) },
 			doctor.Failed, "workshop_cache", []string{"is no directory", "chown"}},
-		"overlays read-only": {func(t *testing.T, w *fixture) {
+		"overlays of another user": {func(t *testing.T, w *fixture) {
 			if os.Getuid() == 0 {
 				t.Skip("root may write everywhere")
 			}
@@ -163,6 +186,14 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, doctor.Failed, "overlays", []string{"cannot be written to", "chown"}},
+		"overlays read-only": {func(t *testing.T, w *fixture) { w.mountReadOnly(t, "overlays") },
+			doctor.Failed, "overlays", []string{"read-only file system", "dmesg"}},
+		"database read-only": {func(t *testing.T, w *fixture) {
+			w.write(t, "data/left4me.db", "", 0o644)
+			w.mountReadOnly(t, "data")
+			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "data/left4me.db")
+		},
+			doctor.Failed, "database", []string{"read-only file system", "dmesg"}},
 		"nobody serves pages": {func(_ *testing.T, w *fixture) { w.env[settings.Listen] = "127.0.0.1:1" },
 			doctor.Warning, "pages", []string{"none are served at 127.0.0.1:1", "refused", "localrun serve"}},
 		"somebody else has the address": {func(_ *testing.T, w *fixture) {

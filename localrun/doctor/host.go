@@ -59,7 +59,7 @@ func files(s settings.Settings) []Finding {
 		}
 		return []Finding{root}
 	case err != nil:
-		root = Finding{"root", Failed, err.Error(), owned(s.Root)}
+		root = Finding{"root", Failed, err.Error(), toWrite(s.Root, err)}
 	}
 	found := []Finding{root}
 	for _, dir := range []string{s.CacheDir(), s.OverlaysDir()} {
@@ -68,15 +68,19 @@ func files(s settings.Settings) []Finding {
 		case errors.Is(err, fs.ErrNotExist):
 			f.Saw = dir + " is made by the first build"
 		case err != nil:
-			f.Level, f.Saw, f.Do = Failed, err.Error(), owned(dir)
+			f.Level, f.Saw, f.Do = Failed, err.Error(), toWrite(dir, err)
 		}
 		found = append(found, f)
 	}
 	return found
 }
 
-func owned(dir string) string {
-	return fmt.Sprintf("`chown` %s to the user who runs left4me, or run this as that user (now: uid %d)", dir, os.Getuid())
+// toWrite says what to do if path cannot be read or written to because of err.
+func toWrite(path string, err error) string {
+	if errors.Is(err, unix.EROFS) {
+		return "find out in `dmesg` why its file system is read-only, and mount it for writing again"
+	}
+	return fmt.Sprintf("`chown` %s to the user who runs left4me, or run this as that user (now: uid %d)", path, os.Getuid())
 }
 
 // writable returns an error if this user cannot create files in dir.
@@ -88,8 +92,13 @@ func writable(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is no directory", dir)
 	}
-	if err := unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("%s cannot be written to (%w)", dir, err)
+	return accessible(dir, unix.R_OK|unix.W_OK|unix.X_OK)
+}
+
+// accessible returns an error if this user may not use path in that mode, which includes writing.
+func accessible(path string, mode uint32) error {
+	if err := unix.Access(path, mode); err != nil {
+		return fmt.Errorf("%s cannot be written to (%w)", path, err)
 	}
 	return nil
 }
