@@ -31,5 +31,5 @@ func (r runner) remove(ctx context.Context, overlayID int64, host string, report
 	if err != nil {
 		return err
 	}
-	return builder.Remove(ctx, r.overlaysDir, o, !madeAt.IsZero(), report)
+	return builder.Directory(r.overlaysDir, o).Remove(ctx, !madeAt.IsZero(), report)
 }

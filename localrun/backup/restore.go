@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"left4me/shared/account"
-	"left4me/shared/builder"
 	"left4me/shared/db"
 	"left4me/shared/db/dbfile"
 	"left4me/shared/db/migrations"
@@ -23,6 +22,7 @@ import (
 	"left4me/shared/host"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
+	"left4me/shared/owned"
 	"left4me/shared/workshop"
 )
 
@@ -103,13 +103,13 @@ func receive(backup io.Reader, path string) error {
 
 // prepare changes the copy of a backup to what the database will be, in one file.
 func (r Restore) prepare(ctx context.Context, path, name string, done *Restored) error {
-	directories, err := builder.Directories(r.OverlaysDir)
+	directories, err := owned.List(r.OverlaysDir)
 	if err != nil {
 		return err
 	}
 	used := sequences(ctx, r.Path)
 	for _, d := range directories {
-		used["overlays"] = max(used["overlays"], d.OverlayID)
+		used["overlays"] = max(used["overlays"], d.ID)
 	}
 	d, err := db.Open(db.FileURL(path), "")
 	if err != nil {
@@ -124,7 +124,7 @@ func (r Restore) prepare(ctx context.Context, path, name string, done *Restored)
 		return err
 	}
 	for _, d := range directories {
-		if !slices.Contains(known, d.OverlayID) {
+		if !slices.Contains(known, d.ID) {
 			done.Unknown = append(done.Unknown, d.Name)
 		}
 	}

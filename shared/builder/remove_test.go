@@ -53,7 +53,7 @@ func (w *fixture) remove(ctx context.Context, t *testing.T) (*report, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, builder.Remove(ctx, w.host.OverlaysDir, o, !at.IsZero(), r)
+	return r, builder.Directory(w.host.OverlaysDir, o).Remove(ctx, !at.IsZero(), r)
 }
 
 func (w *fixture) entries(t *testing.T, dir string) []string {

@@ -1,4 +1,4 @@
-package builder
+package owned
 
 import (
 	"context"
@@ -7,93 +7,99 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"left4me/shared/durable"
 	"left4me/shared/jobstore"
-	"left4me/shared/overlay"
 )
 
-// Remove removes the directory of a deleted overlay (P9), if there is one: only a directory in overlaysDir with the overlay's id
-// as its name and the overlay's marker. Anything else of that name is not changed, and the error says that disk and database
-// disagree. Links are removed, not followed, so the files in the cache stay.
+// Report receives the log lines and the progress of a job.
+type Report interface {
+	Infof(format string, args ...any)
+	Progress(jobstore.Progress)
+}
+
+// Remove removes the directory, if there is one: only a directory with the right name and marker. Anything else of that name is not
+// changed, and the error says that disk and database disagree. Links are removed, not followed.
 //
 // made is whether the database says that the directory was made. When Remove is stopped by ctx, or killed, the next run completes it.
-func Remove(ctx context.Context, overlaysDir string, o overlay.Overlay, made bool, report Report) error {
-	root, err := os.OpenRoot(overlaysDir)
+func (d Directory) Remove(ctx context.Context, made bool, report Report) error {
+	parent, shown := filepath.Base(d.Parent), d.shown(d.name())
+	root, err := os.OpenRoot(d.Parent)
 	if errors.Is(err, fs.ErrNotExist) && !made {
-		report.Infof("overlay '%s': directory overlays/%s was never made", o.Name, o.Path())
+		report.Infof("%s '%s': directory %s was never made", d.Kind, d.Name, shown)
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("open overlays, where directory %s was made: %w; is its disk mounted?", o.Path(), durable.Cause(err))
+		return fmt.Errorf("open %s, where directory %s was made: %w; is its disk mounted?", parent, d.name(), durable.Cause(err))
 	}
 	defer root.Close()
-	r := removal{root: root, o: o, report: report}
+	r := removal{root: root, d: d, report: report}
 
 	gone := r.gone()
 	rest, err := r.remove(ctx, gone)
 	if err != nil {
 		return err
 	}
-	found, err := r.ours(o.Path())
+	found, err := r.ours(d.name())
 	if err != nil {
 		return err
 	}
 	if found != nil {
 		err := errors.Join(ctx.Err(), found.Close())
 		if err == nil {
-			err = root.Rename(o.Path(), gone)
+			err = root.Rename(d.name(), gone)
 		}
 		if err == nil {
-			err = durable.Sync(overlaysDir)
+			err = durable.Sync(d.Parent)
 		}
 		if err != nil {
-			return fmt.Errorf("rename overlays/%s to overlays/%s: %w", o.Path(), gone, durable.Cause(err))
+			return fmt.Errorf("rename %s to %s: %w", shown, d.shown(gone), durable.Cause(err))
 		}
-		report.Infof("overlay '%s': directory overlays/%s is overlays/%s now, until it is removed", o.Name, o.Path(), gone)
+		report.Infof("%s '%s': directory %s is %s now, until it is removed", d.Kind, d.Name, shown, d.shown(gone))
 		if _, err := r.remove(ctx, gone); err != nil {
 			return err
 		}
 	}
 	if !rest && found == nil {
-		report.Infof("overlay '%s': directory overlays/%s is not there; nothing to remove", o.Name, o.Path())
+		report.Infof("%s '%s': directory %s is not there; nothing to remove", d.Kind, d.Name, shown)
 		return nil
 	}
-	if err := durable.Sync(overlaysDir); err != nil {
-		return fmt.Errorf("sync overlays: %w", durable.Cause(err))
+	if err := durable.Sync(d.Parent); err != nil {
+		return fmt.Errorf("sync %s: %w", parent, durable.Cause(err))
 	}
-	report.Infof("overlay '%s': removed with %d files and links in %d folders; the cache is as it was", o.Name, r.files, r.folders)
+	report.Infof("%s '%s': removed with %d files and links in %d folders%s", d.Kind, d.Name, r.files, r.folders, d.Kept)
 	return nil
 }
 
 type removal struct {
 	root           *os.Root
-	o              overlay.Overlay
+	d              Directory
 	report         Report
 	files, folders int
 }
 
-// gone is the directory's name while it is being removed. Renaming it first ensures that nobody mounts an incomplete overlay,
+// gone is the directory's name while it is being removed. Renaming it first ensures that nobody uses an incomplete one,
 // and that the rest after a stopped run is not mistaken for one.
-func (r *removal) gone() string { return removingPrefix + r.o.Path() }
+func (r *removal) gone() string { return removingPrefix + r.d.name() }
 
-// ours opens the directory of that name if it has the overlay's marker. It returns nil when there is no directory.
+// ours opens the directory of that name if it has the marker. It returns nil when there is no directory.
 func (r *removal) ours(name string) (*os.Root, error) {
 	info, err := r.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at overlays/%s: %w", name, durable.Cause(err))
+		return nil, fmt.Errorf("look at %s: %w", r.d.shown(name), durable.Cause(err))
 	}
 	if !info.IsDir() {
 		return nil, r.disagree(name, "is not a directory")
 	}
 	dir, err := r.root.OpenRoot(name)
 	if err != nil {
-		return nil, fmt.Errorf("open overlays/%s: %w", name, durable.Cause(err))
+		return nil, fmt.Errorf("open %s: %w", r.d.shown(name), durable.Cause(err))
 	}
 	if err := r.check(dir, name, info); err != nil {
 		return nil, errors.Join(err, dir.Close())
@@ -101,28 +107,28 @@ func (r *removal) ours(name string) (*os.Root, error) {
 	return dir, nil
 }
 
-// check returns an error unless dir is the directory that info describes and has the overlay's marker.
+// check returns an error unless dir is the directory that info describes and has the marker.
 func (r *removal) check(dir *os.Root, name string, info fs.FileInfo) error {
 	opened, err := dir.Stat(".")
 	if err != nil {
-		return fmt.Errorf("look at overlays/%s: %w", name, durable.Cause(err))
+		return fmt.Errorf("look at %s: %w", r.d.shown(name), durable.Cause(err))
 	}
 	if !os.SameFile(info, opened) {
 		return r.disagree(name, "is being replaced by something else")
 	}
-	found, err := readMarker(dir)
+	found, err := r.d.readMarker(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if empty, err := r.emptied(dir, name); empty || err != nil {
 			return err
 		}
-		return r.disagree(name, "has no file "+markerName+" that says which overlay it belongs to")
+		return r.disagree(name, "has no file "+r.d.markerName()+" that says which "+r.d.Kind+" it belongs to")
 	case errors.Is(err, errOddMarker):
-		return r.disagree(name, oddMarker)
+		return r.disagree(name, r.d.odd())
 	case err != nil:
-		return fmt.Errorf("read marker of overlays/%s: %w", name, durable.Cause(err))
-	case found != marker(r.o):
-		return r.disagree(name, "belongs to another overlay, by its file "+markerName)
+		return fmt.Errorf("read marker of %s: %w", r.d.shown(name), durable.Cause(err))
+	case found != r.d.Marker:
+		return r.disagree(name, "belongs to another "+r.d.Kind+", by its file "+r.d.markerName())
 	}
 	return nil
 }
@@ -134,13 +140,13 @@ func (r *removal) emptied(dir *os.Root, name string) (bool, error) {
 	}
 	entries, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil {
-		return false, fmt.Errorf("read overlays/%s: %w", name, durable.Cause(err))
+		return false, fmt.Errorf("read %s: %w", r.d.shown(name), durable.Cause(err))
 	}
 	return len(entries) == 0, nil
 }
 
 func (r *removal) disagree(name, how string) error {
-	return fmt.Errorf("overlays/%s %s: disk and database disagree; nothing was removed. Move it away, or remove it by hand", name, how)
+	return fmt.Errorf("%s %s: disk and database disagree; nothing was removed. Move it away, or remove it by hand", r.d.shown(name), how)
 }
 
 // remove removes the directory of that name, and reports whether there was one. The marker is removed last, so that the rest
@@ -155,7 +161,7 @@ func (r *removal) remove(ctx context.Context, name string) (bool, error) {
 		err = ctx.Err()
 	}
 	if err == nil {
-		if err = dir.Remove(markerName); errors.Is(err, fs.ErrNotExist) {
+		if err = dir.Remove(r.d.markerName()); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 	}
@@ -163,14 +169,14 @@ func (r *removal) remove(ctx context.Context, name string) (bool, error) {
 		err = r.root.Remove(name)
 	}
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("remove overlays/%s: %w", name, durable.Cause(err))
+		err = fmt.Errorf("remove %s: %w", r.d.shown(name), durable.Cause(err))
 	}
 	return true, err
 }
 
 // empty removes everything in a folder of the directory except the marker.
 func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) error {
-	r.report.Progress(jobstore.Progress{Current: path.Join("overlays", name, folder)})
+	r.report.Progress(jobstore.Progress{Current: path.Join(r.d.shown(name), folder)})
 	entries, err := entriesOf(dir, folder)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", folder, durable.Cause(err))
@@ -180,7 +186,7 @@ func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) 
 			return err
 		}
 		at := path.Join(folder, e.Name())
-		if at == markerName {
+		if at == r.d.markerName() {
 			continue
 		}
 		if e.IsDir() {
@@ -198,7 +204,7 @@ func (r *removal) empty(ctx context.Context, dir *os.Root, name, folder string) 
 	return nil
 }
 
-// errMounted means that something else is mounted on a folder, perhaps with files that are not the overlay's.
+// errMounted means that something else is mounted on a folder, perhaps with files that are not the row's.
 var errMounted = errors.New("something is mounted there; unmount it first")
 
 // entriesOf returns the entries of a folder of dir. The error is errMounted for a mount point, even one on the same file system.
