@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,24 +26,29 @@ import (
 )
 
 func hostsCommand() *cobra.Command {
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "hosts",
 		Short: "List the hosts",
-		Long: `List the hosts that have run a host agent on this database, the most recent report first.
+		Long: `List the hosts that have run a host agent on this database, by name.
 
 Each host is known by the id in its LEFT4ME_ROOT/host.json, which its agent writes when it starts for the first time. Its name
 is LEFT4ME_HOST, or else that of the machine. The database must be current: see localrun migrate.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withHosts(cmd, func(hosts *host.Store) error {
-				all, err := hosts.List(cmd.Context())
+				all, err := hosts.ListAll(cmd.Context())
 				if err != nil {
 					return err
+				}
+				if asJSON {
+					return printHostsJSON(cmd.OutOrStdout(), all, time.Now())
 				}
 				return printHosts(cmd.OutOrStdout(), all, time.Now())
 			})
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print them as a JSON array, with times in RFC 3339 and sizes in bytes")
 	c.AddCommand(&cobra.Command{
 		Use:   "remove ID|NAME",
 		Short: "Remove a host that is gone for good",
@@ -70,20 +77,71 @@ func withHosts(cmd *cobra.Command, do func(*host.Store) error) error {
 	})
 }
 
-func printHosts(w io.Writer, hosts []host.Host, now time.Time) error {
+func printHosts(w io.Writer, hosts []host.Listed, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tNAME\tADDRESS\tVERSION\tSTATE\tLAST REPORT\tFREE SPACE")
+	fmt.Fprintln(table, "ID\tNAME\tADDRESS\tVERSION\tSTATE\tLAST REPORT\tFREE SPACE\tCACHE\tJOBS\tFAILED OVERLAYS")
 	for _, h := range hosts {
-		address, free := h.Address, "unknown"
-		if address == "" {
-			address = "-"
-		}
+		free, cache := "unknown", "unknown"
 		if h.DiskTotal > 0 {
 			free = humanize.IBytes(uint64(h.DiskFree)) + " of " + humanize.IBytes(uint64(h.DiskTotal))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.Name, address, h.Version, h.State(now), humanize.RelTime(h.SeenAt, now, "ago", "from now"), free)
+		if !h.MeasuredAt.IsZero() {
+			cache = humanize.IBytes(uint64(h.Usage.CacheBytes))
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d running, %d waiting\t%d\n", h.ID, h.Name, cmp.Or(h.Address, "-"), h.Version, h.State(now),
+			humanize.RelTime(h.SeenAt, now, "ago", "from now"), free, cache, h.Running, h.Waiting, h.Failed)
 	}
 	return table.Flush()
+}
+
+// hostJSON is a host in the output for programs. What is not known is left out.
+type hostJSON struct {
+	ID             string     `json:"id"`
+	Name           string     `json:"name"`
+	Address        string     `json:"address,omitempty"`
+	Root           string     `json:"root,omitempty"`
+	Version        string     `json:"version"`
+	State          string     `json:"state"`
+	SeenAt         time.Time  `json:"seen_at"`
+	StoppedAt      time.Time  `json:"stopped_at,omitzero"`
+	Disk           *diskJSON  `json:"disk,omitempty"`
+	Cache          *cacheJSON `json:"cache,omitempty"`
+	RunningJobs    int        `json:"running_jobs"`
+	WaitingJobs    int        `json:"waiting_jobs"`
+	FailedOverlays int        `json:"failed_overlays"`
+}
+
+type diskJSON struct {
+	Total int64 `json:"total"`
+	Free  int64 `json:"free"`
+}
+
+type cacheJSON struct {
+	Files      int64     `json:"files"`
+	Bytes      int64     `json:"bytes"`
+	MeasuredAt time.Time `json:"measured_at"`
+}
+
+func printHostsJSON(w io.Writer, hosts []host.Listed, now time.Time) error {
+	all := make([]hostJSON, len(hosts))
+	for i, h := range hosts {
+		all[i] = hostJSON{
+			ID: h.ID, Name: h.Name, Address: h.Address, Root: h.Root, Version: h.Version, State: h.State(now), SeenAt: h.SeenAt.UTC(),
+			RunningJobs: h.Running, WaitingJobs: h.Waiting, FailedOverlays: h.Failed,
+		}
+		if !h.StoppedAt.IsZero() {
+			all[i].StoppedAt = h.StoppedAt.UTC()
+		}
+		if h.DiskTotal > 0 {
+			all[i].Disk = &diskJSON{h.DiskTotal, h.DiskFree}
+		}
+		if !h.MeasuredAt.IsZero() {
+			all[i].Cache = &cacheJSON{h.Usage.CacheFiles, h.Usage.CacheBytes, h.MeasuredAt.UTC()}
+		}
+	}
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	return out.Encode(all)
 }
 
 // thisHost returns the host that this machine and LEFT4ME_ROOT are, with its id. The directory and the id are made if there are none

@@ -131,6 +131,14 @@ func (f *fixture) name() string {
 
 var digits = regexp.MustCompile(`[0-9]+$`)
 
+// host adds a host whose agent reported so long ago, and returns its id.
+func (f *fixture) host(ago time.Duration) string {
+	f.t.Helper()
+	id := f.name()
+	dbtest.AddHost(f.t, f.db, id, time.Now().Add(-ago))
+	return id
+}
+
 // overlay makes an overlay of that type for that person, and returns its id.
 func (f *fixture) overlay(who, typ string) string {
 	f.t.Helper()
@@ -402,7 +410,18 @@ var uses = map[string][]use{
 	route.AdminJobs.Name:    {{path: at("/admin/jobs"), status: okay}},
 	route.AdminRefresh.Name: {{path: at("/admin/workshop/refresh"), status: leads}},
 	route.AdminGC.Name:      {{path: at("/admin/gc"), status: leads}},
-	route.AdminUsers.Name:   {{path: at("/admin/users"), status: okay}},
+	route.AdminHosts.Name:   {{path: at("/admin/hosts"), status: okay}},
+	route.HostAsk.Name: {
+		{about: "a silent host", path: func(f *fixture) string { return route.HostAsk.URL(f.host(time.Hour)) }, status: okay},
+		{about: "a host that reports", path: func(f *fixture) string { return route.HostAsk.URL(f.host(0)) }, status: http.StatusConflict},
+		{about: "none", path: at("/admin/hosts/none/delete"), status: notFound},
+	},
+	route.HostRemove.Name: {
+		{about: "a silent host", path: func(f *fixture) string { return route.HostRemove.URL(f.host(time.Hour)) }, status: leads},
+		{about: "a host that reports", path: func(f *fixture) string { return route.HostRemove.URL(f.host(0)) }, status: http.StatusConflict},
+		{about: "none", path: at("/admin/hosts/none/delete"), status: notFound},
+	},
+	route.AdminUsers.Name: {{path: at("/admin/users"), status: okay}},
 	route.UserCreate.Name: {
 		{about: "a user", path: at("/admin/users"), form: named("password", everyonesPassword), status: leads},
 		{about: "an administrator", path: at("/admin/users"), form: named("password", everyonesPassword, "administrator", "yes"), status: leads},
@@ -589,7 +608,7 @@ func TestRoutesOfTheContract(t *testing.T) {
 	}
 	for _, want := range []string{
 		"GET /login", "GET /overlays", "GET /overlays/{id}", "GET /jobs", "GET /jobs/{id}", "GET /admin", "GET /admin/jobs",
-		"GET /admin/users", "GET /account", "GET /{$}", "POST /logout", "POST /jobs/{id}/cancel", "POST /overlays", "POST /overlays/{id}",
+		"GET /admin/users", "GET /admin/hosts", "POST /admin/hosts/{id}/delete", "GET /account", "GET /{$}", "POST /logout", "POST /jobs/{id}/cancel", "POST /overlays", "POST /overlays/{id}",
 		"POST /overlays/{id}/delete", "POST /overlays/{id}/items", "POST /overlays/{id}/items/{item_id}/delete",
 		"POST /overlays/{id}/build", "POST /overlays/{id}/refresh", "POST /admin/workshop/refresh", "GET /healthz",
 	} {

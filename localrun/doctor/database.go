@@ -55,18 +55,31 @@ func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 		return []Finding{f}
 	}
 	found := []Finding{f}
-	checks := []func(context.Context, *db.DB) (Finding, error){h.people, h.agent(s.Root), h.refresh}
-	if !d.Embedded() { // an embedded database has this host's clock
-		checks = append(checks, h.serverClock)
+	unreadable := func(err error) []Finding {
+		return append(found, Finding{"database", Failed, err.Error(), "run this again; if it stays so, restore a backup"})
 	}
-	for _, check := range checks {
-		f, err := check(ctx, d)
-		if err != nil {
-			return append(found, Finding{"database", Failed, err.Error(), "run this again; if it stays so, restore a backup"})
-		}
-		found = append(found, f)
+	hosts, err := host.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).List(ctx)
+	if err != nil {
+		return unreadable(err)
 	}
-	return found
+	people, err := h.people(ctx, d)
+	if err != nil {
+		return unreadable(err)
+	}
+	found = append(append(found, people), h.agents(s.Root, hosts)...)
+	refresh, err := h.refresh(ctx, d, hosts)
+	if err != nil {
+		return unreadable(err)
+	}
+	found = append(found, refresh)
+	if d.Embedded() { // an embedded database has this host's clock
+		return found
+	}
+	clock, err := h.serverClock(ctx, d)
+	if err != nil {
+		return unreadable(err)
+	}
+	return append(found, clock)
 }
 
 // databaseName returns the path or the URL of the database, without secrets.
@@ -126,38 +139,34 @@ func (h Host) people(ctx context.Context, d *db.DB) (Finding, error) {
 	return Finding{"people", Warning, "nobody can sign in", "`localrun up` makes the first administrator, or run `localrun create-user NAME --admin`"}, nil
 }
 
-// agent returns the check whether the agents of this host, whose LEFT4ME_ROOT root is, and of the others have reported recently.
-func (h Host) agent(root string) func(ctx context.Context, d *db.DB) (Finding, error) {
-	return func(ctx context.Context, d *db.DB) (Finding, error) {
-		hosts, err := host.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).List(ctx)
-		if err != nil {
-			return Finding{}, err
-		}
-		const do = "start left4me-agent, `localrun agent` or `localrun up`: jobs wait"
-		if len(hosts) == 0 {
-			return Finding{"agent", Warning, "none has been heard of", do}, nil
-		}
-		heard := func(last host.Host) string {
-			return fmt.Sprintf("`localrun %s` on %s was heard of %s", last.Command, last.Name, humanize.RelTime(last.SeenAt, h.Now(), "ago", "from now"))
-		}
-		last := hosts[0]
-		if id, err := host.ReadID(root); err == nil {
-			for _, other := range hosts {
-				if other.ID == id {
-					last = other
-				}
-			}
-		}
-		if last.Silent(h.Now()) {
-			return Finding{"agent", Warning, heard(last), do}, nil
-		}
-		for _, other := range hosts {
-			if other.Silent(h.Now()) {
-				return Finding{"agent", Warning, heard(other) + ": its jobs wait", "start its agent, or run `localrun hosts remove " + other.ID + "` if it is gone for good"}, nil
-			}
-		}
-		return Finding{"agent", OK, heard(last), ""}, nil
+// agents checks whether the agents of this host, whose LEFT4ME_ROOT root is, and of the others have reported recently.
+func (h Host) agents(root string, hosts []host.Host) []Finding {
+	const do = "start left4me-agent, `localrun agent` or `localrun up`: jobs wait"
+	if len(hosts) == 0 {
+		return []Finding{{"agent", Warning, "none has been heard of", do}}
 	}
+	heard := func(last host.Host) string {
+		return fmt.Sprintf("`localrun %s` on %s was heard of %s", last.Command, last.Name, humanize.RelTime(last.SeenAt, h.Now(), "ago", "from now"))
+	}
+	id, _ := host.ReadID(root) // empty for a machine without an agent
+	var silent []Finding
+	shown := hosts[0] // this host, or else the one that reported last
+	for _, other := range hosts {
+		switch {
+		case !other.Silent(h.Now()):
+		case other.ID == id || len(hosts) == 1:
+			silent = append(silent, Finding{"agent", Warning, heard(other), do})
+		default:
+			silent = append(silent, Finding{"agent", Warning, heard(other) + ": its jobs wait", "start its agent, or run `localrun hosts remove " + other.ID + "` if it is gone for good"})
+		}
+		if other.ID == id || shown.ID != id && other.SeenAt.After(shown.SeenAt) {
+			shown = other
+		}
+	}
+	if len(silent) > 0 {
+		return silent
+	}
+	return []Finding{{"agent", OK, heard(shown), ""}}
 }
 
 // refreshOverdue is the age of the last refresh from which the next one is overdue.
@@ -165,11 +174,7 @@ const refreshOverdue = 26 * time.Hour
 
 // refresh checks that something starts the daily refresh: this host's timer, a running `localrun up`, or something else that
 // started the last one.
-func (h Host) refresh(ctx context.Context, d *db.DB) (Finding, error) {
-	hosts, err := host.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).List(ctx)
-	if err != nil {
-		return Finding{}, err
-	}
+func (h Host) refresh(ctx context.Context, d *db.DB, hosts []host.Host) (Finding, error) {
 	for _, host := range hosts {
 		if host.Command == "up" && !host.Silent(h.Now()) {
 			return Finding{"refresh", OK, "`localrun up` on " + host.Name + " starts it every day", ""}, nil

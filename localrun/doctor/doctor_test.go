@@ -270,6 +270,25 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 	}
 }
 
+// Each silent host gets a line of its own; a host without an agent is no reason to leave out the others.
+func TestEverySilentHostIsNamedOnce(t *testing.T) {
+	w := setUp(t)
+	for _, id := range []string{"attic", "loft"} {
+		dbtest.AddHost(t, w.open(t), id, time.Now().Add(-time.Hour))
+	}
+	id, err := host.EnsureID(w.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dbtest.AddHost(t, w.open(t), id, time.Now().Add(-time.Hour))
+	lines := strings.Join(bad(w.Examine(t.Context())), "\n")
+	for _, say := range []string{"on attic was heard of", "on loft was heard of", "on " + id + " was heard of"} {
+		if strings.Count(lines, say) != 1 {
+			t.Errorf("%q is not said once: %s", say, lines)
+		}
+	}
+}
+
 func TestWhatElseStartsTheDailyRefresh(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *fixture){
 		"localrun up": func(t *testing.T, w *fixture) { w.report(t, w.open(t), "up", time.Now()) },

@@ -71,19 +71,43 @@ func (h Host) Silent(now time.Time) bool { return Silent(h.SeenAt, now) }
 // Silent reports whether an agent that reported last at seenAt, or never if that is zero, has missed its last reports.
 func Silent(seenAt, now time.Time) bool { return now.Sub(seenAt) > silentAfter }
 
-// State says in one word whether the agent runs.
+// States of a host's agent.
+const (
+	AgentHere    = "here"    // it reports
+	AgentSilent  = "silent"  // it has missed its last reports
+	AgentStopped = "stopped" // it has ended as it should
+)
+
+// State is that of the agent.
 func (h Host) State(now time.Time) string {
 	switch {
 	case !h.StoppedAt.IsZero():
-		return "stopped"
+		return AgentStopped
 	case h.Silent(now):
-		return "silent"
+		return AgentSilent
 	}
-	return "here"
+	return AgentHere
 }
 
 // live reports whether an agent of the host may be running.
-func (h Host) live(now time.Time) bool { return h.StoppedAt.IsZero() && !h.Silent(now) }
+func (h Host) live(now time.Time) bool { return h.State(now) == AgentHere }
+
+// Removable returns nil if the host can be removed, or the problem (409) that its agent may be running.
+func (h Host) Removable(now time.Time) error {
+	if h.live(now) {
+		return problem.Conflict("The agent of %s is running, or was a few minutes ago. Only a host that is gone for good can be removed: stop its agent, or wait.", h.Name)
+	}
+	return nil
+}
+
+// Listed is a host and what is to be done on it.
+type Listed struct {
+	Host
+	// Running and Waiting count its jobs that have not ended: those that a worker has begun, and those that are queued.
+	Running, Waiting int
+	// Failed counts the overlays whose last build there failed.
+	Failed int
+}
 
 // Scarce reports whether so little of the disk is free, below 5 % or 2 GiB, that downloads may soon fail.
 func Scarce(total, free int64) bool { return total > 0 && free < max(total/20, 2<<30) }
@@ -239,7 +263,7 @@ func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 		case err != nil:
 			return err
 		case len(found) == 0:
-			return problem.NotFound("There is no host %s. `localrun hosts` lists them.", idOrName)
+			return missing(idOrName)
 		case len(found) > 1 && found[0].ID != idOrName:
 			var ids []string
 			for _, f := range found {
@@ -247,8 +271,9 @@ func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 			}
 			return problem.Conflict("%d hosts are named %s. Please name one of them by its id: %s.", len(found), idOrName, strings.Join(ids, ", "))
 		}
-		if h = found[0]; h.live(s.now()) {
-			return problem.Conflict("The agent of %s is running, or was a few minutes ago. Only a host that is gone for good can be removed: stop its agent, or wait.", h.Name)
+		h = found[0]
+		if err := h.Removable(s.now()); err != nil {
+			return err
 		}
 		if err := s.jobs.EndOfHost(ctx, q, h.ID); err != nil {
 			return err
@@ -261,6 +286,10 @@ func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 	return h, problem.Wrap(err, "remove host %s", idOrName)
 }
 
+func missing(idOrName string) error {
+	return problem.NotFound("There is no host %s. It may have been removed.", idOrName)
+}
+
 // Release lets the agents that start next take the hosts of a restored database, on q: none of the agents in it is running.
 func Release(ctx context.Context, q db.Querier) error {
 	if _, err := q.ExecContext(ctx, `UPDATE hosts SET boot = '', disk = ''`); err != nil {
@@ -269,24 +298,65 @@ func Release(ctx context.Context, q db.Querier) error {
 	return nil
 }
 
-const selectHost = `SELECT id, name, address, root, boot, disk, command, version, seen_at, stopped_at, disk_total, disk_free, measured_at,
-	cache_files, cache_bytes, overlays, overlay_bytes, garbage_files, garbage_bytes FROM hosts`
+const (
+	columns = `id, name, address, root, boot, disk, command, version, seen_at, stopped_at, disk_total, disk_free, measured_at,
+		cache_files, cache_bytes, overlays, overlay_bytes, garbage_files, garbage_bytes`
+	selectHost   = `SELECT ` + columns + ` FROM hosts`
+	selectListed = `SELECT ` + columns + `,
+		(SELECT COUNT(*) FROM jobs j WHERE j.finished_at IS NULL AND j.host_id = hosts.id AND j.state <> 'queued'),
+		(SELECT COUNT(*) FROM jobs j WHERE j.finished_at IS NULL AND j.host_id = hosts.id AND j.state = 'queued'),
+		(SELECT COUNT(*) FROM overlay_hosts b JOIN overlays o ON o.id = b.overlay_id
+			WHERE b.host_id = hosts.id AND b.last_build_status = 'failed' AND o.deleted_at IS NULL)
+		FROM hosts`
+	byName = ` ORDER BY name COLLATE NOCASE, id`
+)
 
-// List returns the hosts, the most recent report first.
+// List returns the hosts by name.
 func (s *Store) List(ctx context.Context) ([]Host, error) {
-	all, err := db.Rows(ctx, s.db, scan, selectHost+` ORDER BY seen_at DESC, name, id`)
+	return rows(ctx, s, scan, selectHost+byName)
+}
+
+// ListAll returns the hosts by name, with what is to be done on each.
+func (s *Store) ListAll(ctx context.Context) ([]Listed, error) {
+	return rows(ctx, s, scanListed, selectListed+byName)
+}
+
+func rows[T any](ctx context.Context, s *Store, scan func(db.Scanner) (T, error), query string) ([]T, error) {
+	all, err := db.Rows(ctx, s.db, scan, query)
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
 	}
 	return all, nil
 }
 
-func scan(row db.Scanner) (Host, error) {
-	var h Host
-	var files, bytes sql.NullInt64
-	err := row.Scan(&h.ID, &h.Name, &h.Address, &h.Root, &h.Agent.Boot, &h.Agent.Disk, &h.Command, &h.Version, db.Moment(&h.SeenAt), db.Moment(&h.StoppedAt),
-		&h.DiskTotal, &h.DiskFree, db.Moment(&h.MeasuredAt),
-		&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes)
-	h.Usage.GarbageFiles, h.Usage.GarbageBytes, h.Usage.GarbageKnown = files.Int64, bytes.Int64, files.Valid
+// Get returns the host with that id; the error is a problem (404) when there is none.
+func (s *Store) Get(ctx context.Context, id string) (Listed, error) {
+	h, err := db.Row(ctx, s.db, scanListed, selectListed+` WHERE id = :id`, sql.Named("id", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return h, missing(id)
+	}
+	if err != nil {
+		return h, fmt.Errorf("read host %s: %w", id, err)
+	}
+	return h, nil
+}
+
+func scan(row db.Scanner) (h Host, err error) {
+	err = scanInto(row, &h)
 	return h, err
+}
+
+func scanListed(row db.Scanner) (l Listed, err error) {
+	err = scanInto(row, &l.Host, &l.Running, &l.Waiting, &l.Failed)
+	return l, err
+}
+
+// scanInto scans columns into h, and the columns that follow them into more.
+func scanInto(row db.Scanner, h *Host, more ...any) error {
+	var files, bytes sql.NullInt64
+	err := row.Scan(append([]any{&h.ID, &h.Name, &h.Address, &h.Root, &h.Agent.Boot, &h.Agent.Disk, &h.Command, &h.Version,
+		db.Moment(&h.SeenAt), db.Moment(&h.StoppedAt), &h.DiskTotal, &h.DiskFree, db.Moment(&h.MeasuredAt),
+		&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes}, more...)...)
+	h.Usage.GarbageFiles, h.Usage.GarbageBytes, h.Usage.GarbageKnown = files.Int64, bytes.Int64, files.Valid
+	return err
 }

@@ -82,7 +82,7 @@ func testReportReplacesTheLastReport(t *testing.T, open dbtest.Backend) {
 	cellar.Usage = host.Usage{CacheFiles: 3, CacheBytes: 1 << 40, Overlays: 2, OverlayBytes: 7, GarbageKnown: true, GarbageFiles: 1, GarbageBytes: 1 << 33}
 	w.report(t, cellar)
 	cellar.SeenAt = w.now
-	if all := w.list(t); len(all) != 2 || all[0] != cellar || all[1] != attic {
+	if all := w.list(t); len(all) != 2 || all[0] != attic || all[1] != cellar {
 		t.Errorf("two hosts: %+v", all)
 	}
 
@@ -90,7 +90,7 @@ func testReportReplacesTheLastReport(t *testing.T, open dbtest.Backend) {
 	cellar.DiskFree, cellar.Version = 5, "2"
 	w.report(t, cellar)
 	cellar.SeenAt = w.now
-	if all := w.list(t); len(all) != 2 || all[0] != cellar {
+	if all := w.list(t); len(all) != 2 || all[1] != cellar {
 		t.Errorf("after a second report: %+v", all)
 	}
 	if !host.Silent(time.Time{}, w.now) {
@@ -105,13 +105,13 @@ func testReportReplacesTheLastReport(t *testing.T, open dbtest.Backend) {
 	// A host that has been silent for long may come back.
 	w.now = w.now.Add(31 * 24 * time.Hour)
 	w.report(t, cellar)
-	if all := w.list(t); len(all) != 2 || all[1].ID != "a" {
+	if all := w.list(t); len(all) != 2 || all[1].State(w.now) != host.AgentHere {
 		t.Errorf("a month later: %+v", all)
 	}
 	if err := w.Stopped(t.Context(), cellar); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.list(t)[0].State(w.now); got != "stopped" {
+	if got := w.list(t)[1].State(w.now); got != "stopped" {
 		t.Errorf("after its end the agent is %s", got)
 	}
 }
@@ -224,6 +224,41 @@ func testAHostThatNoAgentHasTakenIsTaken(t *testing.T, open dbtest.Backend) {
 	}
 	if added := w.register(t, cellar); added || len(w.list(t)) != 3 {
 		t.Errorf("%v, %+v", added, w.list(t))
+	}
+}
+
+// shows: P47
+func TestWhatIsToBeDoneOnEachHost(t *testing.T) { dbtest.Each(t, testWhatIsToBeDoneOnEachHost) }
+
+func testWhatIsToBeDoneOnEachHost(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
+	w.register(t, cellar)
+	w.register(t, attic)
+	for _, statement := range []string{
+		`INSERT INTO overlays (id, name, type, uid, created_at, deleted_at) VALUES (1, 'maps', 'workshop', 'u1', 1, NULL), (2, 'more', 'workshop', 'u2', 1, NULL), (3, 'old', 'workshop', 'u3', 1, 2)`,
+		`UPDATE overlay_hosts SET last_build_status = 'failed' WHERE host_id = 'c' AND overlay_id <> 2`,
+		`INSERT INTO jobs (operation, state, subject_kind, subject_id, host_id, attempt, locks, created_at, started_at, lease_until, finished_at) VALUES
+			('build_overlay', 'queued', 'overlay', 1, 'c', 0, '[{"resource":"game","write":false}]', 1, NULL, NULL, NULL),
+			('build_overlay', 'queued', 'overlay', 2, 'c', 0, '[{"resource":"game","write":false}]', 1, NULL, NULL, NULL),
+			('delete_overlay', 'running', 'overlay', 3, 'c', 1, '[{"resource":"game","write":false}]', 1, 1, 9, NULL),
+			('build_overlay', 'succeeded', 'overlay', 1, 'c', 1, '[{"resource":"game","write":false}]', 1, 1, NULL, 2),
+			('refresh_workshop_items', 'queued', '', NULL, NULL, 0, '[{"resource":"game","write":false}]', 1, NULL, NULL, NULL)`,
+	} {
+		if _, err := w.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := w.ListAll(t.Context())
+	if err != nil || len(all) != 2 || all[0].Name != "attic" || all[0].Running+all[0].Waiting+all[0].Failed != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	one, err := w.Get(t.Context(), "c")
+	if err != nil || one != all[1] || one.Name != "cellar" || one.Waiting != 2 || one.Running != 1 || one.Failed != 1 {
+		t.Errorf("%+v, %v", one, err)
+	}
+	_, err = w.Get(t.Context(), "cellar")
+	if p, ok := problem.As(err); !ok || p.Status != http.StatusNotFound {
+		t.Errorf("a name is no id: %v", err)
 	}
 }
 

@@ -121,6 +121,9 @@ var (
 	AdminJobs      = page("admin-jobs", "/admin/jobs", Administrator)
 	AdminRefresh   = form("admin-refresh", "/admin/workshop/refresh", Administrator)
 	AdminGC        = form("admin-gc", "/admin/gc", Administrator)
+	AdminHosts     = page("admin-hosts", "/admin/hosts", Administrator)
+	HostAsk        = page("host-ask", "/admin/hosts/{id}/delete", Administrator)
+	HostRemove     = form("host-remove", "/admin/hosts/{id}/delete", Administrator)
 	AdminUsers     = page("admin-users", "/admin/users", Administrator)
 	UserCreate     = form("user-create", "/admin/users", Administrator)
 	UserAsk        = page("user-ask", "/admin/users/{id}", Administrator)
@@ -136,7 +139,7 @@ func All() []Route {
 		ItemAdd, ItemRemove, ItemsRemove, ItemsCopy,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
-		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminUsers, UserCreate, UserAsk, UserChange,
+		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminHosts, HostAsk, HostRemove, AdminUsers, UserCreate, UserAsk, UserChange,
 	}
 }
 

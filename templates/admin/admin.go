@@ -1,4 +1,4 @@
-// Package admin owns the views for administrators: the state of left4me, all jobs, all people. The rules are those of the nouns
+// Package admin owns the views for administrators: the state of left4me, all jobs, hosts and people. The rules are those of the nouns
 // that it shows.
 package admin
 
@@ -107,6 +107,33 @@ func (v HomeView) itemWords() string {
 		words += fmt.Sprintf(", %d in no overlay", v.Items.Unused)
 	}
 	return words
+}
+
+// hostTrouble says how many hosts need to be looked at; empty for none.
+func (v HomeView) hostTrouble() string {
+	var silent, stopped, full int
+	for _, h := range v.Hosts {
+		switch h.State(v.Now) {
+		case host.AgentSilent:
+			silent++
+		case host.AgentStopped:
+			stopped++
+		}
+		if host.Scarce(h.DiskTotal, h.DiskFree) {
+			full++
+		}
+	}
+	var words []string
+	if silent > 0 {
+		words = append(words, strconv.Itoa(silent)+" silent")
+	}
+	if stopped > 0 {
+		words = append(words, strconv.Itoa(stopped)+" stopped")
+	}
+	if full > 0 {
+		words = append(words, strconv.Itoa(full)+" with little free space")
+	}
+	return strings.Join(words, ", ")
 }
 
 // collecting is the state of the garbage collection that has not ended; empty for none.

@@ -20,15 +20,16 @@ var frame = page.Frame{User: account.User{ID: 1, Name: "nick", Admin: true}, CSR
 
 const hostile = `"><b>nick</b>`
 
-// The three pages link to each other and mark the current one.
+// The pages link to each other and mark the current one.
 func TestTabs(t *testing.T) {
 	for title, html := range map[string]string{
 		"Overview": pagetest.Render(t, admin.Home(admin.HomeView{Frame: frame})),
 		"Jobs":     pagetest.Render(t, admin.Jobs(admin.JobsView{Frame: frame})),
+		"Hosts":    pagetest.Render(t, admin.Hosts(admin.HostsView{Frame: frame})),
 		"People":   pagetest.Render(t, admin.People(admin.PeopleView{Frame: frame})),
 	} {
 		doc := pagetest.Page(t, html)
-		if n := doc.Find(".tabs a").Length(); n != 3 {
+		if n := doc.Find(".tabs a").Length(); n != 4 {
 			t.Errorf("%s leads to %d pages", title, n)
 		}
 		if here := pagetest.Text(doc, `.tabs [aria-current="page"]`); here != title {

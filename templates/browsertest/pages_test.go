@@ -273,8 +273,9 @@ func samples(picture string) map[string]templ.Component {
 			{Operation: job.RefreshWorkshopItems.Name, State: job.Running, Jobs: 1, Oldest: now},
 		},
 		Hosts: []host.Host{
-			{Name: "game-host.example", Command: "up", Version: "1.2.3", SeenAt: now, DiskTotal: 931 << 30, DiskFree: 412 << 30, MeasuredAt: now.Add(-time.Minute), Usage: garbage},
-			{Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", SeenAt: now.Add(-30 * time.Hour), DiskTotal: 100 << 30, DiskFree: 1 << 30},
+			{ID: "mh4x2kq7wzs3", Name: "game-host.example", Address: "192.0.2.17", Command: "up", Version: "1.2.3", SeenAt: now, DiskTotal: 931 << 30, DiskFree: 412 << 30, MeasuredAt: now.Add(-time.Minute), Usage: garbage},
+			{ID: strings.Repeat("x", 64), Name: strings.Repeat("h", 63), Command: "agent", Version: "1.2.2-14-g1a2b3c4-dirty", SeenAt: now.Add(-30 * time.Hour), DiskTotal: 100 << 30, DiskFree: 1 << 30},
+			{ID: "kq7wzs3mh4x2", Name: "attic " + hostile, Address: "attic.example", Command: "agent", Version: "1.2.3", SeenAt: now.Add(-time.Hour), StoppedAt: now.Add(-time.Hour)},
 		},
 	}
 	manyJobs := pagetest.Listed(jobs...)
@@ -290,6 +291,12 @@ func samples(picture string) map[string]templ.Component {
 	clean.Queue, clean.Hosts = nil, []host.Host{tidy}
 	collecting.Queue = []jobstore.Count{{Operation: job.CollectGarbage.Name, State: job.Running, Jobs: 1, Oldest: now}}
 	elsewhere.Hosts = []host.Host{busyHome.Hosts[0], tidy}
+
+	hosts := admin.HostsView{Frame: frame(true), Hosts: []host.Listed{
+		{Host: busyHome.Hosts[0], Running: 1, Waiting: 240}, {Host: busyHome.Hosts[1], Waiting: 3, Failed: 12}, {Host: busyHome.Hosts[2]},
+	}}
+	oneHost := hosts
+	oneHost.Hosts = hosts.Hosts[:1]
 
 	people := admin.PeopleView{Frame: frame(true), NewPasswordOf: "ellis", NewPassword: "ABCDEFGHIJKLMNOP", People: pagetest.Listed([]account.Person{
 		{User: account.User{ID: 1, Name: "nick", Admin: true}, Last: true, CreatedAt: now.Add(-900 * time.Hour), LastSignIn: now},
@@ -354,6 +361,11 @@ func samples(picture string) map[string]templ.Component {
 		"admin-home-two-hosts":       admin.Home(elsewhere),
 		"admin-jobs":                 admin.Jobs(allJobs),
 		"admin-jobs-none":            admin.Jobs(failedJobs),
+		"admin-hosts":                admin.Hosts(hosts),
+		"admin-hosts-one":            admin.Hosts(oneHost),
+		"admin-hosts-none":           admin.Hosts(admin.HostsView{Frame: frame(true)}),
+		"host-ask":                   admin.AskHost(admin.AskHostView{Frame: frame(true), Host: host.Listed{Host: hosts.Hosts[1].Host, Running: 1, Waiting: 3}}),
+		"host-ask-idle":              admin.AskHost(admin.AskHostView{Frame: frame(true), Host: hosts.Hosts[2]}),
 		"admin-users":                admin.People(people),
 		"admin-users-many":           admin.People(manyPeople),
 		"user-ask":                   admin.Ask(admin.AskView{Frame: frame(true), Person: people.People.Rows[1], Action: admin.Disable}),
