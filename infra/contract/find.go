@@ -155,8 +155,9 @@ func (s shown) addMark(line string, t test, position string) error {
 func (s shown) addNumber(number string, t test, position string) error {
 	m := numberPattern.FindStringSubmatch(number)
 	if m != nil {
-		if n, err := strconv.Atoi(m[1]); err == nil && n >= 1 && n <= len(promises) {
-			if p := promise(n); !slices.Contains(s[p], t) {
+		n, err := strconv.Atoi(m[1])
+		if p := promise(n); err == nil && promises[p] != "" {
+			if !slices.Contains(s[p], t) {
 				s[p] = append(s[p], t)
 			}
 			return nil

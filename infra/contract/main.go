@@ -1,4 +1,4 @@
-// Command contract prints left4me's promises, P1 to P43, with the tests that show each. It fails if a promise has no test that
+// Command contract prints left4me's promises, such as P43, with the tests that show each. It fails if a promise has no test that
 // runs the built programs. It does not run the tests.
 //
 // A script in localrun/testdata/script shows the promises in its name (p12-collections.txtar) and in its comment lines
@@ -8,7 +8,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -28,9 +30,8 @@ func run(root string, out io.Writer) error {
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	var missing []string
-	for i, title := range promises {
-		p := promise(i + 1)
-		fmt.Fprintf(table, "%s\t%s\t%s\n", p, title, strings.Join(found.names(p), "  "))
+	for _, p := range slices.Sorted(maps.Keys(promises)) {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", p, promises[p], strings.Join(found.names(p), "  "))
 		if !found.hasProgramTest(p) {
 			missing = append(missing, p.String())
 		}
