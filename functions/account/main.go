@@ -15,7 +15,7 @@ func main() { web.HTTP(route.Account, build) }
 
 func build(env *fn.Env) web.Handler {
 	page := view.ShowPage{Accounts: account.NewStore(env.DB, env.Now)}
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		return page.Render(w, r, http.StatusOK, "")
-	}
+	})
 }

@@ -27,7 +27,7 @@ type handler struct {
 func (h handler) serve(w http.ResponseWriter, r *web.Request) (err error) {
 	home := view.HomeView{Frame: r.Frame(w)}
 	var line []jobstore.Line
-	err = r.Together(
+	err = r.Together(r.Context(),
 		db.Into(&home.People, h.accounts.Count),
 		db.Into(&home.Overlays, h.overlays.Count),
 		db.Into(&home.Items, h.items.Count),

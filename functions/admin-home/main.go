@@ -14,11 +14,11 @@ import (
 func main() { web.HTTP(route.AdminHome, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{
+	return web.HandlerFunc(handler{
 		accounts: account.NewStore(env.DB, env.Now),
 		overlays: overlay.NewStore(env.DB, env.Now, env.Jobs),
 		items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		jobs:     env.Jobs,
 		hosts:    host.NewStore(env.DB, env.Now, env.Jobs),
-	}.serve
+	}.serve)
 }

@@ -15,11 +15,11 @@ func main() { web.HTTP(route.AdminHosts, build) }
 
 func build(env *fn.Env) web.Handler {
 	hosts := host.NewStore(env.DB, env.Now, env.Jobs)
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		all, err := hosts.ListAll(r.Context())
 		if err != nil {
 			return err
 		}
 		return r.Render(w, http.StatusOK, view.Hosts(view.HostsView{Frame: r.Frame(w), Hosts: all}))
-	}
+	})
 }

@@ -29,7 +29,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 		reads = append(reads, db.Into(&counts, h.jobs.CountLive),
 			db.Into(&v.Live, func(ctx context.Context) ([]jobstore.Job, error) { return h.jobs.ListLive(ctx, jobstore.PageSize) }))
 	}
-	if err := r.Together(reads...); err != nil {
+	if err := r.Together(r.Context(), reads...); err != nil {
 		return err
 	}
 	for _, c := range counts {

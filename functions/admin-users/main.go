@@ -15,12 +15,12 @@ func main() { web.HTTP(route.AdminUsers, build) }
 
 func build(env *fn.Env) web.Handler {
 	page := view.PeoplePage{Accounts: account.NewStore(env.DB, env.Now)}
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		var v view.PeopleView
 		var err error
 		if v.People.Query, err = account.Listing.Parse(r.URL.Query()); err != nil {
 			return err
 		}
 		return page.Render(w, r, http.StatusOK, v)
-	}
+	})
 }

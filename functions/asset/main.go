@@ -14,11 +14,11 @@ import (
 func main() { web.HTTP(route.Asset, build) }
 
 func build(*fn.Env) web.Handler {
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		if !assets.Has(r.PathValue("file")) {
 			return problem.NotFound("There is no such file.")
 		}
 		assets.Handler(http.NotFoundHandler()).ServeHTTP(w, r.Request)
 		return nil
-	}
+	})
 }

@@ -12,7 +12,7 @@ import (
 func main() { web.HTTP(route.Home, build) }
 
 func build(*fn.Env) web.Handler {
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		return r.Redirect(w, route.OverlayList.URL(), "")
-	}
+	})
 }

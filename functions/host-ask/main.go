@@ -15,7 +15,7 @@ func main() { web.HTTP(route.HostAsk, build) }
 
 func build(env *fn.Env) web.Handler {
 	hosts := host.NewStore(env.DB, env.Now, env.Jobs)
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		h, err := hosts.Get(r.Context(), r.PathValue("id"))
 		if err == nil {
 			err = h.Removable(env.Now())
@@ -24,5 +24,5 @@ func build(env *fn.Env) web.Handler {
 			return err
 		}
 		return r.Render(w, http.StatusOK, view.AskHost(view.AskHostView{Frame: r.Frame(w), Host: h}))
-	}
+	})
 }

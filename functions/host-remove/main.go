@@ -14,11 +14,11 @@ func main() { web.HTTP(route.HostRemove, build) }
 
 func build(env *fn.Env) web.Handler {
 	hosts := host.NewStore(env.DB, env.Now, env.Jobs)
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		h, err := hosts.Remove(r.Context(), r.PathValue("id"))
 		if err != nil {
 			return err
 		}
 		return r.Redirect(w, route.AdminHosts.URL(), "The host "+h.Name+" was removed.")
-	}
+	})
 }

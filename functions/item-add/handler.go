@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"net/http"
-	"strings"
+	"time"
 
 	"left4me/shared/overlay"
 	"left4me/shared/steam"
@@ -17,16 +19,23 @@ type handler struct {
 	page  view.ShowPage
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
-	if err != nil {
-		return err
-	}
+func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
 	q, err := workshop.Listing.Parse(r.PostForm)
 	if err != nil {
 		return err
 	}
-	added, err := h.paste(r, o, r.PostForm.Get("input"), r.PostForm.Get("input_mode"))
+	err = h.page.Change(w, r, o, q, func(ctx context.Context) (outcome view.Outcome, err error) {
+		ids, err := workshop.ParseInput(r.PostForm.Get("input"))
+		if err != nil {
+			return outcome, err
+		}
+		var places map[steam.ID]time.Time
+		outcome.Restored, places = view.ParseRestore(r.PostForm[view.RestoreField])
+		mode := cmp.Or(workshop.Mode(r.PostForm.Get("input_mode")), workshop.Auto)
+		outcome.Added, err = h.page.Items.Add(ctx, h.steam, r.User, o, ids, mode, places)
+		outcome.JobID = outcome.Added.JobID
+		return outcome, err
+	})
 	if p, ok := web.Problem(w, err); ok && o.Type.HoldsItems { // other pages have no box
 		if r.Fragment() {
 			page.Retarget(w.Header(), view.AddErrorID)
@@ -34,30 +43,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 		}
 		v := view.ShowView{Input: r.PostForm.Get("input"), InputMode: r.PostForm.Get("input_mode"), InputError: p.Sentence}
 		v.Items.Query = q
-		return h.page.Render(w, r, p.Status, o.ID, v)
+		return h.page.Refuse(w, r, p.Status, o, v)
 	}
-	if err != nil {
-		return err
-	}
-	outcome := view.Outcome{Added: added, JobID: added.JobID}
-	if removed := r.PostForm[view.RestoreField]; len(removed) > 0 {
-		addedAt := view.ParseRestore(removed)
-		if err := h.page.Items.Restore(r.Context(), o, addedAt); err != nil {
-			return err
-		}
-		id, _, _ := strings.Cut(removed[0], " ")
-		outcome.Restored = steam.ID(id)
-	}
-	return h.page.RenderChanged(w, r, o.ID, q, outcome)
-}
-
-func (h handler) paste(r *web.Request, o overlay.Overlay, input, mode string) (workshop.Added, error) {
-	ids, err := workshop.ParseInput(input)
-	if err != nil {
-		return workshop.Added{}, err
-	}
-	if mode == "" {
-		mode = string(workshop.Auto)
-	}
-	return h.page.Items.Add(r.Context(), h.steam, r.User, o, ids, workshop.Mode(mode))
+	return err
 }

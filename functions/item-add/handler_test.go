@@ -54,6 +54,9 @@ func TestSuccessAsAFragmentAndAsAPage(t *testing.T) {
 	if n := s.Count(`SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND state = 'queued'`); n != 1 {
 		t.Errorf("%d builds are queued, want one", n)
 	}
+	if _, err := s.Env.DB.ExecContext(t.Context(), `DELETE FROM overlay_workshop_items WHERE workshop_item_id = 1`); err != nil {
+		t.Fatal(err)
+	}
 	back := v.Post(items, "input", "1", "restore", "1 5")
 	if focus := back.Page().Find("button[data-focus]").AttrOr("formaction", ""); focus != "/overlays/1/items/1/delete" {
 		t.Errorf("after an item was put back the focus is on %q", focus)

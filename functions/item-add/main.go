@@ -12,5 +12,6 @@ import (
 func main() { web.HTTP(route.ItemAdd, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{steam: steam.NewClient(env.Settings.SteamAPIURL, env.Log), page: view.NewShowPage(env)}.serve
+	page := view.NewShowPage(env)
+	return view.Changing(page.Overlays, handler{steam: steam.NewClient(env.Settings.SteamAPIURL, env.Log), page: page}.serve)
 }

@@ -10,4 +10,9 @@ import (
 
 func main() { web.HTTP(route.ItemRemove, build) }
 
-func build(env *fn.Env) web.Handler { return handler{page: view.NewShowPage(env)}.serve }
+func build(env *fn.Env) web.Handler {
+	return view.NewShowPage(env).Remove(func(r *web.Request) ([]int64, error) {
+		id, err := r.ID("item_id")
+		return []int64{id}, err
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"left4me/shared/account"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
 	"left4me/shared/workshop"
@@ -16,28 +17,34 @@ type handler struct {
 	page view.ShowPage
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	id, err := r.ID("id")
-	if err != nil {
+// copying is the overlay {id}, and the one to which items of it are to be copied.
+type copying struct{ from, to overlay.Overlay }
+
+func (c copying) editable(u account.User) error {
+	if err := c.from.Editable(u); err != nil {
 		return err
 	}
+	return c.to.Editable(u)
+}
+
+func (h handler) find(ctx context.Context, r *web.Request) (c copying, err error) {
 	toID, invalid := strconv.ParseInt(r.PostForm.Get(view.CopyToField), 10, 64)
-	var o, to overlay.Overlay
-	err = r.Together(
+	err = r.Together(ctx,
 		func(ctx context.Context) (err error) {
-			o, err = h.page.Overlays.Editable(ctx, r.User, id)
+			c.from, err = web.ByID(h.page.Overlays.Get)(ctx, r)
 			return err
 		},
 		func(ctx context.Context) (err error) {
 			if invalid != nil {
 				return problem.Invalid("Please choose the overlay to copy to. Nothing was changed.")
 			}
-			to, err = h.page.Overlays.Editable(ctx, r.User, toID)
+			c.to, err = h.page.Overlays.Get(ctx, toID)
 			return err
 		})
-	if err != nil {
-		return err
-	}
+	return c, err
+}
+
+func (h handler) serve(w http.ResponseWriter, r *web.Request, c copying) error {
 	q, err := workshop.Listing.Parse(r.PostForm)
 	if err != nil {
 		return err
@@ -46,9 +53,8 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	added, err := h.page.Items.Copy(r.Context(), r.User, o, items, to)
-	if err != nil {
-		return err
-	}
-	return h.page.RenderChanged(w, r, o.ID, q, view.Outcome{Added: added, CopiedTo: to.Name, JobID: added.JobID})
+	return h.page.Change(w, r, c.from, q, func(ctx context.Context) (view.Outcome, error) {
+		added, err := h.page.Items.Copy(ctx, r.User, c.from, items, c.to)
+		return view.Outcome{Added: added, CopiedTo: c.to.Name, JobID: added.JobID}, err
+	})
 }

@@ -10,4 +10,7 @@ import (
 
 func main() { web.HTTP(route.ItemsCopy, build) }
 
-func build(env *fn.Env) web.Handler { return handler{page: view.NewShowPage(env)}.serve }
+func build(env *fn.Env) web.Handler {
+	h := handler{page: view.NewShowPage(env)}
+	return web.About(h.find, copying.editable, h.serve)
+}

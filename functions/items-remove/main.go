@@ -10,4 +10,4 @@ import (
 
 func main() { web.HTTP(route.ItemsRemove, build) }
 
-func build(env *fn.Env) web.Handler { return handler{page: view.NewShowPage(env)}.serve }
+func build(env *fn.Env) web.Handler { return view.NewShowPage(env).Remove(view.Selected) }

@@ -6,7 +6,6 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
-	view "left4me/templates/job"
 	"left4me/templates/web"
 )
 
@@ -14,15 +13,7 @@ type handler struct {
 	jobs *jobstore.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	id, err := r.ID("id")
-	if err != nil {
-		return err
-	}
-	j, err := view.Visible(r.Context(), r.User, h.jobs, id)
-	if err != nil {
-		return err
-	}
+func (h handler) serve(w http.ResponseWriter, r *web.Request, j jobstore.Job) error {
 	state, changed, err := h.jobs.Cancel(r.Context(), j.ID)
 	if err != nil {
 		return err

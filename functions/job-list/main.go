@@ -10,5 +10,5 @@ import (
 func main() { web.HTTP(route.JobList, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{jobs: env.Jobs}.serve
+	return web.HandlerFunc(handler{jobs: env.Jobs}.serve)
 }

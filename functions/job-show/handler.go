@@ -23,34 +23,26 @@ type handler struct {
 	jobs *jobstore.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	id, err := r.ID("id")
-	if err != nil {
-		return err
-	}
+func (h handler) serve(w http.ResponseWriter, r *web.Request, j jobstore.Job) error {
 	query := r.URL.Query()
 	poll := r.Fragment() && query.Has(view.AfterParam)
 	after, before := r.Number(view.AfterParam), r.Number(view.BeforeParam)
-	show := view.ShowView{Frame: r.Frame(w)}
+	show := view.ShowView{Frame: r.Frame(w), Job: j}
 	var ending []jobstore.Line
-	// The job is read first, so that the log of a job that has ended is complete.
-	err = r.Together(
-		func(ctx context.Context) (err error) {
-			show.Job, err = view.Visible(ctx, r.User, h.jobs, id)
-			return err
-		},
+	// The job was read before, so that the log of a job that has ended is complete.
+	err := r.Together(r.Context(),
 		func(ctx context.Context) (err error) {
 			switch {
 			case poll:
-				show.Log, err = h.jobs.Logs(ctx, id, after, logPage+1)
+				show.Log, err = h.jobs.Logs(ctx, j.ID, after, logPage+1)
 			case before > 0:
-				show.Log, err = h.jobs.LogsBefore(ctx, id, before, logPage+1)
+				show.Log, err = h.jobs.LogsBefore(ctx, j.ID, before, logPage+1)
 			default:
-				show.Log, err = h.jobs.LogsBefore(ctx, id, math.MaxInt64, logPage+1)
+				show.Log, err = h.jobs.LogsBefore(ctx, j.ID, math.MaxInt64, logPage+1)
 			}
 			return err
 		},
-		db.Into(&ending, func(ctx context.Context) ([]jobstore.Line, error) { return h.jobs.EndedLogs(ctx, id, logPage) }),
+		db.Into(&ending, func(ctx context.Context) ([]jobstore.Line, error) { return h.jobs.EndedLogs(ctx, j.ID, logPage) }),
 	)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 
 func main() { web.HTTP(route.LoginForm, build) }
 
-func build(*fn.Env) web.Handler { return serve }
+func build(*fn.Env) web.Handler { return web.HandlerFunc(serve) }
 
 func serve(w http.ResponseWriter, r *web.Request) error {
 	next := web.SafeNext(r.URL.Query().Get("next"))

@@ -12,11 +12,7 @@ type handler struct {
 	overlays *overlay.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.overlays.Editable)
-	if err != nil {
-		return err
-	}
+func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
 	build, err := h.overlays.RequestBuild(r.Context(), r.User, o.ID)
 	if err != nil {
 		return err

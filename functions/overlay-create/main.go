@@ -10,4 +10,6 @@ import (
 
 func main() { web.HTTP(route.OverlayCreate, build) }
 
-func build(env *fn.Env) web.Handler { return handler{page: view.NewListPage(env)}.serve }
+func build(env *fn.Env) web.Handler {
+	return web.HandlerFunc(handler{page: view.NewListPage(env)}.serve)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
@@ -13,13 +14,9 @@ type handler struct {
 	page view.ShowPage
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
-	if err != nil {
-		return err
-	}
+func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
 	if r.PostForm.Get("confirm") != "yes" {
-		return h.page.Render(w, r, http.StatusBadRequest, o.ID, view.ShowView{DeleteError: "Please tick the box to confirm. Nothing was deleted."})
+		return h.page.Refuse(w, r, http.StatusBadRequest, o, view.ShowView{DeleteError: "Please tick the box to confirm. Nothing was deleted."})
 	}
 	removal, err := h.page.Overlays.Delete(r.Context(), r.User, o.ID)
 	if err != nil {

@@ -15,12 +15,12 @@ func main() { web.HTTP(route.OverlayList, build) }
 
 func build(env *fn.Env) web.Handler {
 	page := view.NewListPage(env)
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		var v view.ListView
 		var err error
 		if v.Overlays.Query, err = overlay.Listing.Parse(r.URL.Query()); err != nil {
 			return err
 		}
 		return page.Render(w, r, http.StatusOK, v)
-	}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/text"
@@ -21,14 +22,10 @@ type handler struct {
 	log   *slog.Logger
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
-	if err != nil {
-		return err
-	}
+func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
 	found, err := h.page.Items.RefreshOverlay(r.Context(), h.steam, r.User, o)
 	if p, ok := web.Problem(w, err); ok && !r.Fragment() {
-		return h.page.Render(w, r, p.Status, o.ID, view.ShowView{RefreshError: p.Sentence})
+		return h.page.Refuse(w, r, p.Status, o, view.ShowView{RefreshError: p.Sentence})
 	}
 	if err != nil {
 		return err

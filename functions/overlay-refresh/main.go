@@ -12,9 +12,6 @@ import (
 func main() { web.HTTP(route.OverlayRefresh, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{
-		page:  view.NewShowPage(env),
-		steam: steam.NewClient(env.Settings.SteamAPIURL, env.Log),
-		log:   env.Log,
-	}.serve
+	page := view.NewShowPage(env)
+	return view.Changing(page.Overlays, handler{page: page, steam: steam.NewClient(env.Settings.SteamAPIURL, env.Log), log: env.Log}.serve)
 }

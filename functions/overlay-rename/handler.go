@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 
+	"left4me/shared/overlay"
 	"left4me/shared/route"
 	view "left4me/templates/overlay"
 	"left4me/templates/web"
@@ -12,15 +13,11 @@ type handler struct {
 	page view.ShowPage
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	o, err := web.ByID(r, "id", h.page.Overlays.Editable)
-	if err != nil {
-		return err
-	}
+func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
 	name := r.PostForm.Get("name")
-	err = h.page.Overlays.Rename(r.Context(), r.User, o, name)
+	err := h.page.Overlays.Rename(r.Context(), r.User, o, name)
 	if p, ok := web.Problem(w, err); ok && p.Status != http.StatusNotFound {
-		return h.page.Render(w, r, p.Status, o.ID, view.ShowView{NewName: name, RenameError: p.Sentence})
+		return h.page.Refuse(w, r, p.Status, o, view.ShowView{NewName: name, RenameError: p.Sentence})
 	}
 	if err != nil {
 		return err

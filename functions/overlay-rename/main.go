@@ -10,4 +10,7 @@ import (
 
 func main() { web.HTTP(route.OverlayRename, build) }
 
-func build(env *fn.Env) web.Handler { return handler{page: view.NewShowPage(env)}.serve }
+func build(env *fn.Env) web.Handler {
+	page := view.NewShowPage(env)
+	return view.Changing(page.Overlays, handler{page: page}.serve)
+}

@@ -10,4 +10,7 @@ import (
 
 func main() { web.HTTP(route.OverlayShow, build) }
 
-func build(env *fn.Env) web.Handler { return handler{page: view.NewShowPage(env)}.serve }
+func build(env *fn.Env) web.Handler {
+	page := view.NewShowPage(env)
+	return web.About(page.Find, view.ShowView.Visible, page.Serve)
+}

@@ -2,6 +2,10 @@
 package main
 
 import (
+	"context"
+	"net/http"
+
+	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/host"
 	"left4me/shared/overlay"
@@ -13,5 +17,18 @@ import (
 func main() { web.HTTP(route.OverlayUse, build) }
 
 func build(env *fn.Env) web.Handler {
-	return view.UsePage{Overlays: overlay.NewStore(env.DB, env.Now, env.Jobs), Hosts: host.NewStore(env.DB, env.Now, env.Jobs)}.Serve
+	overlays, hosts := overlay.NewStore(env.DB, env.Now, env.Jobs), host.NewStore(env.DB, env.Now, env.Jobs)
+	find := func(ctx context.Context, r *web.Request) (v view.UseView, err error) {
+		err = r.Together(ctx,
+			func(ctx context.Context) (err error) {
+				v.Overlay, err = web.ByID(overlays.Get)(ctx, r)
+				return err
+			},
+			db.Into(&v.Hosts, hosts.List))
+		return v, err
+	}
+	return web.About(find, view.UseView.Visible, func(w http.ResponseWriter, r *web.Request, v view.UseView) error {
+		v.Frame = r.Frame(w)
+		return r.Render(w, http.StatusOK, view.Use(v))
+	})
 }

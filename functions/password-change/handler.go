@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 
 	"left4me/shared/account"
@@ -14,10 +15,14 @@ type handler struct {
 	accounts *account.Store
 }
 
-func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
+func (h handler) find(ctx context.Context, r *web.Request) (account.Password, error) {
+	return h.accounts.Password(ctx, r.SessionToken())
+}
+
+func (h handler) serve(w http.ResponseWriter, r *web.Request, old account.Password) error {
 	var err error
 	if r.PostForm.Get("new") == r.PostForm.Get("again") {
-		err = h.accounts.ChangePassword(r.Context(), r.User, r.SessionToken(), r.PostForm.Get("current"), r.PostForm.Get("new"), r.Client())
+		err = h.accounts.ChangePassword(r.Context(), r.User, old, r.SessionToken(), r.PostForm.Get("current"), r.PostForm.Get("new"), r.Client())
 	} else {
 		err = problem.Invalid("The new passwords differ. Please type the same twice; nothing was changed.")
 	}

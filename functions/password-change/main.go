@@ -11,5 +11,7 @@ import (
 func main() { web.HTTP(route.PasswordChange, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{accounts: account.NewStore(env.DB, env.Now)}.serve
+	h := handler{accounts: account.NewStore(env.DB, env.Now)}
+	everybody := func(account.Password, account.User) error { return nil } // it is their own
+	return web.About(h.find, everybody, h.serve)
 }

@@ -11,5 +11,5 @@ import (
 func main() { web.HTTP(route.SessionEnd, build) }
 
 func build(env *fn.Env) web.Handler {
-	return handler{accounts: account.NewStore(env.DB, env.Now)}.serve
+	return web.HandlerFunc(handler{accounts: account.NewStore(env.DB, env.Now)}.serve)
 }

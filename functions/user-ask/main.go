@@ -16,7 +16,7 @@ func main() { web.HTTP(route.UserAsk, build) }
 
 func build(env *fn.Env) web.Handler {
 	accounts := account.NewStore(env.DB, env.Now)
-	return func(w http.ResponseWriter, r *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		id, err := r.ID("id")
 		if err != nil {
 			return err
@@ -30,5 +30,5 @@ func build(env *fn.Env) web.Handler {
 			return problem.Invalid("There is no change “%s”. Please use the buttons of the page.", action)
 		}
 		return r.Render(w, http.StatusOK, view.Ask(view.AskView{Frame: r.Frame(w), Person: p, Action: action}))
-	}
+	})
 }

@@ -20,17 +20,17 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	p, password, notice, err := h.change(r.Context(), id, r.PostForm.Get(view.ActionField))
-	page := view.PeoplePage{Accounts: h.accounts}
+	action, page := r.PostForm.Get(view.ActionField), view.PeoplePage{Accounts: h.accounts}
+	if action == view.ResetPassword {
+		return page.ResetPassword(w, r, id)
+	}
+	p, notice, err := h.change(r.Context(), id, action)
 	refused, isProblem := web.Problem(w, err)
 	switch {
 	case isProblem && refused.Status == http.StatusConflict:
 		return page.Render(w, r, refused.Status, view.PeopleView{ChangeError: refused.Sentence})
 	case err != nil:
 		return err
-	case password != "":
-		// A redirect would need to store the password somewhere.
-		return page.Render(w, r, http.StatusOK, view.PeopleView{NewPassword: password, NewPasswordOf: p.Name})
 	}
 	next := route.AdminUsers.URL()
 	if p.ID == r.User.ID && (!p.Admin || p.Disabled) {
@@ -39,25 +39,21 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	return r.Redirect(w, next, p.Name+notice)
 }
 
-// change does what the button says. It returns the changed person, their new password if they got one, and else the notice that
-// follows their name.
-func (h handler) change(ctx context.Context, id int64, action string) (p account.Person, password, notice string, err error) {
+// change does what the button says. It returns the changed person, and the notice that follows their name.
+func (h handler) change(ctx context.Context, id int64, action string) (p account.Person, notice string, err error) {
 	switch action {
 	case view.Promote:
 		p, err = h.accounts.SetAdmin(ctx, id, true)
-		return p, "", " is an administrator now.", err
+		return p, " is an administrator now.", err
 	case view.Demote:
 		p, err = h.accounts.SetAdmin(ctx, id, false)
-		return p, "", " is no administrator any more.", err
+		return p, " is no administrator any more.", err
 	case view.Disable:
 		p, err = h.accounts.Disable(ctx, id)
-		return p, "", " is signed out and cannot sign in any more.", err
+		return p, " is signed out and cannot sign in any more.", err
 	case view.Enable:
 		p, err = h.accounts.Enable(ctx, id)
-		return p, "", " can sign in again.", err
-	case view.ResetPassword:
-		p, password, err = h.accounts.ResetPassword(ctx, id)
-		return p, password, "", err
+		return p, " can sign in again.", err
 	}
-	return p, "", "", problem.Invalid("There is no change “%s”. Please use the buttons of the page.", action)
+	return p, "", problem.Invalid("There is no change “%s”. Please use the buttons of the page.", action)
 }

@@ -142,10 +142,11 @@ func (s *Store) Promote(ctx context.Context, name string) error {
 // BySession returns the user of the session with that token, or the zero User when the token is unknown, expired or revoked
 // or the account is disabled.
 func (s *Store) BySession(ctx context.Context, token string) (User, error) {
-	var u User
-	err := s.db.QueryRowContext(ctx, `SELECT u.id, u.name, u.is_admin FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.token_hash = :token AND s.expires_at > :now AND u.is_disabled = 0`,
-		tokenArg(token), s.nowArg()).Scan(&u.ID, &u.Name, &u.Admin)
+	u, err := db.Row(ctx, s.db, func(row db.Scanner) (u User, err error) {
+		err = row.Scan(&u.ID, &u.Name, &u.Admin)
+		return u, err
+	}, `SELECT u.id, u.name, u.is_admin FROM sessions s JOIN users u ON u.id = s.user_id
+		WHERE s.token_hash = :token AND s.expires_at > :now AND u.is_disabled = 0`, tokenArg(token), s.nowArg())
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, nil
 	}

@@ -281,7 +281,7 @@ func testADeviceThatHasSignedInIsNotDelayedByStrangers(t *testing.T, open dbtest
 		}
 	}
 	forgetDevices()
-	if err := s.ChangePassword(t.Context(), nick, tokens.Session, password, "another one", at(tokens.Device)); err != nil {
+	if err := s.ChangePassword(t.Context(), nick, stored(t, s, tokens.Session), tokens.Session, password, "another one", at(tokens.Device)); err != nil {
 		t.Errorf("changing the password on the device: %v", err)
 	}
 	if _, _, err := s.SignIn(t.Context(), "nick", "another one", at(tokens.Device)); status(err) != http.StatusTooManyRequests {

@@ -229,6 +229,15 @@ func testASignInDuringDisablingLeavesNoSession(t *testing.T, open dbtest.Backend
 	}
 }
 
+func stored(t *testing.T, s *account.Store, token string) account.Password {
+	t.Helper()
+	p, err := s.Password(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func TestChangePassword(t *testing.T) { dbtest.Each(t, testChangePassword) }
 
 func testChangePassword(t *testing.T, open dbtest.Backend) {
@@ -237,7 +246,7 @@ func testChangePassword(t *testing.T, open dbtest.Backend) {
 	create(t, s, "ellis", false)
 	here, there, other := signIn(t, s, "nick", password), signIn(t, s, "nick", password), signIn(t, s, "ellis", password)
 	change := func(current, fresh string) error {
-		return s.ChangePassword(t.Context(), nick, here, current, fresh, home)
+		return s.ChangePassword(t.Context(), nick, stored(t, s, here), here, current, fresh, home)
 	}
 	if err := change(password, "short"); status(err) != http.StatusBadRequest {
 		t.Errorf("a short password: %v", err)

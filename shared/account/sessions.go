@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,23 +12,32 @@ import (
 	"left4me/shared/problem"
 )
 
-// ChangePassword replaces u's password if current is correct, and ends all their sessions except the one with that token.
-// Failures delay further attempts as for SignIn. Errors are problems: 400 for an invalid new password, 403 for a wrong current
+// Password is what is stored of a person's password.
+type Password struct{ hash string }
+
+// Password returns that of the person who has the session with that token; the zero Password without one.
+func (s *Store) Password(ctx context.Context, token string) (p Password, err error) {
+	p.hash, err = db.Row(ctx, s.db, db.Value[string], `SELECT u.password_hash FROM sessions s JOIN users u ON u.id = s.user_id
+		WHERE s.token_hash = :token`, tokenArg(token))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return Password{}, fmt.Errorf("read a password: %w", err)
+	}
+	return p, nil
+}
+
+// ChangePassword replaces old, which is u's, by password if current is correct, and ends all their sessions except the one with that
+// token. Failures delay further attempts as for SignIn. Errors are problems: 400 for an invalid new password, 403 for a wrong current
 // one, 429 after several failures.
-func (s *Store) ChangePassword(ctx context.Context, u User, token, current, password string, from Client) error {
+func (s *Store) ChangePassword(ctx context.Context, u User, old Password, token, current, password string, from Client) error {
 	if err := CheckPassword(password); err != nil {
 		return err
 	}
 	fault := func(err error) error { return fmt.Errorf("change the password of user %d: %w", u.ID, err) }
-	var old string
-	if err := s.db.QueryRowContext(ctx, `SELECT password_hash FROM users WHERE id = :id`, sql.Named("id", u.ID)).Scan(&old); err != nil {
-		return fault(err)
-	}
-	counted := subjects(u.Name, from, u, old)
+	counted := subjects(u.Name, from, u, old.hash)
 	if err := s.countAttempt(ctx, counted); err != nil {
 		return err
 	}
-	matches, err := verifyPassword(old, current)
+	matches, err := verifyPassword(old.hash, current)
 	if err != nil {
 		return fault(err)
 	}
@@ -43,7 +53,7 @@ func (s *Store) ChangePassword(ctx context.Context, u User, token, current, pass
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		// The password may have been changed while the current one was being checked.
 		if err := db.RowsLater(ctx, q, func(ids []int64) { changed = len(ids) > 0 }, db.Value[int64], `UPDATE users SET password_hash = :new
-			WHERE id = :id AND password_hash = :old RETURNING id`, sql.Named("new", hash), sql.Named("id", u.ID), sql.Named("old", old)); err != nil {
+			WHERE id = :id AND password_hash = :old RETURNING id`, sql.Named("new", hash), sql.Named("id", u.ID), sql.Named("old", old.hash)); err != nil {
 			return err
 		}
 		if err := forgiveAttempt(ctx, q, counted); err != nil {

@@ -8,9 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,39 +17,27 @@ import (
 	"left4me/shared/problem"
 )
 
-// limit says how long failed attempts delay the next one.
+// limit says how long failed attempts delay the next one. In the database's JSON, durations are nanoseconds.
 type limit struct {
-	// free is the number of failures without a delay.
-	free int
-	// longest is the maximum delay.
-	longest time.Duration
-	// forget is the time in which one failure is forgotten.
-	forget time.Duration
+	// Free is the number of failures without a delay. The next one delays by 2 s, and each further one by twice as much.
+	Free int `json:"free"`
+	// Longest is the maximum delay.
+	Longest time.Duration `json:"longest"`
+	// Forget is the time in which one failure is forgotten.
+	Forget time.Duration `json:"forget"`
 }
 
 var (
 	// sourceLimit is for one name from one address, and for one known device.
-	sourceLimit  = limit{free: 5, longest: 15 * time.Minute, forget: forgetAfter}
-	addressLimit = limit{free: 20, longest: 15 * time.Minute, forget: forgetAfter}
+	sourceLimit  = limit{5, 15 * time.Minute, forgetAfter}
+	addressLimit = limit{20, 15 * time.Minute, forgetAfter}
 	// nameLimit is for one name from all addresses. Anybody can fail with somebody else's name, so it delays only after more
 	// failures than a few addresses can cause within their own limits, and not for long.
-	nameLimit = limit{free: 200, longest: time.Minute, forget: forgetAfter / 200}
+	nameLimit = limit{200, time.Minute, forgetAfter / 200}
 )
 
 // forgetAfter is how long a failure counts after the last attempt.
 const forgetAfter = time.Hour
-
-// wait returns the delay after so many failures: 2 s after the first one that is not free, then doubling.
-func (l limit) wait(failures int) time.Duration {
-	over := failures - l.free
-	if over < 0 {
-		return 0
-	}
-	if over > 20 {
-		return l.longest
-	}
-	return min(2*time.Second<<over, l.longest)
-}
 
 // subjects returns what an attempt counts for, with the limits. u is the user of that name, or the zero User if nobody has it. An
 // attempt from a device on which u has signed in before counts only for that device, so that nobody else can delay it.
@@ -91,39 +77,34 @@ func network(address string) string {
 // countAttempt refuses an attempt that comes too early for one of its subjects. It counts any other attempt as a failure before
 // the password is checked, so that many attempts at once cannot all pass; after a success forgiveAttempt undoes that.
 func (s *Store) countAttempt(ctx context.Context, subjects map[string]limit) error {
-	now := s.now()
+	now, of := s.now(), subjectsArg(subjects)
+	nowArg := sql.Named("now", db.Millis(now))
+	var wait int64 // ms
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		if err := db.Later(ctx, q, `DELETE FROM sign_in_failures WHERE last_at <= :before`, sql.Named("before", db.Millis(now.Add(-forgetAfter)))); err != nil {
 			return err
 		}
-		rows, err := db.Rows(ctx, q, scanFailures, `SELECT subject, failures, last_at, retry_at FROM sign_in_failures WHERE subject IN `+subjectsSQL, subjectsArg(subjects))
-		if err != nil {
+		if err := db.RowsLater(ctx, q, func(waits []int64) { wait = waits[0] }, db.Value[int64],
+			`SELECT COALESCE(MAX(retry_at - :now), 0) FROM sign_in_failures WHERE subject IN `+subjectsSQL, nowArg, of); err != nil {
 			return err
 		}
-		earlier := map[string]failures{}
-		for _, f := range rows {
-			earlier[f.subject] = f
-		}
-		var counted []failureRow
-		for subject, limit := range subjects {
-			f := earlier[subject]
-			if wait := f.retryAt.Sub(now); wait > 0 {
-				return tooEarly(wait, "Too many failed attempts.")
-			}
-			n := max(0, f.count-int(now.Sub(f.lastAt)/limit.forget)) + 1
-			counted = append(counted, failureRow{subject, n, db.Millis(now.Add(limit.wait(n)))})
-		}
-		list, err := json.Marshal(counted)
-		if err != nil {
-			return err
-		}
-		return db.Later(ctx, q, `INSERT INTO sign_in_failures (subject, failures, last_at, retry_at)
-			SELECT value ->> 'subject', value ->> 'failures', :now, value ->> 'retry_at' FROM json_each(:rows) WHERE true
-			ON CONFLICT (subject) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at, retry_at = excluded.retry_at`,
-			sql.Named("now", db.Millis(now)), sql.Named("rows", string(list)))
+		return db.Later(ctx, q, countAttemptSQL, nowArg, of)
 	})
+	if err == nil && wait > 0 {
+		err = tooEarly(time.Duration(wait)*time.Millisecond, "Too many failed attempts.")
+	}
 	return problem.Wrap(err, "count sign-in attempts")
 }
+
+const countAttemptSQL = `
+WITH counted (subject, failures, free, longest) AS (
+	SELECT s.key, MAX(0, COALESCE(f.failures - (:now - f.last_at) / (s.value ->> 'forget' / 1000000), 0)) + 1, s.value ->> 'free', s.value ->> 'longest' / 1000000
+	FROM json_each(:subjects) s LEFT JOIN sign_in_failures f ON f.subject = s.key
+	WHERE NOT EXISTS (SELECT 1 FROM sign_in_failures WHERE subject IN ` + subjectsSQL + ` AND retry_at > :now))
+INSERT INTO sign_in_failures (subject, failures, last_at, retry_at)
+SELECT subject, failures, :now, :now + CASE WHEN failures < free THEN 0 ELSE MIN(2000 << MIN(failures - free, 20), longest) END
+FROM counted WHERE true
+ON CONFLICT (subject) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at, retry_at = excluded.retry_at`
 
 // tooEarly returns the problem (429) of a request that may be sent again after wait, with what is wrong as a sentence.
 func tooEarly(wait time.Duration, sentence string) error {
@@ -150,32 +131,12 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// failures are the failed attempts of one subject.
-type failures struct {
-	subject         string
-	count           int
-	lastAt, retryAt time.Time
-}
-
-func scanFailures(row db.Scanner) (failures, error) {
-	var f failures
-	err := row.Scan(&f.subject, &f.count, db.Moment(&f.lastAt), db.Moment(&f.retryAt))
-	return f, err
-}
-
-// failureRow is what countAttempt writes for one subject.
-type failureRow struct {
-	Subject  string `json:"subject"`
-	Failures int    `json:"failures"`
-	RetryAt  int64  `json:"retry_at"`
-}
-
-// subjectsSQL is the list in the parameter of subjectsArg.
-const subjectsSQL = `(SELECT value FROM json_each(:subjects))`
+// subjectsSQL is the subjects in the parameter of subjectsArg.
+const subjectsSQL = `(SELECT key FROM json_each(:subjects))`
 
 func subjectsArg(subjects map[string]limit) sql.NamedArg {
-	list, _ := json.Marshal(slices.Collect(maps.Keys(subjects))) // strings always encode
-	return sql.Named("subjects", string(list))
+	object, _ := json.Marshal(subjects) // strings and numbers always encode
+	return sql.Named("subjects", string(object))
 }
 
 // forgiveAttempt forgets all failures of the subjects, but of an address only this one attempt: somebody who knows one password

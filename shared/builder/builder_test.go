@@ -90,7 +90,7 @@ func setUp(t *testing.T, text string, ids ...steam.ID) *fixture {
 	}
 	w.overlay = w.make(t, "maps", overlay.Workshop)
 	if len(ids) > 0 {
-		if _, err := w.host.Items.Add(t.Context(), w.client, w.admin, w.overlay, ids, workshop.Items); err != nil {
+		if _, err := w.host.Items.Add(t.Context(), w.client, w.admin, w.overlay, ids, workshop.Items, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -450,7 +450,7 @@ func TestWhatIsRecordedAsLinkedIsLinked(t *testing.T) {
 	}
 
 	// What was removed counts as linked as long as builds fail, until the links are changed.
-	if _, err := w.host.Items.Add(t.Context(), w.client, w.admin, w.overlay, []steam.ID{"3"}, workshop.Items); err != nil {
+	if _, err := w.host.Items.Add(t.Context(), w.client, w.admin, w.overlay, []steam.ID{"3"}, workshop.Items, nil); err != nil {
 		t.Fatal(err)
 	}
 	remove("1")

@@ -214,13 +214,23 @@ type result int64
 func (n result) RowsAffected() (int64, error) { return int64(n), nil }
 func (n result) LastInsertId() (int64, error) { return 0, errors.New("use RETURNING") }
 
-// tryRemoteTx is tryTx on a connection to a server.
+// tryRemoteTx is tryTx on a connection to a server. What the functions of Then wait for is sent with the COMMIT.
 func tryRemoteTx(ctx context.Context, conn *sql.Conn, fn func(ctx context.Context, q Querier) error) error {
 	t := &remoteTx{conn: conn, waiting: []statement{{query: beginSQL}}}
 	err := fn(ctx, t)
 	if err == nil {
+		var last []statement
+		g, isThen := ctx.Value(thenKey{}).(*group)
+		if isThen {
+			last = g.wait()
+		}
 		// The error of the connection already is ErrInDoubt if needed.
-		if err = t.flush(ctx, statement{query: commitSQL}); err == nil {
+		if err = t.flush(ctx, append(last, statement{query: commitSQL})...); err == nil {
+			if isThen {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				g.answer(nil)
+			}
 			return nil
 		}
 		err = fmt.Errorf("commit: %w", err)
@@ -232,9 +242,12 @@ func tryRemoteTx(ctx context.Context, conn *sql.Conn, fn func(ctx context.Contex
 }
 
 // Together runs functions that read the database d with their ctx, by Rows and Row. What they wait for at the same time is read in
-// one request, in the order of the functions. The embedded database runs one function after the other. The error is that of the first
-// function that fails.
+// one request, in the order of the functions. The embedded database runs one function after the other. A function may itself call
+// Together. The error is that of the first function that fails.
 func Together(ctx context.Context, d *DB, functions ...func(context.Context) error) error {
+	if m, ok := ctx.Value(groupKey{}).(*member); ok && m.db == d {
+		return m.run(ctx, m.order, functions)
+	}
 	if d.embedded || len(functions) == 1 {
 		for _, f := range functions {
 			if err := f(ctx); err != nil {
@@ -243,22 +256,33 @@ func Together(ctx context.Context, d *DB, functions ...func(context.Context) err
 		}
 		return nil
 	}
-	g := &group{db: d, running: len(functions)}
-	errs := make([]error, len(functions))
-	var wg sync.WaitGroup
-	for n, f := range functions {
-		wg.Go(func() {
-			defer g.done(ctx)
-			errs[n] = f(context.WithValue(ctx, groupKey{}, &member{g, n}))
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
+	return newGroup(d, 1).run(ctx, nil, functions)
+}
+
+// Then runs write, which changes the database d in one transaction, and then functions that read what it has left, as Together does.
+// A server gets what they wait for first in one request with the COMMIT. The functions must not depend on what write returns. The
+// error is that of write, after which the functions read nothing, or of the first function that fails.
+func Then(ctx context.Context, d *DB, write func(context.Context) error, functions ...func(context.Context) error) error {
+	if d.embedded {
+		if err := write(ctx); err != nil {
 			return err
 		}
+		return Together(ctx, d, functions...)
 	}
-	return nil
+	g := newGroup(d, 2)
+	var readErr error
+	var reads sync.WaitGroup
+	reads.Go(func() {
+		defer g.done(ctx)
+		readErr = g.run(ctx, nil, functions)
+	})
+	err := write(context.WithValue(ctx, thenKey{}, g))
+	g.mu.Lock()
+	g.failed = err
+	g.mu.Unlock()
+	g.done(ctx)
+	reads.Wait()
+	return cmp.Or(err, readErr)
 }
 
 // Into returns a function for Together that stores what read returns in dest.
@@ -269,19 +293,30 @@ func Into[T any](dest *T, read func(context.Context) (T, error)) func(context.Co
 	}
 }
 
-type groupKey struct{}
+type (
+	groupKey struct{} // of the member that a function of Together is
+	thenKey  struct{} // of the group whose reads follow a transaction
+)
 
-// group is the functions of one call of Together.
+// group is the functions of one call of Together or Then, with those of the calls that they make.
 type group struct {
 	db      *DB
 	mu      sync.Mutex
-	running int // functions that do not wait for a result
+	changed *sync.Cond // running
+	running int        // functions, with the write of Then, that do not wait for a result
 	waiting []question
+	failed  error // of the write of Then
+}
+
+func newGroup(d *DB, running int) *group {
+	g := &group{db: d, running: running}
+	g.changed = sync.NewCond(&g.mu)
+	return g
 }
 
 // question is what one function waits for.
 type question struct {
-	member int
+	order []int
 	statement
 	answer chan error
 }
@@ -289,14 +324,38 @@ type question struct {
 // member is a function of a group.
 type member struct {
 	*group
-	index int
+	order []int // its index, after that of the function that called Together
+}
+
+// run runs functions, in the place of the one caller that waits for them.
+func (g *group) run(ctx context.Context, order []int, functions []func(context.Context) error) error {
+	g.mu.Lock()
+	g.running += len(functions) - 1
+	left := len(functions)
+	g.mu.Unlock()
+	errs := make([]error, len(functions))
+	var wg sync.WaitGroup
+	for n, f := range functions {
+		wg.Go(func() {
+			errs[n] = f(context.WithValue(ctx, groupKey{}, &member{g, append(slices.Clip(order), n)}))
+			g.mu.Lock()
+			left--
+			last := left == 0
+			g.mu.Unlock()
+			if !last { // otherwise the caller goes on
+				g.done(ctx)
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
 }
 
 // read runs s together with what the other functions ask for.
 func (m *member) read(ctx context.Context, s statement) error {
 	answer := make(chan error, 1)
 	m.mu.Lock()
-	m.waiting = append(m.waiting, question{m.index, s, answer})
+	m.waiting = append(m.waiting, question{m.order, s, answer})
 	m.mu.Unlock()
 	m.done(ctx)
 	return <-answer
@@ -307,20 +366,44 @@ func (g *group) done(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running--
+	g.changed.Broadcast()
 	if g.running > 0 || len(g.waiting) == 0 {
 		return
 	}
-	all := g.waiting
-	g.running, g.waiting = len(all), nil
-	slices.SortFunc(all, func(a, b question) int { return cmp.Compare(a.member, b.member) })
-	statements := make([]statement, len(all))
-	for n, q := range all {
-		statements[n] = q.statement
+	err := g.failed
+	if err == nil {
+		err = send(ctx, g.db.DB, g.statements())
 	}
-	err := send(ctx, g.db.DB, statements)
-	for _, q := range all {
+	g.answer(err)
+}
+
+// wait returns, for the write of Then, what all functions wait for, once none runs.
+func (g *group) wait() []statement {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.running > 1 {
+		g.changed.Wait()
+	}
+	return g.statements()
+}
+
+// statements needs mu.
+func (g *group) statements() []statement {
+	slices.SortFunc(g.waiting, func(a, b question) int { return slices.Compare(a.order, b.order) })
+	all := make([]statement, len(g.waiting))
+	for n, q := range g.waiting {
+		all[n] = q.statement
+	}
+	return all
+}
+
+// answer lets the functions that wait go on. It needs mu.
+func (g *group) answer(err error) {
+	g.running += len(g.waiting)
+	for _, q := range g.waiting {
 		q.answer <- err
 	}
+	g.waiting = nil
 }
 
 // read runs s on q, with others if it is part of a group or of a transaction on a server.

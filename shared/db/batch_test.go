@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -57,12 +58,91 @@ func TestTogetherAsksAServerOnce(t *testing.T) {
 		return err
 	}
 	s.Received()
-	twice := func(ctx context.Context) error { return errors.Join(read(ctx), read(ctx)) }
-	if err := db.Together(t.Context(), d, read, read, twice); err != nil {
+	nested := func(ctx context.Context) error { return errors.Join(db.Together(ctx, d, read, read), read(ctx)) }
+	if err := db.Together(t.Context(), d, read, read, nested); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Received(); len(got) != 2 {
 		t.Errorf("%d requests: %q", len(got), got)
+	}
+}
+
+func TestThenReadsWhatWasWritten(t *testing.T) { dbtest.Each(t, testThenReadsWhatWasWritten) }
+
+func testThenReadsWhatWasWritten(t *testing.T, open dbtest.Backend) {
+	d := open(t)
+	if _, err := d.ExecContext(t.Context(), "CREATE TABLE t (a INTEGER UNIQUE)"); err != nil {
+		t.Fatal(err)
+	}
+	insert := func(ctx context.Context) error {
+		return d.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+			n, err := db.Row(ctx, q, db.Value[int], `SELECT COUNT(*) FROM t`)
+			if err != nil {
+				return err
+			}
+			return db.Later(ctx, q, `INSERT INTO t VALUES (:a)`, sql.Named("a", n+1))
+		})
+	}
+	var a, b int
+	count := func(dest *int) func(context.Context) error {
+		return db.Into(dest, func(ctx context.Context) (int, error) {
+			return db.Row(ctx, d, db.Value[int], `SELECT COUNT(*) FROM t WHERE a > :a`, sql.Named("a", 0))
+		})
+	}
+	both := func(ctx context.Context) error { return errors.Join(count(&a)(ctx), count(&b)(ctx)) }
+	if err := db.Then(t.Context(), d, insert, both); err != nil || a != 1 || b != 1 {
+		t.Errorf("%d and %d rows, %v", a, b, err)
+	}
+	if err := db.Then(t.Context(), d, func(context.Context) error { return nil }, both); err != nil || a != 1 || b != 1 {
+		t.Errorf("after nothing was written: %d and %d rows, %v", a, b, err)
+	}
+	mine := errors.New("mine")
+	a = 0
+	err := db.Then(t.Context(), d, func(ctx context.Context) error {
+		return d.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+			return errors.Join(db.Later(ctx, q, `INSERT INTO t VALUES (:a)`, sql.Named("a", 9)), mine)
+		})
+	}, count(&a))
+	if !errors.Is(err, mine) || a != 0 {
+		t.Errorf("after a failed write: %d rows, %v", a, err)
+	}
+	err = db.Then(t.Context(), d, insert, count(&a), func(context.Context) error { return mine })
+	if !errors.Is(err, mine) || a != 2 {
+		t.Errorf("with a failed read: %d rows, %v", a, err)
+	}
+}
+
+// What the functions of Then wait for goes to a server with the COMMIT, and again if the transaction is lost and run again.
+func TestThenNeedsNoRequestOfItsOwn(t *testing.T) {
+	s := dbtest.Serve(t)
+	d := s.Open(t)
+	var n [2]int
+	count := func(ctx context.Context) (int, error) {
+		return db.Row(ctx, d, db.Value[int], `SELECT COUNT(*) FROM sign_in_failures WHERE failures = :n`, sql.Named("n", 1))
+	}
+	runs, lost := 0, false
+	add := func(ctx context.Context) error {
+		return d.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+			if runs++; lost && runs == 1 {
+				defer s.EndTransactions()
+			}
+			n, err := db.Row(ctx, q, db.Value[int], `SELECT COUNT(*) FROM sign_in_failures`)
+			if err != nil {
+				return err
+			}
+			return db.Later(ctx, q, `INSERT INTO sign_in_failures VALUES (:subject, 1, 0, 0)`, sql.Named("subject", strconv.Itoa(n)))
+		})
+	}
+	s.Received()
+	if err := db.Then(t.Context(), d, add, db.Into(&n[0], count), db.Into(&n[1], count)); err != nil || n != [2]int{1, 1} {
+		t.Errorf("%d, %v", n, err)
+	}
+	if got := s.Received(); len(got) != 2 || runs != 1 {
+		t.Errorf("%d requests of %d runs: %q", len(got), runs, got)
+	}
+	runs, lost = 0, true
+	if err := db.Then(t.Context(), d, add, db.Into(&n[0], count), db.Into(&n[1], count)); err != nil || n != [2]int{2, 2} || runs != 2 {
+		t.Errorf("a lost transaction: %d after %d runs, %v", n, runs, err)
 	}
 }
 

@@ -47,11 +47,21 @@ type Overlay struct {
 // Path is the overlay's directory below LEFT4ME_ROOT/overlays: the digits of its id.
 func (o Overlay) Path() string { return strconv.FormatInt(o.ID, 10) }
 
-// VisibleTo reports whether u may see o (P7).
-func (o Overlay) VisibleTo(u account.User) bool { return u.Admin || o.Type.System || o.owned(u) }
+// Visible returns nil if u may see o (P7), else a problem (403).
+func (o Overlay) Visible(u account.User) error {
+	if u.Admin || o.Type.System || o.owned(u) {
+		return nil
+	}
+	return problem.Forbidden("This overlay belongs to somebody else. Ask its owner or an administrator.")
+}
 
-// EditableBy reports whether u may change, build and delete o (P8).
-func (o Overlay) EditableBy(u account.User) bool { return u.Admin || !o.Type.System && o.owned(u) }
+// Editable returns nil if u may change, build and delete o (P8), else a problem (403).
+func (o Overlay) Editable(u account.User) error {
+	if err := o.Visible(u); err != nil || u.Admin || o.owned(u) && !o.Type.System {
+		return err
+	}
+	return problem.Forbidden("Only administrators change %s overlays.", o.Type.Name)
+}
 
 func (o Overlay) owned(u account.User) bool { return o.OwnerID != 0 && o.OwnerID == u.ID }
 
@@ -311,30 +321,6 @@ func (s *Store) Get(ctx context.Context, id int64) (Overlay, error) {
 	}
 	if err != nil {
 		return Overlay{}, fmt.Errorf("read overlay %d: %w", id, err)
-	}
-	return o, nil
-}
-
-// Visible returns the overlay with that id if u may see it; the error is a problem: 404, or 403.
-func (s *Store) Visible(ctx context.Context, u account.User, id int64) (Overlay, error) {
-	o, err := s.Get(ctx, id)
-	if err == nil && !o.VisibleTo(u) {
-		err = problem.Forbidden("This overlay belongs to somebody else. Ask its owner or an administrator.")
-	}
-	if err != nil {
-		return Overlay{}, err
-	}
-	return o, nil
-}
-
-// Editable returns the overlay with that id if u may change it; the error is a problem: 404, or 403.
-func (s *Store) Editable(ctx context.Context, u account.User, id int64) (Overlay, error) {
-	o, err := s.Visible(ctx, u, id)
-	if err == nil && !o.EditableBy(u) {
-		err = problem.Forbidden("Only administrators change %s overlays.", o.Type.Name)
-	}
-	if err != nil {
-		return Overlay{}, err
 	}
 	return o, nil
 }

@@ -171,10 +171,10 @@ func testPermissionToSeeAndToEdit(t *testing.T, open dbtest.Backend) {
 		{"anybody, an external one", w.bert, external, ok, forbidden},
 		{"an administrator, an external one", w.admin, external, ok, ok},
 	} {
-		if _, err := w.Visible(t.Context(), c.user, c.overlay.ID); status(err) != c.visible {
+		if err := c.overlay.Visible(c.user); status(err) != c.visible {
 			t.Errorf("%s sees it: %v, want %d", c.name, err, c.visible)
 		}
-		if _, err := w.Editable(t.Context(), c.user, c.overlay.ID); status(err) != c.edit {
+		if err := c.overlay.Editable(c.user); status(err) != c.edit {
 			t.Errorf("%s changes it: %v, want %d", c.name, err, c.edit)
 		}
 		page, err := w.List(t.Context(), c.user, list.Query{})
@@ -189,7 +189,7 @@ func testPermissionToSeeAndToEdit(t *testing.T, open dbtest.Backend) {
 			t.Errorf("%s has it in the list: %v", c.name, listed)
 		}
 	}
-	if _, err := w.Visible(t.Context(), w.admin, 999); status(err) != http.StatusNotFound {
+	if _, err := w.Get(t.Context(), 999); status(err) != http.StatusNotFound {
 		t.Errorf("an overlay that does not exist: %v, want 404", err)
 	}
 }
@@ -281,7 +281,7 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 		"deleting": again,
 		"renaming": w.Rename(t.Context(), w.anna, o, "other"),
 		"seeing": func() error {
-			_, err := w.Visible(t.Context(), w.admin, o.ID)
+			_, err := w.Get(t.Context(), o.ID)
 			return err
 		}(),
 	} {
@@ -410,12 +410,12 @@ func testAnUnknownTypeHasOnlyAName(t *testing.T, open dbtest.Backend) {
 	if _, err := w.db.ExecContext(t.Context(), `UPDATE overlays SET type = 'torrent'`); err != nil {
 		t.Fatal(err)
 	}
-	o, err := w.Visible(t.Context(), w.anna, id)
+	o, err := w.Get(t.Context(), id)
 	if err != nil || o.Type.Name != "torrent" || o.Type.Title != "torrent" || o.Type.Build != nil {
 		t.Errorf("%+v, %v", o.Type, err)
 	}
-	if _, err := w.Visible(t.Context(), w.bert, id); status(err) != http.StatusForbidden {
-		t.Errorf("somebody else sees it: %v", err)
+	if anna, bert := o.Visible(w.anna), o.Visible(w.bert); anna != nil || status(bert) != http.StatusForbidden {
+		t.Errorf("its owner sees it: %v; somebody else: %v", anna, bert)
 	}
 }
 

@@ -51,9 +51,10 @@ type Added struct {
 }
 
 // Add asks Steam through client about ids, adds them, or the items of the collections among them, to o for u and enqueues a
-// build: all or nothing, within steamTime. Errors are problems: 400 when an item is for another game, when none of the items exists
+// build: all or nothing, within steamTime. What is added again after Remove gets its place in the list back if places has its
+// Item.AddedAt. Errors are problems: 400 when an item is for another game, when none of the items exists
 // on Steam or in the overlay, or when a collection cannot be added as a whole; 429 beyond u's limits; 502 when Steam does not answer.
-func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay, ids []steam.ID, mode Mode) (Added, error) {
+func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o overlay.Overlay, ids []steam.ID, mode Mode, places map[steam.ID]time.Time) (Added, error) {
 	if !o.Type.HoldsItems {
 		return Added{}, problem.Invalid("%s overlays hold no workshop items.", o.Type.Title)
 	}
@@ -115,6 +116,9 @@ func (s *Store) Add(ctx context.Context, client *steam.Client, u account.User, o
 			return err
 		}
 		if err := s.insertInto(ctx, q, u, o.ID, steamIDs(items), &a.New); err != nil {
+			return err
+		}
+		if err := restore(ctx, q, o, places); err != nil {
 			return err
 		}
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {

@@ -93,11 +93,11 @@ func TestAddKeepsTheOrderAndCountsExistingItems(t *testing.T) {
 
 func testAddKeepsTheOrderAndCountsExistingItems(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1 title=One\nitem 2\nitem 3\n")
-	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"2", "1"}, workshop.Auto)
+	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"2", "1"}, workshop.Auto, nil)
 	if err != nil || a.New != 2 || a.Already != 0 || a.JobID == 0 {
 		t.Fatalf("Add = %+v, %v", a, err)
 	}
-	again, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "3", "2"}, workshop.Auto)
+	again, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "3", "2"}, workshop.Auto, nil)
 	if err != nil || again.New != 1 || again.Already != 2 || again.JobID != a.JobID {
 		t.Errorf("Add = %+v, %v, want one new one and the queued build %d", again, err, a.JobID)
 	}
@@ -105,14 +105,14 @@ func testAddKeepsTheOrderAndCountsExistingItems(t *testing.T, open dbtest.Backen
 		t.Errorf("the overlay holds %v", got)
 	}
 	w.steam.Forget()
-	none, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items)
+	none, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items, nil)
 	if err != nil || none.New != 0 || none.Already != 1 || none.JobID != 0 {
 		t.Errorf("Add of what is there = %+v, %v", none, err)
 	}
 	if w.steam.Count("details") != 0 {
 		t.Error("Steam was asked about an item that is there already")
 	}
-	lost, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "404", "2"}, workshop.Auto)
+	lost, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "404", "2"}, workshop.Auto, nil)
 	if err != nil || lost.New != 0 || lost.Already != 2 || lost.Lost != 1 || lost.JobID != 0 {
 		t.Errorf("Add of what is there and an item that Steam does not have = %+v, %v", lost, err)
 	}
@@ -150,7 +150,7 @@ func testAddIsAllOrNothing(t *testing.T, open dbtest.Backend) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := setUp(t, open, text+c.fault)
-			a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, c.ids, c.mode)
+			a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, c.ids, c.mode, nil)
 			p, ok := problem.As(err)
 			if !ok || p.Status != c.status || !strings.Contains(p.Sentence, c.says) {
 				t.Errorf("Add = %+v, %v, want %d with %q", a, err, c.status, c.says)
@@ -168,7 +168,7 @@ func TestAddAlsoAddsItemsWithoutADownload(t *testing.T) {
 
 func testAddAlsoAddsItemsWithoutADownload(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2 result=9\nitem 3 trap=true\nitem 4\ndetails omit=4\n")
-	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "2", "3", "4"}, workshop.Auto)
+	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "2", "3", "4"}, workshop.Auto, nil)
 	if err != nil || a.New != 4 || !slices.Equal(a.Unavailable, []steam.ID{"2", "3", "4"}) {
 		t.Fatalf("Add = %+v, %v", a, err)
 	}
@@ -188,7 +188,7 @@ func TestCollectionsBecomeTheirItems(t *testing.T) { dbtest.Each(t, testCollecti
 
 func testCollectionsBecomeTheirItems(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2\nitem 3\nitem 4\ncollection 10 children=1,11,2\ncollection 11 children=3,10,12\ncollection 12 children=2,11\n")
-	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"4", "10", "1"}, workshop.Auto)
+	a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"4", "10", "1"}, workshop.Auto, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func testAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T, open dbtest.Bac
 	w := setUp(t, open, "item 1\nitem 2\nitem 3\n")
 	others, bystander := w.make(t, "others"), w.make(t, "bystander")
 	for o, id := range map[overlay.Overlay]steam.ID{others: "1", bystander: "2"} {
-		if _, err := w.Add(t.Context(), w.client, w.anna, o, []steam.ID{id}, workshop.Items); err != nil {
+		if _, err := w.Add(t.Context(), w.client, w.anna, o, []steam.ID{id}, workshop.Items, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -217,7 +217,7 @@ func testAddRebuildsOtherOverlaysWhoseItemsChanged(t *testing.T, open dbtest.Bac
 		t.Fatal(err)
 	}
 	w.steam.Tell(t, "update 1 size=70KiB")
-	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "3"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "3"}, workshop.Items, nil); err != nil {
 		t.Fatal(err)
 	}
 	var built []int64
@@ -242,7 +242,7 @@ func TestRemoveLeavesTheItemToOthers(t *testing.T) { dbtest.Each(t, testRemoveLe
 
 func testRemoveLeavesTheItemToOthers(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\n")
-	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items, nil); err != nil {
 		t.Fatal(err)
 	}
 	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
@@ -319,19 +319,21 @@ func testRestoredItemsAreWhereTheyWere(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	again := removed[0]
-	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{again.SteamID}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{again.SteamID}, workshop.Items, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := order(); slices.Equal(got, before) {
 		t.Fatalf("an item that was added again is at its old place by itself: %v", got)
 	}
+	if _, _, err := w.Remove(t.Context(), w.anna, w.overlay, []int64{again.ID}); err != nil {
+		t.Fatal(err)
+	}
 	// Times in the future, and of items that are not there, change nothing.
-	for _, places := range []map[steam.ID]time.Time{{again.SteamID: again.AddedAt, "99": again.AddedAt}, {before[0]: time.Now().Add(time.Hour)}, {}} {
-		if err := w.Restore(t.Context(), w.overlay, places); err != nil {
-			t.Fatal(err)
-		}
-		if got := order(); !slices.Equal(got, before) {
-			t.Errorf("after Restore(%v) the order is %v, want %v", places, got, before)
-		}
+	places := map[steam.ID]time.Time{again.SteamID: again.AddedAt, "99": again.AddedAt, before[0]: time.Now().Add(time.Hour)}
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{again.SteamID}, workshop.Items, places); err != nil {
+		t.Fatal(err)
+	}
+	if got := order(); !slices.Equal(got, before) {
+		t.Errorf("after an item was put back the order is %v, want %v", got, before)
 	}
 }

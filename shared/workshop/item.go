@@ -188,16 +188,15 @@ func (s *Store) UsedSteamIDs(ctx context.Context) (map[steam.ID]bool, error) {
 	return used, nil
 }
 
-// Restore gives items of o, which Remove has removed and Add has added again, the places that they had in the list: addedAt are their
-// Item.AddedAt.
-func (s *Store) Restore(ctx context.Context, o overlay.Overlay, addedAt map[steam.ID]time.Time) error {
+// restore gives items of o the places that they had in the list when addedAt was their Item.AddedAt, in the transaction q.
+func restore(ctx context.Context, q db.Querier, o overlay.Overlay, addedAt map[steam.ID]time.Time) error {
 	millis := map[steam.ID]int64{}
 	for id, at := range addedAt {
 		millis[id] = db.Millis(at)
 	}
 	times, err := jsonArg("times", millis)
 	if err == nil {
-		_, err = s.db.ExecContext(ctx, `UPDATE overlay_workshop_items SET added_at = MIN(added_at, t.value)
+		err = db.Later(ctx, q, `UPDATE overlay_workshop_items SET added_at = MIN(added_at, t.value)
 			FROM json_each(:times) t JOIN workshop_items w ON w.steam_id = t.key
 			WHERE overlay_id = :overlay AND workshop_item_id = w.id`, times, sql.Named("overlay", o.ID))
 	}

@@ -15,7 +15,7 @@ func TestEveryFieldIsStoredAndRead(t *testing.T) { dbtest.Each(t, testEveryField
 
 func testEveryFieldIsStoredAndRead(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\n")
-	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Items, nil); err != nil {
 		t.Fatal(err)
 	}
 	said := steam.Item{SteamID: "1", Result: 1, ConsumerAppID: steam.AppID, Title: "a", Filename: "a.vpk", FileURL: "https://a.example/a", PreviewURL: "https://a.example/p", FileSize: 1, TimeUpdated: 1}

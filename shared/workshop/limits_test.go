@@ -38,7 +38,7 @@ func testThereIsAMostThatSomebodysOverlaysHold(t *testing.T, open dbtest.Backend
 	for n := range 8 { // at once
 		all.Go(func() {
 			ids := []steam.ID{steam.ID(fmt.Sprint(n + 1))}
-			if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, ids, workshop.Items); err != nil && status(err) != http.StatusTooManyRequests {
+			if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, ids, workshop.Items, nil); err != nil && status(err) != http.StatusTooManyRequests {
 				t.Error(err)
 			}
 		})
@@ -50,7 +50,7 @@ func testThereIsAMostThatSomebodysOverlaysHold(t *testing.T, open dbtest.Backend
 	refused := func(ids []steam.ID, says string) {
 		t.Helper()
 		items := w.count(t, `SELECT COUNT(*) FROM workshop_items`)
-		_, err := w.Add(t.Context(), w.client, w.anna, other, ids, workshop.Items)
+		_, err := w.Add(t.Context(), w.client, w.anna, other, ids, workshop.Items, nil)
 		if status(err) != http.StatusTooManyRequests || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)
 		}
@@ -60,11 +60,11 @@ func testThereIsAMostThatSomebodysOverlaysHold(t *testing.T, open dbtest.Backend
 	}
 	refused([]steam.ID{"11", "12", "13", "14"}, "This overlay would have more than 3 items, which is the most that one may have. Nothing was added.")
 	refused([]steam.ID{"11", "12", "13"}, "Your overlays would have more than 5 items together, which is the most that one person may have. Nothing was added.")
-	if _, err := w.Add(t.Context(), w.client, w.anna, other, []steam.ID{"11", "12"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, other, []steam.ID{"11", "12"}, workshop.Items, nil); err != nil {
 		t.Errorf("as many as possible: %v", err)
 	}
 	w.anna.Limits = nil
-	if _, err := w.Add(t.Context(), w.client, w.anna, other, []steam.ID{"13", "14"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, other, []steam.ID{"13", "14"}, workshop.Items, nil); err != nil {
 		t.Errorf("without limits: %v", err)
 	}
 }
@@ -74,13 +74,13 @@ func TestSteamIsNotAskedTooOften(t *testing.T) { dbtest.Each(t, testSteamIsNotAs
 func testSteamIsNotAskedTooOften(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2\n")
 	w.anna.Limits = &account.Limits{OverlayItems: 9, Items: 9, ActionsPerMinute: 1}
-	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Auto); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1"}, workshop.Auto, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.steam.Forget()
 	for name, ask := range map[string]func() error{
 		"add": func() error {
-			_, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"2"}, workshop.Auto)
+			_, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"2"}, workshop.Auto, nil)
 			return err
 		},
 		"refresh": func() error {

@@ -99,7 +99,7 @@ func testRemoveSeveralItems(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1 title=One\nitem 2\nitem 3\n")
 	other := w.make(t, "others")
 	for _, o := range []overlay.Overlay{w.overlay, other} {
-		if _, err := w.Add(t.Context(), w.client, w.anna, o, []steam.ID{"1", "2", "3"}, workshop.Items); err != nil {
+		if _, err := w.Add(t.Context(), w.client, w.anna, o, []steam.ID{"1", "2", "3"}, workshop.Items, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,7 +121,7 @@ func TestCopyItems(t *testing.T) { dbtest.Each(t, testCopyItems) }
 
 func testCopyItems(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open, "item 1\nitem 2\nitem 3\n")
-	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "2", "3"}, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, w.overlay, []steam.ID{"1", "2", "3"}, workshop.Items, nil); err != nil {
 		t.Fatal(err)
 	}
 	other := w.make(t, "others")

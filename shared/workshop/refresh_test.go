@@ -29,7 +29,7 @@ func refreshes(t *testing.T, open dbtest.Backend, text string, ids ...steam.ID) 
 // holds adds ids to an overlay and makes it look built: its status is ok, and it has no jobs.
 func (w fixture) holds(t *testing.T, o overlay.Overlay, ids ...steam.ID) {
 	t.Helper()
-	if _, err := w.Add(t.Context(), w.client, w.anna, o, ids, workshop.Items); err != nil {
+	if _, err := w.Add(t.Context(), w.client, w.anna, o, ids, workshop.Items, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.exec(t, `DELETE FROM jobs`)
@@ -265,7 +265,7 @@ func TestTheNumberOfStatementsDoesNotDependOnThatOfOverlays(t *testing.T) {
 			return err
 		},
 		"import": func() error {
-			a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, numbers(101)[1:], workshop.Items)
+			a, err := w.Add(t.Context(), w.client, w.anna, w.overlay, numbers(101)[1:], workshop.Items, nil)
 			if a.New != 100 {
 				t.Errorf("added %+v", a)
 			}

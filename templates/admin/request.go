@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 
 	"left4me/shared/account"
@@ -13,12 +14,39 @@ type PeoplePage struct {
 }
 
 // Render answers with the page. What was asked for (People.Query) and the fields of v apart from Frame are the caller's.
-func (p PeoplePage) Render(w http.ResponseWriter, r *web.Request, status int, v PeopleView) (err error) {
-	if v.People, err = p.Accounts.People(r.Context(), v.People.Query); err != nil {
+func (p PeoplePage) Render(w http.ResponseWriter, r *web.Request, status int, v PeopleView) error {
+	if err := p.people(&v)(r.Context()); err != nil {
 		return err
 	}
+	return p.render(w, r, status, v)
+}
+
+// people returns a function that reads the people that v shows.
+func (p PeoplePage) people(v *PeopleView) func(context.Context) error {
+	q := v.People.Query
+	return func(ctx context.Context) (err error) {
+		v.People, err = p.Accounts.People(ctx, q)
+		return err
+	}
+}
+
+func (p PeoplePage) render(w http.ResponseWriter, r *web.Request, status int, v PeopleView) error {
 	v.Frame = r.ListFrame(w, v.list())
 	return r.Render(w, status, People(v))
+}
+
+// ResetPassword gives a person a new password, and answers with the page, which shows it: a redirect would need to store it somewhere.
+func (p PeoplePage) ResetPassword(w http.ResponseWriter, r *web.Request, id int64) error {
+	var v PeopleView
+	err := r.Then(func(ctx context.Context) error {
+		person, password, err := p.Accounts.ResetPassword(ctx, id)
+		v.NewPassword, v.NewPasswordOf = password, person.Name
+		return err
+	}, p.people(&v))
+	if err != nil {
+		return err
+	}
+	return p.render(w, r, http.StatusOK, v)
 }
 
 // Render answers with the page. Frame is the only field that is not the caller's.

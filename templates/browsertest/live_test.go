@@ -357,7 +357,8 @@ func (s *shelf) routes(mux *http.ServeMux) {
 		added := readyItem(int64(200+len(s.items)), input, "Item "+input)
 		added.DownloadedAt = time.Time{}
 		outcome := overlayview.Outcome{Added: workshop.Added{New: 1}, JobID: 7}
-		if at, ok := overlayview.ParseRestore(r.PostForm[overlayview.RestoreField])[added.SteamID]; ok {
+		_, places := overlayview.ParseRestore(r.PostForm[overlayview.RestoreField])
+		if at, ok := places[added.SteamID]; ok {
 			s.items, outcome.Restored = slices.Insert(s.items, int(at.UnixMilli()), added), added.SteamID
 		} else {
 			s.items = append(s.items, added)

@@ -95,10 +95,10 @@ func (s *Site) Count(query string, args ...any) (n int) {
 func (s *Site) Visitor(u account.User, r route.Route, build func(*fn.Env) web.Handler) *webtest.Visitor {
 	s.t.Helper()
 	// This page gives the visitor the token that belongs to their cookies.
-	handler := web.Function(s.Env, route.LoginForm, func(w http.ResponseWriter, r *web.Request) error {
+	handler := web.Function(s.Env, route.LoginForm, web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
 		_, err := fmt.Fprintf(w, `<input name="csrf_token" value="%s">`, r.Frame(w).CSRF)
 		return err
-	})
+	}))
 	v := webtest.New(s.t, transport(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }), s.Env.Settings.PublicURL.String())
 	if u.ID != 0 {
 		_, tokens, err := account.NewStore(s.Env.DB, s.Env.Now).SignIn(s.t.Context(), u.Name, password, account.Client{Address: "192.0.2.1"})

@@ -11,18 +11,22 @@ import (
 	"left4me/templates/web"
 )
 
-// Visible returns the job with that id if u may see it (P38), and so may cancel it. The error is a problem: 404, or 403.
-func Visible(ctx context.Context, u account.User, jobs *jobstore.Store, id int64) (jobstore.Job, error) {
-	j, err := jobs.Get(ctx, id)
-	switch {
-	case errors.Is(err, jobstore.ErrNotFound):
-		return jobstore.Job{}, problem.NotFound("There is no job %d.", id)
-	case err != nil:
-		return jobstore.Job{}, err
-	case !u.Admin && !j.Concerns(u.ID):
-		return jobstore.Job{}, problem.Forbidden("This job belongs to somebody else. Ask them or an administrator.")
+// About returns the Handler of a route about the job {id}: answer gets the job, if the person may see it (P38), and so may cancel it.
+func About(jobs *jobstore.Store, answer func(http.ResponseWriter, *web.Request, jobstore.Job) error) web.Handler {
+	return web.About(web.ByID(func(ctx context.Context, id int64) (jobstore.Job, error) {
+		j, err := jobs.Get(ctx, id)
+		if errors.Is(err, jobstore.ErrNotFound) {
+			err = problem.NotFound("There is no job %d.", id)
+		}
+		return j, err
+	}), visible, answer)
+}
+
+func visible(j jobstore.Job, u account.User) error {
+	if !u.Admin && !j.Concerns(u.ID) {
+		return problem.Forbidden("This job belongs to somebody else. Ask them or an administrator.")
 	}
-	return j, nil
+	return nil
 }
 
 // Render answers with the page. Frame is the only field that is not the caller's.

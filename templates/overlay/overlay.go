@@ -9,11 +9,12 @@
 //
 // While a job of the overlay is queued or running, the element JobProgressID asks `GET /overlays/{id}?job=ID&state=STATE`, as
 // often as a job's page asks; the function answers with News, with SeenJob and SeenState set from the parameters. Until that job has
-// ended, it reads nothing else for the answer. Then Job is the next one that is active, else the one that was seen, so that its end
+// ended, it reads only the overlay and its job. Then Job is the next one that is active, else the one that was seen, so that its end
 // is shown.
 package overlay
 
 import (
+	"cmp"
 	"net/url"
 	"path"
 	"strconv"
@@ -76,16 +77,17 @@ func restoreValue(i workshop.Item) string {
 	return string(i.SteamID) + " " + strconv.FormatInt(i.AddedAt.UnixMilli(), 10)
 }
 
-// ParseRestore reads the values of RestoreField. It leaves out what is none.
-func ParseRestore(values []string) map[steam.ID]time.Time {
-	addedAt := map[steam.ID]time.Time{}
+// ParseRestore reads the values of RestoreField, and returns the first item and when each was added. It leaves out what is none.
+func ParseRestore(values []string) (first steam.ID, addedAt map[steam.ID]time.Time) {
+	addedAt = map[steam.ID]time.Time{}
 	for _, v := range values {
 		id, at, _ := strings.Cut(v, " ")
 		if millis, err := strconv.ParseInt(at, 10, 64); err == nil {
+			first = cmp.Or(first, steam.ID(id))
 			addedAt[steam.ID(id)] = time.UnixMilli(millis)
 		}
 	}
-	return addedAt
+	return first, addedAt
 }
 
 // inputModes are the values of input_mode (product.md P12) with the words of the form.
@@ -175,7 +177,7 @@ func (v ShowView) titled() page.Frame {
 }
 
 // editable is whether the person may build, rename and delete the overlay, and add and remove items if it holds any.
-func (v ShowView) editable() bool { return v.Overlay.EditableBy(v.User) }
+func (v ShowView) editable() bool { return v.Overlay.Editable(v.User) == nil }
 
 // place is where an overlay is on a host.
 type place struct {

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/a-h/templ"
+
+	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/host"
@@ -40,30 +43,9 @@ func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, v Li
 	return r.Render(w, status, List(v))
 }
 
-// UsePage answers with the instructions for one overlay.
-type UsePage struct {
-	Overlays *overlay.Store
-	Hosts    *host.Store
-}
-
-// Serve answers with the page, if the person may see the overlay.
-func (p UsePage) Serve(w http.ResponseWriter, r *web.Request) error {
-	id, err := r.ID("id")
-	if err != nil {
-		return err
-	}
-	v := UseView{Frame: r.Frame(w)}
-	err = r.Together(
-		func(ctx context.Context) (err error) {
-			v.Overlay, err = p.Overlays.Visible(ctx, r.User, id)
-			return err
-		},
-		db.Into(&v.Hosts, p.Hosts.List),
-	)
-	if err != nil {
-		return err
-	}
-	return r.Render(w, http.StatusOK, Use(v))
+// Changing returns the Handler of a form about the overlay {id}: answer gets the overlay, if the person may change it (P8).
+func Changing(overlays *overlay.Store, answer func(http.ResponseWriter, *web.Request, overlay.Overlay) error) web.Handler {
+	return web.About(web.ByID(overlays.Get), overlay.Overlay.Editable, answer)
 }
 
 // ShowPage answers with the page of one overlay and with its fragments.
@@ -87,109 +69,154 @@ func NewShowPage(env *fn.Env) ShowPage {
 	}
 }
 
-// Render answers with the page of an overlay that the person may see. What was asked for (Items.Query) and the fields of v that say what
-// was refused are the caller's.
-func (p ShowPage) Render(w http.ResponseWriter, r *web.Request, status int, overlayID int64, v ShowView) error {
-	if err := p.fill(w, r, overlayID, &v); err != nil {
-		return err
+// Find reads, for web.About, the overlay {id} and its job. What a page that polls has shown is in the query.
+func (p ShowPage) Find(ctx context.Context, r *web.Request) (v ShowView, err error) {
+	v.SeenJob, v.SeenState = r.Number(JobParam), job.State(r.URL.Query().Get(StateParam))
+	id, err := r.ID("id")
+	if err == nil {
+		err = p.head(r, id, &v)(ctx)
 	}
-	return r.Render(w, status, Show(v))
+	return v, err
 }
 
-// RenderNews answers a page that polls. SeenJob, SeenState and Items.Query of v are what that page shows. Until the job has ended, only
-// its row is read.
-func (p ShowPage) RenderNews(w http.ResponseWriter, r *web.Request, overlayID int64, v ShowView) error {
-	v.Overlay = overlay.Overlay{ID: overlayID}
-	j, err := p.Jobs.Get(r.Context(), v.SeenJob)
-	isOurs := err == nil && j.Subject == job.Overlay(overlayID)
-	if err != nil && !errors.Is(err, jobstore.ErrNotFound) {
+// Visible returns nil if u may see the overlay, else a problem (403).
+func (v ShowView) Visible(u account.User) error { return v.Overlay.Visible(u) }
+
+// Serve answers with the page of the v that Find has read, or, when it polls, with what has changed: until its job has ended, nothing else
+// is read for that.
+func (p ShowPage) Serve(w http.ResponseWriter, r *web.Request, v ShowView) (err error) {
+	if v.Items.Query, err = workshop.Listing.Parse(r.URL.Query()); err != nil {
 		return err
 	}
-	if !isOurs || !r.User.Admin && !j.Concerns(r.User.ID) {
-		if _, err := p.Overlays.Visible(r.Context(), r.User, overlayID); err != nil {
+	polls := r.Fragment() && r.URL.Query().Has(JobParam)
+	if polls && v.active() && v.Job.ID == v.SeenJob {
+		v.Frame = r.Frame(w)
+		return r.Render(w, http.StatusOK, News(v))
+	}
+	if err := p.rest(r, v.Overlay.ID, &v)(r.Context()); err != nil {
+		return err
+	}
+	if polls {
+		return p.render(w, r, http.StatusOK, v, News)
+	}
+	return p.render(w, r, http.StatusOK, v, Show)
+}
+
+// Refuse answers a form about o with its page. The fields of v that say what was refused, and Items.Query, are the caller's.
+func (p ShowPage) Refuse(w http.ResponseWriter, r *web.Request, status int, o overlay.Overlay, v ShowView) error {
+	if err := r.Together(r.Context(), p.head(r, o.ID, &v), p.rest(r, o.ID, &v)); err != nil {
+		return err
+	}
+	return p.render(w, r, status, v, Show)
+}
+
+// Change calls change, which changes the items of o in one transaction, and answers its form, on a page that showed q: with a new table
+// for htmx, else with a redirect to the page (P16).
+func (p ShowPage) Change(w http.ResponseWriter, r *web.Request, o overlay.Overlay, q list.Query, change func(context.Context) (Outcome, error)) error {
+	if !r.Fragment() {
+		outcome, err := change(r.Context())
+		if err != nil {
 			return err
 		}
-	}
-	if isOurs && !j.State.Ended() {
-		v.Frame, v.Job = r.Frame(w), j
-	} else if err := p.fill(w, r, overlayID, &v); err != nil {
-		return err
-	}
-	return r.Render(w, http.StatusOK, News(v))
-}
-
-// RenderChanged answers a form that changed the overlay's items, on a page that showed q: with a new table for htmx, else with a
-// redirect to the page (P16).
-func (p ShowPage) RenderChanged(w http.ResponseWriter, r *web.Request, overlayID int64, q list.Query, outcome Outcome) error {
-	if !r.Fragment() {
 		notice := outcome.Sentence()
 		if notice != "" {
 			notice += "."
 		}
-		return r.Redirect(w, q.URL(route.OverlayShow.URL(overlayID)), notice)
+		return r.Redirect(w, q.URL(route.OverlayShow.URL(o.ID)), notice)
 	}
-	v := ShowView{Outcome: outcome}
+	var v ShowView
 	v.Items.Query = q
-	if err := p.fill(w, r, overlayID, &v); err != nil {
+	if err := r.Then(db.Into(&v.Outcome, change), p.head(r, o.ID, &v), p.rest(r, o.ID, &v)); err != nil {
 		return err
 	}
-	return r.Render(w, http.StatusOK, Changed(v))
+	return p.render(w, r, http.StatusOK, v, Changed)
 }
 
-// fill reads what v shows from the database, if the person may see the overlay. The job is read first: a page whose job has ended
-// does not poll any more, so it must show what that job has left.
-func (p ShowPage) fill(w http.ResponseWriter, r *web.Request, overlayID int64, v *ShowView) error {
-	var live []jobstore.Job
-	var seen jobstore.Job
-	q := v.Items.Query
-	err := r.Together(
-		func(ctx context.Context) (err error) {
-			live, err = p.Jobs.LiveOf(ctx, job.Overlay(overlayID))
+// Remove is the Handler of a form that removes from the overlay {id} the items, by workshop_items.id, that selected returns.
+func (p ShowPage) Remove(selected func(*web.Request) ([]int64, error)) web.Handler {
+	return Changing(p.Overlays, func(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
+		q, err := workshop.Listing.Parse(r.PostForm)
+		if err != nil {
 			return err
-		},
-		func(ctx context.Context) (err error) {
-			if v.SeenJob != 0 {
-				seen, err = p.Jobs.Get(ctx, v.SeenJob)
+		}
+		ids, err := selected(r)
+		if err != nil {
+			return err
+		}
+		return p.Change(w, r, o, q, func(ctx context.Context) (Outcome, error) {
+			removed, build, err := p.Items.Remove(ctx, r.User, o, ids)
+			if err != nil {
+				return Outcome{}, err
 			}
-			if errors.Is(err, jobstore.ErrNotFound) {
-				return nil
-			}
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			v.Overlay, err = p.Overlays.Visible(ctx, r.User, overlayID)
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			v.Items, err = p.Items.List(ctx, overlayID, q)
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			v.Sum, err = p.Items.Sum(ctx, overlayID)
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			v.Others, err = p.Overlays.Beside(ctx, r.User, overlayID)
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			v.Waiting, err = p.Items.Waiting(ctx, overlayID)
-			return err
-		},
-		db.Into(&v.Hosts, p.Hosts.List),
-	)
-	if err != nil {
+			return Outcome{Removed: removed, JobID: build.ID}, nil
+		})
+	})
+}
+
+// head returns a function that reads the overlay and its job into v. The job comes first, before the overlay and what rest reads: a page
+// whose job has ended does not poll any more, so it must show what that job has left.
+func (p ShowPage) head(r *web.Request, overlayID int64, v *ShowView) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var live []jobstore.Job
+		var seen jobstore.Job
+		err := r.Together(ctx,
+			func(ctx context.Context) (err error) {
+				live, err = p.Jobs.LiveOf(ctx, job.Overlay(overlayID))
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				if v.SeenJob != 0 {
+					seen, err = p.Jobs.Get(ctx, v.SeenJob)
+				}
+				if errors.Is(err, jobstore.ErrNotFound) {
+					return nil
+				}
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Overlay, err = p.Overlays.Get(ctx, overlayID)
+				return err
+			})
+		// The oldest job that has not ended is the running one if one runs. If none is left, the page shows how the one that it has
+		// shown ended, unless that is not one of this overlay's.
+		if len(live) > 0 {
+			v.Job = live[len(live)-1]
+		} else if seen.Subject == job.Overlay(overlayID) {
+			v.Job = seen
+		}
 		return err
 	}
-	// The oldest job that has not ended is the running one if one runs. If none is left, the page shows how the one that it has
-	// shown ended, unless that is not one of this overlay's.
-	if len(live) > 0 {
-		v.Job = live[len(live)-1]
-	} else if seen.Subject == job.Overlay(overlayID) {
-		v.Job = seen
+}
+
+// rest returns a function that reads into v what head does not.
+func (p ShowPage) rest(r *web.Request, overlayID int64, v *ShowView) func(context.Context) error {
+	q := v.Items.Query
+	return func(ctx context.Context) error {
+		return r.Together(ctx,
+			func(ctx context.Context) (err error) {
+				v.Items, err = p.Items.List(ctx, overlayID, q)
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Sum, err = p.Items.Sum(ctx, overlayID)
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Others, err = p.Overlays.Beside(ctx, r.User, overlayID)
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Waiting, err = p.Items.Waiting(ctx, overlayID)
+				return err
+			},
+			db.Into(&v.Hosts, p.Hosts.List))
 	}
+}
+
+// render answers with body of v, which head and rest have read.
+func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v ShowView, body func(ShowView) templ.Component) error {
 	v.Frame, v.Examples = r.ListFrame(w, v.list()), p.Examples
-	return nil
+	return r.Render(w, status, body(v))
 }
 
 // Selected returns the ids (workshop_items.id) of the items that were selected in a form, each once. The error is a problem (400): it is

@@ -34,23 +34,16 @@ func Function(env *fn.Env, r route.Route, h Handler) http.Handler {
 	return newApp(env).function(r, h)
 }
 
-func (a *app) function(to route.Route, h Handler) http.Handler {
-	return a.serve(to, func(w http.ResponseWriter, r *Request) error {
-		defer a.WakeAgent(r.Context())
-		return h(w, r)
-	})
-}
-
 func newApp(env *fn.Env) *app { return &app{env, account.NewStore(env.DB, env.Now)} }
 
 // Enqueue returns the handler of a form that enqueues one job of operation, about the whole system, for the person signed in. It
 // redirects to the list of all jobs, with a notice that says whether the job is new.
 func Enqueue(env *fn.Env, operation job.Operation) Handler {
-	return func(w http.ResponseWriter, r *Request) error {
+	return HandlerFunc(func(w http.ResponseWriter, r *Request) error {
 		e, err := env.Jobs.Enqueue(r.Context(), env.DB, jobstore.Request{Operation: operation, UserID: r.User.ID})
 		if err != nil {
 			return err
 		}
 		return r.Redirect(w, route.AdminJobs.URL(), e.Sentence(operation))
-	}
+	})
 }

@@ -69,29 +69,77 @@ func (a *app) request(r *http.Request) *Request {
 	return req
 }
 
-// Handler answers a request, or returns an error: a problem, whose sentence the person sees, or a fault of ours.
-type Handler func(w http.ResponseWriter, r *Request) error
+// Handler answers the requests of a route that have passed its checks: a HandlerFunc, or About's.
+type Handler interface {
+	// prepare returns what is read for r together with the session, or nil for nothing, and what answers r afterwards.
+	prepare(r *Request) (read func(context.Context) error, answer HandlerFunc)
+}
 
-// serve returns the http.Handler of a route: h behind all the checks that the route asks for.
+// HandlerFunc answers a request, or returns an error: a problem, whose sentence the person sees, or a fault of ours.
+type HandlerFunc func(w http.ResponseWriter, r *Request) error
+
+func (h HandlerFunc) prepare(*Request) (func(context.Context) error, HandlerFunc) { return nil, h }
+
+// ByID returns a find for About: it calls get with the id in the path's {id}. Its error is get's, or a problem (404) for another value.
+func ByID[T any](get func(context.Context, int64) (T, error)) func(context.Context, *Request) (T, error) {
+	return func(ctx context.Context, r *Request) (subject T, err error) {
+		id, err := r.ID("id")
+		if err != nil {
+			return subject, err
+		}
+		return get(ctx, id)
+	}
+}
+
+// About returns a Handler for requests about something in the database. find reads it at the same time as the session, so the User of its
+// Request is not known yet; a form has been read and checked. may returns a problem if the person signed in may not do with it what the
+// route does. Without an error of find and may, answer is called.
+func About[T any](find func(context.Context, *Request) (T, error), may func(T, account.User) error, answer func(http.ResponseWriter, *Request, T) error) Handler {
+	return about(func(r *Request) (func(context.Context) error, HandlerFunc) {
+		var subject T
+		var err error
+		read := func(ctx context.Context) error {
+			subject, err = find(ctx, r)
+			return nil // the session is checked first
+		}
+		return read, func(w http.ResponseWriter, r *Request) error {
+			if err == nil {
+				err = may(subject, r.User)
+			}
+			if err != nil {
+				return err
+			}
+			return answer(w, r, subject)
+		}
+	})
+}
+
+type about func(r *Request) (read func(context.Context) error, answer HandlerFunc)
+
+func (a about) prepare(r *Request) (func(context.Context) error, HandlerFunc) { return a(r) }
+
+// function returns the http.Handler of a route: h behind all the checks that the route asks for.
 //
 // The origin of a form must be PublicURL. With AnyHost it may be any that has the request's own Host, which another site cannot choose:
 // even if its name leads to this machine (DNS rebinding), the browser sends it no cookie of left4me. Without AnyHost, the pages may
 // be reachable only from this machine, and Host is not used, so that such a site cannot even try passwords.
-func (a *app) serve(to route.Route, h Handler) http.Handler {
+func (a *app) function(to route.Route, h Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	originErr := origin.AddTrustedOrigin(a.Settings.PublicURL.String())
 	mux := http.NewServeMux()
 	mux.HandleFunc(to.Method+" "+to.Pattern, func(w http.ResponseWriter, plain *http.Request) {
 		r := a.request(plain)
+		defer a.WakeAgent(r.Context())
+		read, answer := h.prepare(r)
 		err := originErr
 		if err == nil {
-			err = r.admit(w, to, origin)
+			err = r.admit(w, to, origin, read)
 		}
 		if errors.Is(err, errAnswered) {
 			return
 		}
 		if err == nil {
-			err = h(w, r)
+			err = answer(w, r)
 		}
 		if err != nil {
 			r.fail(w, err)
@@ -139,11 +187,20 @@ func sameSecret(a, b string) bool {
 // errAnswered says that admit has written the answer.
 var errAnswered = errors.New("answered")
 
-// admit checks session, role, origin and CSRF token, as the route asks for, and reads the form. The error is a problem or errAnswered.
-func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.CrossOriginProtection) error {
+// admit checks session, role, origin and CSRF token, as the route asks for, reads the form, and calls read, unless it is nil. The error is
+// a problem, errAnswered, or the database's.
+func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.CrossOriginProtection, read func(context.Context) error) error {
 	r.Body = http.MaxBytesReader(w, r.Body, to.MaxBody)
+	var formErr error
+	if to.Method == http.MethodPost {
+		formErr = r.checkForm(to, origin)
+	}
 	if to.Who != route.Anyone {
-		if err := r.signIn(); err != nil {
+		reads := []func(context.Context) error{r.signIn}
+		if read != nil && formErr == nil && r.SessionToken() != "" {
+			reads = append(reads, read)
+		}
+		if err := r.Together(r.Context(), reads...); err != nil {
 			return err
 		}
 		if r.User.ID == 0 {
@@ -154,19 +211,22 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 			return problem.Forbidden("Only administrators may do that.")
 		}
 	}
-	if to.Method == http.MethodPost {
-		if err := origin.Check(r.Request); err != nil {
-			return &problem.Problem{Status: http.StatusForbidden, Sentence: r.fromElsewhere(), Cause: err}
+	return formErr
+}
+
+// checkForm checks the origin of a form and its CSRF token, and reads it. The error is a problem.
+func (r *Request) checkForm(to route.Route, origin *http.CrossOriginProtection) error {
+	if err := origin.Check(r.Request); err != nil {
+		return &problem.Problem{Status: http.StatusForbidden, Sentence: r.fromElsewhere(), Cause: err}
+	}
+	if err := r.readForm(); err != nil {
+		return err
+	}
+	if err := r.checkCSRF(); err != nil {
+		if r.keep(to, origin); r.kept.Action != "" {
+			return problem.Forbidden("This form is from before you signed in. Nothing was changed; please send it again.")
 		}
-		if err := r.readForm(); err != nil {
-			return err
-		}
-		if err := r.checkCSRF(); err != nil {
-			if r.keep(to, origin); r.kept.Action != "" {
-				return problem.Forbidden("This form is from before you signed in. Nothing was changed; please send it again.")
-			}
-			return err
-		}
+		return err
 	}
 	return nil
 }
@@ -201,9 +261,9 @@ func (r *Request) keep(to route.Route, origin *http.CrossOriginProtection) {
 	}
 }
 
-func (r *Request) signIn() (err error) {
+func (r *Request) signIn(ctx context.Context) (err error) {
 	if token := r.SessionToken(); token != "" {
-		r.User, err = r.app.accounts.BySession(r.Context(), token)
+		r.User, err = r.app.accounts.BySession(ctx, token)
 	}
 	if r.User.ID != 0 && !r.User.Admin {
 		r.User.Limits = &r.app.Settings.Limits
@@ -211,14 +271,19 @@ func (r *Request) signIn() (err error) {
 	return err
 }
 
-// Together runs functions that read the database with their ctx, so that a database server is asked once if possible.
-func (r *Request) Together(functions ...func(context.Context) error) error {
-	return db.Together(r.Context(), r.app.DB, functions...)
+// Together is db.Together: a database server is asked once for what functions read with their ctx, if possible.
+func (r *Request) Together(ctx context.Context, functions ...func(context.Context) error) error {
+	return db.Together(ctx, r.app.DB, functions...)
+}
+
+// Then is db.Then: what functions read after the transaction that write makes needs no round trip of its own.
+func (r *Request) Then(write func(context.Context) error, functions ...func(context.Context) error) error {
+	return db.Then(r.Context(), r.app.DB, write, functions...)
 }
 
 // SignedIn returns the person signed in, for a route that anyone may use; the zero User without a session.
 func (r *Request) SignedIn() (account.User, error) {
-	err := r.signIn()
+	err := r.signIn(r.Context())
 	return r.User, err
 }
 
@@ -272,17 +337,6 @@ func (r *Request) ID(wildcard string) (int64, error) {
 func (r *Request) Number(name string) int64 {
 	n, _ := strconv.ParseInt(r.URL.Query().Get(name), 10, 64)
 	return n
-}
-
-// ByID calls find with the id in a wildcard of the path, for the person signed in. The error is find's, or a problem (404) when
-// the wildcard is not an id.
-func ByID[T any](r *Request, wildcard string, find func(context.Context, account.User, int64) (T, error)) (T, error) {
-	id, err := r.ID(wildcard)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return find(r.Context(), r.User, id)
 }
 
 // Frame returns the Frame of the page. It shows and clears the notice that Redirect has stored.

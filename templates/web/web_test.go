@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,15 +24,15 @@ import (
 
 // answer returns a handler that answers that it was called.
 func answer(*fn.Env) web.Handler {
-	return func(w http.ResponseWriter, v *web.Request) error {
+	return web.HandlerFunc(func(w http.ResponseWriter, v *web.Request) error {
 		_, err := w.Write([]byte("reached by " + v.User.Name))
 		return err
-	}
+	})
 }
 
 func failing(err error) func(*fn.Env) web.Handler {
 	return func(*fn.Env) web.Handler {
-		return func(http.ResponseWriter, *web.Request) error { return err }
+		return web.HandlerFunc(func(http.ResponseWriter, *web.Request) error { return err })
 	}
 }
 
@@ -68,6 +69,52 @@ func TestPermissions(t *testing.T) {
 		}
 		if got := ask("/things/7"); got.StatusCode != c.status || (c.status == http.StatusOK) != strings.HasPrefix(got.Body, "reached") {
 			t.Errorf("%s: %d, want %d", name, got.StatusCode, c.status)
+		}
+	}
+}
+
+// What a request is about is read with the session, and nobody learns anything of it who may not.
+func TestAbout(t *testing.T) {
+	s := fntest.New(t)
+	anna, bert := s.Person("anna", false), s.Person("bert", false)
+	finds := 0
+	about := func(*fn.Env) web.Handler {
+		find := func(_ context.Context, id int64) (string, error) {
+			if finds++; id != 7 {
+				return "", problem.NotFound("There is no thing %d.", id)
+			}
+			return "anna", nil
+		}
+		may := func(owner string, u account.User) error {
+			if u.Name != owner {
+				return problem.Forbidden("Not yours.")
+			}
+			return nil
+		}
+		return web.About(web.ByID(find), may, func(w http.ResponseWriter, r *web.Request, owner string) error {
+			_, err := w.Write([]byte(owner + " reached by " + r.User.Name))
+			return err
+		})
+	}
+	for name, c := range map[string]struct {
+		user   account.User
+		path   string
+		fields []string
+		status int
+		says   string
+		finds  int
+	}{
+		"its owner":               {anna, "/things/7", nil, http.StatusOK, "anna reached by anna", 1},
+		"somebody else":           {bert, "/things/7", nil, http.StatusForbidden, "Not yours.", 1},
+		"no such thing":           {anna, "/things/8", nil, http.StatusNotFound, "There is no thing 8.", 1},
+		"no id":                   {anna, "/things/x", nil, http.StatusNotFound, "There is no such page.", 0},
+		"without a session":       {nobody, "/things/8", nil, http.StatusUnauthorized, "Your session has ended.", 0},
+		"with a token that is no": {anna, "/things/8", []string{"csrf_token", "x"}, http.StatusForbidden, "This form is too old", 0},
+	} {
+		finds = 0
+		got := s.Visitor(c.user, form, about).Post(c.path, c.fields...)
+		if got.StatusCode != c.status || !strings.Contains(got.Body, c.says) || finds != c.finds {
+			t.Errorf("%s: %d after %d reads, want %d after %d: %s", name, got.StatusCode, finds, c.status, c.finds, got.Body)
 		}
 	}
 }
@@ -257,10 +304,10 @@ func TestLimitsAndOddPathsGetPages(t *testing.T) {
 		t.Errorf("a path of another route: %d", got.StatusCode)
 	}
 	byID := func(*fn.Env) web.Handler {
-		return func(_ http.ResponseWriter, v *web.Request) error {
+		return web.HandlerFunc(func(_ http.ResponseWriter, v *web.Request) error {
 			_, err := v.ID("id")
 			return err
-		}
+		})
 	}
 	for path, want := range map[string]int{"/things/7": 200, "/things/x": 404, "/things/-1": 404, "/things/0": 404, "/things/99999999999999999999": 404} {
 		if got := s.Visitor(anna, page, byID).Get(path); got.StatusCode != want {
@@ -291,10 +338,10 @@ func TestCookies(t *testing.T) {
 	for public, secure := range map[string]bool{"http://127.0.0.1:8080": false, "https://left4me.example.org": true} {
 		s := fntest.New(t, "PUBLIC_URL", public)
 		leave := func(*fn.Env) web.Handler {
-			return func(w http.ResponseWriter, v *web.Request) error {
+			return web.HandlerFunc(func(w http.ResponseWriter, v *web.Request) error {
 				v.StartSession(w, account.Tokens{Session: "token", Device: "device"})
 				return v.Redirect(w, "/overlays", "Saved “it”; done.")
-			}
+			})
 		}
 		got := s.Visitor(s.Person("anna", false), page, leave).Get("/things/7")
 		for _, c := range got.Cookies() {
@@ -313,13 +360,13 @@ func TestANoticeIsShownOnce(t *testing.T) {
 	anna := s.Person("anna", false)
 	r := route.Route{Name: "both", Method: "GET", Pattern: "/things/{id}", Who: route.SignedIn}
 	v := s.Visitor(anna, r, func(*fn.Env) web.Handler {
-		return func(w http.ResponseWriter, v *web.Request) error {
+		return web.HandlerFunc(func(w http.ResponseWriter, v *web.Request) error {
 			if v.PathValue("id") == "1" {
 				return v.Redirect(w, "/things/2", "Saved “it”; done.")
 			}
 			_, err := w.Write([]byte(v.Frame(w).Notice))
 			return err
-		}
+		})
 	})
 	v.Get("/things/1")
 	if got := v.Get("/things/2"); got.Body != "Saved “it”; done." {
@@ -333,10 +380,10 @@ func TestANoticeIsShownOnce(t *testing.T) {
 func TestWithAnOriginSecretOnlyCloudFrontIsAnswered(t *testing.T) {
 	const secret, previous = "a secret of the origin", "the secret before that"
 	address := func(*fn.Env) web.Handler {
-		return func(w http.ResponseWriter, v *web.Request) error {
+		return web.HandlerFunc(func(w http.ResponseWriter, v *web.Request) error {
 			_, err := w.Write([]byte(v.Client().Address))
 			return err
-		}
+		})
 	}
 	anyPage := route.Route{Name: "any", Method: "GET", Pattern: "/things/{id}", Who: route.Anyone}
 	var log strings.Builder
