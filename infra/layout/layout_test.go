@@ -84,7 +84,7 @@ var mayImport = map[string]string{
 	"templates/browsertest":          "templates/assets",
 	"templates/fntest":               "shared/… templates/…",
 	"templates/job":                  "shared/account shared/host shared/job shared/jobstore shared/list shared/problem shared/route templates/page templates/web",
-	"templates/overlay":              "shared/db shared/fn shared/host shared/job shared/jobstore shared/list shared/overlay shared/problem shared/route shared/steam shared/text shared/workshop templates/job templates/page templates/web",
+	"templates/overlay":              "shared/account shared/db shared/fn shared/host shared/job shared/jobstore shared/list shared/overlay shared/problem shared/route shared/steam shared/text shared/workshop templates/job templates/page templates/web",
 	"templates/page":                 "shared/account shared/list shared/route templates/assets",
 	"templates/pagetest":             "shared/list shared/route",
 	"templates/web":                  "shared/account shared/db shared/fn shared/fn/lambdahttp shared/job shared/jobstore shared/problem shared/route templates/page",
