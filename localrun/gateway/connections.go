@@ -62,7 +62,8 @@ func (c *connections) limit(server *http.Server) {
 
 type connectionKey struct{}
 
-// add counts a new connection, or closes it. The context is for keepConnection.
+// add registers a new connection, and returns ctx with it, for keepConnection. If there are too many connections, of this client or of
+// all, it first closes one that waits for its client's next request; if none does, it closes the new one and returns ctx as it is.
 func (c *connections) add(ctx context.Context, conn net.Conn) context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()

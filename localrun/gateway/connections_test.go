@@ -91,7 +91,7 @@ func TestWhichConnectionMakesRoom(t *testing.T) {
 	workDone()
 	w.remove(working)
 	w.expect(w.connect("192.0.2.2:3"), false, "a new one when there is room")
-	// The server says that a closed connection is closed, too, maybe while its last request is worked on.
+	// net/http also reports a connection as closed after add has closed it, possibly while its last request is still handled.
 	memberDone := w.begin(member, "")
 	w.remove(member)
 	memberDone()

@@ -107,9 +107,10 @@ type part struct {
 	place  *list.Element // nil after the end
 }
 
-// take returns a part with size bytes for client, which the caller must release. If there is not enough memory left, take first
-// drops other parts: as often as needed the oldest of the client whose parts are largest together. It calls drop, which must end
-// the use of the part soon, without waiting for that. The part is nil if even that would leave too little.
+// take reserves size bytes for client, which the caller must release. If there is not enough memory left, it drops parts of others, or of
+// client, until there is: each time the oldest part of the client that uses most. It returns nil, and drops nothing, if dropping all would
+// not suffice. take may later drop the new part in the same way, by calling drop, unless that is nil. drop must return at once, and the
+// caller must then stop using the part soon.
 func (m *memory) take(client netip.Prefix, size int64, drop func()) *part {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -60,7 +60,7 @@ const (
 	minSecret       = 16
 	maxHostName     = 64
 
-	// Nobody who uses left4me as meant comes near these limits.
+	// These limits only stop misuse: they are far above what a person needs.
 	defaultOverlays     = 200
 	defaultOverlayItems = 5000
 	defaultItems        = 20_000

@@ -87,7 +87,7 @@ type Waiting struct {
 const notBuilt = `EXISTS (SELECT 1 FROM overlays WHERE id = :overlay AND last_build_status <> 'ok')`
 
 // waitingSQL selects the failed and the removed items, or any other change if there are none: each row has the number of all changes.
-// Of what Steam has lost, only a missing link to the last copy is a change.
+// An item that Steam no longer offers cannot be downloaded or updated. It counts as a change only if its last copy is not linked yet.
 const waitingSQL = `WITH changes (id, linked, removed) AS (
 		SELECT w.id, l.overlay_id IS NOT NULL, false FROM ` + ofOverlay + ` WHERE ` + notBuilt + ` AND CASE
 			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL

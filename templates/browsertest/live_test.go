@@ -467,7 +467,7 @@ func TestPageWithoutAnswersAndWithoutASession(t *testing.T) {
 	says("left4me answers again")
 	tab.WaitFor(`document.querySelectorAll("#items tbody tr").length === 40`)
 
-	// The session ends: the polling, too. Somebody signs in again, in another tab.
+	// When the session ends, the page stops polling. Then the person signs in again in another tab.
 	browsertest.Eval[chromedp.Void](tab, `window.held = 0; addEventListener("htmx:beforeRequest", e => { if (e.defaultPrevented) window.held++ })`)
 	s.with(func() { s.ended = true })
 	says("Your session has ended")

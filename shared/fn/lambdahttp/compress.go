@@ -22,7 +22,7 @@ func (a *Adapter) compress(w *response, r *http.Request) error {
 	if w.status != http.StatusNotModified && (h.Get("Content-Type") == "" || !isText(h)) {
 		return nil
 	}
-	// Also if this answer stays as it is, because caches must know that another client's may not.
+	// An answer that stays uncompressed needs this header, too: a cache must not give it to clients that accept compressed ones.
 	h.Add("Vary", "Accept-Encoding")
 	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
 		h.Set("ETag", "W/"+tag) // a strong one would promise the same bytes to all clients

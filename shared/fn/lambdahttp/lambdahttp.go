@@ -127,8 +127,8 @@ func RequestID(ctx context.Context) string {
 	return id
 }
 
-// NewRequest returns the request that payload, a Function URL event, describes, with host, or else the event's host, as its Host. Its RemoteAddr is the
-// event's source address with port 0, and its context is ctx with the request id.
+// NewRequest returns the request that a Function URL event describes. payload is the event's JSON. The request's Host is host, or that of
+// the event if host is empty; its RemoteAddr is the event's source address with port 0; its context is ctx with the request's id.
 //
 // The path of an event is exactly what the browser sent. If it is not well-formed (`/%zz`), that is no error: URL.Path is that
 // text, which no route matches.
