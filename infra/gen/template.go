@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"left4me/shared/job"
 	"left4me/shared/route"
+	"left4me/templates/assets"
 )
 
 // object is a JSON object of a template. Its keys are written in alphabetical order.
@@ -97,7 +99,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 	for _, x := range schedules {
 		s.schedule(x, jobs)
 	}
-	s.cloudFront(string(code), routes[0], slowest)
+	s.cloudFront(string(code), slowest)
 	s.budget()
 
 	return encode(object{
@@ -370,8 +372,9 @@ func (s *stack) alarm(name string, parts ...object) {
 }
 
 // cloudFront adds the distribution with the router. It has one origin, which sends the origin's secret. The router replaces the
-// origin's host name in each request, so the template may use that of any route. slowest is the longest time limit of a route.
-func (s *stack) cloudFront(router string, any route.Route, slowest time.Duration) {
+// origin's host name in each request of a viewer. CloudFront asks for the page about an error without the router, so the origin's own
+// host is the function that has it. slowest is the longest time limit of a route.
+func (s *stack) cloudFront(router string, slowest time.Duration) {
 	s.add("Router", "AWS::CloudFront::Function", object{
 		"Name":           sub("${AWS::StackName}-${AWS::Region}-router"),
 		"AutoPublish":    true,
@@ -401,7 +404,11 @@ func (s *stack) cloudFront(router string, any route.Route, slowest time.Duration
 	// By default CloudFront caches errors for 10 s, even with no-store: it would show one person's 403 to others.
 	var errors list
 	for _, status := range []int{400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504} {
-		errors = append(errors, object{"ErrorCode": status, "ErrorCachingMinTTL": 0})
+		e := object{"ErrorCode": status, "ErrorCachingMinTTL": 0}
+		if status == http.StatusBadGateway || status == http.StatusGatewayTimeout { // not left4me's: see templates/web's Render
+			e["ResponseCode"], e["ResponsePagePath"] = status, route.Asset.URL(assets.Unavailable)
+		}
+		errors = append(errors, e)
 	}
 	s.add("Distribution", "AWS::CloudFront::Distribution", object{"DistributionConfig": object{
 		"Enabled":     true,
@@ -415,7 +422,7 @@ func (s *stack) cloudFront(router string, any route.Route, slowest time.Duration
 			object{"CloudFrontDefaultCertificate": true}),
 		"Origins": list{object{
 			"Id":         "functions",
-			"DomainName": host(logicalID(any.Name)),
+			"DomainName": host(logicalID(route.Asset.Name)),
 			"CustomOriginConfig": object{
 				"OriginProtocolPolicy": "https-only", "OriginSSLProtocols": list{"TLSv1.2"},
 				"OriginReadTimeout": int(slowest/time.Second) + 5, "OriginKeepaliveTimeout": 60,

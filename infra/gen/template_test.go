@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"left4me/shared/job"
 	"left4me/shared/route"
+	"left4me/templates/assets"
 )
 
 // ours returns the template of the real tables.
@@ -282,6 +284,29 @@ func TestOnlyAssetsAreCached(t *testing.T) {
 		if !uncached[status] {
 			t.Errorf("answers with %v are cached", status)
 		}
+	}
+}
+
+// When Lambda answers instead of a function, the viewer gets a page. CloudFront asks the origin's own host for it, without the router.
+func TestAFunctionThatDoesNotAnswerHasAPage(t *testing.T) {
+	config := at(t, parse(t, ours(t)), "Resources", "Distribution", "Properties", "DistributionConfig").(object)
+	shown := map[float64]bool{}
+	for _, e := range config["CustomErrorResponses"].(list) {
+		e := e.(object)
+		path, ok := e["ResponsePagePath"].(string)
+		if !ok {
+			continue
+		}
+		shown[e["ErrorCode"].(float64)] = true
+		if name, found := strings.CutPrefix(path, "/assets/"); !found || !assets.Has(name) || e["ResponseCode"] != e["ErrorCode"] {
+			t.Errorf("instead of %v: %v with %v", e["ErrorCode"], path, e["ResponseCode"])
+		}
+	}
+	if !maps.Equal(shown, map[float64]bool{502: true, 504: true}) {
+		t.Errorf("pages are shown instead of %v, want 502 and 504 only: left4me answers with the others itself", shown)
+	}
+	if origin, _ := json.Marshal(at(t, config, "Origins", 0, "DomainName")); !strings.Contains(string(origin), `"AssetUrl"`) {
+		t.Errorf("CloudFront asks %s for that page, not the function asset", origin)
 	}
 }
 

@@ -28,7 +28,7 @@ const root = "../.."
 var mayImport = map[string]string{
 	"functions/…":                    "shared/… templates/…",
 	"infra/contract":                 "",
-	"infra/gen":                      "shared/job shared/route shared/settings",
+	"infra/gen":                      "shared/job shared/route shared/settings templates/assets",
 	"infra/layout":                   "",
 	"infra/measures":                 "",
 	"infra/starts":                   "shared/account shared/db shared/db/dbtest shared/db/migrations shared/job shared/jobstore shared/overlay shared/route",

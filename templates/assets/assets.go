@@ -1,4 +1,4 @@
-// Package assets embeds the files that pages load: the stylesheet, the logo, left4me's script and htmx.
+// Package assets embeds the files that pages load: the stylesheet, the logo, left4me's script and htmx; and a page for when no function answers.
 //
 // htmx comes from npm: `make` copies it into static/, where git ignores it. A fresh checkout builds without it; its pages have
 // no script, and plain forms.
@@ -27,6 +27,8 @@ const (
 	Script = "app.js"
 	// Htmx is missing from a program that was built before `make` fetched it.
 	Htmx = "htmx.min.js"
+	// Unavailable is the page that CloudFront shows when a function does not answer.
+	Unavailable = "unavailable.html"
 )
 
 //go:embed static
@@ -88,6 +90,8 @@ func contentType(name string) string {
 	switch path.Ext(name) {
 	case ".css":
 		return "text/css; charset=utf-8"
+	case ".html":
+		return "text/html; charset=utf-8"
 	case ".js":
 		return "text/javascript; charset=utf-8"
 	case ".svg":

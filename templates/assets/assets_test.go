@@ -67,7 +67,7 @@ func TestHeadHasTheLengthOfTheBody(t *testing.T) {
 
 // Assets have the right content type, because browsers must not guess it.
 func TestContentTypes(t *testing.T) {
-	for name, want := range map[string]string{assets.Stylesheet: "text/css; charset=utf-8", assets.Mark: "image/svg+xml"} {
+	for name, want := range map[string]string{assets.Stylesheet: "text/css; charset=utf-8", assets.Mark: "image/svg+xml", assets.Unavailable: "text/html; charset=utf-8"} {
 		r := get(t, assets.URL(name), nil)
 		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != want {
 			t.Errorf("%s: %d, %q", name, r.StatusCode, r.Header.Get("Content-Type"))

@@ -158,6 +158,7 @@ func someOverlay(items []workshop.Item) overlayview.ShowView {
 
 // samples returns all pages in all states that look different. Each name starts with the name of the page's route.
 func samples(picture string) map[string]templ.Component {
+	unavailable, _ := assets.Lookup(assets.Unavailable)
 	empty := someOverlay(nil)
 	empty.Overlay.LastBuildStatus, empty.Overlay.LastBuildAt, empty.Overlay.LastBuildJobID = "", time.Time{}, 0
 	empty.Examples = []string{
@@ -375,6 +376,7 @@ func samples(picture string) map[string]templ.Component {
 			Action: route.ItemAdd.URL(3), Typed: page.Field{Name: "input", Value: "3434972877"}, Hidden: []page.Field{{Name: "input_mode", Value: "auto"}},
 		}}),
 		"error-404": page.Error(page.ErrorView{Frame: frame(false), Status: 404, Sentence: "There is no such overlay. It may have been deleted."}),
+		"error-502": templ.Raw(string(unavailable.Content)),
 		"error-500": page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
 	}
 }

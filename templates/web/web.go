@@ -365,8 +365,12 @@ func (r *Request) ListFrame(w http.ResponseWriter, l page.List) page.Frame {
 	return f
 }
 
-// Render answers with a view as HTML.
+// Render answers with a view as HTML. Behind CloudFront, the status 503 replaces 502 and 504, with which CloudFront would replace the view:
+// there they mean that Lambda has answered instead of left4me.
 func (r *Request) Render(w http.ResponseWriter, status int, view templ.Component) error {
+	if r.app.Settings.OriginSecret != "" && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) {
+		status = http.StatusServiceUnavailable
+	}
 	var b strings.Builder
 	if err := view.Render(r.Context(), &b); err != nil {
 		return err

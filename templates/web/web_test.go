@@ -294,6 +294,27 @@ func TestErrorsBecomePages(t *testing.T) {
 	}
 }
 
+// CloudFront shows a page of its own instead of an answer with 502 or 504.
+func TestBehindCloudFrontAStatusMeansThatLeft4meAnswers(t *testing.T) {
+	const secret = "a secret of the origin"
+	s := fntest.New(t, "ORIGIN_SECRET", secret)
+	anna := s.Person("anna", false)
+	for says, c := range map[string]struct {
+		err    error
+		status int
+	}{
+		"Steam is away.":     {problem.Upstream(errors.New("refused"), "Steam is away."), http.StatusServiceUnavailable},
+		"That took too long": {context.DeadlineExceeded, http.StatusServiceUnavailable},
+		"That is taken.":     {problem.Conflict("That is taken."), http.StatusConflict},
+		"fault of left4me":   {errors.New("broken"), http.StatusInternalServerError},
+	} {
+		got := s.Visitor(anna, page, failing(c.err)).GetWith(http.Header{route.OriginSecretHeader: {secret}}, "/things/7")
+		if got.StatusCode != c.status || !strings.Contains(got.Text("#error"), says) {
+			t.Errorf("%v: %d %s, want %d with %q", c.err, got.StatusCode, got.Text("#error"), c.status, says)
+		}
+	}
+}
+
 func TestLimitsAndOddPathsGetPages(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
