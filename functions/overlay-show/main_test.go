@@ -154,6 +154,57 @@ func TestPollingReadsNoItems(t *testing.T) {
 	}
 }
 
+// The job that waits for a silent host does not hide those of the others.
+//
+// shows: P46
+func TestASilentHostDoesNotHideTheOthers(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	o := s.Overlay(anna, "annas", overlay.Workshop)
+	now := s.Env.Now()
+	for id, ago := range map[string]time.Duration{"a": time.Hour, "b": 0, "c": 0} {
+		dbtest.AddHost(t, s.Env.DB, id, now.Add(-ago))
+	}
+	jobs := map[string]int64{}
+	for _, id := range []string{"a", "b", "c"} { // in this order
+		e, err := s.Env.Jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID), Host: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs[id] = e.ID
+	}
+	v := s.Visitor(anna, route.OverlayShow, build)
+	shows := func(id string) {
+		t.Helper()
+		page := v.Get("/overlays/1").Page()
+		if got := page.Find("#overlay-job a").First().AttrOr("href", ""); got != route.JobShow.URL(jobs[id]) {
+			t.Errorf("the page shows %s, want that of %s, %d", got, id, jobs[id])
+		}
+		if page.Find("#overlay-hosts tbody tr").Length() != 3 {
+			t.Errorf("not one line for each host: %s", page.Find("#overlay-hosts").Text())
+		}
+	}
+	shows("b")
+	c, found, err := s.Env.Jobs.Claim(t.Context(), jobstore.Worker{Name: "test", Host: "c"}, job.Runnable())
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	shows("c")
+	r := s.Env.Jobs.Record(t.Context(), c)
+	defer r.Close()
+	if err := r.Finish(job.Failed, "it broke", nil); err != nil {
+		t.Fatal(err)
+	}
+	shows("b")
+	if _, _, err := s.Env.Jobs.Cancel(t.Context(), jobs["b"]); err != nil {
+		t.Fatal(err)
+	}
+	shows("a")
+	if text := v.Get("/overlays/1").Text("main"); !strings.Contains(text, "failed on c") || !strings.Contains(text, "The host a reported last 1 hour ago") {
+		t.Errorf("the page says %s", text)
+	}
+}
+
 // Who may see the overlay may poll about its job, and nobody else; and a job is only polled on the page of its own overlay.
 func TestWhoMayPoll(t *testing.T) {
 	s := fntest.New(t)

@@ -65,7 +65,7 @@ func testEachHost(t *testing.T, w *fixture) {
 		if rest := w.ask(t, r); !rest.New || w.number(t, "SELECT COUNT(*) FROM jobs WHERE finished_at IS NULL") != want {
 			t.Errorf("%s beside that of one host: %+v", o.Name, rest)
 		}
-		if j := w.get(t, w.ask(t, r).ID); j.HostID == "" || j.HostName != j.HostID {
+		if j := w.get(t, w.ask(t, r).ID); j.HostID == "" || j.HostName != j.HostID || !j.SeveralHosts {
 			t.Errorf("%s: %+v", o.Name, j)
 		}
 		w.finishAll(t)

@@ -69,7 +69,7 @@ func checkPlan(t *testing.T, name string, plan []string) {
 	t.Helper()
 	// Reading queued jobs in their order, and live ones, is what these indexes are for. There are few hosts (h), and few jobs are
 	// asked for at once (wanted, r).
-	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX (ix_jobs_live|ix_jobs_host|uq_jobs_live_key)$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW|r VIRTUAL TABLE.*|wanted|r|h LEFT-JOIN)$`)
+	fine := regexp.MustCompile(`^SCAN j USING (COVERING )?INDEX ix_jobs_queued$|^SCAN (j|jobs) USING INDEX (ix_jobs_live|ix_jobs_host|uq_jobs_live_key)$|^SCAN (json_each VIRTUAL TABLE.*|\(subquery-\d+\)|\d+ CONSTANT ROWS?|CONSTANT ROW|r VIRTUAL TABLE.*|wanted|r|h( LEFT-JOIN)?)$`)
 	// Where the index of all jobs of an overlay would do as well, in a small database.
 	indexes := map[string]string{
 		"claim": "INDEX ix_jobs_queued", "expired": "ix_jobs_active (lease_until<?)", "held": "ix_jobs_active (lease_until>?)", "older": "uq_jobs_queued_key (queued_key=? AND <expr>=?)",

@@ -25,8 +25,11 @@ type Job struct {
 	Subject        job.Subject
 	SubjectName    string
 	SubjectOwnerID int64
-	// HostID is the host whose disk the job needs; empty if it needs none, or waits for the first host. HostName is its name.
+	// HostID is the host whose disk the job needs; empty if it needs none, or waits for the first host. HostName is its name; empty if
+	// the host was removed.
 	HostID, HostName string
+	// SeveralHosts is whether there are several hosts. Pages do not name the host of a job if there is only one (P46).
+	SeveralHosts bool
 	// Argument is the request's, as JSON.
 	Argument string
 	// Attempt counts the claims, Lost the workers that were lost.
@@ -83,6 +86,7 @@ const (
 	COALESCE((SELECT s.name FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), ''),
 	COALESCE((SELECT s.user_id FROM job_subjects s WHERE s.kind = j.subject_kind AND s.id = j.subject_id), 0),
 	COALESCE(j.host_id, ''), COALESCE((SELECT h.name FROM hosts h WHERE h.id = j.host_id), ''),
+	(SELECT COUNT(*) > 1 FROM hosts h),
 	j.argument, j.attempt, j.lost, j.worker, j.lease_until, j.error,
 	j.items_done, j.items_total, j.bytes_done, j.bytes_total, j.current, j.created_at, j.started_at, j.finished_at,
 	(SELECT MAX(h.seen_at) FROM hosts h WHERE j.host_id IS NULL OR h.id = j.host_id)`
@@ -137,7 +141,7 @@ SELECT operation, state, COUNT(*), MIN(created_at) FROM jobs WHERE finished_at I
 func scanJob(row db.Scanner) (Job, error) {
 	var j Job
 	err := row.Scan(&j.ID, &j.Operation, &j.State, &j.UserID, &j.UserName,
-		&j.Subject.Kind, &j.Subject.ID, &j.SubjectName, &j.SubjectOwnerID, &j.HostID, &j.HostName, &j.Argument,
+		&j.Subject.Kind, &j.Subject.ID, &j.SubjectName, &j.SubjectOwnerID, &j.HostID, &j.HostName, &j.SeveralHosts, &j.Argument,
 		&j.Attempt, &j.Lost, &j.Worker, db.Moment(&j.LeaseUntil), &j.Error,
 		&j.Progress.ItemsDone, &j.Progress.ItemsTotal, &j.Progress.BytesDone, &j.Progress.BytesTotal, &j.Progress.Current,
 		db.Moment(&j.CreatedAt), db.Moment(&j.StartedAt), db.Moment(&j.FinishedAt),

@@ -1,12 +1,15 @@
 package overlay_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
+	"left4me/shared/list"
 	"left4me/shared/overlay"
 )
 
@@ -53,11 +56,32 @@ func testTheStatusSumsUpTheHosts(t *testing.T, open dbtest.Backend) {
 			t.Errorf("%q by job %d at %v, %v, want %q by %d", now.LastBuildStatus, now.LastBuildJobID, now.LastBuildAt, err, status, job)
 		}
 	}
+	// Each host's own status, and the hosts that the list of overlays names.
+	onHosts := func(builds, listed string) {
+		t.Helper()
+		all, err := w.HostBuilds(t.Context(), o.ID)
+		var got []string
+		for _, b := range all {
+			got = append(got, fmt.Sprintf("%s=%s:%d", b.HostID, b.Status, b.JobID))
+		}
+		slices.Sort(got)
+		if err != nil || strings.Join(got, " ") != builds {
+			t.Errorf("%v, %v, want %s", got, err, builds)
+		}
+		page, err := w.List(t.Context(), w.anna, list.Query{Text: "maps"})
+		if err != nil || len(page.Rows) != 1 || strings.Join(page.Rows[0].Hosts, " ") != listed {
+			t.Errorf("the list says %+v, %v, want %q", page.Rows, err, listed)
+		}
+	}
 	want("", 0)
+	onHosts("here=:0 there=:0", "here there") // both builds wait
+	exec(`DELETE FROM jobs`)
+	onHosts("here=:0 there=:0", "")
 	built("here")
 	want("", 101)
 	failed("there")
 	want("failed", 102)
+	onHosts("here=ok:101 there=failed:102", "there")
 	built("here")
 	want("failed", 102)
 	built("there")

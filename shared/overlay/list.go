@@ -3,7 +3,9 @@ package overlay
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
@@ -16,6 +18,8 @@ type Listed struct {
 	Overlay
 	// Building is the state of the overlay's build that has not ended; empty for none.
 	Building job.State
+	// Hosts are the names of the hosts with such a build, or else of those whose last build failed; none if there is only one host.
+	Hosts []string
 	// Items counts the workshop items in the overlay, and Size is the sum of their known sizes in bytes.
 	Items int
 	Size  int64
@@ -32,6 +36,12 @@ const (
 const (
 	buildingSQL = `COALESCE((SELECT j.state FROM jobs j WHERE j.finished_at IS NULL AND j.subject_kind = 'overlay' AND j.subject_id = o.id
 		AND j.operation = 'build_overlay' ORDER BY j.lease_until IS NULL, j.id LIMIT 1), '')`
+	// The names, as a JSON array, of the hosts on which the overlay is in its state.
+	hostsSQL = `CASE WHEN (SELECT COUNT(*) FROM overlay_hosts b WHERE b.overlay_id = o.id) < 2 THEN '[]' WHEN ` + buildingSQL + ` <> '' THEN
+		(SELECT json_group_array(DISTINCT h.name) FROM jobs j JOIN hosts h ON h.id = j.host_id WHERE j.finished_at IS NULL
+			AND j.subject_kind = 'overlay' AND j.subject_id = o.id AND j.operation = 'build_overlay' AND j.state = ` + buildingSQL + `)
+		ELSE (SELECT json_group_array(h.name) FROM overlay_hosts b JOIN hosts h ON h.id = b.host_id
+			WHERE b.overlay_id = o.id AND b.last_build_status = 'failed') END`
 	itemsSQL = `(SELECT COUNT(*) FROM overlay_workshop_items i WHERE i.overlay_id = o.id)`
 	sizeSQL  = `COALESCE((SELECT SUM(w.file_size) FROM overlay_workshop_items i JOIN workshop_items w ON w.id = i.workshop_item_id WHERE i.overlay_id = o.id), 0)`
 	stateSQL = `CASE WHEN ` + buildingSQL + ` <> '' THEN '` + BeingBuilt + `' WHEN o.last_build_status = 'ok' THEN '` + Built + `'
@@ -40,7 +50,7 @@ const (
 
 // Listing is the list of overlays.
 var Listing = list.Source[Listed]{
-	Columns: columns + `, ` + buildingSQL + `, ` + itemsSQL + `, ` + sizeSQL,
+	Columns: columns + `, ` + buildingSQL + `, ` + hostsSQL + `, ` + itemsSQL + `, ` + sizeSQL,
 	From:    from,
 	Where: `o.deleted_at IS NULL AND (:admin OR o.type IN (SELECT value FROM json_each(:system)) OR o.user_id = :user)
 		AND o.name LIKE :text ESCAPE '\' AND (:state = '' OR :state = ` + stateSQL + `)`,
@@ -53,7 +63,12 @@ var Listing = list.Source[Listed]{
 	Size:    200,
 	Counted: true,
 	Scan: func(row db.Scanner) (l Listed, err error) {
-		err = scanInto(row, &l.Overlay, &l.Building, &l.Items, &l.Size)
+		var hosts []byte
+		err = scanInto(row, &l.Overlay, &l.Building, &hosts, &l.Items, &l.Size)
+		if err == nil {
+			err = json.Unmarshal(hosts, &l.Hosts)
+			slices.Sort(l.Hosts)
+		}
 		return l, err
 	},
 }

@@ -366,6 +366,27 @@ func Changed(ctx context.Context, q db.Querier, ids ...int64) error {
 	return nil
 }
 
+// HostBuild is how an overlay's last build on one host went.
+type HostBuild struct {
+	HostID string
+	// Status, At and JobID are as LastBuildStatus, LastBuildAt and LastBuildJobID of an Overlay.
+	Status string
+	At     time.Time
+	JobID  int64
+}
+
+// HostBuilds returns the last builds of the overlay with that id, one for each host.
+func (s *Store) HostBuilds(ctx context.Context, id int64) ([]HostBuild, error) {
+	all, err := db.Rows(ctx, s.db, func(row db.Scanner) (b HostBuild, err error) {
+		err = row.Scan(&b.HostID, &b.Status, db.Moment(&b.At), &b.JobID)
+		return b, err
+	}, `SELECT host_id, last_build_status, last_build_at, COALESCE(last_build_job_id, 0) FROM overlay_hosts WHERE overlay_id = :id`, sql.Named("id", id))
+	if err != nil {
+		return nil, fmt.Errorf("read the builds of overlay %d: %w", id, err)
+	}
+	return all, nil
+}
+
 // DirectoryAt returns when a host made the overlay's directory; the zero time: not yet.
 func (s *Store) DirectoryAt(ctx context.Context, id int64, host string) (at time.Time, err error) {
 	at, err = db.Row(ctx, s.db, func(row db.Scanner) (at time.Time, err error) {

@@ -212,7 +212,30 @@ func samples(picture string) map[string]templ.Component {
 	usedHere.Hosts = []host.Host{{Name: "attic", Root: "/var/lib/left4me"}}
 	usedTwice := used
 	usedTwice.Hosts = append(usedHere.Hosts, host.Host{Name: strings.Repeat("h", 63), Root: "/srv/" + strings.Repeat("long", 40)})
-	reader.Hosts = usedTwice.Hosts
+	onHosts := func(v overlayview.ShowView, n int) overlayview.ShowView {
+		v.OnHosts = []overlayview.OnHost{
+			{Host: host.Host{ID: "a", Name: "attic", Root: "/var/lib/left4me", SeenAt: now}, Build: overlay.HostBuild{Status: "ok", At: now.Add(-3 * time.Hour), JobID: 5}},
+			{Host: host.Host{ID: "c", Name: strings.Repeat("h", 63), Root: "/srv/" + strings.Repeat("long", 40), SeenAt: now}, Build: overlay.HostBuild{Status: "failed", At: now.Add(-2 * time.Hour), JobID: 6}},
+			{Host: host.Host{ID: "l", Name: hostile, SeenAt: now.Add(-30 * time.Hour)}, Job: someJob(8, job.Queued)},
+		}
+		for i := len(v.OnHosts); i < n; i++ {
+			v.OnHosts = append(v.OnHosts, overlayview.OnHost{Host: host.Host{ID: fmt.Sprint("x", i), Name: fmt.Sprint("node-", i), Root: "/var/lib/left4me", SeenAt: now}, Build: overlay.HostBuild{Status: "ok", At: now, JobID: int64(i)}})
+		}
+		v.Hosts = nil
+		for _, o := range v.OnHosts {
+			v.Hosts = append(v.Hosts, o.Host)
+		}
+		v.Overlay.LastBuildStatus = "failed"
+		return v
+	}
+	reader = onHosts(reader, 3)
+	busyOnHosts, manyHosts := onHosts(busy, 3), onHosts(someOverlay(someItems(3, picture)), 20)
+	busyOnHosts.Job.SeveralHosts, busyOnHosts.Job.HostID, busyOnHosts.Job.HostName = true, "a", "attic"
+	externalOnHosts := onHosts(external, 3)
+	usedOften := used
+	usedOften.Hosts = manyHosts.Hosts
+	silent := show(7, job.Queued)
+	silent.Job.SeveralHosts, silent.Job.HostID, silent.Job.HostName, silent.Job.HostSeenAt = true, "a", "attic", now.Add(-30*time.Hour)
 
 	many := someOverlay(someItems(12, picture))
 	many.Items.Place = list.Place{Query: list.Query{Text: "dead", State: "ready", Sort: "-size", Page: 2}, Total: 1234, Last: 7, More: true}
@@ -225,7 +248,7 @@ func samples(picture string) map[string]templ.Component {
 
 	listed := []overlay.Listed{
 		{Overlay: overlay.Overlay{ID: 1, Name: "Friday night campaigns", LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour)}, Items: 1234, Size: 212 << 30},
-		{Overlay: overlay.Overlay{ID: 2, Name: hostile, LastBuildStatus: "failed", LastBuildAt: now.Add(-50 * time.Hour)}, Items: 1, Size: 5 << 20},
+		{Overlay: overlay.Overlay{ID: 2, Name: hostile, LastBuildStatus: "failed", LastBuildAt: now.Add(-50 * time.Hour)}, Items: 1, Size: 5 << 20, Hosts: []string{"attic", strings.Repeat("h", 63)}},
 		{Overlay: overlay.Overlay{ID: 3, Name: turned}},
 		{Overlay: overlay.Overlay{ID: 4, Name: strings.Repeat("m", 64)}, Building: job.Queued},
 		{Overlay: overlay.Overlay{ID: 5, Name: "Versus", LastBuildStatus: "ok"}, Building: job.Running, Items: 12},
@@ -249,6 +272,8 @@ func samples(picture string) map[string]templ.Component {
 	for i, state := range []job.State{job.Queued, job.Running, job.Cancelling, job.Succeeded, job.Failed, job.Cancelled} {
 		jobs = append(jobs, someJob(int64(20-i), state))
 	}
+	jobs[1].SeveralHosts, jobs[1].HostID, jobs[1].HostName = true, "a", strings.Repeat("h", 63)
+	jobs[3].SeveralHosts, jobs[3].HostID = true, "gone"
 	jobs = append(jobs,
 		jobstore.Job{ID: 3, Operation: job.RefreshWorkshopItems.Name, State: job.Succeeded, CreatedAt: now.Add(-14 * time.Hour), StartedAt: now.Add(-14 * time.Hour), FinishedAt: now.Add(-14*time.Hour + 75*time.Second)},
 		jobstore.Job{ID: 2, Operation: job.BuildOverlay.Name, Subject: job.Overlay(1), State: job.Succeeded, UserName: hostile, CreatedAt: now.Add(-20 * time.Hour)},
@@ -296,8 +321,12 @@ func samples(picture string) map[string]templ.Component {
 	hosts := admin.HostsView{Frame: frame(true), Hosts: []host.Listed{
 		{Host: busyHome.Hosts[0], Running: 1, Waiting: 240}, {Host: busyHome.Hosts[1], Waiting: 3, Failed: 12}, {Host: busyHome.Hosts[2]},
 	}}
-	oneHost := hosts
+	oneHost, twentyHosts := hosts, hosts
 	oneHost.Hosts = hosts.Hosts[:1]
+	for i := range 17 {
+		twentyHosts.Hosts = append(twentyHosts.Hosts, host.Listed{Host: host.Host{ID: fmt.Sprintf("mh4x2kq7wz%02d", i), Name: fmt.Sprint("node-", i), Address: fmt.Sprint("192.0.2.", i+20), Command: "agent", Version: "1.2.3",
+			SeenAt: now.Add(-20 * time.Second), DiskTotal: 931 << 30, DiskFree: 412 << 30, MeasuredAt: now.Add(-time.Minute), Usage: garbage}})
+	}
 
 	people := admin.PeopleView{Frame: frame(true), NewPasswordOf: "ellis", NewPassword: "ABCDEFGHIJKLMNOP", People: pagetest.Listed([]account.Person{
 		{User: account.User{ID: 1, Name: "nick", Admin: true}, Last: true, CreatedAt: now.Add(-900 * time.Hour), LastSignIn: now},
@@ -315,63 +344,69 @@ func samples(picture string) map[string]templ.Component {
 	noticed.Notice = "You are signed in."
 
 	return map[string]templ.Component{
-		"login-form":                 accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
-		"login-form-beside":          accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Beside: true}),
-		"login-form-refused":         accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
-		"overlay-list":               overlayview.List(all),
-		"overlay-list-many":          overlayview.List(manyListed),
-		"overlay-list-none":          overlayview.List(noneListed),
-		"overlay-show-many":          overlayview.Show(many),
-		"overlay-show-last":          overlayview.Show(last),
-		"overlay-show-nothing":       overlayview.Show(nothing),
-		"overlay-show-copied":        overlayview.Show(copied),
-		"overlay-list-empty":         overlayview.List(overlayview.ListView{Frame: noticed, Overlays: pagetest.Listed[overlay.Listed]()}),
-		"overlay-list-clash":         overlayview.List(clash),
-		"overlay-show":               overlayview.Show(someOverlay(someItems(12, picture))),
-		"overlay-show-empty":         overlayview.Show(empty),
-		"overlay-show-busy":          overlayview.Show(busy),
-		"overlay-show-no-host":       overlayview.Show(hostless),
-		"overlay-show-removed":       overlayview.Show(removed),
-		"overlay-show-refused":       overlayview.Show(refused),
-		"overlay-show-managed":       overlayview.Show(managed),
-		"overlay-show-reader":        overlayview.Show(reader),
-		"overlay-show-external":      overlayview.Show(external),
-		"overlay-show-stuck":         overlayview.Show(stuck),
-		"overlay-show-stuck-again":   overlayview.Show(stuckAgain),
-		"overlay-show-blocked":       overlayview.Show(blocked),
-		"overlay-use":                overlayview.Use(usedHere),
-		"overlay-use-no-host":        overlayview.Use(used),
-		"overlay-use-two-hosts":      overlayview.Use(usedTwice),
-		"job-list":                   jobview.List(jobview.ListView{Frame: frame(true), Jobs: manyJobs}),
-		"job-list-empty":             jobview.List(jobview.ListView{Frame: frame(false)}),
-		"job-show-queued":            jobview.Show(show(7, job.Queued)),
-		"job-show-no-host":           jobview.Show(waiting),
-		"job-show-running":           jobview.Show(show(7, job.Running)),
-		"job-show-failed":            jobview.Show(show(7, job.Failed)),
-		"job-show-succeeded":         jobview.Show(show(7, job.Succeeded)),
-		"job-show-garbage-queued":    jobview.Show(collection(job.Queued)),
-		"job-show-garbage-running":   jobview.Show(collection(job.Running)),
-		"job-show-garbage-succeeded": jobview.Show(collection(job.Succeeded)),
-		"job-show-garbage-failed":    jobview.Show(collection(job.Failed)),
-		"account":                    accountview.Show(sessions),
-		"account-refused":            accountview.Show(wrongPassword),
-		"admin-home":                 admin.Home(busyHome),
-		"admin-home-quiet":           admin.Home(quiet),
-		"admin-home-clean":           admin.Home(clean),
-		"admin-home-collecting":      admin.Home(collecting),
-		"admin-home-two-hosts":       admin.Home(elsewhere),
-		"admin-jobs":                 admin.Jobs(allJobs),
-		"admin-jobs-none":            admin.Jobs(failedJobs),
-		"admin-hosts":                admin.Hosts(hosts),
-		"admin-hosts-one":            admin.Hosts(oneHost),
-		"admin-hosts-none":           admin.Hosts(admin.HostsView{Frame: frame(true)}),
-		"host-ask":                   admin.AskHost(admin.AskHostView{Frame: frame(true), Host: host.Listed{Host: hosts.Hosts[1].Host, Running: 1, Waiting: 3}}),
-		"host-ask-idle":              admin.AskHost(admin.AskHostView{Frame: frame(true), Host: hosts.Hosts[2]}),
-		"admin-users":                admin.People(people),
-		"admin-users-many":           admin.People(manyPeople),
-		"user-ask":                   admin.Ask(admin.AskView{Frame: frame(true), Person: people.People.Rows[1], Action: admin.Disable}),
-		"user-ask-own":               admin.Ask(admin.AskView{Frame: frame(true), Person: people.People.Rows[0], Action: admin.Demote}),
-		"admin-users-409":            admin.People(refusedPeople),
+		"login-form":                  accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Version: "1.2.3", Now: now}}),
+		"login-form-beside":           accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Beside: true}),
+		"login-form-refused":          accountview.Login(accountview.LoginView{Frame: page.Frame{CSRF: "token", Now: now}, Name: "nick", Next: "/overlays/3", Error: "This name and password do not belong together. Try again."}),
+		"overlay-list":                overlayview.List(all),
+		"overlay-list-many":           overlayview.List(manyListed),
+		"overlay-list-none":           overlayview.List(noneListed),
+		"overlay-show-many":           overlayview.Show(many),
+		"overlay-show-last":           overlayview.Show(last),
+		"overlay-show-nothing":        overlayview.Show(nothing),
+		"overlay-show-copied":         overlayview.Show(copied),
+		"overlay-list-empty":          overlayview.List(overlayview.ListView{Frame: noticed, Overlays: pagetest.Listed[overlay.Listed]()}),
+		"overlay-list-clash":          overlayview.List(clash),
+		"overlay-show":                overlayview.Show(someOverlay(someItems(12, picture))),
+		"overlay-show-empty":          overlayview.Show(empty),
+		"overlay-show-busy":           overlayview.Show(busy),
+		"overlay-show-no-host":        overlayview.Show(hostless),
+		"overlay-show-removed":        overlayview.Show(removed),
+		"overlay-show-refused":        overlayview.Show(refused),
+		"overlay-show-managed":        overlayview.Show(managed),
+		"overlay-show-reader":         overlayview.Show(reader),
+		"overlay-show-external":       overlayview.Show(external),
+		"overlay-show-stuck":          overlayview.Show(stuck),
+		"overlay-show-stuck-again":    overlayview.Show(stuckAgain),
+		"overlay-show-blocked":        overlayview.Show(blocked),
+		"overlay-show-hosts":          overlayview.Show(busyOnHosts),
+		"overlay-show-many-hosts":     overlayview.Show(manyHosts),
+		"overlay-show-external-hosts": overlayview.Show(externalOnHosts),
+		"overlay-use-many-hosts":      overlayview.Use(usedOften),
+		"job-show-silent-host":        jobview.Show(silent),
+		"overlay-use":                 overlayview.Use(usedHere),
+		"overlay-use-no-host":         overlayview.Use(used),
+		"overlay-use-two-hosts":       overlayview.Use(usedTwice),
+		"job-list":                    jobview.List(jobview.ListView{Frame: frame(true), Jobs: manyJobs}),
+		"job-list-empty":              jobview.List(jobview.ListView{Frame: frame(false)}),
+		"job-show-queued":             jobview.Show(show(7, job.Queued)),
+		"job-show-no-host":            jobview.Show(waiting),
+		"job-show-running":            jobview.Show(show(7, job.Running)),
+		"job-show-failed":             jobview.Show(show(7, job.Failed)),
+		"job-show-succeeded":          jobview.Show(show(7, job.Succeeded)),
+		"job-show-garbage-queued":     jobview.Show(collection(job.Queued)),
+		"job-show-garbage-running":    jobview.Show(collection(job.Running)),
+		"job-show-garbage-succeeded":  jobview.Show(collection(job.Succeeded)),
+		"job-show-garbage-failed":     jobview.Show(collection(job.Failed)),
+		"account":                     accountview.Show(sessions),
+		"account-refused":             accountview.Show(wrongPassword),
+		"admin-home":                  admin.Home(busyHome),
+		"admin-home-quiet":            admin.Home(quiet),
+		"admin-home-clean":            admin.Home(clean),
+		"admin-home-collecting":       admin.Home(collecting),
+		"admin-home-two-hosts":        admin.Home(elsewhere),
+		"admin-jobs":                  admin.Jobs(allJobs),
+		"admin-jobs-none":             admin.Jobs(failedJobs),
+		"admin-hosts":                 admin.Hosts(hosts),
+		"admin-hosts-one":             admin.Hosts(oneHost),
+		"admin-hosts-twenty":          admin.Hosts(twentyHosts),
+		"admin-hosts-none":            admin.Hosts(admin.HostsView{Frame: frame(true)}),
+		"host-ask":                    admin.AskHost(admin.AskHostView{Frame: frame(true), Host: host.Listed{Host: hosts.Hosts[1].Host, Running: 1, Waiting: 3}}),
+		"host-ask-idle":               admin.AskHost(admin.AskHostView{Frame: frame(true), Host: hosts.Hosts[2]}),
+		"admin-users":                 admin.People(people),
+		"admin-users-many":            admin.People(manyPeople),
+		"user-ask":                    admin.Ask(admin.AskView{Frame: frame(true), Person: people.People.Rows[1], Action: admin.Disable}),
+		"user-ask-own":                admin.Ask(admin.AskView{Frame: frame(true), Person: people.People.Rows[0], Action: admin.Demote}),
+		"admin-users-409":             admin.People(refusedPeople),
 		"error-401": page.Error(page.ErrorView{Frame: page.Frame{CSRF: "token", Now: now, Ended: true}, Status: 401, Sentence: "Your session has ended. Please sign in again; nothing was changed.", Kept: page.Form{
 			Action: route.ItemAdd.URL(3), Typed: page.Field{Name: "input", Value: "3434972877"}, Hidden: []page.Field{{Name: "input_mode", Value: "auto"}},
 		}}),

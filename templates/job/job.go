@@ -80,6 +80,9 @@ var pages = map[job.Kind]route.Route{
 // kindTitle is the word for a subject, such as Overlay.
 func kindTitle(k job.Kind) string { return strings.ToUpper(string(k[:1])) + string(k[1:]) }
 
+// onHost reports whether pages say on which host the job is.
+func onHost(j jobstore.Job) bool { return j.SeveralHosts && j.HostID != "" }
+
 // number returns a job's id as text.
 func number(j jobstore.Job) string { return strconv.FormatInt(j.ID, 10) }
 

@@ -99,6 +99,46 @@ func TestJobWithoutAHost(t *testing.T) {
 	}
 }
 
+// Of several hosts, the pages name the one that the job is on, and a silent one delays only its own jobs.
+//
+// shows: P46
+func TestJobOfOneOfSeveralHosts(t *testing.T) {
+	for name, c := range map[string]struct {
+		state job.State
+		seen  time.Time
+		says  string
+	}{
+		"a busy host":    {job.Queued, now, "It starts as soon as the host attic is free."},
+		"a silent host":  {job.Queued, now.Add(-3 * time.Hour), "The host attic reported last 3 hours ago and has been silent since. The job goes on by itself as soon as that host's agent is running; other hosts do not wait for it."},
+		"a host at work": {job.Running, now, ""},
+	} {
+		v := at(c.state)
+		v.Job.HostID, v.Job.HostName, v.Job.SeveralHosts, v.Job.HostSeenAt = "a", "attic", true, c.seen
+		doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
+		if got := pagetest.Text(doc, "#job-progress > .notice, #job-progress > .hint"); !strings.HasPrefix(got, c.says) || (got == "") != (c.says == "") {
+			t.Errorf("%s: the page says %q", name, got)
+		}
+		if got := pagetest.Text(doc, ".facts"); !strings.Contains(got, "Host attic") && !strings.Contains(got, "Hostattic") {
+			t.Errorf("%s: the facts are %q", name, got)
+		}
+		list := func() string {
+			return pagetest.Text(pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{Frame: v.Frame, Jobs: pagetest.Listed(v.Job)}))), "tbody")
+		}
+		if got := list(); !strings.Contains(got, "on attic") {
+			t.Errorf("%s: in the list: %q", name, got)
+		}
+		v.Job.SeveralHosts = false
+		if got := list() + pagetest.Text(pagetest.Page(t, pagetest.Render(t, view.Show(v))), "main"); strings.Contains(got, "attic") {
+			t.Errorf("%s: the only host is named: %q", name, got)
+		}
+	}
+	v := at(job.Cancelled)
+	v.Job.HostID, v.Job.SeveralHosts = "gone", true
+	if got := pagetest.Text(pagetest.Page(t, pagetest.Render(t, view.Show(v))), ".facts"); !strings.Contains(got, "a removed host") {
+		t.Errorf("of a removed host: %q", got)
+	}
+}
+
 // The page of a job leads to what it is about, whatever that is.
 func TestJobPageLeadsToItsSubject(t *testing.T) {
 	for _, o := range job.Runnable() {

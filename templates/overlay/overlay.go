@@ -17,6 +17,7 @@ import (
 	"cmp"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ const (
 	InputID = "input"
 	// AddErrorID shows why the pasted text was refused.
 	AddErrorID = "add-error"
+	// HostsID is the table of several hosts, and HostsSummaryID the line above it.
+	HostsID        = "overlay-hosts"
+	HostsSummaryID = "overlay-hosts-summary"
 	// BuildID is the sentence about the last build.
 	BuildID = "overlay-build"
 	// WaitingID is the section about changes that wait for a build.
@@ -129,6 +133,15 @@ type Outcome struct {
 	JobID int64
 }
 
+// OnHost is an overlay on one of several hosts.
+type OnHost struct {
+	Host host.Host
+	// Build is how the last build there went.
+	Build overlay.HostBuild
+	// Job is the overlay's job there that has not ended; the zero Job is none.
+	Job jobstore.Job
+}
+
 // ShowView is the page of one overlay, and all its fragments.
 type ShowView struct {
 	page.Frame
@@ -140,8 +153,9 @@ type ShowView struct {
 	Others []overlay.Choice
 	// Waiting is what waits for the next successful build; zero when the last build has succeeded.
 	Waiting workshop.Waiting
-	// Hosts are the game hosts, the one that reported last first.
-	Hosts []host.Host
+	// Hosts are the game hosts by name. If there are several, OnHosts is the overlay on each of them, in the same order.
+	Hosts   []host.Host
+	OnHosts []OnHost
 	// Job is the overlay's job that is queued or running, or has just ended; the zero Job is none.
 	Job jobstore.Job
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
@@ -156,6 +170,9 @@ type ShowView struct {
 	Outcome                   Outcome
 	// Examples are texts to paste, shown while the overlay is empty.
 	Examples []string
+
+	live   []jobstore.Job // the overlay's jobs that have not ended, newest first
+	builds []overlay.HostBuild
 }
 
 func (v ListView) titled() page.Frame {
@@ -179,10 +196,10 @@ func (v ShowView) titled() page.Frame {
 // editable is whether the person may build, rename and delete the overlay, and add and remove items if it holds any.
 func (v ShowView) editable() bool { return v.Overlay.Editable(v.User) == nil }
 
-// place is where an overlay is on a host.
+// place is where an overlay is on a host, or on several that keep their files in the same place.
 type place struct {
-	// host is its name; empty when no host has reported where it keeps its files.
-	host string
+	// hosts are their names; none when no host has reported where it keeps its files.
+	hosts []string
 	// directory is the overlay's path, and cache that of the workshop cache. Without a host they are below its LEFT4ME_ROOT.
 	directory, cache string
 }
@@ -191,18 +208,59 @@ type place struct {
 func places(o overlay.Overlay, hosts []host.Host) []place {
 	var all []place
 	for _, h := range hosts {
-		if h.Root != "" {
-			all = append(all, place{h.Name, path.Join(h.Root, "overlays", o.Path()), path.Join(h.Root, "workshop_cache")})
+		directory := directoryOn(o, h)
+		same := slices.IndexFunc(all, func(p place) bool { return p.directory == directory })
+		switch {
+		case h.Root == "":
+		case same >= 0:
+			all[same].hosts = append(all[same].hosts, h.Name)
+		default:
+			all = append(all, place{[]string{h.Name}, directory, path.Join(h.Root, "workshop_cache")})
 		}
 	}
 	if len(all) == 0 {
-		all = append(all, place{"", "overlays/" + o.Path(), "workshop_cache"})
+		all = append(all, place{nil, "overlays/" + o.Path(), "workshop_cache"})
 	}
 	return all
 }
 
-// directory is the overlay's directory on the first game host.
+// directoryOn is the overlay's directory on a host that has reported its root.
+func directoryOn(o overlay.Overlay, h host.Host) string {
+	return path.Join(h.Root, "overlays", o.Path())
+}
+
+// hostWords names hosts, such as `attic`, `attic and loft`, or `attic, cellar and 3 others`.
+func hostWords(names []string) string {
+	const few = 3
+	if len(names) > few {
+		return strings.Join(names[:few-1], ", ") + " and " + strconv.Itoa(len(names)-few+1) + " others"
+	}
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// fewHosts is for how many hosts the table is open until somebody closes it.
+const fewHosts = 5
+
+// several is whether there are several hosts. If not, the page does not mention them (P46).
+func (v ShowView) several() bool { return len(v.Hosts) > 1 }
+
+// directory is the overlay's directory on the only game host.
 func (v ShowView) directory() string { return places(v.Overlay, v.Hosts)[0].directory }
+
+// hostsWhere are the names of the hosts for which is returns true.
+func (v ShowView) hostsWhere(is func(OnHost) bool) []string {
+	var names []string
+	for _, o := range v.OnHosts {
+		if is(o) {
+			names = append(names, o.Host.Name)
+		}
+	}
+	return names
+}
 
 // active is whether the page polls.
 func (v ShowView) active() bool { return v.Job.ID != 0 && !v.Job.State.Ended() }

@@ -9,6 +9,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"left4me/shared/account"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -384,5 +385,90 @@ func TestListForAdministratorsAndOthers(t *testing.T) {
 	empty := pagetest.Page(t, pagetest.Render(t, view.List(view.ListView{Frame: frame(false), Overlays: pagetest.Listed[overlay.Listed]()})))
 	if empty.Find("table").Length() != 0 || !strings.Contains(pagetest.Text(empty, ".empty"), "Give one a name above") {
 		t.Error("an empty list does not say what to do")
+	}
+}
+
+// onHosts is an overlay on three hosts: built on the first, failed on the second, and on its way to the third, which is silent.
+func onHosts() view.ShowView {
+	v := shown(item(1, "One"))
+	v.OnHosts = []view.OnHost{
+		{Host: host.Host{ID: "a", Name: "attic", Root: "/srv/a", SeenAt: now}, Build: overlay.HostBuild{Status: "ok", At: now.Add(-time.Hour), JobID: 5}},
+		{Host: host.Host{ID: "c", Name: "cellar", Root: "/srv/c", SeenAt: now}, Build: overlay.HostBuild{Status: "failed", At: now.Add(-2 * time.Hour), JobID: 6}},
+		{Host: host.Host{ID: "l", Name: "loft", SeenAt: now.Add(-3 * time.Hour)}, Job: jobstore.Job{ID: 7, Operation: "build_overlay", State: job.Queued, SeveralHosts: true, HostID: "l", HostName: "loft"}},
+	}
+	for _, o := range v.OnHosts {
+		v.Hosts = append(v.Hosts, o.Host)
+	}
+	return v
+}
+
+// Of several hosts there is one line each, and a failure is said above them; of a single one nothing is said.
+//
+// shows: P46
+func TestOneLineForEachOfSeveralHosts(t *testing.T) {
+	v := onHosts()
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
+	for i, want := range []string{
+		"attic|built 1 hour ago job 5|/srv/a/overlays/3 Copy the path on attic",
+		"cellar|failed 2 hours ago job 6|/srv/c/overlays/3 Copy the path on cellar",
+		"loft silent since 14 Mar 2026, 15:30 UTC|waiting to be built job 7|not reported yet",
+	} {
+		row := doc.Find("#overlay-hosts tbody tr").Eq(i)
+		row.Find("*").BeforeHtml(" ")
+		if got := strings.Join(cells(row), "|"); got != want {
+			t.Errorf("line %d: %q, want %q", i, got, want)
+		}
+	}
+	for _, want := range []string{"failed on cellar", "silent: loft", "built on 1 of 3"} {
+		if got := pagetest.Text(doc, "#overlay-hosts-summary"); !strings.Contains(got, want) {
+			t.Errorf("the summary %q does not say %q", got, want)
+		}
+	}
+	if doc.Find("#overlay-hosts a[href='/jobs/6']").Length() != 1 {
+		t.Error("nothing leads to the job that failed")
+	}
+
+	v.Hosts, v.OnHosts = v.Hosts[:1], nil
+	if got := pagetest.Text(pagetest.Page(t, pagetest.Render(t, view.Show(v))), "main"); strings.Contains(got, "attic") || strings.Contains(got, "Hosts") {
+		t.Errorf("the only host is mentioned: %s", got)
+	}
+}
+
+// A page that polls gets the state of the job's host when the job has begun, and all hosts' when one has ended.
+func TestNewsOfSeveralHosts(t *testing.T) {
+	v := onHosts()
+	v.Job = v.OnHosts[2].Job
+	v.SeenJob, v.SeenState, v.Job.State = 7, job.Queued, job.Running
+	begun := view.ShowView{Frame: v.Frame, Overlay: overlay.Overlay{ID: 3}, Job: v.Job, SeenJob: 7, SeenState: job.Queued}
+	news := pagetest.Fragment(t, pagetest.Render(t, view.News(begun)))
+	if got := pagetest.Text(news, "#overlay-hosts-l[hx-swap-oob]"); !strings.Contains(got, "being built") || news.Find("#overlay-hosts").Length() != 0 {
+		t.Errorf("when the job has begun: %q", got)
+	}
+	if got := pagetest.Text(news, "#overlay-job"); !strings.Contains(got, "Build overlay on loft: job 7") {
+		t.Errorf("the job is called %q", got)
+	}
+	v.Job.State = job.Succeeded
+	news = pagetest.Fragment(t, pagetest.Render(t, view.News(v)))
+	if news.Find("#overlay-hosts[hx-swap-oob] tbody tr").Length() != 3 || news.Find("#overlay-hosts-summary[hx-swap-oob]").Length() != 1 {
+		t.Error("when a job has ended, not all hosts are shown")
+	}
+	begun.SeenState = job.Running
+	if news = pagetest.Fragment(t, pagetest.Render(t, view.News(begun))); news.Find("[id^=overlay-hosts]").Length() != 0 {
+		t.Error("without a change, hosts are shown")
+	}
+}
+
+// Hosts that keep their files in the same place share the instructions.
+func TestHostsWithTheSamePathsShareInstructions(t *testing.T) {
+	v := view.UseView{Frame: frame(false), Overlay: overlay.Overlay{ID: 3, Name: "maps"}}
+	for n := range 20 {
+		v.Hosts = append(v.Hosts, host.Host{Name: fmt.Sprint("node-", n), Root: "/var/lib/left4me"})
+	}
+	v.Hosts = append(v.Hosts, host.Host{Name: "new"}, host.Host{Name: "attic", Root: "/srv"})
+	doc := pagetest.Page(t, pagetest.Render(t, view.Use(v)))
+	var titles []string
+	doc.Find("main h2").Each(func(_ int, h *goquery.Selection) { titles = append(titles, h.Text()) })
+	if want := "Plain srcds on node-0, node-1 and 18 others|LinuxGSM on node-0, node-1 and 18 others"; !strings.HasPrefix(strings.Join(titles, "|"), want) || len(titles) != 9 {
+		t.Errorf("%q", titles)
 	}
 }

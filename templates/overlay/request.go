@@ -1,11 +1,13 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/a-h/templ"
 
@@ -56,6 +58,7 @@ type ShowPage struct {
 	Hosts    *host.Store
 	// Examples are texts to paste into an empty overlay.
 	Examples []string
+	now      func() time.Time
 }
 
 // NewShowPage returns the page with stores on env's database.
@@ -66,6 +69,7 @@ func NewShowPage(env *fn.Env) ShowPage {
 		Jobs:     env.Jobs,
 		Hosts:    host.NewStore(env.DB, env.Now, env.Jobs),
 		Examples: env.Settings.Examples,
+		now:      env.Now,
 	}
 }
 
@@ -157,11 +161,10 @@ func (p ShowPage) Remove(selected func(*web.Request) ([]int64, error)) web.Handl
 // whose job has ended does not poll any more, so it must show what that job has left.
 func (p ShowPage) head(r *web.Request, overlayID int64, v *ShowView) func(context.Context) error {
 	return func(ctx context.Context) error {
-		var live []jobstore.Job
 		var seen jobstore.Job
 		err := r.Together(ctx,
 			func(ctx context.Context) (err error) {
-				live, err = p.Jobs.LiveOf(ctx, job.Overlay(overlayID))
+				v.live, err = p.Jobs.LiveOf(ctx, job.Overlay(overlayID))
 				return err
 			},
 			func(ctx context.Context) (err error) {
@@ -177,10 +180,9 @@ func (p ShowPage) head(r *web.Request, overlayID int64, v *ShowView) func(contex
 				v.Overlay, err = p.Overlays.Get(ctx, overlayID)
 				return err
 			})
-		// The oldest job that has not ended is the running one if one runs. If none is left, the page shows how the one that it has
-		// shown ended, unless that is not one of this overlay's.
-		if len(live) > 0 {
-			v.Job = live[len(live)-1]
+		// If no job is left, the page shows how the one that it has shown ended, unless that is not one of this overlay's.
+		if len(v.live) > 0 {
+			v.Job = mostActive(v.live, p.now())
 		} else if seen.Subject == job.Overlay(overlayID) {
 			v.Job = seen
 		}
@@ -209,13 +211,57 @@ func (p ShowPage) rest(r *web.Request, overlayID int64, v *ShowView) func(contex
 				v.Waiting, err = p.Items.Waiting(ctx, overlayID)
 				return err
 			},
-			db.Into(&v.Hosts, p.Hosts.List))
+			db.Into(&v.Hosts, p.Hosts.List),
+			func(ctx context.Context) (err error) {
+				v.builds, err = p.Overlays.HostBuilds(ctx, overlayID)
+				return err
+			})
 	}
+}
+
+// mostActive returns the oldest of the jobs that run, else of those that a host will run soon, else of those whose host is silent. The
+// jobs are the newest first, at least one.
+func mostActive(live []jobstore.Job, now time.Time) jobstore.Job {
+	idleness := func(j jobstore.Job) int {
+		switch {
+		case host.Silent(j.HostSeenAt, now):
+			return 2
+		case j.State == job.Queued:
+			return 1
+		}
+		return 0
+	}
+	return slices.MinFunc(live, func(a, b jobstore.Job) int {
+		return cmp.Or(cmp.Compare(idleness(a), idleness(b)), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// onHosts joins hosts with the last builds of an overlay there and with its jobs that have not ended, the newest first. It returns
+// nothing unless there are several hosts.
+func onHosts(hosts []host.Host, builds []overlay.HostBuild, live []jobstore.Job) []OnHost {
+	if len(hosts) < 2 {
+		return nil
+	}
+	all, at := make([]OnHost, len(hosts)), map[string]int{}
+	for i, h := range hosts {
+		all[i].Host, at[h.ID] = h, i
+	}
+	for _, b := range builds {
+		if i, found := at[b.HostID]; found {
+			all[i].Build = b
+		}
+	}
+	for _, j := range live { // the oldest is the last: the running one if one runs
+		if i, found := at[j.HostID]; found {
+			all[i].Job = j
+		}
+	}
+	return all
 }
 
 // render answers with body of v, which head and rest have read.
 func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v ShowView, body func(ShowView) templ.Component) error {
-	v.Frame, v.Examples = r.ListFrame(w, v.list()), p.Examples
+	v.Frame, v.Examples, v.OnHosts = r.ListFrame(w, v.list()), p.Examples, onHosts(v.Hosts, v.builds, v.live)
 	return r.Render(w, status, body(v))
 }
 
