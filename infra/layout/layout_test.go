@@ -47,6 +47,7 @@ var mayImport = map[string]string{
 	"localrun/sdnotify":              "",
 	"shared/account":                 "shared/db shared/list shared/problem shared/text",
 	"shared/awsapi":                  "",
+	"shared/blueprint":               "shared/account shared/db shared/list shared/overlay shared/problem",
 	"shared/builder":                 "shared/db shared/durable shared/jobstore shared/linkfarm shared/overlay shared/owned shared/settings shared/steam shared/text shared/vpkcache shared/workshop",
 	"shared/db":                      "",
 	"shared/db/dbfile":               "shared/db shared/durable",

@@ -48,11 +48,18 @@ const (
 		WHEN o.last_build_status = 'failed' THEN '` + Failed + `' ELSE '` + Outdated + `' END`
 )
 
+// Visible is whether a user may see the overlay o (P7), and VisibleArgs are its parameters.
+const Visible = `(:admin OR o.type IN (SELECT value FROM json_each(:system)) OR o.user_id = :user)`
+
+func VisibleArgs(u account.User) []any {
+	return []any{sql.Named("admin", u.Admin), sql.Named("user", u.ID), sql.Named("system", typesWhere(func(t *Type) bool { return t.System }))}
+}
+
 // Listing is the list of overlays.
 var Listing = list.Source[Listed]{
 	Columns: columns + `, ` + buildingSQL + `, ` + hostsSQL + `, ` + itemsSQL + `, ` + sizeSQL,
 	From:    from,
-	Where: `o.deleted_at IS NULL AND (:admin OR o.type IN (SELECT value FROM json_each(:system)) OR o.user_id = :user)
+	Where: `o.deleted_at IS NULL AND ` + Visible + `
 		AND o.name LIKE :text ESCAPE '\' AND (:state = '' OR :state = ` + stateSQL + `)`,
 	Key: `o.id`,
 	Order: map[string]string{
@@ -75,7 +82,7 @@ var Listing = list.Source[Listed]{
 
 // List returns a page of the overlays that u may see (P7), in their own order by name.
 func (s *Store) List(ctx context.Context, u account.User, q list.Query) (list.Page[Listed], error) {
-	page, err := Listing.Read(ctx, s.db, q, sql.Named("admin", u.Admin), sql.Named("system", typesWhere(func(t *Type) bool { return t.System })), sql.Named("user", u.ID), q.TextArg(), q.StateArg())
+	page, err := Listing.Read(ctx, s.db, q, append(VisibleArgs(u), q.TextArg(), q.StateArg())...)
 	if err != nil {
 		return page, fmt.Errorf("list overlays: %w", err)
 	}

@@ -80,12 +80,13 @@ func NewStore(d *db.DB, now func() time.Time, jobs *jobstore.Store) *Store {
 // NameLength is the longest name, in characters.
 const NameLength = 64
 
-// cleanName returns name without surrounding white space; the error is a problem.
-func cleanName(name string) (string, error) {
+// CleanName returns the name of an overlay, or of what else is named in the same way, without surrounding white space. The error is a
+// problem (400), in which what says what it is the name of.
+func CleanName(what, name string) (string, error) {
 	name = strings.TrimSpace(name)
 	switch n := utf8.RuneCountInString(name); {
 	case n == 0:
-		return "", problem.Invalid("Please give the overlay a name.")
+		return "", problem.Invalid("Please give the %s a name.", what)
 	case n > NameLength:
 		return "", problem.Invalid("A name has at most %d characters; this one has %d.", NameLength, n)
 	case !utf8.ValidString(name) || strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
@@ -98,7 +99,7 @@ func cleanName(name string) (string, error) {
 // system type. Errors are problems: 400 for a bad name or an unknown type, 403 for a type that u may not create, 409 for a
 // duplicate name, 429 beyond u's limits.
 func (s *Store) Create(ctx context.Context, u account.User, name, typeName string) (int64, error) {
-	name, err := cleanName(name)
+	name, err := CleanName("overlay", name)
 	if err != nil {
 		return 0, err
 	}
@@ -162,7 +163,7 @@ func taken(name string, u account.User, o Overlay) error {
 // Rename gives o, which u may change, another name. Errors are problems: 400 for a bad name, 409 for a duplicate one, 404 when
 // the overlay has been deleted.
 func (s *Store) Rename(ctx context.Context, u account.User, o Overlay, name string) error {
-	name, err := cleanName(name)
+	name, err := CleanName("overlay", name)
 	if err != nil {
 		return err
 	}
@@ -212,15 +213,16 @@ func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (bui
 }
 
 // Delete hides an overlay, which frees its name, cancels its builds, and enqueues the removal of its directory for u. The error
-// is a problem (404) when the overlay has been deleted already.
+// is a problem: 404 when the overlay has been deleted already, 409 when it is in the stack of a blueprint.
 func (s *Store) Delete(ctx context.Context, u account.User, id int64) (removal *jobstore.Enqueued, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		n, err := db.Exec(ctx, q, `UPDATE overlays SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL`, s.nowArg(), sql.Named("id", id))
+		n, err := db.Exec(ctx, q, `UPDATE overlays SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL
+			AND NOT EXISTS (SELECT 1 FROM blueprint_overlays WHERE overlay_id = :id)`, s.nowArg(), sql.Named("id", id))
 		if err != nil {
 			return fmt.Errorf("delete overlay %d: %w", id, err)
 		}
 		if n == 0 {
-			return missing(id)
+			return notDeleted(ctx, q, id)
 		}
 		// The removal waits for a running build, whose result is not needed any more.
 		if err := s.jobs.CancelAll(ctx, q, job.BuildOverlay, job.Overlay(id)); err != nil {
@@ -230,6 +232,23 @@ func (s *Store) Delete(ctx context.Context, u account.User, id int64) (removal *
 		return err
 	})
 	return removal, err
+}
+
+// notDeleted returns the problem of an overlay that Delete leaves alone.
+func notDeleted(ctx context.Context, q db.Querier, id int64) error {
+	const named = 5
+	users, err := db.Rows(ctx, q, db.Value[string], `SELECT '“' || b.name || '”' || COALESCE(' of ' || u.name, '') FROM blueprint_overlays o
+		JOIN blueprints b ON b.id = o.blueprint_id LEFT JOIN users u ON u.id = b.user_id WHERE o.overlay_id = :id ORDER BY b.name LIMIT :limit`,
+		sql.Named("id", id), sql.Named("limit", named+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the blueprints with overlay %d: %w", id, err)
+	case len(users) == 0:
+		return missing(id)
+	case len(users) > named:
+		users[named] = "others"
+	}
+	return problem.Conflict("Servers are started with this overlay: it is in the stack of the blueprint %s. Take it out there first. Nothing was deleted.", strings.Join(users, ", "))
 }
 
 // Deleted returns a deleted overlay whose directory may still exist.
