@@ -117,7 +117,7 @@ type site struct {
 }
 
 // startSite runs each of commands, which start localrun. The last one serves.
-func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site {
+func startSite(b testing.TB, d *db.DB, env []string, commands ...[]string) site {
 	ctx := b.Context()
 	if _, err := migrations.Up(ctx, d); err != nil {
 		b.Fatal(err)
@@ -139,7 +139,9 @@ func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site 
 		b.Fatal(err)
 	}
 	for _, args := range commands {
-		s.address, s.pid = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0", "PATH="+bin+":"+os.Getenv("PATH")), args)
+		var cmd *exec.Cmd
+		s.address, cmd = launch(b, append(env, "LEFT4ME_LISTEN=127.0.0.1:0"), args)
+		s.pid = cmd.Process.Pid
 		s.visitor = webtest.New(b, http.DefaultTransport, "http://"+s.address)
 	}
 	s.visitor.SetSession(tokens.Session)
@@ -147,7 +149,7 @@ func startSite(b *testing.B, d *db.DB, env []string, commands ...[]string) site 
 	return s
 }
 
-func want(b *testing.B, got webtest.Answer, status int) {
+func want(b testing.TB, got webtest.Answer, status int) {
 	b.Helper()
 	if got.StatusCode != status {
 		b.Fatal(got.Status)
@@ -173,10 +175,11 @@ func succeeded(b *testing.B, jobs *jobstore.Store) time.Duration {
 }
 
 // launch runs a command that starts localrun, and returns the address that it serves, once it says so; an agent's is empty.
-func launch(b *testing.B, env, args []string) (address string, pid int) {
+func launch(b testing.TB, env, args []string) (address string, cmd *exec.Cmd) {
+	b.Helper()
 	said := &lines{changed: make(chan struct{}, 1)}
-	cmd := exec.Command("env", args...) // finds localrun in the PATH of its environment
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, said, said
+	cmd = exec.Command("env", args...) // finds localrun in the PATH of its environment
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(env, "PATH="+bin+":"+os.Getenv("PATH")), said, said
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -189,10 +192,10 @@ func launch(b *testing.B, env, args []string) (address string, pid int) {
 	for {
 		text := said.String()
 		if m := servesAt.FindStringSubmatch(text); m != nil {
-			return m[1], cmd.Process.Pid
+			return m[1], cmd
 		}
 		if args[1] == "agent" && strings.Contains(text, `"msg":"looking for jobs"`) {
-			return "", cmd.Process.Pid
+			return "", cmd
 		}
 		select {
 		case <-said.changed:

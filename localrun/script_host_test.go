@@ -155,36 +155,42 @@ func (s *script) signal(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	}
+	look := func() []int {
+		pids, err := functionProcesses(ts.Getenv("LEFT4ME_ROOT"), args[0])
+		ts.Check(err)
+		return pids
+	}
 	until(ts, "function "+args[0]+" runs", func() bool {
-		found = functionProcesses(ts, args[0])
+		found = look()
 		send(signals[args[1]])
-		if args[1] == "STOP" && !writable(ts) {
-			send(syscall.SIGCONT)
-			return false
+		if args[1] == "STOP" {
+			d, _ := database(ts, nil)
+			defer d.Close()
+			if !writable(d) {
+				send(syscall.SIGCONT)
+				return false
+			}
 		}
 		return len(found) > 0
 	})
 	if args[1] == "KILL" {
 		until(ts, "function "+args[0]+" is gone", func() bool {
-			return !slices.ContainsFunc(functionProcesses(ts, args[0]), func(pid int) bool { return slices.Contains(found, pid) })
+			return !slices.ContainsFunc(look(), func(pid int) bool { return slices.Contains(found, pid) })
 		})
 	}
 }
 
 // writable reports whether nobody holds the database's lock for writing for long.
-func writable(ts *testscript.TestScript) bool {
-	d, _ := database(ts, nil)
-	defer d.Close()
+func writable(d *db.DB) bool {
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
 	return d.InTx(ctx, func(context.Context, db.Querier) error { return nil }) == nil
 }
 
-func functionProcesses(ts *testscript.TestScript, function string) []int {
+// functionProcesses returns the processes of a function that work for a LEFT4ME_ROOT.
+func functionProcesses(root, function string) (found []int, err error) {
 	entries, err := os.ReadDir("/proc")
-	ts.Check(err)
-	root := []byte("LEFT4ME_ROOT=" + ts.Getenv("LEFT4ME_ROOT"))
-	var found []int
+	variable := []byte("LEFT4ME_ROOT=" + root)
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
@@ -193,9 +199,9 @@ func functionProcesses(ts *testscript.TestScript, function string) []int {
 		// Both fail for what is not ours, or has just ended.
 		program, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
 		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if program == filepath.Join(bin, "functions", function) && slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(v []byte) bool { return bytes.Equal(v, root) }) {
+		if program == filepath.Join(bin, "functions", function) && slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(v []byte) bool { return bytes.Equal(v, variable) }) {
 			found = append(found, pid)
 		}
 	}
-	return found
+	return found, err
 }

@@ -33,10 +33,12 @@ import (
 )
 
 const (
-	// lookEmbedded and lookServer are how often the agent looks for jobs without being woken. With a file this takes
-	// microseconds, with a server a round trip, which may cost money.
+	// lookEmbedded, lookServer and lookQueue are how often the agent looks for jobs without being woken: with a database file, where
+	// this takes microseconds; with a server, where it takes two round trips, which may cost money; and with a server and a queue, which
+	// wakes it for every job, wherever the pages are.
 	lookEmbedded = time.Second
-	lookServer   = time.Minute
+	lookServer   = 5 * time.Second
+	lookQueue    = time.Minute
 	// lookTime is how long one look for jobs may take if the database is slow or unreachable.
 	lookTime = 30 * time.Second
 	// drainTime is how long running requests and jobs may take to end.
@@ -318,8 +320,11 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		},
 		Log: log,
 	}
-	if d.Embedded() {
+	switch {
+	case d.Embedded():
 		a.Look = lookEmbedded
+	case len(s.JobQueueURLs) > 0:
+		a.Look = lookQueue
 	}
 	check := func(context.Context) error {
 		if silence := time.Since(*looked.Load()); silence > 2*a.Look+lookTime {

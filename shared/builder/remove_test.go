@@ -98,6 +98,23 @@ func TestRemoveRemovesOnlyTheDirectory(t *testing.T) {
 	}
 }
 
+// A build that is killed while it makes the directory leaves it under another name, perhaps without its marker.
+func TestRemoveCompletesAKilledBuild(t *testing.T) {
+	w := setUp(t, "")
+	if _, err := w.host.Overlays.Delete(t.Context(), w.admin, w.overlay.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(w.host.OverlaysDir, ".new-"+w.overlay.Path(), "rest"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.remove(t.Context(), t); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.entries(t, "overlays"); len(got) > 0 {
+		t.Errorf("overlays holds %v", got)
+	}
+}
+
 // replaceMarker puts something of that type in place of the marker of a directory: a link leads to the marker, and a file
 // has 8 GiB.
 func replaceMarker(dir string, kind uint32) error {

@@ -38,6 +38,10 @@ func (d Directory) Remove(ctx context.Context, made bool, report Report) error {
 	defer root.Close()
 	r := removal{root: root, d: d, report: report}
 
+	// Left by a job that was killed while it made the directory.
+	if err := root.RemoveAll(makingPrefix + d.name()); err != nil {
+		return fmt.Errorf("remove %s: %w", d.shown(makingPrefix+d.name()), durable.Cause(err))
+	}
 	gone := r.gone()
 	rest, err := r.remove(ctx, gone)
 	if err != nil {
@@ -63,12 +67,12 @@ func (d Directory) Remove(ctx context.Context, made bool, report Report) error {
 			return err
 		}
 	}
+	if err := durable.Sync(d.Parent); err != nil {
+		return fmt.Errorf("sync %s: %w", parent, durable.Cause(err))
+	}
 	if !rest && found == nil {
 		report.Infof("%s '%s': directory %s is not there; nothing to remove", d.Kind, d.Name, shown)
 		return nil
-	}
-	if err := durable.Sync(d.Parent); err != nil {
-		return fmt.Errorf("sync %s: %w", parent, durable.Cause(err))
 	}
 	report.Infof("%s '%s': removed with %d files and links in %d folders%s", d.Kind, d.Name, r.files, r.folders, d.Kept)
 	return nil
