@@ -89,7 +89,7 @@ func BenchmarkManyItems(b *testing.B) {
 	h := newHost(b)
 	job := childJob{Host: h.URL, AtOnce: 16}
 	for i := range 200 {
-		job.Files = append(job.Files, h.serve(fmt.Sprint(i+1), vpk(uint64(i), 1<<20)))
+		job.Files = append(job.Files, h.serve(fmt.Sprint(i+1), vpkOf(uint64(i), 1<<20)))
 	}
 	h.behave(func(http.ResponseWriter, *http.Request, []byte) bool {
 		time.Sleep(50 * time.Millisecond)
@@ -101,7 +101,7 @@ func BenchmarkManyItems(b *testing.B) {
 // BenchmarkLargeItem is measure M2: one item of 128 MiB, 4 MiB/s for each connection.
 func BenchmarkLargeItem(b *testing.B) {
 	h := newHost(b)
-	job := childJob{Host: h.URL, Files: []File{h.serve("1", vpk(1, 128<<20))}}
+	job := childJob{Host: h.URL, Files: []File{h.serve("1", vpkOf(1, 128<<20))}}
 	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
 		http.ServeContent(&paced{ResponseWriter: w, rate: 4 << 20, begin: time.Now()}, r, "", time.Time{}, bytes.NewReader(content))
 		return true

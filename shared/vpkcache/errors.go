@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/vpk"
 )
 
 // ErrDiskFull is wrapped by every error caused by a full disk or an exceeded quota. Downloads are not tried again then (P23).
@@ -44,7 +46,7 @@ func (e *sha1Error) Error() string {
 func IsWrongFile(err error) bool {
 	var length *lengthError
 	var content *sha1Error
-	return errors.As(err, &length) || errors.As(err, &content) || errors.Is(err, errNotVPK)
+	return errors.As(err, &length) || errors.As(err, &content) || errors.Is(err, vpk.ErrNotVPK)
 }
 
 // brief prepares an error of the disk for job logs: it removes directories from paths, and wraps ErrDiskFull if the disk is full.

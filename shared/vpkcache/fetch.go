@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"left4me/shared/steam"
+	"left4me/shared/vpk"
 )
 
 // lockPoll is the time between two attempts to lock a file, since waiting in flock cannot be cancelled.
@@ -215,7 +216,7 @@ func (c *Cache) download(ctx context.Context, f File, p *partial, progress func(
 	if err != nil {
 		return err
 	}
-	if err := checkVPK(p, f.Size); err != nil {
+	if _, _, err := vpk.Header(p, f.Size); err != nil {
 		return err
 	}
 	return c.publish(ctx, f, p)

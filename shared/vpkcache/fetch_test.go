@@ -26,12 +26,12 @@ import (
 )
 
 func TestFetch(t *testing.T) {
-	for name, size := range map[string]int{"smallest": vpkHeader + 1, "one stream": 3 << 20, "parallel": parallelFrom + 12345} {
+	for name, size := range map[string]int{"smallest": 13, "one stream": 3 << 20, "parallel": parallelFrom + 12345} {
 		for kind, serve := range map[string]func(*host, string, []byte) File{"named": (*host).serve, "unnamed": (*host).serveUnnamed} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				h := newHost(t)
 				c := h.cache(t)
-				content := vpk(1, size)
+				content := vpkOf(1, size)
 				f := serve(h, "123", content)
 				last := int64(-1)
 				downloaded, err := c.Fetch(deadline(t), f, func(n int64) {
@@ -70,7 +70,7 @@ func TestFetch(t *testing.T) {
 func TestFetchReplacesStale(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
-	first, second, third := vpk(1, 5000), vpk(2, 5000), vpk(3, 6000)
+	first, second, third := vpkOf(1, 5000), vpkOf(2, 5000), vpkOf(3, 6000)
 	mustFetch(t, c, h.serve("123", first))
 	running, err := os.Open(c.Path("123"))
 	if err != nil {
@@ -94,7 +94,7 @@ func TestATimeOutOfRangeIsDownloadedOnce(t *testing.T) {
 	for _, updated := range []int64{1 << 40, 1<<63 - 1} {
 		h := newHost(t)
 		c := h.cache(t)
-		content := vpk(1, 5000)
+		content := vpkOf(1, 5000)
 		f := h.serve("123", content)
 		f.Updated = updated
 		mustFetch(t, c, f)
@@ -103,7 +103,7 @@ func TestATimeOutOfRangeIsDownloadedOnce(t *testing.T) {
 			t.Errorf("time %d: second Fetch = %v, %v", updated, downloaded, err)
 		}
 		noPartials(t, c)
-		f = h.serve("123", vpk(2, 6000))
+		f = h.serve("123", vpkOf(2, 6000))
 		f.Updated = updated
 		mustFetch(t, c, f)
 	}
@@ -118,7 +118,7 @@ func TestOnlyItsOwnerCanOpenAPartialFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			c := h.cache(t)
-			f := h.serve("123", vpk(1, 5000))
+			f := h.serve("123", vpkOf(1, 5000))
 			if err := errors.Join(os.Mkdir(c.dir, 0o755), before(c.partialPath("123"))); err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestOnlyItsOwnerCanOpenAPartialFile(t *testing.T) {
 			if mode != 0o600 {
 				t.Errorf("mode %v", mode)
 			}
-			mustHold(t, c, map[string][][]byte{"123": {vpk(1, 5000)}})
+			mustHold(t, c, map[string][][]byte{"123": {vpkOf(1, 5000)}})
 		})
 	}
 }
@@ -145,7 +145,7 @@ func TestRefusedBeforeAsking(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
 	for _, id := range []string{"", "..", "../1", "1/2", "1\x00", "-1", "１", "1.vpk", strings.Repeat("1", 21)} {
-		f := h.serve("1", vpk(1, 100))
+		f := h.serve("1", vpkOf(1, 100))
 		f.SteamID = steam.ID(id)
 		if _, err := c.Fetch(deadline(t), f, nil); err == nil || !strings.Contains(err.Error(), "is not a steam id") {
 			t.Errorf("id %q: %v", id, err)
@@ -154,7 +154,7 @@ func TestRefusedBeforeAsking(t *testing.T) {
 			t.Errorf("Fresh took id %q", id)
 		}
 	}
-	f := h.serve("1", vpk(1, 100))
+	f := h.serve("1", vpkOf(1, 100))
 	for _, size := range []int64{0, -1} {
 		f.Size = size
 		if _, err := c.Fetch(deadline(t), f, nil); err == nil {
@@ -168,13 +168,13 @@ func TestRefusedBeforeAsking(t *testing.T) {
 
 // The content host sends another file than Steam's metadata describes: nothing is kept, and the next attempt starts from zero.
 func TestChecks(t *testing.T) {
-	right := vpk(1, 5000)
+	right := vpkOf(1, 5000)
 	picture := append([]byte("\x89PNG\r\n\x1a\n"), right[8:]...)
 	future := bytes.Clone(right)
 	future[4] = 7
 	deep := bytes.Clone(right)
 	deep[10] = 1
-	large := vpk(2, parallelFrom)
+	large := vpkOf(2, parallelFrom)
 	tests := map[string]struct {
 		sent   []byte
 		size   int64
@@ -219,8 +219,8 @@ func TestWrongSHA1(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			c := h.cache(t)
-			f := h.serve("123", vpk(1, size))
-			wrong := vpk(1, size)
+			f := h.serve("123", vpkOf(1, size))
+			wrong := vpkOf(1, size)
 			wrong[size-1]++
 			path := strings.TrimPrefix(f.URL, h.URL)
 			right := h.contents[path]
@@ -256,17 +256,17 @@ func TestResume(t *testing.T) {
 		"unnamed, another process":   {(*host).serveUnnamed, other, same, false},
 		"unnamed, its time moved":    {(*host).serveUnnamed, again, func(_ *host, f *File) { f.Updated++ }, false},
 		"unnamed, another length": {(*host).serveUnnamed, again, func(h *host, f *File) {
-			*f = h.serveUnnamed("123", vpk(1, size-1))
+			*f = h.serveUnnamed("123", vpkOf(1, size-1))
 		}, false},
 		"another content": {(*host).serve, again, func(h *host, f *File) {
-			*f = h.serve("123", vpk(2, size))
+			*f = h.serve("123", vpkOf(2, size))
 		}, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			c := h.cache(t)
-			f := tt.serve(h, "123", vpk(1, size))
+			f := tt.serve(h, "123", vpkOf(1, size))
 			h.behave(cutAfter(cut))
 			_, err := c.Fetch(deadline(t), f, nil)
 			if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "(3145728 of 5242880 bytes are kept)") {
@@ -321,7 +321,7 @@ func TestResumeParallel(t *testing.T) {
 	const size = 2 * parallelFrom
 	h := newHost(t)
 	c := h.cache(t)
-	content := vpk(1, size)
+	content := vpkOf(1, size)
 	f := h.serve("123", content)
 	h.behave(cutAfter(300 << 10))
 	src := &counting{Source: h.source(t)}
@@ -346,7 +346,7 @@ func TestResumeParallel(t *testing.T) {
 // The record on the disk is invalid, or lists bytes that were lost in a power failure.
 func TestWrongRecord(t *testing.T) {
 	const size = 5 << 20
-	content := vpk(1, size)
+	content := vpkOf(1, size)
 	page := func(r record) []byte {
 		raw, err := r.encode()
 		if err != nil {
@@ -406,14 +406,14 @@ func TestWholeAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			c := h.cache(t)
-			content := vpk(1, tt.size)
+			content := vpkOf(1, tt.size)
 			f := h.serve("123", content)
 			h.behave(whole(tt.chunked))
 			mustFetch(t, c, f)
 			mustHold(t, c, map[string][][]byte{"123": {content}})
 
 			t.Log("after a part of it came with ranges")
-			content = vpk(2, tt.size)
+			content = vpkOf(2, tt.size)
 			f = h.serve("124", content)
 			h.behave(cutAfter(300 << 10))
 			if _, err := c.Fetch(deadline(t), f, nil); err == nil {
@@ -421,7 +421,7 @@ func TestWholeAnswers(t *testing.T) {
 			}
 			h.behave(whole(tt.chunked))
 			mustFetch(t, c, f)
-			mustHold(t, c, map[string][][]byte{"123": {vpk(1, tt.size)}, "124": {content}})
+			mustHold(t, c, map[string][][]byte{"123": {vpkOf(1, tt.size)}, "124": {content}})
 		})
 	}
 }
@@ -430,7 +430,7 @@ func TestWholeAnswers(t *testing.T) {
 func TestWholeAnswerIsEnough(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
-	content := vpk(1, parallelFrom)
+	content := vpkOf(1, parallelFrom)
 	f := h.serve("123", content)
 	var requests atomic.Int32
 	h.behave(func(w http.ResponseWriter, r *http.Request, content []byte) bool {
@@ -447,7 +447,7 @@ func TestWholeAnswerIsEnough(t *testing.T) {
 // A server that has sent one range sends whole files to all other connections. The first connection then receives everything.
 func TestWholeAnswersBesideRange(t *testing.T) {
 	h := newHost(t)
-	content := vpk(1, 2*parallelFrom)
+	content := vpkOf(1, 2*parallelFrom)
 	f := h.serve("123", content)
 	src := &counting{Source: h.source(t)}
 	c := New(t.TempDir(), src, Options{})
@@ -488,7 +488,7 @@ func TestWholeAnswersBesideRange(t *testing.T) {
 func TestParallel(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
-	content := vpk(1, 2*parallelFrom)
+	content := vpkOf(1, 2*parallelFrom)
 	f := h.serve("123", content)
 	var here atomic.Int32
 	all := make(chan struct{})
@@ -524,7 +524,7 @@ func TestOtherConnectionsHelpASlowOne(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
 	const size = 2 * parallelFrom
-	content := vpk(1, size)
+	content := vpkOf(1, size)
 	f := h.serve("123", content)
 	relieved := make(chan struct{})
 	var once sync.Once
@@ -547,7 +547,7 @@ func TestOtherConnectionsHelpASlowOne(t *testing.T) {
 // All connections but the first fail. The first one receives everything in the same attempt.
 func TestOneConnectionIsEnough(t *testing.T) {
 	const size = 2 * parallelFrom
-	content := vpk(1, size)
+	content := vpkOf(1, size)
 	for name, others := range map[string]func(http.ResponseWriter, *http.Request, []byte) bool{
 		"others are refused": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -608,7 +608,7 @@ func (lateError) Read([]byte) (int, error) {
 
 func TestTheLastPartIsRequestedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		content := vpk(1, parallelFrom)
+		content := vpkOf(1, parallelFrom)
 		c := New(t.TempDir(), &late{fixed: content}, Options{})
 		f := File{SteamID: "123", Size: int64(len(content)), Updated: updated}
 		if downloaded, err := c.Fetch(t.Context(), f, nil); !downloaded || err != nil {
@@ -621,7 +621,7 @@ func TestTheLastPartIsRequestedAgain(t *testing.T) {
 func TestFailureKeepsRetryAfter(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
-	f := h.serve("123", vpk(1, parallelFrom))
+	f := h.serve("123", vpkOf(1, parallelFrom))
 	h.behave(func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(http.StatusTooManyRequests)
@@ -639,13 +639,13 @@ func TestFailureKeepsRetryAfter(t *testing.T) {
 func TestRangeNotSatisfiable(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
-	f := h.serveUnnamed("123", vpk(1, 3<<20))
+	f := h.serveUnnamed("123", vpkOf(1, 3<<20))
 	h.behave(cutAfter(2 << 20))
 	if _, err := c.Fetch(deadline(t), f, nil); err == nil {
 		t.Fatal("it did not break")
 	}
 	h.behave(nil)
-	h.serveUnnamed("123", vpk(2, 1<<20))
+	h.serveUnnamed("123", vpkOf(2, 1<<20))
 	if _, err := c.Fetch(deadline(t), f, nil); err == nil || !strings.Contains(err.Error(), "416") {
 		t.Errorf("Fetch = %v", err)
 	}
@@ -699,7 +699,7 @@ func TestBounds(t *testing.T) {
 				versions := map[string][][]byte{}
 				for i := range items {
 					id := fmt.Sprint(i + 1)
-					src.contents[id] = vpk(uint64(i), tt.size)
+					src.contents[id] = vpkOf(uint64(i), tt.size)
 					versions[id] = [][]byte{src.contents[id]}
 				}
 				var all sync.WaitGroup
@@ -725,7 +725,7 @@ func TestBounds(t *testing.T) {
 // A cancel at any moment leaves no partial file, and the next Fetch completes.
 func TestCancel(t *testing.T) {
 	const size = parallelFrom
-	content := vpk(1, size)
+	content := vpkOf(1, size)
 	for name, when := range map[string]func(c *Cache, h *host, cancel func()) (progress func(int64)){
 		"before": func(_ *Cache, _ *host, cancel func()) func(int64) { cancel(); return nil },
 		"before the first byte": func(_ *Cache, h *host, cancel func()) func(int64) {
@@ -782,7 +782,7 @@ func TestCancel(t *testing.T) {
 
 // Another process holds the partial file. (The clock is fake.)
 func TestWaitForOther(t *testing.T) {
-	content := vpk(1, 5000)
+	content := vpkOf(1, 5000)
 	f := File{SteamID: "123", URL: "http://127.0.0.1/", Size: 5000, Updated: updated}
 	setup := func(t *testing.T) (*Cache, *os.File) {
 		c := New(t.TempDir(), nil, Options{})
@@ -856,7 +856,7 @@ func TestWaitForOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, other := setup(t)
 			c.src = fixed(content)
-			old := vpk(2, 6000)
+			old := vpkOf(2, 6000)
 			synctest.Test(t, func(t *testing.T) {
 				go func() {
 					time.Sleep(time.Minute)
@@ -914,8 +914,8 @@ func (f fixed) Get(_ context.Context, _ string, from, to int64) (*steam.Part, er
 // Each operation on the disk fails, before or after it has happened. The cache stays consistent, and the next attempt succeeds.
 func TestFailureAtEachStep(t *testing.T) {
 	broken := errors.New("broken")
-	content := vpk(2, 3<<20)
-	old := vpk(1, 5000)
+	content := vpkOf(2, 3<<20)
+	old := vpkOf(1, 5000)
 	for _, cause := range []error{broken, unix.ENOSPC, unix.EDQUOT} {
 		for _, happened := range []bool{false, true} {
 			for step, sabotage := range map[string]func(*disk){
@@ -997,7 +997,7 @@ func TestFailureAtEachStep(t *testing.T) {
 func TestNextPartialStays(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
-	f := h.serve("123", vpk(1, 5000))
+	f := h.serve("123", vpkOf(1, 5000))
 	rename := c.disk.rename
 	c.disk.rename = func(from, to string) error {
 		return errors.Join(rename(from, to), os.WriteFile(from, []byte("next"), 0o644), errors.New("broken"))
@@ -1012,7 +1012,7 @@ func TestNextPartialStays(t *testing.T) {
 
 // Foreign files are not written to, replaced or removed.
 func TestForeign(t *testing.T) {
-	content := vpk(1, 5000)
+	content := vpkOf(1, 5000)
 	for name, tt := range map[string]struct {
 		put    func(path string) error
 		reason string
@@ -1075,7 +1075,7 @@ func TestForeign(t *testing.T) {
 func TestTooLargeForDisk(t *testing.T) {
 	h := newHost(t)
 	c := h.cache(t)
-	f := h.serve("123", vpk(1, 5000))
+	f := h.serve("123", vpkOf(1, 5000))
 	f.Size = 1 << 62
 	_, err := c.Fetch(deadline(t), f, nil)
 	if !errors.Is(err, ErrDiskFull) || !strings.HasPrefix(err.Error(), "disk full: 4611686018427387904 bytes needed, ") {

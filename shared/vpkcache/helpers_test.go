@@ -25,13 +25,13 @@ import (
 // updated is the time_updated of every file in these tests: 1 March 2025.
 const updated = 1740856166
 
-// vpk returns a file of size bytes. Each seed gives another content.
-func vpk(seed uint64, size int) []byte {
+// vpkOf returns a file of size bytes. Each seed gives another content.
+func vpkOf(seed uint64, size int) []byte {
 	content := make([]byte, size)
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	rand.NewChaCha8(key).Read(content)
-	binary.LittleEndian.PutUint32(content[0:], vpkSignature)
+	binary.LittleEndian.PutUint32(content[0:], 0x55AA1234)
 	binary.LittleEndian.PutUint32(content[4:], 1)
 	binary.LittleEndian.PutUint32(content[8:], 1)
 	return content

@@ -164,7 +164,7 @@ func TestTwoProcesses(t *testing.T) {
 	job := childJob{Dir: c.dir, Host: h.URL, AtOnce: 3}
 	for i := range 20 {
 		id := fmt.Sprint(i + 1)
-		content := vpk(uint64(i), 300<<10)
+		content := vpkOf(uint64(i), 300<<10)
 		versions[id] = [][]byte{content}
 		job.Files = append(job.Files, h.serve(id, content))
 	}
@@ -190,7 +190,7 @@ func TestKilled(t *testing.T) {
 	const size, arrived = 2 * parallelFrom, 4 << 20
 	h := newHost(t)
 	c := h.cache(t)
-	content := vpk(1, size)
+	content := vpkOf(1, size)
 	f := h.serve("123", content)
 	p, err := startChild(t, childJob{Dir: c.dir, Host: h.URL, Files: []File{f}, Progress: true}, nil)
 	if err != nil {
@@ -239,7 +239,7 @@ func TestKilled(t *testing.T) {
 // The child has a small file system of its own, which gets full.
 func TestFullDisk(t *testing.T) {
 	h := newHost(t)
-	large, one, two, small := vpk(1, 8<<20), vpk(2, 3<<20), vpk(3, 3<<20), vpk(4, 100<<10)
+	large, one, two, small := vpkOf(1, 8<<20), vpkOf(2, 3<<20), vpkOf(3, 3<<20), vpkOf(4, 100<<10)
 	job := childJob{
 		Dir: t.TempDir(), Host: h.URL, Tmpfs: 4 << 20, AtOnce: 2,
 		Files: []File{h.serve("1", large), h.serve("2", one), h.serve("3", two)}, Then: []File{h.serve("4", small)},

@@ -2,12 +2,16 @@ package vpkcache
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/steam"
 )
 
 func (c *Cache) put(t *testing.T, name string, size int) {
@@ -105,5 +109,37 @@ func TestRemoveKeepsReplacedFilesAndRunningDownloads(t *testing.T) {
 	}
 	if got, want := names(t, c), []string{"8.vpk"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestOpenOnlyOpensTheExpectedFile(t *testing.T) {
+	c := New(t.TempDir(), nil, Options{})
+	c.put(t, "9.vpk", 3)
+	if err := errors.Join(
+		os.Chtimes(c.Path("9"), time.Time{}, time.Unix(updated, 0)),
+		os.Mkdir(c.Path("11"), 0o755),
+		os.Symlink("9.vpk", c.Path("12")),
+		unix.Mkfifo(c.Path("13"), 0o644),
+	); err != nil {
+		t.Fatal(err)
+	}
+	file, err := c.Open("9", 3, updated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	for about, open := range map[string]func() (*os.File, error){
+		"another size": func() (*os.File, error) { return c.Open("9", 4, updated) },
+		"another time": func() (*os.File, error) { return c.Open("9", 3, updated+1) },
+		"no file":      func() (*os.File, error) { return c.Open("10", 3, updated) },
+	} {
+		if _, err := open(); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", about, err)
+		}
+	}
+	for _, id := range []steam.ID{"11", "12", "13"} {
+		if _, err := c.Open(id, 3, updated); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", c.Path(id), err)
+		}
 	}
 }

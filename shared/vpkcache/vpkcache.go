@@ -7,6 +7,7 @@
 package vpkcache
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,6 +18,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"left4me/shared/durable"
 	"left4me/shared/steam"
@@ -119,6 +122,27 @@ func (c *Cache) Fresh(f File) (bool, error) {
 func (c *Cache) Has(steamID steam.ID) (bool, error) {
 	info, err := c.stat(steamID)
 	return info != nil, err
+}
+
+// Open opens an item's file for reading if it has that size and modification time (Unix seconds). Otherwise the error is fs.ErrNotExist;
+// for what is not a file, it is that of Fresh.
+func (c *Cache) Open(steamID steam.ID, size, updated int64) (*os.File, error) {
+	if info, err := c.stat(steamID); err != nil || info == nil { // merely opening a device may have an effect
+		return nil, cmp.Or(err, fs.ErrNotExist)
+	}
+	file, err := os.OpenFile(c.Path(steamID), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, brief(err)
+	}
+	info, err := file.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() != size || info.ModTime().Unix() != updated) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		file.Close()
+		return nil, brief(err)
+	}
+	return file, nil
 }
 
 // stat returns what is known of an item's file, or nil if there is none.

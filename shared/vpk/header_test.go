@@ -1,4 +1,4 @@
-package vpkcache
+package vpk
 
 import (
 	"bytes"
@@ -6,24 +6,24 @@ import (
 	"testing"
 )
 
-func FuzzCheckVPK(f *testing.F) {
+func FuzzHeader(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(vpk(1, 13))
+	f.Add(pack(1))
 	f.Add(append([]byte{0x34, 0x12, 0xAA, 0x55, 2, 0, 0, 0, 1}, make([]byte, 40)...))
 	f.Add([]byte{0x34, 0x12, 0xAA, 0x55, 1, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0})
 	f.Fuzz(func(t *testing.T, content []byte) {
-		err := checkVPK(bytes.NewReader(content), int64(len(content)))
+		_, _, err := Header(bytes.NewReader(content), int64(len(content)))
 		signed := bytes.HasPrefix(content, []byte{0x34, 0x12, 0xAA, 0x55})
 		switch {
 		case err == nil && (!signed || len(content) < 13):
 			t.Errorf("%x was taken", content)
-		case err != nil && !errors.Is(err, errNotVPK):
+		case err != nil && !errors.Is(err, ErrNotVPK):
 			t.Errorf("%x: %v", content, err)
 		}
 	})
 }
 
-func TestCheckVPK(t *testing.T) {
+func TestHeader(t *testing.T) {
 	header := func(version, tree byte, length int) []byte {
 		return append([]byte{0x34, 0x12, 0xAA, 0x55, version, 0, 0, 0, tree, 0, 0, 0}, make([]byte, length-12)...)
 	}
@@ -42,28 +42,8 @@ func TestCheckVPK(t *testing.T) {
 		"signature in other order": {append([]byte{0x55, 0xAA, 0x12, 0x34}, header(1, 1, 40)[4:]...), false},
 		"only a signature":         {header(1, 1, 40)[:4], false},
 	} {
-		if err := checkVPK(bytes.NewReader(tt.content), int64(len(tt.content))); (err == nil) != tt.ok {
+		if _, _, err := Header(bytes.NewReader(tt.content), int64(len(tt.content))); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-func FuzzReadRecord(f *testing.F) {
-	raw, err := record{Of: "x", Done: [][2]int64{{0, 5}, {7, 100}}}.encode()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(raw, int64(100))
-	f.Add([]byte(`{"of":"x","done":[[-1,1]]}`), int64(1))
-	f.Fuzz(func(t *testing.T, raw []byte, size int64) {
-		size &= 1<<16 - 1
-		file := bytes.NewReader(append(make([]byte, recordOffset(size)), raw...))
-		at := int64(-1)
-		for _, d := range readRecord(file, "x", size) {
-			if d[0] <= at || d[0] < 0 || d[1] <= d[0] || d[1] > size {
-				t.Fatalf("%s was taken for a file of %d", raw, size)
-			}
-			at = d[1]
-		}
-	})
 }
