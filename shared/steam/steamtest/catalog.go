@@ -36,6 +36,18 @@ type Item struct {
 	Plain bool
 	// Trap makes Steam offer the preview picture in place of the file.
 	Trap bool
+	// Campaign is the title of a campaign: the file has the mission with Maps in Modes. Without it, Maps are in the file, but no mission.
+	Campaign string
+	// Maps are the names of the file's maps; none means one that no mission lists, unless there are Files or a Mutation.
+	Maps []string
+	// Modes of the campaign; none means coop.
+	Modes []string
+	// Mutation is the name of a game mode that the file adds.
+	Mutation string
+	// Files are the paths of small further files. Their content depends on the item, so two items with the same path conflict.
+	Files []string
+	// Garbled gives the file an index that cannot be read, after a good header.
+	Garbled bool
 }
 
 // Collection is a list of items and other collections.
@@ -72,6 +84,9 @@ func (i Item) withDefaults() Item {
 	if i.Updated == 0 {
 		i.Updated = firstUpdate
 	}
+	if len(i.Modes) == 0 {
+		i.Modes = []string{"coop"}
+	}
 	return i
 }
 
@@ -91,7 +106,7 @@ func newItem(i Item) (*item, error) {
 	hash := fnv.New64a()
 	fmt.Fprintf(hash, "%s/%d", i.ID, i.Revision)
 	seed := hash.Sum64()
-	file, err := newFile("item"+i.ID, i.Title, i.Size, i.Version, seed)
+	file, err := newFile(i, seed)
 	if err != nil {
 		return nil, fmt.Errorf("item %s: %w", i.ID, err)
 	}
@@ -104,7 +119,7 @@ func isID(s string) bool { return s != "" && strings.Trim(s, "0123456789") == ""
 // # are left out. Values with spaces are quoted as in Go; sizes may be written as 10MiB. The error names the line;
 // those before it have had their effect.
 //
-//	item 101 title="Dark Harbour" size=10MiB    an item, with the fields of Item in small letters
+//	item 101 title="Dark Harbour" size=10MiB    an item, with the fields of Item in small letters; lists have commas
 //	collection 900 title="Best" children=101,102,901
 //	update 101 size=12MiB                       new content and link, time_updated an hour later unless updated= is given
 //	remove 101                                  as if its author had deleted it (result 9)
@@ -259,6 +274,18 @@ func (i *Item) set(words []word) error {
 			i.Plain, err = w.bool()
 		case "trap":
 			i.Trap, err = w.bool()
+		case "campaign":
+			i.Campaign = w.value
+		case "maps":
+			i.Maps = strings.Split(w.value, ",")
+		case "modes":
+			i.Modes = strings.Split(w.value, ",")
+		case "mutation":
+			i.Mutation = w.value
+		case "files":
+			i.Files = strings.Split(w.value, ",")
+		case "garbled":
+			i.Garbled, err = w.bool()
 		default:
 			return fmt.Errorf("an item has no %q", w.key)
 		}

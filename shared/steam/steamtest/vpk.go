@@ -2,6 +2,7 @@ package steamtest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/md5"
 	"crypto/sha1"
 	"encoding/binary"
@@ -11,28 +12,39 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
 	"sync"
 )
 
 // File is the content of one workshop item: a whole, valid VPK that is generated as it is read, so that one of 800 MB
-// costs no memory. It holds addoninfo.txt, which lies in the tree as preload data, a map that takes what room there is,
-// and a material.
+// costs no memory. It holds addoninfo.txt, which lies in the tree as preload data, the texts and maps of its Item, of which one map
+// takes what room there is, and a material.
 type File struct {
 	// Size is in bytes.
 	Size int64
 
-	version     uint32
-	name, title string
-	mapLen      int64
-	data        noise
+	version uint32
+	parts   []part
+	data    noise
+	garbled bool
 	// sealed gives the parts that depend on sums over all of the data.
 	sealed func() seal
 }
 
+// part is a file in the VPK. Its content is preload, then text, then length bytes of noise.
+type part struct {
+	ext, dir, name string
+	preload, text  []byte
+	length         int64
+}
+
 type seal struct {
 	sha1 string
-	head []byte // header and tree
+	head []byte // header, tree and texts
 	tail []byte // version 2's checksums
 }
 
@@ -41,22 +53,73 @@ const (
 	// embedded is the archive index of an entry whose data follows the tree.
 	embedded  = 0x7FFF
 	entryEnds = 0xFFFF
-	// materialLen is the length of the material beside the map.
-	materialLen = 200
+	// smallLen is the length of the material, and of the maps but the first.
+	smallLen = 200
 )
 
-// newFile lays out a VPK of exactly size bytes.
-func newFile(name, title string, size int64, version int, seed uint64) (*File, error) {
-	if version != 1 && version != 2 {
-		return nil, fmt.Errorf("VPK version %d is neither 1 nor 2", version)
+// newFile lays out the VPK of an item, of exactly its size.
+func newFile(i Item, seed uint64) (*File, error) {
+	if i.Version != 1 && i.Version != 2 {
+		return nil, fmt.Errorf("VPK version %d is neither 1 nor 2", i.Version)
 	}
-	f := &File{Size: size, version: uint32(version), name: name, title: title, data: noise(seed)}
-	f.mapLen = size - f.headerLen() - int64(len(f.tree(0, 0))) - materialLen - f.tailLen()
-	if f.mapLen < 1 || size > 1<<32-1 {
-		return nil, fmt.Errorf("a VPK of this title cannot have %d bytes", size)
+	name := "item" + i.ID
+	f := &File{Size: i.Size, version: uint32(i.Version), data: noise(seed), garbled: i.Garbled}
+	f.parts = []part{{ext: "txt", dir: " ", name: "addoninfo", preload: fmt.Appendf(nil, "\"AddonInfo\"\n{\n\taddontitle %q\n\taddonversion 1\n}\n", i.Title)}}
+	texts := map[string]string{}
+	if i.Campaign != "" {
+		texts["missions/"+name+".txt"] = i.mission()
+	}
+	if i.Mutation != "" {
+		texts["modes/"+i.Mutation+".txt"] = fmt.Sprintf("%q { base coop maxplayers 4 }\n", i.Mutation)
+		texts["scripts/vscripts/"+i.Mutation+".nut"] = "// " + i.Title + "\n"
+	}
+	for _, p := range i.Files {
+		texts[p] = fmt.Sprintf("// %s of item %s, revision %d\n", p, i.ID, i.Revision)
+	}
+	for _, p := range slices.Sorted(maps.Keys(texts)) {
+		dir, base := path.Split(p)
+		ext := path.Ext(base)
+		f.parts = append(f.parts, part{ext: strings.TrimPrefix(ext, "."), dir: cmp.Or(strings.TrimSuffix(dir, "/"), " "), name: strings.TrimSuffix(base, ext), text: []byte(texts[p])})
+	}
+	large := len(f.parts)
+	switch {
+	case len(i.Maps) > 0:
+		for _, m := range i.Maps {
+			f.parts = append(f.parts, part{ext: "bsp", dir: "maps", name: m, length: smallLen})
+		}
+	case len(i.Files) > 0 || i.Mutation != "":
+		f.parts = append(f.parts, part{ext: "vtf", dir: "materials/" + name, name: "wall"})
+	default:
+		f.parts = append(f.parts, part{ext: "bsp", dir: "maps", name: name})
+	}
+	f.parts = append(f.parts, part{ext: "vmt", dir: "materials/" + name, name: "wall", length: smallLen})
+	f.parts[large].length = 0
+	f.parts[large].length = i.Size - f.headerLen() - int64(len(f.tree(make([]uint32, len(f.parts))))) - f.dataLen() - f.tailLen()
+	if f.parts[large].length < 1 || i.Size > 1<<32-1 {
+		return nil, fmt.Errorf("a VPK of this title cannot have %d bytes", i.Size)
 	}
 	f.sealed = sync.OnceValue(f.seal)
 	return f, nil
+}
+
+// mission is the text of a campaign's mission file. A map fh1_old_pier has the title Old Pier.
+func (i Item) mission() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\"mission\"\n{\n\t\"Name\" %q // %s\n\t\"DisplayTitle\" %q\n\t\"modes\"\n\t{\n", "item"+i.ID, i.Title, i.Campaign)
+	for _, mode := range i.Modes {
+		fmt.Fprintf(&b, "\t\t%q\n\t\t{\n", mode)
+		for n, m := range i.Maps {
+			var words []string
+			_, rest, _ := strings.Cut(m, "_")
+			for word := range strings.SplitSeq(cmp.Or(rest, m), "_") {
+				words = append(words, strings.ToUpper(word[:min(1, len(word))])+word[min(1, len(word)):])
+			}
+			fmt.Fprintf(&b, "\t\t\t\"%d\" { \"Map\" %q \"DisplayName\" %q }\n", n+1, m, strings.Join(words, " "))
+		}
+		b.WriteString("\t\t}\n")
+	}
+	b.WriteString("\t}\n}\n")
+	return b.String()
 }
 
 // SHA1 is of the whole content, in 40 upper-case hex digits, as Steam's links have it.
@@ -76,36 +139,60 @@ func (f *File) tailLen() int64 {
 	return 0
 }
 
+// dataLen is the length of what follows the tree, without checksums.
+func (f *File) dataLen() (length int64) {
+	for _, p := range f.parts {
+		length += int64(len(p.text)) + p.length
+	}
+	return length
+}
+
 // tree is the directory, whose length does not depend on the sums.
-func (f *File) tree(mapCRC, materialCRC uint32) []byte {
+func (f *File) tree(sums []uint32) []byte {
 	le := binary.LittleEndian
 	var b []byte
-	entry := func(ext, dir, file string, crc uint32, preload []byte, offset, length int64) {
-		b = append(b, ext+"\x00"+dir+"\x00"+file+"\x00"...)
-		b = le.AppendUint32(b, crc)
-		b = le.AppendUint16(b, uint16(len(preload)))
+	offset := int64(0)
+	for n, p := range f.parts {
+		length := int64(len(p.text)) + p.length
+		b = append(b, p.ext+"\x00"+p.dir+"\x00"+p.name+"\x00"...)
+		b = le.AppendUint32(b, sums[n])
+		b = le.AppendUint16(b, uint16(len(p.preload)))
 		b = le.AppendUint16(b, embedded)
-		b = le.AppendUint32(b, uint32(offset))
+		if length == 0 {
+			b = le.AppendUint32(b, 0)
+		} else {
+			b = le.AppendUint32(b, uint32(offset))
+		}
 		b = le.AppendUint32(b, uint32(length))
-		b = le.AppendUint16(b, entryEnds)
-		b = append(b, preload...)
+		if f.garbled {
+			b = le.AppendUint16(b, 0)
+		} else {
+			b = le.AppendUint16(b, entryEnds)
+		}
+		b = append(b, p.preload...)
 		// No further file in this directory, no further directory with this extension.
 		b = append(b, 0, 0)
+		offset += length
 	}
-	info := fmt.Appendf(nil, "\"AddonInfo\"\n{\n\taddontitle %q\n\taddonversion 1\n}\n", f.title)
-	entry("txt", " ", "addoninfo", crc32.ChecksumIEEE(info), info, 0, 0)
-	entry("bsp", "maps", f.name, mapCRC, nil, 0, f.mapLen)
-	entry("vmt", "materials/"+f.name, "wall", materialCRC, nil, f.mapLen, materialLen)
 	return append(b, 0)
 }
 
 // seal reads all of the data twice: the tree lies before it and holds its checksums, and the SHA-1 is over both.
 func (f *File) seal() seal {
-	dataLen := f.mapLen + materialLen
-	mapCRC, materialCRC := crc32.NewIEEE(), crc32.NewIEEE()
-	copyAll(mapCRC, io.NewSectionReader(f.data, 0, f.mapLen))
-	copyAll(materialCRC, io.NewSectionReader(f.data, f.mapLen, materialLen))
-	tree := f.tree(mapCRC.Sum32(), materialCRC.Sum32())
+	dataLen := f.dataLen()
+	sums := make([]uint32, len(f.parts))
+	var texts []byte
+	from := int64(0) // in the noise, which follows all texts
+	for n, p := range f.parts {
+		sum := crc32.NewIEEE()
+		sum.Write(p.preload)
+		sum.Write(p.text)
+		copyAll(sum, io.NewSectionReader(f.data, from, p.length))
+		sums[n] = sum.Sum32()
+		texts = append(texts, p.text...)
+		from += p.length
+	}
+	tree := f.tree(sums)
 
 	header := []uint32{vpkSignature, f.version, uint32(len(tree))}
 	if f.version == 2 {
@@ -115,7 +202,7 @@ func (f *File) seal() seal {
 	for _, v := range header {
 		head = binary.LittleEndian.AppendUint32(head, v)
 	}
-	head = append(head, tree...)
+	head = append(append(head, tree...), texts...)
 
 	whole, sum := sha1.New(), md5.New()
 	to := io.Writer(whole)
@@ -123,7 +210,7 @@ func (f *File) seal() seal {
 		to = io.MultiWriter(whole, sum)
 	}
 	to.Write(head)
-	copyAll(to, io.NewSectionReader(f.data, 0, dataLen))
+	copyAll(to, io.NewSectionReader(f.data, 0, from))
 	var tail []byte
 	if f.version == 2 {
 		treeSum, noArchives := md5.Sum(tree), md5.Sum(nil)

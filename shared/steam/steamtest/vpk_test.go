@@ -66,7 +66,8 @@ func readVPK(t *testing.T, b []byte) (version uint32, files map[string]vpkEntry,
 func TestFilesAreValidVPKs(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
-			f, err := newFile("harbour", `A "quoted" title`, 100_001, version, 7)
+			f, err := newFile(Item{ID: "1", Title: `A "quoted" title`, Size: 100_001, Version: version, Campaign: "Harbour", Maps: []string{"h1_docks", "h2_pier"},
+				Modes: []string{"coop"}, Mutation: "holdout", Files: []string{"scripts/weapons.txt"}}, 7)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +79,7 @@ func TestFilesAreValidVPKs(t *testing.T) {
 				t.Errorf("SHA-1 is %s, content's is %s", f.SHA1(), got)
 			}
 			gotVersion, files, data := readVPK(t, b)
-			if int(gotVersion) != version || len(files) != 3 {
+			if int(gotVersion) != version || len(files) != 8 {
 				t.Errorf("version %d, %d files", gotVersion, len(files))
 			}
 			covered := 0
@@ -103,7 +104,7 @@ func TestFilesAreValidVPKs(t *testing.T) {
 
 // Ranges are read from any offset by several connections: they must be pieces of one file.
 func TestPiecesAreOfOneFile(t *testing.T) {
-	f, err := newFile("harbour", "title", 20_000, 2, 7)
+	f, err := newFile(Item{ID: "1", Size: 20_000, Version: 2, Files: []string{"sound/a.wav"}}, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func TestPiecesAreOfOneFile(t *testing.T) {
 
 func TestContentDependsOnItsSeedOnly(t *testing.T) {
 	sum := func(seed uint64) string {
-		f, err := newFile("harbour", "title", 20_000, 1, seed)
+		f, err := newFile(Item{ID: "1", Size: 20_000, Version: 1}, seed)
 		if err != nil {
 			t.Fatal(err)
 		}

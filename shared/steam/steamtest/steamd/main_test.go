@@ -197,7 +197,7 @@ func TestTheDemonstrationTakesAboutAQuarterOfAMinute(t *testing.T) {
 	if !strings.Contains(demoCatalog, " total-rate=9MiB\n") {
 		t.Error("the rate below is not the catalog's")
 	}
-	if seconds := bytes / (9 << 20); len(items) != 6 || seconds < 10 || seconds > 20 {
+	if seconds := bytes / (9 << 20); len(items) != 7 || seconds < 10 || seconds > 20 {
 		t.Errorf("%d items in %d seconds", len(items), seconds)
 	}
 	inside := map[string]bool{}
