@@ -90,7 +90,7 @@ func (r runner) work(ctx context.Context, report builder.Report, t *tally) error
 		return err
 	}
 	t.downloaded, t.failed = fetched.Downloaded, len(fetched.Failed)
-	return nil
+	return fetcher.ReadContents(ctx, 0)
 }
 
 // hostID returns the id of the host that this process runs on, which has a cache below LEFT4ME_ROOT, or "" on AWS Lambda.

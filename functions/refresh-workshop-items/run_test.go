@@ -354,3 +354,20 @@ func catalogOf(n int) string {
 	}
 	return b.String()
 }
+
+// Files of an earlier version of left4me are read without a download, and new ones after theirs.
+//
+// shows: P70
+func TestARefreshReadsWhatIsInTheFiles(t *testing.T) {
+	w := setUp(t, "item 1 campaign=Harbour maps=h1_docks\nitem 2 files=sound/a.wav\nitem 3 garbled\n", "1", "2", "3")
+	w.steam.Tell(t, "update 2 files=models/v_models/saw.mdl")
+	if err := w.run(t.Context(), &report{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.steam.Count("content"); n != 1 {
+		t.Errorf("%d downloads", n)
+	}
+	if got := w.texts(t, `SELECT kind || unknown FROM item_contents JOIN workshop_items ON id = workshop_item_id ORDER BY steam_id`); got != "campaign weapon its index is broken" {
+		t.Errorf("read: %q", got)
+	}
+}

@@ -57,4 +57,6 @@ var promises = map[promise]string{
 	46: "every overlay is built on every host",
 	47: "a host that is gone for good is removed",
 	48: "hosts do not block each other",
+	70: "what is in a file is read and shown",
+	71: "campaigns and maps, as commands to copy",
 }

@@ -88,20 +88,23 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 			stale = append(stale, i)
 		}
 	}
+	var fetched Fetched
 	if len(stale) > 0 {
 		if err := h.Overlays.ClearBuildStatus(ctx, o.ID, h.HostID); err != nil {
 			return err
 		}
-		fetched, err := h.Fetch(ctx, stale, len(wanted))
-		if err != nil {
+		if fetched, err = h.Fetch(ctx, stale, len(wanted)); err != nil {
 			return err
 		}
 		t.downloaded += fetched.Downloaded
 		t.cached += fetched.Cached
 		t.errors = len(fetched.Failed)
-		if err := fetched.Err(); err != nil {
-			return fmt.Errorf("%w; links are as they were", err)
-		}
+	}
+	if err := h.ReadContents(ctx, o.ID); err != nil {
+		return err
+	}
+	if err := fetched.Err(); err != nil {
+		return fmt.Errorf("%w; links are as they were", err)
 	}
 	return h.link(ctx, o, wanted, t)
 }

@@ -42,6 +42,9 @@ type Item struct {
 	Linked bool
 	// AddedAt is when the item was added to the overlay that was asked about. Only List, OfOverlay and Remove set it.
 	AddedAt time.Time
+	// Content is what is in the file that was downloaded last, without its campaigns, which Campaigns returns; nil: it has not been read.
+	// Only List sets it.
+	Content *Content
 }
 
 // downloadFailed is the prefix of the last_error of an item whose download attempts have all failed (P24).

@@ -47,5 +47,5 @@ func testEveryFieldIsStoredAndRead(t *testing.T, open dbtest.Backend) {
 	if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", []int64{w.row(t, "1").ID}); err != nil {
 		t.Fatal(err)
 	}
-	dbtest.Filled(t, w.row(t, "1"), "LastError") // which is empty when all is well
+	dbtest.Filled(t, w.row(t, "1"), "LastError", "Content") // no error, and only List reads the content
 }

@@ -1,8 +1,10 @@
 package workshop
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 
 	"left4me/shared/db"
@@ -22,10 +24,11 @@ const stateSQL = `CASE WHEN ` + failedSQL + ` THEN '` + failed + `' WHEN w.file_
 
 // Listing is the list of an overlay's items, in the order in which they were added.
 var Listing = list.Source[Item]{
-	Columns: ofOverlayColumns,
-	From:    ofOverlay,
-	Where:   `(w.title LIKE :text ESCAPE '\' OR w.steam_id LIKE :text ESCAPE '\') AND (:state = '' OR :state = ` + stateSQL + `)`,
-	Key:     `w.id`,
+	Columns: ofOverlayColumns + `, c.workshop_item_id IS NOT NULL, COALESCE(c.unknown, ''), COALESCE(c.kind, ''), COALESCE(c.title, ''),
+		COALESCE(c.author, ''), COALESCE(c.version, ''), COALESCE(c.mutations, '[]')`,
+	From:  ofOverlay + ` LEFT ` + ofContent,
+	Where: `(w.title LIKE :text ESCAPE '\' OR w.steam_id LIKE :text ESCAPE '\') AND (:state = '' OR :state = ` + stateSQL + `)`,
+	Key:   `w.id`,
 	Order: map[string]string{
 		"": `o.added_at, w.id`, "title": `w.title COLLATE NOCASE`, "state": stateSQL, "size": `w.file_size`, "updated": `w.time_updated`,
 		"downloaded": `w.last_downloaded_at`,
@@ -33,7 +36,17 @@ var Listing = list.Source[Item]{
 	States:  []string{Ready, waits, failed, noDownload},
 	Size:    200,
 	Counted: true,
-	Scan:    scanOfOverlay,
+	Scan: func(row db.Scanner) (i Item, err error) {
+		var c Content
+		var isRead bool
+		var mutations string
+		err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &isRead, &c.Unknown, &c.Kind, &c.Title, &c.Author, &c.Version, &mutations)
+		if isRead {
+			i.Content = &c
+			err = cmp.Or(err, json.Unmarshal([]byte(mutations), &c.Mutations))
+		}
+		return i, err
+	},
 }
 
 // List returns a page of an overlay's items. q is Listing's.

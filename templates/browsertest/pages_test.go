@@ -24,6 +24,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/route"
 	"left4me/shared/steam"
+	"left4me/shared/vpk"
 	"left4me/shared/workshop"
 	accountview "left4me/templates/account"
 	"left4me/templates/admin"
@@ -74,8 +75,39 @@ func someItems(n int, picture string) []workshop.Item {
 		case 6:
 			i.Linked = false
 		}
+		switch n % 6 {
+		case 0:
+			i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.CampaignKind, Title: "Addon", Author: hostile, Version: "1.2"}}
+		case 1:
+			i.Content = &workshop.Content{Unknown: "its index is broken"}
+		case 2:
+			i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.Weapon}}
+		case 3:
+			i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.Mutation, Mutations: []string{"holdout", strings.Repeat("m", 64)}}}
+		case 4:
+			i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.CampaignKind, Title: turned}}
+		}
 	}
 	return items
+}
+
+// someCampaigns returns campaigns for items with a campaign: of the first one map, of the others some.
+func someCampaigns(items []workshop.Item) (campaigns []workshop.Campaign) {
+	for n, i := range items {
+		if i.Content == nil || i.Content.Kind != vpk.CampaignKind || n%6 == 4 {
+			continue
+		}
+		var maps []vpk.Map
+		for m := range 1 + n {
+			maps = append(maps, vpk.Map{Name: fmt.Sprintf("dbd%dm%d_%s", n, m+1, strings.Repeat("e", m*5)), Title: []string{"The Docks", hostile, turned}[m%3]})
+		}
+		modes := []vpk.Mode{{Name: "coop", Maps: maps}, {Name: "versus", Maps: maps[:1+n/2]}}
+		campaigns = append(campaigns, workshop.Campaign{SteamID: i.SteamID, Campaign: vpk.Campaign{Title: "Dead Before Dawn", Modes: modes[:1+min(n, 1)]}})
+		if n == 6 {
+			campaigns = append(campaigns, workshop.Campaign{SteamID: i.SteamID, Campaign: vpk.Campaign{Title: hostile, Modes: modes}})
+		}
+	}
+	return campaigns
 }
 
 func readyItem(id int64, steamID, title string) workshop.Item {
@@ -152,6 +184,7 @@ func someOverlay(items []workshop.Item) overlayview.ShowView {
 		LastBuildStatus: "ok", LastBuildAt: now.Add(-3 * time.Hour), LastBuildJobID: 6,
 	}}
 	v.Sum = workshop.Sum{Items: len(items), Size: int64(len(items)) * 40_000_000}
+	v.Campaigns = someCampaigns(items)
 	v.Others = []overlay.Choice{{ID: 4, Name: "Versus"}, {ID: 5, Name: hostile}, {ID: 6, Name: strings.Repeat("m", 64)}}
 	return v
 }

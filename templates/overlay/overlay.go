@@ -30,6 +30,7 @@ import (
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/text"
+	"left4me/shared/vpk"
 	"left4me/shared/workshop"
 	"left4me/templates/page"
 )
@@ -149,6 +150,8 @@ type ShowView struct {
 	Items   list.Page[workshop.Item]
 	// Sum is that of all items of the overlay.
 	Sum workshop.Sum
+	// Campaigns are those of all items of the overlay.
+	Campaigns []workshop.Campaign
 	// Others are overlays that items can be copied to.
 	Others []overlay.Choice
 	// Waiting is what waits for the next successful build; zero when the last build has succeeded.
@@ -426,4 +429,85 @@ func (v ShowView) waitingBecause() string {
 		return text + " because the last build failed."
 	}
 	return text + " for a build."
+}
+
+// Limits of what the page lists of campaigns: in the list of all, and of the maps of all rows of the table, in all modes. A row with few
+// of them is not folded.
+const (
+	shownCampaigns = 200
+	shownMaps      = 1500
+	unfoldedMaps   = 3
+)
+
+// itemCampaigns are the campaigns of an item.
+type itemCampaigns struct {
+	campaigns []workshop.Campaign
+	// maps is the number of all their maps, and commands that of all their maps in all modes.
+	maps, commands int
+	// shown is whether the row lists them.
+	shown bool
+}
+
+// listed returns the campaigns of the items in the table.
+func (v ShowView) listed() []itemCampaigns {
+	listed := make([]itemCampaigns, len(v.Items.Rows))
+	rows := map[steam.ID]*itemCampaigns{}
+	for at, i := range v.Items.Rows {
+		rows[i.SteamID] = &listed[at]
+	}
+	for _, c := range v.Campaigns {
+		if row := rows[c.SteamID]; row != nil {
+			row.campaigns = append(row.campaigns, c)
+			row.maps += c.Maps()
+			for _, m := range c.Modes {
+				row.commands += len(m.Maps)
+			}
+		}
+	}
+	all := 0
+	for at := range listed {
+		all += listed[at].commands
+		listed[at].shown = all <= shownMaps
+	}
+	return listed
+}
+
+// title names the campaigns of an item.
+func (c itemCampaigns) title() string {
+	if len(c.campaigns) == 1 {
+		return c.campaigns[0].Title
+	}
+	return page.Count(len(c.campaigns), "campaign")
+}
+
+// urlOf is the page of the overlay with one item.
+func (v ShowView) urlOf(id steam.ID) string {
+	return list.Query{Text: string(id)}.URL(route.OverlayShow.URL(v.Overlay.ID))
+}
+
+func modes(c workshop.Campaign) string {
+	var names []string
+	for _, m := range c.Modes {
+		names = append(names, m.Name)
+	}
+	return text.List(names, 5, ", ")
+}
+
+// about says what the file of an item is, with or without campaigns, and what it says of itself.
+func about(i workshop.Item, campaigns int) string {
+	c := i.Content
+	parts := []string{string(c.Kind)}
+	if c.Kind == vpk.CampaignKind && campaigns == 0 {
+		parts = []string{"part of a campaign: the list of its maps is in another file"}
+	}
+	if c.Title != "" && c.Title != i.Title {
+		parts = append(parts, "“"+c.Title+"”")
+	}
+	if c.Version != "" {
+		parts = append(parts, "version "+c.Version)
+	}
+	if c.Author != "" {
+		parts = append(parts, "by "+c.Author)
+	}
+	return strings.Join(parts, ", ")
 }

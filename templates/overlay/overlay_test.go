@@ -14,6 +14,7 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/steam"
+	"left4me/shared/vpk"
 	"left4me/shared/workshop"
 	view "left4me/templates/overlay"
 	"left4me/templates/page"
@@ -59,8 +60,8 @@ func TestItemTableShowsP17(t *testing.T) {
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(shown(first, bare))))
 	rows := doc.Find("#items tbody tr")
 	for i, want := range []string{
-		"Select " + hostile + "||" + hostile + " 1001|ready|34 MiB|1 hour ago|1 minute ago|Remove " + hostile,
-		"Select Item 1002||Item 1002 1002|waiting for download|unknown|never|never|Remove Item 1002",
+		"Select " + hostile + "||" + hostile + " 1001|ready|34 MiB|1 hour ago|1 minute ago||Remove " + hostile,
+		"Select Item 1002||Item 1002 1002|waiting for download|unknown|never|never||Remove Item 1002",
 	} {
 		got := strings.Join(cells(rows.Eq(i)), "|")
 		if strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
@@ -81,6 +82,103 @@ func TestItemTableShowsP17(t *testing.T) {
 	}
 	if got := pagetest.Text(doc, "#items .hint"); got != "2 items, 34 MiB" {
 		t.Errorf("the sum reads %q", got)
+	}
+}
+
+func campaign(steamID steam.ID, title string, maps int, modes ...string) workshop.Campaign {
+	c := workshop.Campaign{SteamID: steamID, Campaign: vpk.Campaign{Title: title}}
+	for _, mode := range modes {
+		m := vpk.Mode{Name: mode}
+		for n := range maps {
+			m.Maps = append(m.Maps, vpk.Map{Name: fmt.Sprintf("c1m%d", n+1), Title: fmt.Sprintf("Chapter %d %s", n+1, hostile)})
+		}
+		c.Modes = append(c.Modes, m)
+	}
+	return c
+}
+
+// A row says what is in the file. Its maps are folded if they are many, and each can be copied as a command.
+//
+// shows: P71
+func TestContentsOfItems(t *testing.T) {
+	with := func(id int64, c workshop.Content) workshop.Item {
+		i := item(id, "x")
+		i.Content = &c
+		return i
+	}
+	v := shown(
+		with(1, workshop.Content{Content: vpk.Content{Kind: vpk.CampaignKind, Title: "Addon", Author: hostile, Version: "2"}}),
+		with(2, workshop.Content{Content: vpk.Content{Kind: vpk.CampaignKind}}),
+		with(3, workshop.Content{Unknown: "its index is broken"}),
+		with(4, workshop.Content{Content: vpk.Content{Kind: vpk.Mutation, Title: "x", Mutations: []string{"holdout"}}}),
+		with(5, workshop.Content{Content: vpk.Content{Kind: vpk.CampaignKind}}),
+		item(6, "x"),
+	)
+	v.Campaigns = []workshop.Campaign{
+		campaign("1001", "Harbour", 4, "coop", "versus"), campaign("1005", "Mill", 1, "survival"), campaign("1005", hostile, 2, "coop"), campaign("9", "Elsewhere", 1, "coop"),
+	}
+	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
+	for row, want := range []string{
+		"Harbour: 4 maps",
+		"part of a campaign: the list of its maps is in another file",
+		"Its content is unknown: its index is broken.",
+		"mutation or script Mutation holdout: reported to work on Linux servers only in a file named holdout.vpk. left4me links it as 1004.vpk.",
+		"2 campaigns: 3 maps",
+		"",
+	} {
+		got := strings.Join(strings.Fields(doc.Find("#items tbody tr").Eq(row).Find("td.content").Text()), " ")
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("row %d says %q, want %q", row, got, want)
+		}
+	}
+	first := doc.Find("#items tbody tr").Eq(0)
+	if about := pagetest.Text(doc, "#items tbody tr:first-child td.content details > small"); about != "campaign, “Addon”, version 2, by "+hostile {
+		t.Errorf("about the file: %q", about)
+	}
+	if _, open := first.Find("details").Attr("open"); open {
+		t.Error("four maps in two modes are not folded")
+	}
+	if _, open := doc.Find("#items tbody tr").Eq(4).Find("details").Attr("open"); !open {
+		t.Error("three maps are folded")
+	}
+	copies := doc.Find("#items button[data-copy]")
+	if copies.Length() != 4*2+1+2 {
+		t.Errorf("%d copy buttons", copies.Length())
+	}
+	if got := doc.Find(copies.Eq(5).AttrOr("data-copy", "")).Text(); got != "map c1m2 versus" {
+		t.Errorf("copied is %q", got)
+	}
+	all := doc.Find("#item-list > details")
+	var names []string
+	all.Find("summary, li").Each(func(_ int, s *goquery.Selection) { names = append(names, strings.Join(strings.Fields(s.Text()), " ")) })
+	if got := strings.Join(names, "; "); got != "4 campaigns; Harbour 4 maps (coop, versus); Mill 1 map (survival); "+hostile+" 2 maps (coop); Elsewhere 1 map (coop)" {
+		t.Errorf("all campaigns: %q", got)
+	}
+	if got := all.Find("a").Last().AttrOr("href", ""); got != "/overlays/3?q=9" {
+		t.Errorf("a campaign leads to %q", got)
+	}
+}
+
+// However many maps there are, the page stays small: rows after the first ones only lead to theirs.
+func TestManyMapsKeepThePageSmall(t *testing.T) {
+	v := shown()
+	for n := range 200 {
+		i := item(int64(n), "x")
+		i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.CampaignKind}}
+		v.Items.Rows = append(v.Items.Rows, i)
+		v.Campaigns = append(v.Campaigns, campaign(i.SteamID, strings.Repeat("<", 120), 200, "coop"), campaign(i.SteamID, "x", 1, "coop"))
+	}
+	page := pagetest.Render(t, view.Show(v))
+	if len(page) > 2<<20 {
+		t.Errorf("%d bytes", len(page))
+	}
+	doc := pagetest.Page(t, page)
+	last := doc.Find("#items tbody tr").Last().Find("td.content")
+	if got := strings.Join(strings.Fields(last.Text()), " "); got != "2 campaigns: 201 maps" || last.Find("a").AttrOr("href", "") != "/overlays/3?q=1199" {
+		t.Errorf("the last row says %q", got)
+	}
+	if got := doc.Find("#item-list > details li").Last().Text(); got != "and 200 more" {
+		t.Errorf("the list of campaigns ends with %q", got)
 	}
 }
 

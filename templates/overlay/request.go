@@ -56,6 +56,7 @@ type ShowPage struct {
 	Items    *workshop.Store
 	Jobs     *jobstore.Store
 	Hosts    *host.Store
+	DB       *db.DB
 	// Examples are texts to paste into an empty overlay.
 	Examples []string
 	now      func() time.Time
@@ -68,6 +69,7 @@ func NewShowPage(env *fn.Env) ShowPage {
 		Items:    workshop.NewStore(env.DB, env.Now, env.Jobs),
 		Jobs:     env.Jobs,
 		Hosts:    host.NewStore(env.DB, env.Now, env.Jobs),
+		DB:       env.DB,
 		Examples: env.Settings.Examples,
 		now:      env.Now,
 	}
@@ -201,6 +203,10 @@ func (p ShowPage) rest(r *web.Request, overlayID int64, v *ShowView) func(contex
 			},
 			func(ctx context.Context) (err error) {
 				v.Sum, err = p.Items.Sum(ctx, overlayID)
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Campaigns, err = workshop.Campaigns(ctx, p.DB, []int64{overlayID})
 				return err
 			},
 			func(ctx context.Context) (err error) {
