@@ -91,9 +91,9 @@ migrated if it is of an older left4me; a backup of a newer left4me is refused. I
 Afterwards everybody has to sign in again. Every overlay has a queued build, which makes its directory, links and files match the
 backup as soon as left4me runs. Directories of overlays that are not in the backup stay unchanged, and are listed. The files in
 external overlays are not in a backup: if they are lost, copy them back yourself.`,
-		Example: `  systemctl stop 'left4me-*'
+		Example: `  systemctl stop left4me-web left4me-agent
   localrun restore /var/backups/left4me/2026-11-21.db
-  systemctl start left4me-web left4me-agent left4me-workshop-refresh.timer`,
+  systemctl start left4me-web left4me-agent`,
 		Args: oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings()
@@ -119,7 +119,7 @@ external overlays are not in a backup: if they are lost, copy them back yourself
 			}
 			done, err := backup.Restore{Path: path, OverlaysDir: s.OverlaysDir(), Now: time.Now}.From(cmd.Context(), from, name)
 			if used, ok := errors.AsType[*dbfile.InUseError](err); ok {
-				return fmt.Errorf("%w. Stop left4me (systemctl stop 'left4me-*', or end `localrun up`) and restore again; nothing was changed", used)
+				return fmt.Errorf("%w. Stop left4me (systemctl stop left4me-web left4me-agent, or end `localrun up`) and restore again; nothing was changed", used)
 			}
 			if err != nil {
 				return err
