@@ -354,7 +354,7 @@ var uses = map[string][]use{
 		{about: "workshop", path: func(f *fixture) string { return route.ItemRemove.URL(f.withItem(), 1) }, status: leads, stranger: refused},
 		{about: "external", path: func(f *fixture) string { return route.ItemRemove.URL(f.overlay(root, "external"), 1) }, status: notFound, stranger: refused, owner: refused},
 		{about: "an item that is not there", path: func(f *fixture) string { return route.ItemRemove.URL(f.withItem(), 999999) }, status: notFound, stranger: refused},
-		{about: "no number", path: func(f *fixture) string { return "/overlays/" + f.withItem() + "/items/x/delete" }, status: notFound},
+		{about: "no number", path: func(f *fixture) string { return "/overlays/" + f.withItem() + "/items/x/delete" }, status: notFound, stranger: refused},
 		{about: "none", path: at("/overlays/999999/items/1/delete"), status: notFound},
 	},
 	route.ItemsRemove.Name: {

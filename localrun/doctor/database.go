@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -19,6 +20,8 @@ import (
 	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/overlay"
+	"left4me/shared/owned"
 	"left4me/shared/settings"
 )
 
@@ -67,6 +70,11 @@ func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 		return unreadable(err)
 	}
 	found = append(append(found, people), h.agents(s.Root, hosts)...)
+	left, err := h.leftDirectories(ctx, d, s.OverlaysDir())
+	if err != nil {
+		return unreadable(err)
+	}
+	found = append(found, left...)
 	refresh, err := h.refresh(ctx, d, hosts)
 	if err != nil {
 		return unreadable(err)
@@ -167,6 +175,30 @@ func (h Host) agents(root string, hosts []host.Host) []Finding {
 		return silent
 	}
 	return []Finding{{"agent", OK, heard(shown), ""}}
+}
+
+// leftDirectories names the directories in dir that belong to no overlay. A host that was removed keeps those of overlays that were deleted
+// since: when its agent starts again it is a new host, which removes nothing that it did not make.
+func (h Host) leftDirectories(ctx context.Context, d *db.DB, dir string) ([]Finding, error) {
+	directories, err := owned.List(dir)
+	if err != nil {
+		return nil, nil // the check of the directory says so
+	}
+	known, err := overlay.NewStore(d, h.Now, jobstore.NewStore(d, h.Now)).IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for _, found := range directories {
+		if !slices.Contains(known, found.ID) {
+			left = append(left, found.Name)
+		}
+	}
+	if len(left) == 0 {
+		return nil, nil
+	}
+	return []Finding{{"overlays", Warning, fmt.Sprintf("in %s, %d are of no overlay (%s)", dir, len(left), some(left)),
+		"nothing uses or removes them; if their overlays were deleted while this host was away, remove them by hand"}}, nil
 }
 
 // refreshOverdue is the age of the last refresh from which the next one is overdue.

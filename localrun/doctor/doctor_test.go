@@ -245,6 +245,12 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 		}, doctor.Warning, "agent", []string{"was heard of 1 hour ago", "start left4me-agent"}},
 		"another agent silent": {func(t *testing.T, w *fixture) { dbtest.AddHost(t, w.open(t), "attic", time.Now().Add(-time.Hour)) },
 			doctor.Warning, "agent", []string{"on attic was heard of 1 hour ago: its jobs wait", "localrun hosts remove attic"}},
+		"directories of no overlay": {func(t *testing.T, w *fixture) {
+			w.exec(t, `INSERT INTO overlays (id, name, type, uid, created_at) VALUES (8, 'maps', 'workshop', 'u', 1)`)
+			for _, file := range []string{"7/.left4me-overlay", "8/.left4me-overlay", "9/.left4me-overlay", "notes/mine"} {
+				w.write(t, "overlays/"+file, "", 0o644)
+			}
+		}, doctor.Warning, "overlays", []string{"2 are of no overlay (7, 9)", "remove them by hand"}},
 		"no timer": {func(_ *testing.T, w *fixture) { w.timer(doctor.Timer{}) },
 			doctor.Warning, "refresh", []string{"nothing starts the daily refresh", "systemctl enable --now left4me-workshop-refresh.timer"}},
 		"timer stopped": {func(_ *testing.T, w *fixture) { w.timer(doctor.Timer{Enabled: true}) },
