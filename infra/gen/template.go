@@ -161,7 +161,7 @@ func parameters() object {
 		"DomainName":      parameter("Your own domain name, such as left4me.example.org; empty for CloudFront's.", object{"Default": ""}),
 		"CertificateArn":  parameter("The certificate for DomainName, in AWS Certificate Manager in us-east-1.", object{"Default": "", "AllowedPattern": "(arn:[^:]+:acm:us-east-1:.+)?"}),
 		"SteamCdnHosts":   parameter("STEAM_CDN_HOSTS; empty for Steam's own.", object{"Default": ""}),
-		"HostQueues":      parameter("The URLs of further hosts' queues, separated by spaces, whose names begin with the stack's and -host-; empty for one host.", object{"Default": ""}),
+		"HostQueues":      parameter("The URLs of further hosts' queues, separated by commas, whose names begin with the stack's and -host-; empty for one host.", object{"Default": ""}),
 		"TimeZone":        parameter("The time zone of the daily refresh, such as Europe/Berlin.", object{"Default": "UTC"}),
 		"AlarmEmail":      parameter("The address for alarm mails; empty for none.", object{"Default": ""}),
 		"AccessLogBucket": parameter("The name of an S3 bucket with ACLs for CloudFront's access logs; empty for none.", object{"Default": ""}),
