@@ -130,8 +130,8 @@ type Operation struct {
 // Game is the resource that all jobs lock. At a host it is what all jobs of that host lock (P48).
 const Game = "game"
 
-// At returns the part of a resource that is on a host's disk, by the host's id: `game@h`. That of no host, `game@`, is completed by
-// the database.
+// At returns the name of a resource on the host with that id: At("game", "h1") is `game@h1`. With an empty id it is `game@`, to which
+// the database appends the id of the job's host (00009_host_jobs.sql).
 func At(resource, host string) string { return resource + "@" + host }
 
 // Locks returns what a run holds that is about subject and reads the others, which must be of the kinds that o names. host is the

@@ -85,7 +85,7 @@ const (
 	AND ` + noHolder + `
 	ORDER BY j.created_at, j.id LIMIT 1`
 
-	// Nothing that the job j has yet to take is held by a job that it could not run beside.
+	// True if no other job holds a lock that conflicts with one that the job j needs and does not hold yet.
 	noHolder = `NOT EXISTS (
 		SELECT 1 FROM job_locks w CROSS JOIN job_locks h
 		WHERE w.job_id = j.id AND w.held = 0 AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write)`

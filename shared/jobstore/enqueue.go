@@ -27,7 +27,8 @@ type Request struct {
 	UserID int64
 }
 
-// Enqueued is the job that a request led to: of several hosts, that of one of them.
+// Enqueued says which job does what a request asked for. If the request asked for a job on each of several hosts, it is one of these
+// jobs, a new one if any is new.
 type Enqueued struct {
 	ID int64
 	// State is queued for a new job, and the state of the older job otherwise.
@@ -90,8 +91,8 @@ type newJob struct {
 	SubjectKind job.Kind   `json:"subject_kind"`
 	SubjectID   *int64     `json:"subject_id"`
 	Argument    string     `json:"argument"`
-	Disk        bool       `json:"disk"` // the job needs a host's disk
-	Host        *string    `json:"host"` // that of this host
+	Disk        bool       `json:"disk"` // whether the job needs the disk of a host
+	Host        *string    `json:"host"` // the id of that host; nil: a job is added for each host
 	QueuedKey   *string    `json:"queued_key"`
 	LiveKey     *string    `json:"live_key"`
 	Locks       []job.Lock `json:"locks"`
@@ -146,7 +147,9 @@ func key(operation string, subject job.Subject, argument string) string {
 }
 
 const (
-	// What needs a disk is asked of each host, or of the one that the request names. Before there is a host, it waits for the first one.
+	// The table wanted has one row for each job to add: of a request without a disk one, with no host_id; of one that names a host one, if
+	// there is such a host; of any other one for each host. If there is no host yet, that is one row without host_id: TakeWaiting
+	// gives the job to the first host.
 	wantedSQL = `
 WITH wanted (key, value, host_id) AS MATERIALIZED (
 	SELECT r.key, r.value, h.id FROM json_each(:requests) r

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// Only jobs that need a disk lock what is a host's, and only such jobs can be without a host that they need.
+	// Jobs that have not ended, need a disk and have no host yet. A job needs a disk if it locks a resource of a host, which in
+	// jobs.locks ends in @.
 	takeWaitingSQL = `UPDATE jobs SET host_id = :host WHERE host_id IS NULL AND finished_at IS NULL AND instr(locks, '@"') > 0`
 
 	endOfHostSQL = `
