@@ -55,7 +55,7 @@ var promises = map[promise]string{
 	44: "a host is known by its id, and a copied disk is refused",
 	45: "a job that needs a disk is one host's",
 	46: "every overlay is built on every host",
-	47: "a host that is gone for good is removed",
+	47: "hosts are listed, and one that is gone for good is removed",
 	48: "hosts do not block each other",
 	70: "what is in a file is read and shown",
 	71: "campaigns and maps, as commands to copy",
