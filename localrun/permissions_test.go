@@ -149,6 +149,26 @@ func (f *fixture) overlay(who, typ string) string {
 	return digits.FindString(got.Location())
 }
 
+// blueprint makes a blueprint of that person's, or of everybody's if that is root, with an overlay in its stack, and returns the ids of
+// both.
+func (f *fixture) blueprint(who string) (id, overlay string) {
+	f.t.Helper()
+	form, typ := url.Values{"name": {f.name()}}, "workshop"
+	if who == root {
+		form.Set("system", "yes")
+		typ = "external"
+	}
+	got := f.do(who, "POST", "/blueprints", form)
+	if got.StatusCode != http.StatusSeeOther {
+		f.t.Fatalf("%s makes a blueprint: %d", who, got.StatusCode)
+	}
+	id, overlay = digits.FindString(got.Location()), f.overlay(who, typ)
+	if got := f.do(who, "POST", "/blueprints/"+id+"/overlays", url.Values{"overlay_id": {overlay}}); got.StatusCode != http.StatusSeeOther {
+		f.t.Fatalf("%s adds an overlay to a blueprint: %d", who, got.StatusCode)
+	}
+	return id, overlay
+}
+
 // withItem makes an overlay of the owner's that holds one item, the first of all.
 func (f *fixture) withItem() string {
 	f.t.Helper()
@@ -294,6 +314,21 @@ func external(r route.Route) func(*fixture) string {
 	return func(f *fixture) string { return r.URL(f.overlay(root, "external")) }
 }
 
+// blueprintOf returns the path of a request about a blueprint of who, or of everybody's if that is root. The route may be about the overlay
+// in its stack.
+func blueprintOf(who string, r route.Route) func(*fixture) string {
+	return func(f *fixture) string {
+		id, overlay := f.blueprint(who)
+		if strings.Contains(r.Pattern, "{overlay_id}") {
+			return r.URL(id, overlay)
+		}
+		return r.URL(id)
+	}
+}
+
+// settings are the fields of a blueprint's form.
+var settings = named("mode", "versus", "map", "c5m1_waterfront", "slots", "8", "region", "3")
+
 // uses say what ownership decides, route by route (P3, P7, P8, P38). Who may ask at all is the route table's word.
 var uses = map[string][]use{
 	route.Home.Name:        {{path: at("/"), status: leads}},
@@ -377,6 +412,61 @@ var uses = map[string][]use{
 			return url.Values{"to": {f.overlay(owner, "workshop")}}
 		}, status: invalid, stranger: refused},
 		{about: "none", path: at("/overlays/999999/items/copy"), form: fields("item", "1", "to", "1"), status: notFound},
+	},
+	route.BlueprintList.Name: {{path: at("/blueprints"), status: okay}},
+	route.BlueprintCreate.Name: {
+		{about: "own", path: at("/blueprints"), form: named(), status: leads},
+		{about: "everybody's", path: at("/blueprints"), form: named("system", "yes"), status: leads, stranger: refused, owner: refused},
+		{about: "no name", path: at("/blueprints"), form: fields("name", " "), status: invalid},
+	},
+	route.BlueprintShow.Name: {
+		{about: "own", path: blueprintOf(owner, route.BlueprintShow), status: okay, stranger: refused},
+		{about: "everybody's", path: blueprintOf(root, route.BlueprintShow), status: okay},
+		{about: "none", path: at("/blueprints/999999"), status: notFound},
+		{about: "no number", path: at("/blueprints/x"), status: notFound},
+	},
+	route.BlueprintSave.Name: {
+		{about: "own", path: blueprintOf(owner, route.BlueprintSave), form: settings, status: leads, stranger: refused},
+		{about: "everybody's", path: blueprintOf(root, route.BlueprintSave), form: settings, status: leads, stranger: refused, owner: refused},
+		{about: "launch arguments", path: blueprintOf(owner, route.BlueprintSave), form: named("mode", "coop", "map", "a", "slots", "8", "region", "3", "arguments", "-x"), status: leads, stranger: refused, owner: refused},
+		{about: "nothing typed", path: blueprintOf(owner, route.BlueprintSave), form: named(), status: invalid, stranger: refused},
+		{about: "none", path: at("/blueprints/999999"), form: settings, status: notFound},
+	},
+	route.BlueprintAdd.Name: {
+		{about: "own", path: blueprintOf(owner, route.BlueprintAdd), form: func(f *fixture) url.Values {
+			return url.Values{"overlay_id": {f.overlay(owner, "workshop")}}
+		}, status: leads, stranger: refused},
+		{about: "an overlay of another", path: blueprintOf(owner, route.BlueprintAdd), form: func(f *fixture) url.Values {
+			return url.Values{"overlay_id": {f.overlay(stranger, "workshop")}}
+		}, status: leads, stranger: refused, owner: notFound},
+		{about: "everybody's", path: blueprintOf(root, route.BlueprintAdd), form: func(f *fixture) url.Values {
+			return url.Values{"overlay_id": {f.overlay(root, "external")}}
+		}, status: leads, stranger: refused, owner: refused},
+		{about: "no overlay", path: blueprintOf(owner, route.BlueprintAdd), form: fields("overlay_id", "x"), status: invalid, stranger: refused},
+		{about: "none", path: at("/blueprints/999999/overlays"), form: fields("overlay_id", "1"), status: notFound},
+	},
+	route.BlueprintMove.Name: {
+		{about: "own", path: blueprintOf(owner, route.BlueprintMove), form: fields("to", "1"), status: leads, stranger: refused},
+		{about: "everybody's", path: blueprintOf(root, route.BlueprintMove), form: fields("to", "1"), status: leads, stranger: refused, owner: refused},
+		{about: "nowhere", path: blueprintOf(owner, route.BlueprintMove), form: fields("to", "up"), status: invalid, stranger: refused},
+		{about: "an overlay that is not there", path: func(f *fixture) string {
+			id, _ := f.blueprint(owner)
+			return route.BlueprintMove.URL(id, 999999)
+		}, form: fields("to", "1"), status: notFound, stranger: refused},
+	},
+	route.BlueprintRemove.Name: {
+		{about: "own", path: blueprintOf(owner, route.BlueprintRemove), status: leads, stranger: refused},
+		{about: "everybody's", path: blueprintOf(root, route.BlueprintRemove), status: leads, stranger: refused, owner: refused},
+		{about: "an overlay that is not there", path: func(f *fixture) string {
+			id, _ := f.blueprint(owner)
+			return route.BlueprintRemove.URL(id, 999999)
+		}, status: notFound, stranger: refused},
+	},
+	route.BlueprintDelete.Name: {
+		{about: "own", path: blueprintOf(owner, route.BlueprintDelete), form: fields("confirm", "yes"), status: leads, stranger: refused},
+		{about: "everybody's", path: blueprintOf(root, route.BlueprintDelete), form: fields("confirm", "yes"), status: leads, stranger: refused, owner: refused},
+		{about: "not confirmed", path: blueprintOf(owner, route.BlueprintDelete), form: fields(), status: invalid, stranger: refused},
+		{about: "none", path: at("/blueprints/999999/delete"), form: fields("confirm", "yes"), status: notFound},
 	},
 	route.JobList.Name: {{path: at("/jobs"), status: okay}},
 	route.JobShow.Name: {

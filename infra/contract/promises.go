@@ -57,6 +57,9 @@ var promises = map[promise]string{
 	46: "every overlay is built on every host",
 	47: "hosts are listed, and one that is gone for good is removed",
 	48: "hosts do not block each other",
+	52: "blueprints have names and owners as overlays have",
+	53: "the stack of a blueprint",
+	54: "the settings of a blueprint are text, never commands",
 	70: "what is in a file is read and shown",
 	71: "campaigns and maps, as commands to copy",
 }

@@ -8,7 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"left4me/shared/account"
@@ -28,12 +28,20 @@ type Blueprint struct {
 	Settings  Settings
 }
 
-// VisibleTo reports whether u may see b.
-func (b Blueprint) VisibleTo(u account.User) bool { return b.OwnerID == 0 || b.EditableBy(u) }
+// Visible returns nil if u may see b, else a problem (403).
+func (b Blueprint) Visible(u account.User) error {
+	if b.OwnerID == 0 || u.Admin || b.OwnerID == u.ID {
+		return nil
+	}
+	return problem.Forbidden("This blueprint belongs to somebody else. Ask its owner or an administrator.")
+}
 
-// EditableBy reports whether u may change and delete b.
-func (b Blueprint) EditableBy(u account.User) bool {
-	return u.Admin || b.OwnerID != 0 && b.OwnerID == u.ID
+// Editable returns nil if u may change and delete b, else a problem (403).
+func (b Blueprint) Editable(u account.User) error {
+	if err := b.Visible(u); err != nil || u.Admin || b.OwnerID != 0 {
+		return err
+	}
+	return problem.Forbidden("Only administrators change blueprints for everybody.")
 }
 
 // Store reads and writes blueprints.
@@ -104,34 +112,29 @@ func missing(id int64) error {
 	return problem.NotFound("There is no blueprint %d. It may have been deleted.", id)
 }
 
-// Rename gives b, which u may change, another name. Errors are problems: 400 for a bad name, 409 for a duplicate one, 404 when the
+// Save gives b, which u may change, another name and other settings. Errors are problems: 400 for a bad name or a setting that the game
+// would not understand, 403 for launch arguments that somebody changes who is no administrator, 409 for a duplicate name, 404 when the
 // blueprint has been deleted.
-func (s *Store) Rename(ctx context.Context, u account.User, b Blueprint, name string) error {
+func (s *Store) Save(ctx context.Context, u account.User, b Blueprint, name string, settings Settings) error {
 	name, err := overlay.CleanName("blueprint", name)
+	if err == nil {
+		err = settings.Check()
+	}
 	if err != nil {
 		return err
 	}
-	err = s.change(ctx, b.ID, `UPDATE blueprints SET name = :name WHERE id = :id`, sql.Named("name", name))
-	if db.IsUnique(err) {
-		return taken(name, u, b)
-	}
-	return err
-}
-
-// Save gives b, which u may change, other settings. Errors are problems: 400 for a setting that the game would not understand, 403 for
-// launch arguments that somebody changes who is no administrator, 404 when the blueprint has been deleted.
-func (s *Store) Save(ctx context.Context, u account.User, b Blueprint, settings Settings) error {
-	if err := settings.Check(); err != nil {
-		return err
-	}
-	if !u.Admin && strings.Join(settings.Arguments, " ") != strings.Join(b.Settings.Arguments, " ") {
+	if !u.Admin && !slices.Equal(settings.Arguments, b.Settings.Arguments) {
 		return problem.Forbidden("Only administrators set launch arguments.")
 	}
 	text, err := settings.encode()
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, b.ID, `UPDATE blueprints SET settings = :settings WHERE id = :id`, sql.Named("settings", text))
+	err = s.change(ctx, b.ID, `UPDATE blueprints SET name = :name, settings = :settings WHERE id = :id`, sql.Named("name", name), sql.Named("settings", text))
+	if db.IsUnique(err) {
+		return taken(name, u, b)
+	}
+	return err
 }
 
 // change runs a statement about the blueprint :id. The error is a problem (404) if it changes nothing.

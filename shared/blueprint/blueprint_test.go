@@ -134,9 +134,9 @@ func testNamesAndScope(t *testing.T, open dbtest.Backend) {
 		"own": {annas, w.anna, true, true}, "of another": {annas, w.bert, false, false}, "of another, administrator": {annas, w.admin, true, true},
 		"everybody's": {all, w.bert, true, false}, "everybody's, administrator": {all, w.admin, true, true},
 	} {
-		if c.b.VisibleTo(c.u) != c.visible || c.b.EditableBy(c.u) != c.edit {
-			t.Errorf("%s: visible %v, editable %v", what, c.b.VisibleTo(c.u), c.b.EditableBy(c.u))
-		}
+		refusals := map[bool]int{true: 0, false: http.StatusForbidden}
+		wantStatus(t, what+", see", c.b.Visible(c.u), refusals[c.visible])
+		wantStatus(t, what+", change", c.b.Editable(c.u), refusals[c.edit])
 	}
 	for u, want := range map[*account.User]string{&w.anna: "anna/Friday /Friday", &w.bert: "/Friday bert/Friday", &w.admin: "anna/Friday /Friday bert/Friday"} {
 		page, err := w.List(ctx, *u, list.Query{})
@@ -152,14 +152,14 @@ func testNamesAndScope(t *testing.T, open dbtest.Backend) {
 		}
 	}
 	other := w.make(t, w.anna, "other", false)
-	wantStatus(t, "rename to her other's", w.Rename(ctx, w.anna, other, "Friday"), http.StatusConflict)
-	wantStatus(t, "rename", w.Rename(ctx, w.anna, other, "Sunday"), 0)
+	wantStatus(t, "rename to her other's", w.Save(ctx, w.anna, other, "Friday", other.Settings), http.StatusConflict)
+	wantStatus(t, "rename", w.Save(ctx, w.anna, other, "Sunday", other.Settings), 0)
 	if got := w.get(t, other.ID).Name; got != "Sunday" {
 		t.Errorf("it is named %q", got)
 	}
 	wantStatus(t, "delete", w.Delete(ctx, other.ID), 0)
 	wantStatus(t, "delete again", w.Delete(ctx, other.ID), http.StatusNotFound)
-	wantStatus(t, "rename what is gone", w.Rename(ctx, w.anna, other, "x"), http.StatusNotFound)
+	wantStatus(t, "rename what is gone", w.Save(ctx, w.anna, other, "x", other.Settings), http.StatusNotFound)
 	_, err := w.Get(ctx, other.ID)
 	wantStatus(t, "get what is gone", err, http.StatusNotFound)
 	if again := w.make(t, w.anna, "again", false); again.ID == other.ID {
@@ -256,16 +256,16 @@ func testSettingsAreStored(t *testing.T, open dbtest.Backend) {
 		t.Errorf("the defaults: %v", err)
 	}
 	set := full()
-	wantStatus(t, "launch arguments, by somebody", w.Save(ctx, w.anna, b, set), http.StatusForbidden)
-	wantStatus(t, "launch arguments, by an administrator", w.Save(ctx, w.admin, b, set), 0)
+	wantStatus(t, "launch arguments, by somebody", w.Save(ctx, w.anna, b, b.Name, set), http.StatusForbidden)
+	wantStatus(t, "launch arguments, by an administrator", w.Save(ctx, w.admin, b, b.Name, set), 0)
 	b = w.get(t, b.ID)
 	if fmt.Sprint(b.Settings) != fmt.Sprint(set) {
 		t.Errorf("stored %+v, want %+v", b.Settings, set)
 	}
 	set.Hostname = "changed"
-	wantStatus(t, "the rest, by somebody", w.Save(ctx, w.anna, b, set), 0)
+	wantStatus(t, "the rest, by somebody", w.Save(ctx, w.anna, b, b.Name, set), 0)
 	set.Slots = 0
-	wantStatus(t, "no slots", w.Save(ctx, w.anna, b, set), http.StatusBadRequest)
+	wantStatus(t, "no slots", w.Save(ctx, w.anna, b, b.Name, set), http.StatusBadRequest)
 	if got := w.get(t, b.ID).Settings; got.Hostname != "changed" || got.Slots != 20 {
 		t.Errorf("stored %+v", got)
 	}

@@ -76,6 +76,15 @@ var Regions = []Region{{World, "World"}, {0, "US East"}, {1, "US West"}, {2, "So
 // Modes are the game's own modes, in the order in which forms offer them. Mutations have names of their own.
 var Modes = []string{"coop", "realism", "versus", "survival", "scavenge"}
 
+// Map is a map of the game with the campaign that it starts.
+type Map struct{ Name, Campaign string }
+
+// FirstMaps are the first maps of the game's own campaigns.
+var FirstMaps = []Map{{"c1m1_hotel", "Dead Center"}, {"c2m1_highway", "Dark Carnival"}, {"c3m1_plankcountry", "Swamp Fever"}, {"c4m1_milltown_a", "Hard Rain"},
+	{"c5m1_waterfront", "The Parish"}, {"c6m1_riverbank", "The Passing"}, {"c7m1_docks", "The Sacrifice"}, {"c8m1_apartment", "No Mercy"},
+	{"c9m1_alleys", "Crash Course"}, {"c10m1_caves", "Death Toll"}, {"c11m1_greenhouse", "Dead Air"}, {"c12m1_hilltop", "Blood Harvest"},
+	{"c13m1_alpinecreek", "Cold Stream"}, {"c14m1_junkyard", "The Last Stand"}}
+
 var (
 	modePattern     = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 	mapPattern      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)

@@ -24,6 +24,7 @@ import (
 	"left4me/shared/workshop"
 	accountview "left4me/templates/account"
 	"left4me/templates/admin"
+	blueprintview "left4me/templates/blueprint"
 	"left4me/templates/browsertest"
 	jobview "left4me/templates/job"
 	overlayview "left4me/templates/overlay"
@@ -244,6 +245,40 @@ func TestCopyButtons(t *testing.T) {
 		tab.WaitFor(`document.querySelector("button[data-copy]").textContent === "Copied the path"`)
 		if got := browsertest.Eval[string](tab, copied); got != path {
 			t.Errorf("with the clipboard %s, %q is copied", clipboard, got)
+		}
+	}
+	healthy(t, tab)
+}
+
+// An overlay is moved in its stack by dragging it to the place of another one, or with the buttons.
+func TestAStackIsReordered(t *testing.T) {
+	t.Parallel()
+	browser := browsertest.Start(t)
+	moves := make(chan string, 1)
+	url := serve(t, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET "+route.BlueprintShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			answer(w, r, blueprintview.Show(someBlueprint(false, 4)))
+		})
+		mux.HandleFunc("POST "+route.BlueprintMove.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			moves <- r.PathValue("overlay_id") + " to " + r.PostFormValue("to")
+			http.Redirect(w, r, route.BlueprintShow.URL(5), http.StatusSeeOther)
+		})
+		mux.HandleFunc("GET "+route.Account.Pattern, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	})
+	tab := browser.Page(t)
+	tab.Look(1280, 800, browsertest.Light)
+	for want, move := range map[string]string{
+		"3 to 3": `drag(3, 5)`, "6 to 1": `drag(6, 3)`, "4 to 1": `document.querySelector("#layer-4 button").click()`, "4 to 3": `document.querySelectorAll("#layer-4 button")[1].click()`,
+	} {
+		tab.Open(url + route.BlueprintShow.URL(5))
+		tab.WaitFor(`document.querySelector("#layer-3").draggable`)
+		tab.Loads(`setTimeout(() => {
+			const at = (id, type) => document.querySelector("#layer-" + id).dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true }));
+			const drag = (from, to) => { at(from, "dragstart"); if (at(to, "dragover")) throw "it cannot be dropped"; at(to, "drop"); at(from, "dragend"); };
+			` + move + `
+		}) && undefined`)
+		if got := <-moves; got != want {
+			t.Errorf("%s moves %s, want %s", move, got, want)
 		}
 	}
 	healthy(t, tab)

@@ -38,6 +38,7 @@ type Section string
 // The navigation's entries.
 const (
 	Overlays       Section = "overlays"
+	Blueprints     Section = "blueprints"
 	Jobs           Section = "jobs"
 	Administration Section = "administration"
 	Account        Section = "account"
@@ -134,6 +135,7 @@ type entry struct {
 func (f Frame) entries() []entry {
 	all := []entry{
 		{Overlays, "Overlays", route.OverlayList.URL()},
+		{Blueprints, "Blueprints", route.BlueprintList.URL()},
 		{Jobs, "Jobs", route.JobList.URL()},
 	}
 	if f.User.Admin {

@@ -61,6 +61,28 @@ addEventListener("change", ({ target }) => {
   if (ticks) for (const box of target.form.querySelectorAll(`[name="${ticks}"]`)) box.checked = target.checked;
 });
 
+// Dragging an element with data-drag to the place of another one sends its first form with the number of that place as `to`
+
+let dragged;
+addEventListener("dragstart", ({ target }) => {
+  dragged = target.closest?.("[data-drag]");
+});
+for (const move of ["dragover", "drop", "dragend"]) {
+  addEventListener(move, (event) => {
+    const over = dragged && event.target.closest?.("[data-drag]");
+    for (const element of document.querySelectorAll(".over")) element.classList.remove("over");
+    if (over?.parentNode !== dragged?.parentNode || !over) return;
+    event.preventDefault();
+    if (move === "dragover") over.classList.add("over");
+    if (move !== "drop" || over === dragged) return;
+    const form = dragged.querySelector("form");
+    const to = Object.assign(document.createElement("input"), { type: "hidden", name: "to" });
+    to.value = 1 + [...over.parentNode.children].indexOf(over);
+    form.append(to);
+    form.requestSubmit();
+  });
+}
+
 // Whether left4me answers and the session lasts
 
 const connection = document.getElementById("connection");
@@ -179,6 +201,7 @@ addEventListener("htmx:afterRequest", ({ detail }) => {
 function show(root) {
   showTimes(root.querySelectorAll("time[data-format]"));
   for (const control of root.querySelectorAll("button[data-copy], label.all")) control.hidden = false;
+  for (const element of root.querySelectorAll("[data-drag]")) element.draggable = true;
   root.querySelector("[data-focus]")?.focus();
 }
 show(document);

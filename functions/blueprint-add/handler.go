@@ -1,0 +1,25 @@
+package main
+
+import (
+	"left4me/shared/problem"
+	"net/http"
+	"strconv"
+
+	"left4me/shared/blueprint"
+	view "left4me/templates/blueprint"
+	"left4me/templates/web"
+)
+
+type handler struct {
+	page view.ShowPage
+}
+
+func (h handler) serve(w http.ResponseWriter, r *web.Request, b blueprint.Blueprint) error {
+	overlayID, err := strconv.ParseInt(r.PostForm.Get("overlay_id"), 10, 64)
+	if err != nil {
+		err = problem.Invalid("Please choose an overlay.")
+	} else {
+		err = h.page.Blueprints.Add(r.Context(), r.User, b.ID, overlayID)
+	}
+	return h.page.Stacked(w, r, b, overlayID, err)
+}

@@ -1,0 +1,89 @@
+// Package blueprint owns the views of blueprints: the list with the form for a new one, and the page of one with its stack and settings.
+package blueprint
+
+import (
+	"strconv"
+	"strings"
+
+	"left4me/shared/blueprint"
+	"left4me/shared/list"
+	"left4me/shared/overlay"
+	"left4me/shared/route"
+	"left4me/templates/page"
+)
+
+// CreateForm is the form for a new blueprint.
+type CreateForm struct {
+	// Name and System are what the person sent before.
+	Name   string
+	System bool
+	// Error says why it was refused; empty the first time.
+	Error string
+}
+
+// ListView is the list of blueprints.
+type ListView struct {
+	page.Frame
+	Blueprints list.Page[blueprint.Listed]
+	Create     CreateForm
+}
+
+func (v ListView) titled() page.Frame {
+	v.Title, v.Section = "Blueprints", page.Blueprints
+	return v.Frame
+}
+
+func (v ListView) list() page.List {
+	return page.List{Place: v.Blueprints.Place, Path: route.BlueprintList.URL(), ID: "blueprints", One: "blueprint", Many: "blueprints"}
+}
+
+// ShowView is the page of one blueprint.
+type ShowView struct {
+	page.Frame
+	Blueprint blueprint.Blueprint
+	// Stack are its overlays, from the top, and Choices those that can be added.
+	Stack   []blueprint.Layer
+	Choices []overlay.Choice
+	// Form has the name and the settings in the form: those of Blueprint, or what was refused because of SettingsError.
+	Form          blueprint.Blueprint
+	SettingsError string
+	// StackError and DeleteError say why another form was refused.
+	StackError, DeleteError string
+}
+
+func (v ShowView) titled() page.Frame {
+	v.Title, v.Section = v.Blueprint.Name, page.Blueprints
+	return v.Frame
+}
+
+// Editable reports whether the person may change the blueprint.
+func (v ShowView) Editable() bool { return v.Blueprint.Editable(v.User) == nil }
+
+// shown are the settings without the password, unless the person may change it.
+func (v ShowView) shown() blueprint.Settings {
+	s := v.Blueprint.Settings
+	if s.Password != "" && !v.Editable() {
+		s.Password = "(hidden)"
+	}
+	return s
+}
+
+// exampleServer and examplePort are what the preview of a server's configuration uses.
+const (
+	exampleServer = "(the server's name)"
+	examplePort   = 27015
+)
+
+func (v ShowView) config() string { return string(v.shown().ServerConfig(exampleServer)) }
+
+func (v ShowView) command() string {
+	return "./srcds_run " + strings.Join(v.shown().LaunchArguments(examplePort), " ")
+}
+
+// LayerID is the id of the element of an overlay in the stack.
+func LayerID(overlayID int64) string { return "layer-" + strconv.FormatInt(overlayID, 10) }
+
+// StackID is the id of the section with the stack.
+const StackID = "stack"
+
+func joined(words []string) string { return strings.Join(words, ", ") }
