@@ -111,7 +111,7 @@ race: ## look for races in packages that use the database; takes some minutes
 bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run the benchmarks and compare them with their limits; needs aria2 and an idle machine
 	@{ \
 		go test -run '^$$' -bench . -benchtime 1x ./shared/vpkcache ./functions/refresh-workshop-items; \
-		go test -run '^$$' -bench . -benchtime 10x ./shared/linkfarm; \
+		go test -run '^$$' -bench . -benchtime 10x ./shared/linkfarm ./shared/vpk; \
 		go test -run '^$$' -bench Claims -benchtime 3x ./shared/jobstore; \
 		go test -run '^$$' -bench 'AmongFinished|Hosts' ./shared/jobstore; \
 		go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway; \

@@ -2,19 +2,18 @@ package vpk
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 )
 
 // Limits of an index. The largest campaigns have some ten thousand files.
 const (
 	maxIndex   = 16 << 20 // bytes
 	maxEntries = 250_000
-	maxPath    = 32 << 10 // bytes of each of the three parts of a path
+	maxPath    = 8 << 10 // bytes of each of the three parts of a path
 )
 
 const (
@@ -23,11 +22,11 @@ const (
 	entryEnd = 0xFFFF
 )
 
-// entry is one file of a VPK.
+// entry is one file of a VPK. Its slices are valid until the next entry.
 type entry struct {
 	// path is in lower case, with slashes, as the game looks for it.
-	path    string
-	preload []byte // the beginning of its content; valid until the next entry
+	path    []byte
+	preload []byte // the beginning of its content
 	// offset and length are those of the rest of its content. The length is 0 if that is in another file.
 	offset, length int64
 }
@@ -62,6 +61,7 @@ type walker struct {
 	data    int64 // where the content begins that follows the index
 	each    func(entry)
 	entries int
+	fixed   [18]byte
 	path    []byte
 	preload []byte
 }
@@ -114,11 +114,11 @@ func (w *walker) word() ([]byte, error) {
 // join sets the path. A space means none: no directory, or no extension.
 func (w *walker) join(directory, name, extension []byte) {
 	w.path = w.path[:0]
-	if !bytes.Equal(directory, []byte(" ")) {
+	if string(directory) != " " {
 		w.path = append(append(w.path, directory...), '/')
 	}
 	w.path = append(w.path, name...)
-	if !bytes.Equal(extension, []byte(" ")) {
+	if string(extension) != " " {
 		w.path = append(append(w.path, '.'), extension...)
 	}
 	for i, c := range w.path {
@@ -136,19 +136,18 @@ func (w *walker) entry() error {
 	if w.entries++; w.entries > maxEntries {
 		return fmt.Errorf("it has more than %d files", maxEntries)
 	}
-	var fixed [18]byte
-	if _, err := io.ReadFull(w.in, fixed[:]); err != nil {
+	if _, err := io.ReadFull(w.in, w.fixed[:]); err != nil {
 		return err
 	}
-	le := binary.LittleEndian
+	le, fixed := binary.LittleEndian, w.fixed[:]
 	if le.Uint16(fixed[16:]) != entryEnd {
 		return errBroken
 	}
-	w.preload = append(w.preload[:0], make([]byte, le.Uint16(fixed[4:]))...)
+	w.preload = slices.Grow(w.preload[:0], int(le.Uint16(fixed[4:])))[:le.Uint16(fixed[4:])]
 	if _, err := io.ReadFull(w.in, w.preload); err != nil {
 		return err
 	}
-	e := entry{path: strings.ToValidUTF8(string(w.path), "\uFFFD"), preload: w.preload}
+	e := entry{path: w.path, preload: w.preload}
 	if le.Uint16(fixed[6:]) == sameFile {
 		e.offset, e.length = w.data+int64(le.Uint32(fixed[8:])), int64(le.Uint32(fixed[12:]))
 	}

@@ -5,6 +5,7 @@
 package vpk
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -168,17 +169,22 @@ func (f *finder) kind() Kind {
 }
 
 func (f *finder) add(e entry) {
-	about := strings.TrimPrefix(e.path, "materials/")
+	about := bytes.TrimPrefix(e.path, []byte("materials/"))
 	for n, k := range kinds {
-		f.seen[n] = f.seen[n] || slices.ContainsFunc(k.paths, func(p string) bool { return strings.HasPrefix(about, p) })
+		for _, p := range k.paths {
+			if f.seen[n] {
+				break
+			}
+			f.seen[n] = len(about) >= len(p) && string(about[:len(p)]) == p
+		}
 	}
-	directory, name := path.Split(e.path)
-	kind := ""
-	switch {
-	case e.path == "addoninfo.txt":
-		kind = addonInfo
-	case path.Ext(name) != ".txt":
+	if !bytes.HasSuffix(e.path, []byte(".txt")) {
 		return
+	}
+	kind := ""
+	switch directory, name := path.Split(string(e.path)); {
+	case directory == "" && name == "addoninfo.txt":
+		kind = addonInfo
 	case directory == "missions/":
 		kind = missions
 	case directory == "modes/":
@@ -189,7 +195,7 @@ func (f *finder) add(e entry) {
 		return
 	}
 	if len(f.files[kind]) < maxFiles {
-		f.files[kind] = append(f.files[kind], file{e.path, slices.Clone(e.preload), e.offset, e.length})
+		f.files[kind] = append(f.files[kind], file{string(e.path), slices.Clone(e.preload), e.offset, e.length})
 	}
 }
 
