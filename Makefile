@@ -114,6 +114,7 @@ bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run the benchmarks an
 		go test -run '^$$' -bench . -benchtime 10x ./shared/linkfarm ./shared/vpk; \
 		go test -run '^$$' -bench Claims -benchtime 3x ./shared/jobstore; \
 		go test -run '^$$' -bench 'AmongFinished|Hosts' ./shared/jobstore; \
+		go test -run '^$$' -bench Hosts ./functions/overlay-show; \
 		go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway; \
 		go test -run '^$$' -bench 'ColdPage|RowToRunning' -benchtime 50x ./localrun; \
 		go test -run '^$$' -bench 'Idle|Load' -benchtime 1x -timeout 20m ./localrun; \

@@ -57,6 +57,7 @@ var table = slices.Concat([]measure{
 	{"M9 localrun up, idle for a minute: processes of functions", one("localrun Idle processes"), nil, "", unscaled, false, 0},
 	{"M9 its memory", one("localrun Idle MiB"), nil, "MiB", unscaled, false, 30},
 	{"M16 claim on one of 20 hosts, by the same on the only one", one("shared/jobstore Hosts/claim_and_hand_back/20 ns/op"), one("shared/jobstore Hosts/claim_and_hand_back/1 ns/op"), "ms", nanosecond, false, 1.5},
+	{"M16 page of one of 1,000 overlays on 20 hosts, by the same on the only one", one("functions/overlay-show Hosts/page/20 ns/op"), one("functions/overlay-show Hosts/page/1 ns/op"), "ms", nanosecond, false, 1.5},
 	{"M17 what is in 5,000 cached files, by one pread of each index", one("shared/vpk Contents/vpk ns/op"), one("shared/vpk Contents/pread ns/op"), "ms", nanosecond, false, 3},
 }, underLoad("150 slow readers"), underLoad("1500 idle connections"), underLoad("10000 idle connections"),
 	underLoad("1500 idle connections for 1024 files"), underLoad("1000 visitors"), []measure{
