@@ -85,10 +85,16 @@ const (
 	AND ` + noHolder + `
 	ORDER BY j.created_at, j.id LIMIT 1`
 
-	// True if no other job holds a lock that conflicts with one that the job j needs and does not hold yet.
+	// True if no other job holds a lock that conflicts with one that the job j needs and does not hold yet. ix_job_locks_exclusive has
+	// the held locks, except those for reading Game or a host's part of it; a job that runs alone looks for these among the leases.
 	noHolder = `NOT EXISTS (
 		SELECT 1 FROM job_locks w CROSS JOIN job_locks h
-		WHERE w.job_id = j.id AND w.held = 0 AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write)`
+		WHERE w.job_id = j.id AND w.held = 0 AND h.held = 1 AND (h.write = 1 OR instr(h.resource, ':') > 0)
+		AND h.resource = w.resource AND h.write >= 1 - w.write)
+	AND NOT EXISTS (
+		SELECT 1 FROM job_locks w CROSS JOIN jobs r CROSS JOIN job_locks h
+		WHERE w.job_id = j.id AND w.held = 0 AND w.write = 1 AND instr(w.resource, ':') = 0
+		AND r.lease_until >= 0 AND h.job_id = r.id AND h.resource = w.resource AND h.held = 1)`
 
 	claimUpdate = `
 UPDATE jobs SET
@@ -201,8 +207,8 @@ func takeover(c Claim) string {
 const (
 	holderSQL = `
 SELECT o.id, o.operation, o.state, h.resource
-FROM job_locks w CROSS JOIN job_locks h CROSS JOIN jobs o
-WHERE w.job_id = :id AND w.held = 0 AND h.held = 1 AND h.resource = w.resource AND h.write >= 1 - w.write AND o.id = h.job_id
+FROM job_locks w CROSS JOIN jobs o CROSS JOIN job_locks h
+WHERE w.job_id = :id AND w.held = 0 AND o.lease_until >= 0 AND h.job_id = o.id AND h.resource = w.resource AND h.held = 1 AND h.write >= 1 - w.write
 ORDER BY o.id LIMIT 1`
 
 	starvingSQL = `

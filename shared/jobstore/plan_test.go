@@ -86,6 +86,11 @@ func checkPlan(t *testing.T, name string, plan []string) {
 	if strings.HasPrefix(name, "claim") && name != "claim one" && strings.Count(strings.Join(plan, "\n"), "INDEX ix_jobs_active (lease_until<?)") == 0 {
 		t.Errorf("%s does not look for lost jobs among the leases", name)
 	}
+	// Both questions of noHolder.
+	if steps := strings.Join(plan, "\n"); strings.HasPrefix(name, "claim") && (!strings.Contains(steps, "INDEX ix_job_locks_exclusive (resource=?") ||
+		!strings.Contains(steps, "INDEX ix_jobs_active (lease_until>?)")) {
+		t.Errorf("%s does not look for locks among those that are held:\n\t%s", name, strings.Join(plan, "\n\t"))
+	}
 	for _, step := range plan {
 		if byID && strings.Contains(step, "TEMP B-TREE") {
 			t.Errorf("%s sorts all jobs: %s", name, step)
