@@ -91,13 +91,13 @@ func ByID[T any](get func(context.Context, int64) (T, error)) func(context.Conte
 	}
 }
 
-// About returns a Handler for requests about something in the database. find reads it at the same time as the session, so the User of its
-// Request is not known yet; a form has been read and checked. may returns a problem if the person signed in may not do with it what the
-// route does. Without an error of find and may, answer is called.
+// About returns a Handler for a route that needs a session, and is about something in the database. find reads that together with the
+// session, so the User of its Request is not known yet; a form has been read and checked. may returns a problem if the person signed in may
+// not do with it what the route does. Without an error of find and may, answer is called.
 func About[T any](find func(context.Context, *Request) (T, error), may func(T, account.User) error, answer func(http.ResponseWriter, *Request, T) error) Handler {
 	return about(func(r *Request) (func(context.Context) error, HandlerFunc) {
 		var subject T
-		var err error
+		err := errors.New("nothing was read: only routes that need a session are about something")
 		read := func(ctx context.Context) error {
 			subject, err = find(ctx, r)
 			return nil // the session is checked first

@@ -117,6 +117,9 @@ func TestAbout(t *testing.T) {
 			t.Errorf("%s: %d after %d reads, want %d after %d: %s", name, got.StatusCode, finds, c.status, c.finds, got.Body)
 		}
 	}
+	if got := s.Visitor(anna, anyForm, about).Post("/things/7"); got.StatusCode != http.StatusInternalServerError || strings.Contains(got.Body, "reached") {
+		t.Errorf("a route for anyone: %d %s", got.StatusCode, got.Body)
+	}
 }
 
 func TestAPageLeadsToTheSignInFormAndBack(t *testing.T) {
