@@ -498,7 +498,7 @@ func about(i workshop.Item, campaigns int) string {
 	c := i.Content
 	parts := []string{string(c.Kind)}
 	if c.Kind == vpk.CampaignKind && campaigns == 0 {
-		parts = []string{"part of a campaign: the list of its maps is in another file"}
+		parts = []string{"part of a campaign; this file does not list its maps"}
 	}
 	if c.Title != "" && c.Title != i.Title {
 		parts = append(parts, "“"+c.Title+"”")

@@ -120,7 +120,7 @@ func TestContentsOfItems(t *testing.T) {
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(v)))
 	for row, want := range []string{
 		"Harbour: 4 maps",
-		"part of a campaign: the list of its maps is in another file",
+		"part of a campaign; this file does not list its maps",
 		"Its content is unknown: its index is broken.",
 		"mutation or script Mutation holdout: reported to work on Linux servers only in a file named holdout.vpk. left4me links it as 1004.vpk.",
 		"2 campaigns: 3 maps",
