@@ -83,7 +83,7 @@ var mayImport = map[string]string{
 	"templates/account":              "shared/account shared/route templates/page templates/web",
 	"templates/admin":                "shared/account shared/host shared/job shared/jobstore shared/list shared/overlay shared/route shared/workshop templates/job templates/page templates/web",
 	"templates/assets":               "shared/route",
-	"templates/blueprint":            "shared/account shared/blueprint shared/db shared/fn shared/list shared/overlay shared/problem shared/route templates/page templates/web",
+	"templates/blueprint":            "shared/account shared/blueprint shared/db shared/fn shared/list shared/overlay shared/problem shared/route shared/workshop templates/page templates/web",
 	"templates/browsertest":          "templates/assets",
 	"templates/fntest":               "shared/… templates/…",
 	"templates/job":                  "shared/account shared/host shared/job shared/jobstore shared/list shared/problem shared/route templates/page templates/web",

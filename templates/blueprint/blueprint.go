@@ -9,6 +9,7 @@ import (
 	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/shared/workshop"
 	"left4me/templates/page"
 )
 
@@ -44,6 +45,8 @@ type ShowView struct {
 	// Stack are its overlays, from the top, and Choices those that can be added.
 	Stack   []blueprint.Layer
 	Choices []overlay.Choice
+	// Campaigns are those in the stack.
+	Campaigns []workshop.Campaign
 	// Form has the name and the settings in the form: those of Blueprint, or what was refused because of SettingsError.
 	Form          blueprint.Blueprint
 	SettingsError string
@@ -79,6 +82,24 @@ func (v ShowView) config() string { return string(v.shown().ServerConfig(example
 func (v ShowView) command() string {
 	return "./srcds_run " + strings.Join(v.shown().LaunchArguments(examplePort), " ")
 }
+
+// firstMaps are the maps that the form offers: the first ones of the campaigns in the stack, and of the game's own.
+func (v ShowView) firstMaps() []blueprint.Map {
+	var all []blueprint.Map
+	known := map[string]bool{}
+	for _, c := range v.Campaigns {
+		for _, mode := range c.Modes {
+			if name := mode.Maps[0].Name; !known[name] {
+				known[name] = true
+				all = append(all, blueprint.Map{Name: name, Campaign: c.Title})
+			}
+		}
+	}
+	return append(all[:min(len(all), shownCampaigns)], blueprint.FirstMaps...)
+}
+
+// shownCampaigns is how many campaigns the page names.
+const shownCampaigns = 200
 
 // LayerID is the id of the element of an overlay in the stack.
 func LayerID(overlayID int64) string { return "layer-" + strconv.FormatInt(overlayID, 10) }

@@ -12,6 +12,7 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/problem"
 	"left4me/shared/route"
+	"left4me/shared/workshop"
 	"left4me/templates/web"
 )
 
@@ -41,10 +42,11 @@ func Changing(blueprints *blueprint.Store, answer func(http.ResponseWriter, *web
 // ShowPage answers with the page of one blueprint.
 type ShowPage struct {
 	Blueprints *blueprint.Store
+	db         *db.DB
 }
 
 // NewShowPage returns the page with a store on env's database.
-func NewShowPage(env *fn.Env) ShowPage { return ShowPage{blueprint.NewStore(env.DB, env.Now)} }
+func NewShowPage(env *fn.Env) ShowPage { return ShowPage{blueprint.NewStore(env.DB, env.Now), env.DB} }
 
 // Find reads, for web.About, the blueprint {id} with its stack.
 func (p ShowPage) Find(ctx context.Context, r *web.Request) (v ShowView, err error) {
@@ -79,30 +81,32 @@ func (p ShowPage) Refuse(w http.ResponseWriter, r *web.Request, status int, b bl
 	if v.SettingsError == "" {
 		v.Form = b
 	}
-	if err := r.Together(r.Context(), db.Into(&v.Stack, func(ctx context.Context) ([]blueprint.Layer, error) { return p.Blueprints.Stack(ctx, b.ID) }),
-		p.choices(r, &v)); err != nil {
+	var err error
+	if v.Stack, err = p.Blueprints.Stack(r.Context(), b.ID); err != nil {
 		return err
 	}
-	v.Frame = r.Frame(w)
-	return r.Render(w, status, Show(v))
+	return p.render(w, r, status, v)
 }
 
+// render answers with the page of v, in which the blueprint and its stack have been read.
 func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v ShowView) error {
-	v.Frame = r.Frame(w)
-	if v.Editable() {
-		if err := p.choices(r, &v)(r.Context()); err != nil {
-			return err
-		}
+	ids := make([]int64, len(v.Stack))
+	for n, l := range v.Stack {
+		ids[n] = l.OverlayID
 	}
-	return r.Render(w, status, Show(v))
-}
-
-func (p ShowPage) choices(r *web.Request, v *ShowView) func(context.Context) error {
-	id := v.Blueprint.ID
-	return func(ctx context.Context) (err error) {
-		v.Choices, err = p.Blueprints.Choices(ctx, r.User, id)
+	if err := r.Together(r.Context(),
+		func(ctx context.Context) (err error) {
+			v.Choices, err = p.Blueprints.Choices(ctx, r.User, v.Blueprint.ID)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Campaigns, err = workshop.Campaigns(ctx, p.db, ids)
+			return err
+		}); err != nil {
 		return err
 	}
+	v.Frame = r.Frame(w)
+	return r.Render(w, status, Show(v))
 }
 
 // Stacked answers a form that changed the stack of b, or was refused with the problem err. It leads back to the overlay with that id, or to

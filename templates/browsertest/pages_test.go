@@ -198,6 +198,10 @@ func someBlueprint(admin bool, layers int) blueprintview.ShowView {
 	}
 	v.Choices = []overlay.Choice{{ID: 8, Name: "Versus"}, {ID: 9, Name: hostile}, {ID: 10, Name: strings.Repeat("m", 64)}}
 	v.Form = v.Blueprint
+	for _, title := range []string{"Foggy Harbour", hostile, turned}[:min(layers, 3)] {
+		v.Campaigns = append(v.Campaigns, workshop.Campaign{SteamID: "101", Campaign: vpk.Campaign{Title: title, Modes: []vpk.Mode{
+			{Name: "coop", Maps: []vpk.Map{{Name: "harbour1"}, {Name: strings.Repeat("m", 64)}}}, {Name: "versus", Maps: []vpk.Map{{Name: strings.Repeat("v", 64)}}}}}})
+	}
 	return v
 }
 
