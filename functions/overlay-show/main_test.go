@@ -205,6 +205,55 @@ func TestASilentHostDoesNotHideTheOthers(t *testing.T) {
 	}
 }
 
+// A page that polls about one host's job hears of the others when theirs begin and end, and only then.
+//
+// shows: P46
+func TestPollingWithSeveralHosts(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	o := s.Overlay(anna, "annas", overlay.Workshop)
+	for _, id := range []string{"a", "b"} {
+		dbtest.AddHost(t, s.Env.DB, id, s.Env.Now())
+	}
+	if _, err := s.Env.Jobs.Enqueue(t.Context(), s.Env.DB, jobstore.Request{Operation: job.BuildOverlay, Subject: job.Overlay(o.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	claim := func(host string) jobstore.Claim {
+		t.Helper()
+		c, found, err := s.Env.Jobs.Claim(t.Context(), jobstore.Worker{Name: "test", Host: host}, job.Runnable())
+		if err != nil || !found {
+			t.Fatal(found, err)
+		}
+		return c
+	}
+	claim("a")
+	v := s.Visitor(anna, route.OverlayShow, build)
+	next := v.Get("/overlays/1").Page().Find("#overlay-progress").AttrOr("hx-get", "")
+	v = v.Htmx()
+	hears := func(what, want string) {
+		t.Helper()
+		page := v.Get(next).Page()
+		next = page.Find("#overlay-progress").AttrOr("hx-get", "")
+		if got := page.Find("#overlay-hosts tbody").Text(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: the page gets %q, want %q", what, got, want)
+		}
+		if page.Find("#item-list").Length() != 0 {
+			t.Errorf("%s: the items are replaced although the job of the page goes on", what)
+		}
+	}
+	hears("nothing has happened", "")
+	c := claim("b")
+	hears("b begins", "being built")
+	hears("nothing has happened since", "")
+	r := s.Env.Jobs.Record(t.Context(), c)
+	defer r.Close()
+	if err := r.Finish(job.Failed, "it broke", nil); err != nil {
+		t.Fatal(err)
+	}
+	hears("b has failed", "failed")
+	hears("nothing has happened since then", "")
+}
+
 // Who may see the overlay may poll about its job, and nobody else; and a job is only polled on the page of its own overlay.
 func TestWhoMayPoll(t *testing.T) {
 	s := fntest.New(t)

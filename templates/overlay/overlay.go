@@ -9,12 +9,14 @@
 //
 // While a job of the overlay is queued or running, the element JobProgressID asks `GET /overlays/{id}?job=ID&state=STATE`, as
 // often as a job's page asks; the function answers with News, with SeenJob and SeenState set from the parameters. Until that job has
-// ended, it reads only the overlay and its job. Then Job is the next one that is active, else the one that was seen, so that its end
+// ended, it reads only the overlay and its jobs. With several hosts, it also sends the table of hosts when a job of any of them has
+// begun or ended, by the parameter HostsParam. Then Job is the next one that is active, else the one that was seen, so that its end
 // is shown.
 package overlay
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
 	"path"
 	"slices"
@@ -64,6 +66,8 @@ const (
 	JobParam = "job"
 	// StateParam holds the state of that job on the page.
 	StateParam = "state"
+	// HostsParam holds the jobs on all hosts that the page shows, as ShowView.hostJobs gives them.
+	HostsParam = "hosts"
 )
 
 // Fields of route.ItemsRemove and route.ItemsCopy.
@@ -164,6 +168,8 @@ type ShowView struct {
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
 	SeenJob   int64
 	SeenState job.State
+	// SeenHosts are the jobs on hosts that the reader's page shows, from HostsParam; only for News.
+	SeenHosts string
 	// Input and InputMode are the refused input, and InputError says why it was refused.
 	Input, InputMode, InputError string
 	// NewName is the refused new name, and RenameError says why it was refused.
@@ -282,6 +288,20 @@ func (v ShowView) changed() bool { return v.Job.ID != v.SeenJob || v.Job.State !
 // ended is whether the job on the reader's page has ended.
 func (v ShowView) ended() bool { return v.Job.ID != v.SeenJob || !v.active() }
 
+// hostJobs names the jobs that have not ended, with their states, such as `7:running,8:queued`; empty unless there are several hosts.
+func (v ShowView) hostJobs() string {
+	var all []string
+	for _, j := range v.live {
+		if j.SeveralHosts {
+			all = append(all, fmt.Sprintf("%d:%s", j.ID, j.State))
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+// hostsChanged is whether the reader's page shows other jobs on hosts.
+func (v ShowView) hostsChanged() bool { return v.hostJobs() != v.SeenHosts }
+
 // typedName is the text in the rename form.
 func (v ShowView) typedName() string {
 	if v.RenameError != "" {
@@ -291,10 +311,11 @@ func (v ShowView) typedName() string {
 }
 
 func (v ShowView) newsURL() string {
-	return route.OverlayShow.URL(v.Overlay.ID) + "?" + url.Values{
-		JobParam:   {strconv.FormatInt(v.Job.ID, 10)},
-		StateParam: {string(v.Job.State)},
-	}.Encode()
+	values := url.Values{JobParam: {strconv.FormatInt(v.Job.ID, 10)}, StateParam: {string(v.Job.State)}}
+	if jobs := v.hostJobs(); jobs != "" {
+		values.Set(HostsParam, jobs)
+	}
+	return route.OverlayShow.URL(v.Overlay.ID) + "?" + values.Encode()
 }
 
 // Sentence is the outcome without links and full stop; empty for none.

@@ -77,7 +77,8 @@ func NewShowPage(env *fn.Env) ShowPage {
 
 // Find reads, for web.About, the overlay {id} and its job. What a page that polls has shown is in the query.
 func (p ShowPage) Find(ctx context.Context, r *web.Request) (v ShowView, err error) {
-	v.SeenJob, v.SeenState = r.Number(JobParam), job.State(r.URL.Query().Get(StateParam))
+	query := r.URL.Query()
+	v.SeenJob, v.SeenState, v.SeenHosts = r.Number(JobParam), job.State(query.Get(StateParam)), query.Get(HostsParam)
 	id, err := r.ID("id")
 	if err == nil {
 		err = p.head(r, id, &v)(ctx)
@@ -88,14 +89,14 @@ func (p ShowPage) Find(ctx context.Context, r *web.Request) (v ShowView, err err
 // Visible returns nil if u may see the overlay, else a problem (403).
 func (v ShowView) Visible(u account.User) error { return v.Overlay.Visible(u) }
 
-// Serve answers with the page of the v that Find has read, or, when it polls, with what has changed: until its job has ended, nothing else
-// is read for that.
+// Serve answers with the page of the v that Find has read, or, when it polls, with what has changed: nothing else is read
+// for that until its job has ended, or one on any of several hosts has begun or ended.
 func (p ShowPage) Serve(w http.ResponseWriter, r *web.Request, v ShowView) (err error) {
 	if v.Items.Query, err = workshop.Listing.Parse(r.URL.Query()); err != nil {
 		return err
 	}
 	polls := r.Fragment() && r.URL.Query().Has(JobParam)
-	if polls && v.active() && v.Job.ID == v.SeenJob {
+	if polls && !v.ended() && !v.hostsChanged() {
 		v.Frame = r.Frame(w)
 		return r.Render(w, http.StatusOK, News(v))
 	}
