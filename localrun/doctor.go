@@ -16,7 +16,7 @@ func doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check whether left4me can work on this host",
-		Long: `Check whether left4me can work on this host: settings, functions, directories, disk, pages, Steam, clock, database,
+		Long: `Check whether left4me can work on this host: settings, functions, directories, disk, game, pages, Steam, clock, database,
 people, the host agent and the start of the daily refresh. There is one line for each, with what to do about a problem. Nothing
 is changed. The exit status is 1 if a check has failed.`,
 		Args: cobra.NoArgs,
@@ -25,7 +25,7 @@ is changed. The exit status is 1 if a check has failed.`,
 			if err != nil {
 				return err
 			}
-			host := doctor.Host{Getenv: os.Getenv, FunctionsDir: dir, Environ: os.Environ(), Timer: doctor.SystemdTimer, Now: time.Now}
+			host := doctor.Host{Getenv: os.Getenv, FunctionsDir: dir, Environ: os.Environ(), Timer: doctor.SystemdTimer, Libraries: doctor.Libraries32, Now: time.Now}
 			for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions()) {
 				host.Functions = append(host.Functions, f.Name)
 			}

@@ -6,21 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"left4me/localrun/agent"
-	"left4me/localrun/lambdahost"
 	"left4me/shared/db"
 	"left4me/shared/garbage"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
-	"left4me/shared/route"
 	"left4me/shared/settings"
 	"left4me/shared/vpkcache"
-	"left4me/shared/wake"
 	"left4me/shared/workshop"
 	"left4me/templates/page"
 )
@@ -94,114 +89,12 @@ func listGarbage(ctx context.Context, s settings.Settings, d *db.DB, w io.Writer
 	return err
 }
 
-const (
-	// pollInterval is how often the job and its log are read.
-	pollInterval = 200 * time.Millisecond
-	// queuedPolls is the number of polls after which a message says that the job is still queued.
-	queuedPolls = 5
-)
-
-// collectGarbage enqueues the job and shows its log until it has ended. Meanwhile it is a host agent for this operation, so that
-// the job runs even if there is no other agent.
+// collectGarbage runs the job on this host.
 func (o *options) collectGarbage(ctx context.Context, s settings.Settings, d *db.DB, out, stderr io.Writer) error {
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	operation := job.CollectGarbage
-	host, err := o.newHost(s, []lambdahost.Function{{Name: operation.Function, MaxProcesses: 1, TimeLimit: operation.TimeLimit}}, 1, log)
+	this, err := knownHost(ctx, "gc", s, d)
 	if err != nil {
 		return err
 	}
-	jobs := jobstore.NewStore(d, time.Now)
-	var asked *jobstore.Enqueued
-	this, err := knownHost(ctx, "gc", s, d)
-	if err == nil {
-		asked, err = jobs.Enqueue(ctx, d, jobstore.Request{Operation: operation, Host: this.ID})
-	}
-	if err != nil {
-		return errors.Join(err, host.Shutdown(ctx))
-	}
-	fmt.Fprintln(out, asked.Sentence(operation))
-
-	a := &agent.Agent{
-		Jobs:       jobs,
-		Host:       host,
-		Wake:       wake.NewSignal(), // never set: the agent looks regularly
-		Operations: []job.Operation{operation},
-		Parallel:   1,
-		Worker:     jobstore.Worker{Name: fmt.Sprintf("localrun gc on %s, process %d", this.Name, os.Getpid()), Host: this.ID},
-		Look:       lookEmbedded,
-		Log:        log,
-	}
-	agentCtx, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		a.Run(agentCtx)
-		close(ended)
-	}()
-	err = show(ctx, jobs, asked.ID, out, stderr)
-	stop()
-	<-ended
-	if herr := shutdown(ctx, host); err == nil {
-		err = herr
-	}
-	if ctx.Err() != nil {
-		return interrupted(ctx, s, jobs, asked)
-	}
+	_, err = o.runJob(ctx, "gc", s, d, job.CollectGarbage, this.ID, this.ID, out, stderr)
 	return err
-}
-
-// interrupted cancels the job after ctx has ended, unless somebody else had asked for it before. The returned error says what
-// happens to the job, which this process does not run any more.
-func interrupted(ctx context.Context, s settings.Settings, jobs *jobstore.Store, asked *jobstore.Enqueued) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if !asked.New {
-		return fmt.Errorf("interrupted; job %d had been asked for before, and goes on where a host agent runs. It can be cancelled at %s%s",
-			asked.ID, s.PublicURL, route.JobShow.URL(asked.ID))
-	}
-	state, _, err := jobs.Cancel(ctx, asked.ID)
-	if err != nil {
-		return fmt.Errorf("interrupted, and the job goes on where a host agent runs: %w", err)
-	}
-	return fmt.Errorf("interrupted; job %d: %s", asked.ID, state)
-}
-
-// show prints new lines of the job's log until the job has ended. It returns an error if the job did not succeed, or if ctx
-// ended before.
-func show(ctx context.Context, jobs *jobstore.Store, id int64, out, stderr io.Writer) error {
-	const lines = 1000
-	var last int64
-	for polls := 1; ; polls++ {
-		// Read the state before the lines: after the end of the job, its log is complete.
-		j, err := jobs.Get(ctx, id)
-		for more := err == nil; more; {
-			var log []jobstore.Line
-			if log, err = jobs.Logs(ctx, id, last, lines); err != nil {
-				break
-			}
-			for _, l := range log {
-				last = l.Seq
-				fmt.Fprintln(map[job.Stream]io.Writer{job.Stdout: out, job.Stderr: stderr}[l.Stream], l.Text)
-			}
-			more = len(log) == lines
-		}
-		if polls == queuedPolls && j.State == job.Queued {
-			fmt.Fprintf(stderr, "job %d waits until no other job is at work on this host\n", id)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return err
-		case j.State == job.Succeeded:
-			return nil
-		case j.State == job.Cancelled:
-			return fmt.Errorf("job %d was cancelled", id)
-		case j.State == job.Failed:
-			return fmt.Errorf("job %d failed: %s", id, j.Error)
-		}
-		select {
-		case <-time.After(pollInterval):
-		case <-ctx.Done():
-		}
-	}
 }

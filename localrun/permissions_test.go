@@ -511,6 +511,14 @@ var uses = map[string][]use{
 		{about: "a host that reports", path: func(f *fixture) string { return route.HostRemove.URL(f.host(0)) }, status: http.StatusConflict},
 		{about: "none", path: at("/admin/hosts/none/delete"), status: notFound},
 	},
+	route.HostInstall.Name: {
+		{about: "a host", path: func(f *fixture) string { return route.HostInstall.URL(f.host(0)) }, status: leads},
+		{about: "none", path: at("/admin/hosts/none/install"), status: notFound},
+	},
+	route.HostCheck.Name: {
+		{about: "a host", path: func(f *fixture) string { return route.HostCheck.URL(f.host(0)) }, status: leads},
+		{about: "none", path: at("/admin/hosts/none/check"), status: notFound},
+	},
 	route.AdminUsers.Name: {{path: at("/admin/users"), status: okay}},
 	route.UserCreate.Name: {
 		{about: "a user", path: at("/admin/users"), form: named("password", everyonesPassword), status: leads},
@@ -698,7 +706,7 @@ func TestRoutesOfTheContract(t *testing.T) {
 	}
 	for _, want := range []string{
 		"GET /login", "GET /overlays", "GET /overlays/{id}", "GET /jobs", "GET /jobs/{id}", "GET /admin", "GET /admin/jobs",
-		"GET /admin/users", "GET /admin/hosts", "POST /admin/hosts/{id}/delete", "GET /account", "GET /{$}", "POST /logout", "POST /jobs/{id}/cancel", "POST /overlays", "POST /overlays/{id}",
+		"GET /admin/users", "GET /admin/hosts", "POST /admin/hosts/{id}/delete", "POST /admin/hosts/{id}/install", "POST /admin/hosts/{id}/check", "GET /account", "GET /{$}", "POST /logout", "POST /jobs/{id}/cancel", "POST /overlays", "POST /overlays/{id}",
 		"POST /overlays/{id}/delete", "POST /overlays/{id}/items", "POST /overlays/{id}/items/{item_id}/delete",
 		"POST /overlays/{id}/build", "POST /overlays/{id}/refresh", "POST /admin/workshop/refresh", "GET /healthz",
 	} {

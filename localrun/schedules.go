@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,14 +89,15 @@ func fire(ctx context.Context, host *lambdahost.Host, s job.Schedule, event job.
 	return fired, nil
 }
 
-// schedules returns the service that fires the schedules by this host's clock.
-func (o *options) schedules(s settings.Settings, d *db.DB, log *slog.Logger) (service, error) {
+// schedules returns the service that fires schedules by this host's clock: all if allOfThem is true, and otherwise those for which there
+// is no other timer, because their jobs need a host.
+func (o *options) schedules(s settings.Settings, d *db.DB, allOfThem bool, log *slog.Logger) (service, error) {
 	host, err := o.newHost(s, scheduleFunctions(), 0, log)
 	if err != nil {
 		return nil, err
 	}
 	r := &schedule.Runner{
-		Schedules: job.Schedules(),
+		Schedules: slices.DeleteFunc(job.Schedules(), func(s job.Schedule) bool { return !allOfThem && s.Operation.Place == job.Anywhere }),
 		Missed:    jobstore.NewStore(d, time.Now).Missed,
 		Fire: func(ctx context.Context, s job.Schedule, slot time.Time) error {
 			_, err := fire(ctx, host, s, s.Event(slot)) // the function logs the result

@@ -44,7 +44,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	defer os.RemoveAll(dir)
 	bin = dir
 	for target, packages := range map[string][]string{
-		dir:                             {"left4me/localrun", "left4me/shared/steam/steamtest/steamd", "left4me/shared/db/dbtest/libsqld"},
+		dir:                             {"left4me/localrun", "left4me/shared/steam/steamtest/steamd", "left4me/shared/game/gametest/steamcmd", "left4me/shared/db/dbtest/libsqld"},
 		filepath.Join(dir, "functions"): {"left4me/functions/..."},
 	} {
 		if err := os.MkdirAll(target, 0o755); err != nil {
@@ -178,7 +178,7 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "LEFT4ME_HOST", "LEFT4ME_ADDRESS", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
+	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "LEFT4ME_HOST", "LEFT4ME_ADDRESS", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "STEAMCMD_URL", "STEAM_USER", "GAME_UPDATE", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
 		"JOB_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if value := ts.Getenv(key); value != "" {
 			p.cmd.Env = append(p.cmd.Env, key+"="+value)
@@ -203,7 +203,7 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 var (
-	steamSays = regexp.MustCompile(`(?m)^(STEAM_API_URL|STEAM_CDN_HOSTS)=(.+)$`)
+	steamSays = regexp.MustCompile(`(?m)^(STEAM_API_URL|STEAM_CDN_HOSTS|STEAMCMD_URL)=(.+)$`)
 	servesAt  = regexp.MustCompile(`"msg":"serving","address":"([^"]+)"`)
 	password  = regexp.MustCompile(`Sign in as admin with the password (\S+)`)
 )
@@ -222,7 +222,7 @@ func (s *script) ready(ts *testscript.TestScript, said string) bool {
 		ts.Setenv("PORT", m[1][strings.LastIndexByte(m[1], ':')+1:])
 		return true
 	}
-	return len(found) == 2 || strings.Contains(said, `"msg":"looking for jobs"`) && !strings.Contains(said, "left4me is ready")
+	return len(found) == 3 || strings.Contains(said, `"msg":"looking for jobs"`) && !strings.Contains(said, "left4me is ready")
 }
 
 // kill ends a program and waits until it is gone. Its children, in groups of their own, are not meant.

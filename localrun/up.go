@@ -66,7 +66,7 @@ func agentCommand() *cobra.Command {
 }
 
 // runSystem serves pages, runs jobs, or does both until the command's context ends. Only if it does both, it also migrates the
-// database, creates the first administrator and fires the schedules.
+// database, creates the first administrator and fires all schedules.
 func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error {
 	if err := o.check(servesPages, runsJobs); err != nil {
 		return err
@@ -122,14 +122,13 @@ func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error
 			if err != nil {
 				return err
 			}
-			services, checks = append(services, jobs), append(checks, check)
-		}
-		if both {
-			timers, err := o.schedules(s, d, log)
+			timers, err := o.schedules(s, d, both, log)
 			if err != nil {
 				return err
 			}
-			services = append(services, timers)
+			services, checks = append(services, jobs, timers), append(checks, check)
+		}
+		if both {
 			if err := welcome(ctx, s, d, cmd.OutOrStdout()); err != nil {
 				return err
 			}

@@ -97,7 +97,9 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 	}
 	s.alarms()
 	for _, x := range schedules {
-		s.schedule(x, jobs)
+		if x.Operation.Place == job.Anywhere { // the agents fire the others
+			s.schedule(x, jobs)
+		}
 	}
 	s.cloudFront(string(code), slowest)
 	s.budget()

@@ -52,7 +52,9 @@ type Host struct {
 	Environ []string
 	// Timer returns the state of the system's timer for the daily refresh. It is SystemdTimer except in tests.
 	Timer func(context.Context) Timer
-	Now   func() time.Time
+	// Libraries returns the missing 32-bit libraries. It is Libraries32 except in tests.
+	Libraries func() []string
+	Now       func() time.Time
 }
 
 // Examine runs all checks. If the settings are wrong, it leaves out the checks that need them.
@@ -72,7 +74,7 @@ func (h Host) Examine(ctx context.Context) []Finding {
 			"set TRUSTED_PROXIES to that address, such as 127.0.0.1"})
 	}
 	found = append(found, files(s)...)
-	found = append(found, space(s))
+	found = append(found, space(s), h.game(ctx, s))
 	found = append(found, pages(ctx, s)...)
 	found = append(found, h.steam(ctx, s)...)
 	return append(found, h.database(ctx, s)...)

@@ -60,6 +60,7 @@ func setUp(t *testing.T) *fixture {
 		FunctionsDir: filepath.Join(w.root, "functions"),
 		Functions:    []string{"home", "healthz"},
 		Timer:        func(context.Context) doctor.Timer { return doctor.Timer{Active: true, Enabled: true, Next: "tomorrow"} },
+		Libraries:    func() []string { return nil },
 		Now:          time.Now,
 	}
 	for _, name := range w.Functions {
@@ -150,7 +151,7 @@ func TestAHealthyHost(t *testing.T) {
 	for _, f := range found {
 		checks = append(checks, f.Check)
 	}
-	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "pages", "steam", "clock", "database", "people", "agent", "refresh"}
+	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "game", "pages", "steam", "clock", "database", "people", "agent", "refresh"}
 	if !slices.Equal(checks, want) {
 		t.Errorf("checks %v, want %v", checks, want)
 	}
@@ -194,6 +195,16 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "data/left4me.db")
 		},
 			doctor.Failed, "database", []string{"read-only file system", "dmesg"}},
+		"no 32-bit libraries": {func(_ *testing.T, w *fixture) {
+			w.Libraries = func() []string { return []string{"ld-linux.so.2", "libgcc_s.so.1"} }
+		},
+			doctor.Warning, "game", []string{"it is not installed", "(ld-linux.so.2, libgcc_s.so.1)", "sudo apt install lib32gcc-s1 lib32stdc++6"}},
+		"no room for an update of the game": {func(t *testing.T, w *fixture) {
+			w.write(t, "game/releases/15000001/pak01_000.vpk", "", 0o644)
+			if err := os.Truncate(filepath.Join(w.root, "game/releases/15000001/pak01_000.vpk"), 1<<43); err != nil { // a sparse file
+				t.Fatal(err)
+			}
+		}, doctor.Warning, "game", []string{"release 15000001 is installed", "no room for another release of 8.0 TiB", "make room"}},
 		"nobody serves pages": {func(_ *testing.T, w *fixture) { w.env[settings.Listen] = "127.0.0.1:1" },
 			doctor.Warning, "pages", []string{"none are served at 127.0.0.1:1", "refused", "localrun serve"}},
 		"somebody else has the address": {func(_ *testing.T, w *fixture) {

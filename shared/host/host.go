@@ -107,6 +107,24 @@ type Listed struct {
 	Running, Waiting int
 	// Failed counts the overlays whose last build there failed.
 	Failed int
+	// Game is the release of the game that servers start with.
+	Game Game
+}
+
+// Game is a release of the game on a host, as shared/game records it, and what Steam offers.
+type Game struct {
+	// BuildID is Steam's number of the release; 0: the game is not installed.
+	BuildID     int64
+	Bytes       int64
+	InstalledAt time.Time
+	// NewestBuildID is the release that Steam offered at CheckedAt; 0: not known.
+	NewestBuildID int64
+	CheckedAt     time.Time
+}
+
+// Outdated reports whether Steam offers another release than the one that is installed.
+func (g Game) Outdated() bool {
+	return g.BuildID != 0 && g.NewestBuildID != 0 && g.BuildID != g.NewestBuildID
 }
 
 // Scarce reports whether so little of the disk is free, below 5 % or 2 GiB, that downloads may soon fail.
@@ -258,20 +276,10 @@ func (s *Store) Stopped(ctx context.Context, h Host) error {
 func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 	var h Host
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		found, err := db.Rows(ctx, q, scan, selectHost+` WHERE id = :host OR name = :host ORDER BY id = :host DESC, id`, sql.Named("host", idOrName))
-		switch {
-		case err != nil:
+		var err error
+		if h, err = find(ctx, q, idOrName); err != nil {
 			return err
-		case len(found) == 0:
-			return missing(idOrName)
-		case len(found) > 1 && found[0].ID != idOrName:
-			var ids []string
-			for _, f := range found {
-				ids = append(ids, f.ID)
-			}
-			return problem.Conflict("%d hosts are named %s. Please name one of them by its id: %s.", len(found), idOrName, strings.Join(ids, ", "))
 		}
-		h = found[0]
 		if err := h.Removable(s.now()); err != nil {
 			return err
 		}
@@ -284,6 +292,29 @@ func (s *Store) Remove(ctx context.Context, idOrName string) (Host, error) {
 		return overlay.Purge(ctx, q)
 	})
 	return h, problem.Wrap(err, "remove host %s", idOrName)
+}
+
+// Find returns the host with that id or name. The error is a problem: 404 when there is none, 409 when several have that name.
+func (s *Store) Find(ctx context.Context, idOrName string) (Host, error) {
+	h, err := find(ctx, s.db, idOrName)
+	return h, problem.Wrap(err, "look for host %s", idOrName)
+}
+
+func find(ctx context.Context, q db.Querier, idOrName string) (Host, error) {
+	found, err := db.Rows(ctx, q, scan, selectHost+` WHERE id = :host OR name = :host ORDER BY id = :host DESC, id`, sql.Named("host", idOrName))
+	switch {
+	case err != nil:
+		return Host{}, err
+	case len(found) == 0:
+		return Host{}, missing(idOrName)
+	case len(found) > 1 && found[0].ID != idOrName:
+		var ids []string
+		for _, f := range found {
+			ids = append(ids, f.ID)
+		}
+		return Host{}, problem.Conflict("%d hosts are named %s. Please name one of them by its id: %s.", len(found), idOrName, strings.Join(ids, ", "))
+	}
+	return found[0], nil
 }
 
 func missing(idOrName string) error {
@@ -306,8 +337,10 @@ const (
 		(SELECT COUNT(*) FROM jobs j WHERE j.finished_at IS NULL AND j.host_id = hosts.id AND j.state <> 'queued'),
 		(SELECT COUNT(*) FROM jobs j WHERE j.finished_at IS NULL AND j.host_id = hosts.id AND j.state = 'queued'),
 		(SELECT COUNT(*) FROM overlay_hosts b JOIN overlays o ON o.id = b.overlay_id
-			WHERE b.host_id = hosts.id AND b.last_build_status = 'failed' AND o.deleted_at IS NULL)
-		FROM hosts`
+			WHERE b.host_id = hosts.id AND b.last_build_status = 'failed' AND o.deleted_at IS NULL),
+		COALESCE(r.build_id, 0), COALESCE(r.bytes, 0), r.installed_at, COALESCE(newest_build_id, 0), game_checked_at
+		FROM hosts LEFT JOIN releases r ON r.host_id = hosts.id
+			AND r.build_id = (SELECT build_id FROM releases n WHERE n.host_id = hosts.id ORDER BY installed_at DESC, build_id DESC LIMIT 1)`
 	byName = ` ORDER BY name COLLATE NOCASE, id`
 )
 
@@ -347,7 +380,8 @@ func scan(row db.Scanner) (h Host, err error) {
 }
 
 func scanListed(row db.Scanner) (l Listed, err error) {
-	err = scanInto(row, &l.Host, &l.Running, &l.Waiting, &l.Failed)
+	err = scanInto(row, &l.Host, &l.Running, &l.Waiting, &l.Failed,
+		&l.Game.BuildID, &l.Game.Bytes, db.Moment(&l.Game.InstalledAt), &l.Game.NewestBuildID, db.Moment(&l.Game.CheckedAt))
 	return l, err
 }
 

@@ -173,7 +173,8 @@ const (
 // The operations of product.md P33. collect_garbage removes files of the cache and runs alone on its host, because a build looks at a
 // file and links to it a moment later. Those without a function come with the game servers.
 var (
-	Install              = Operation{Name: "install", Title: "Install the game", Place: Disk, Alone: true, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	Install              = Operation{Name: "install", Title: "Install the game", Function: "install", Place: Disk, Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	CheckGame            = Operation{Name: "check_game", Title: "Look for a newer release of the game", Function: "check-game", Place: Disk, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Title: "Refresh all workshop items", Function: "refresh-workshop-items", Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	CollectGarbage       = Operation{Name: "collect_garbage", Title: "Remove unneeded files", Function: "collect-garbage", Place: Disk, Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	BuildOverlay         = Operation{Name: "build_overlay", Title: "Build overlay", Function: "build-overlay", Place: Disk, About: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
@@ -185,7 +186,7 @@ var (
 
 // All returns every operation. The slice is the caller's.
 func All() []Operation {
-	return []Operation{Install, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop}
+	return []Operation{Install, CheckGame, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop}
 }
 
 // Runnable returns the operations that have a function.

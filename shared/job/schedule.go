@@ -22,8 +22,11 @@ type Schedule struct {
 // DailyRefresh is the daily refresh of product.md P30.
 var DailyRefresh = Schedule{Name: "workshop-refresh", Function: "schedule-refresh", Operation: RefreshWorkshopItems, Hour: 4, Jitter: 15 * time.Minute}
 
+// DailyGameCheck is the daily look for a newer release of the game of servers.md P51.
+var DailyGameCheck = Schedule{Name: "game-check", Function: "schedule-check-game", Operation: CheckGame, Hour: 5, Jitter: 15 * time.Minute}
+
 // Schedules returns every schedule. The slice is the caller's.
-func Schedules() []Schedule { return []Schedule{DailyRefresh} }
+func Schedules() []Schedule { return []Schedule{DailyRefresh, DailyGameCheck} }
 
 // Latest returns the newest slot that is not after now, in now's time zone.
 func (s Schedule) Latest(now time.Time) time.Time {

@@ -1539,8 +1539,8 @@ func testClaimJob(t *testing.T, w *fixture) {
 }
 
 func testRefused(t *testing.T, w *fixture) {
-	if _, err := w.Enqueue(t.Context(), w.DB, Request{Operation: job.Install}); err == nil || err.Error() != "enqueue install: no function runs this operation" {
-		t.Errorf("Enqueue of install = %v", err)
+	if _, err := w.Enqueue(t.Context(), w.DB, Request{Operation: job.Operation{Name: "dance"}}); err == nil || err.Error() != "enqueue dance: no function runs this operation" {
+		t.Errorf("Enqueue of an operation without a function = %v", err)
 	}
 	if e, err := w.Enqueue(t.Context(), w.DB, buildOf(0, 0)); err == nil {
 		t.Errorf("a build of no overlay: %+v", e)

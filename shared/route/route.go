@@ -132,6 +132,8 @@ var (
 	AdminHosts      = page("admin-hosts", "/admin/hosts", Administrator)
 	HostAsk         = page("host-ask", "/admin/hosts/{id}/delete", Administrator)
 	HostRemove      = form("host-remove", "/admin/hosts/{id}/delete", Administrator)
+	HostInstall     = form("host-install", "/admin/hosts/{id}/install", Administrator)
+	HostCheck       = form("host-check", "/admin/hosts/{id}/check", Administrator)
 	AdminUsers      = page("admin-users", "/admin/users", Administrator)
 	UserCreate      = form("user-create", "/admin/users", Administrator)
 	UserAsk         = page("user-ask", "/admin/users/{id}", Administrator)
@@ -148,7 +150,7 @@ func All() []Route {
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
-		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminHosts, HostAsk, HostRemove, AdminUsers, UserCreate, UserAsk, UserChange,
+		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminHosts, HostAsk, HostRemove, HostInstall, HostCheck, AdminUsers, UserCreate, UserAsk, UserChange,
 	}
 }
 

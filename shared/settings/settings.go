@@ -34,6 +34,10 @@ const (
 	SteamCDNHosts     = "STEAM_CDN_HOSTS"
 	DownloadParallel  = "DOWNLOAD_PARALLEL"
 	DownloadMinRate   = "DOWNLOAD_MIN_RATE"
+	SteamCMD          = "STEAMCMD"
+	SteamCMDURL       = "STEAMCMD_URL"
+	SteamUser         = "STEAM_USER"
+	GameUpdate        = "GAME_UPDATE"
 	JobQueueURL       = "JOB_QUEUE_URL"
 	OriginSecret      = "ORIGIN_SECRET"
 	// OriginSecretPrevious is accepted beside ORIGIN_SECRET while that is being replaced.
@@ -57,6 +61,7 @@ const (
 	defaultListen   = "127.0.0.1:8080"
 	defaultParallel = 8
 	defaultMinRate  = 1024
+	defaultSteamCMD = "https://steamcdn-a.akamaihd.net/client/installer/steamcmd_linux.tar.gz"
 	minSecret       = 16
 	maxHostName     = 64
 
@@ -89,6 +94,12 @@ type Settings struct {
 	DownloadParallel int
 	// DownloadMinRate is how many bytes a second a connection to a content host must deliver; 0: any.
 	DownloadMinRate int
+	// SteamCMD is an executable in place of Valve's, an absolute path; empty: the one in Valve's archive at SteamCMDURL.
+	SteamCMD, SteamCMDURL string
+	// SteamUser is the account that may install the game; empty for none.
+	SteamUser string
+	// InstallUpdates is true if a newer release is to be installed, and not only reported.
+	InstallUpdates bool
 	// Limits are for people who are no administrators.
 	Limits account.Limits
 	// JobQueueURLs are the SQS queues that wake the host agents, one for each host. This host's agent is woken by the first. There are
@@ -176,6 +187,25 @@ func Load(getenv func(string) string) (Settings, error) {
 	}
 	s.DownloadParallel = number(DownloadParallel, defaultParallel, 1, 64)
 	s.DownloadMinRate = number(DownloadMinRate, defaultMinRate, 0, 1<<20)
+	if s.SteamCMD = get(SteamCMD, ""); s.SteamCMD != "" && !filepath.IsAbs(s.SteamCMD) {
+		wrong(SteamCMD, "%q is not an absolute path", s.SteamCMD)
+	}
+	s.SteamCMDURL = get(SteamCMDURL, defaultSteamCMD)
+	if u, err := url.Parse(s.SteamCMDURL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())) {
+		wrong(SteamCMDURL, "%q is not an https URL, such as %s", s.SteamCMDURL, defaultSteamCMD)
+	}
+	s.SteamUser = get(SteamUser, "")
+	if strings.ContainsFunc(s.SteamUser, func(r rune) bool {
+		return r != '_' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	}) {
+		wrong(SteamUser, "%q is not the name of an account on Steam: those have letters, digits and _", s.SteamUser)
+	}
+	switch update := get(GameUpdate, "install"); update {
+	case "install", "notify":
+		s.InstallUpdates = update == "install"
+	default:
+		wrong(GameUpdate, "%q is neither install nor notify", update)
+	}
 	s.Limits = account.Limits{
 		Overlays:         number(MaxOverlays, defaultOverlays, 1, 1_000_000),
 		OverlayItems:     number(MaxOverlayItems, defaultOverlayItems, 1, 1_000_000),
@@ -294,11 +324,15 @@ func (s Settings) Environ() []string {
 		MaxOverlayItems + "=" + strconv.Itoa(s.Limits.OverlayItems),
 		MaxItems + "=" + strconv.Itoa(s.Limits.Items),
 		ActionsPerMinute + "=" + strconv.Itoa(s.Limits.ActionsPerMinute),
+		SteamCMDURL + "=" + s.SteamCMDURL,
+		GameUpdate + "=" + map[bool]string{true: "install", false: "notify"}[s.InstallUpdates],
 	}
 	for name, value := range map[string]string{
 		DatabaseAuthToken: s.DatabaseAuthToken,
 		PublicURL:         s.publicURL(),
 		SteamCDNHosts:     s.cdnHosts,
+		SteamCMD:          s.SteamCMD,
+		SteamUser:         s.SteamUser,
 		JobQueueURL:       strings.Join(s.JobQueueURLs, " "),
 		Examples:          strings.Join(s.Examples, "\n"),
 	} {
@@ -322,6 +356,12 @@ func (s Settings) CacheDir() string { return filepath.Join(s.Root, "workshop_cac
 
 // OverlaysDir contains the overlays' directories.
 func (s Settings) OverlaysDir() string { return filepath.Join(s.Root, "overlays") }
+
+// GameDir has the releases of the game.
+func (s Settings) GameDir() string { return filepath.Join(s.Root, "game") }
+
+// SteamDir is SteamCMD's home directory.
+func (s Settings) SteamDir() string { return filepath.Join(s.Root, "steam") }
 
 // WakeSocket is the path of the socket that wakes the host agent.
 func (s Settings) WakeSocket() string { return filepath.Join(s.Root, "agent.sock") }

@@ -27,6 +27,9 @@ func TestDefaults(t *testing.T) {
 		"api":      {s.SteamAPIURL, "https://api.steampowered.com"},
 		"cache":    {s.CacheDir(), "/var/lib/left4me/workshop_cache"},
 		"overlays": {s.OverlaysDir(), "/var/lib/left4me/overlays"},
+		"game":     {s.GameDir(), "/var/lib/left4me/game"},
+		"steam":    {s.SteamDir(), "/var/lib/left4me/steam"},
+		"steamcmd": {s.SteamCMDURL + s.SteamCMD + s.SteamUser, "https://steamcdn-a.akamaihd.net/client/installer/steamcmd_linux.tar.gz"},
 	} {
 		if c[0] != c[1] {
 			t.Errorf("%s = %q, want %q", name, c[0], c[1])
@@ -34,6 +37,9 @@ func TestDefaults(t *testing.T) {
 	}
 	if hostname, err := os.Hostname(); err != nil || s.Host != hostname || s.Address != "" {
 		t.Errorf("host = %q at %q, want %q, %v", s.Host, s.Address, hostname, err)
+	}
+	if !s.InstallUpdates {
+		t.Error("updates of the game are not installed")
 	}
 	if s.DownloadParallel != 8 || s.DownloadMinRate != 1024 {
 		t.Errorf("parallel = %d, minimum rate = %d", s.DownloadParallel, s.DownloadMinRate)
@@ -52,6 +58,10 @@ func TestOneLinePerWrongSetting(t *testing.T) {
 		settings.SteamCDNHosts:        "https://cdn",
 		settings.DownloadParallel:     "0",
 		settings.DownloadMinRate:      "-1",
+		settings.SteamCMD:             "steamcmd.sh",
+		settings.SteamCMDURL:          "http://example.org/steamcmd.tar.gz",
+		settings.SteamUser:            "nick +quit",
+		settings.GameUpdate:           "yes",
 		settings.MaxOverlays:          "0",
 		settings.MaxOverlayItems:      "-1",
 		settings.MaxItems:             "many",
@@ -132,6 +142,10 @@ func TestEnvironIsComplete(t *testing.T) {
 		settings.SteamCDNHosts:     "127.0.0.1:1",
 		settings.DownloadParallel:  "3",
 		settings.DownloadMinRate:   "0",
+		settings.SteamCMD:          "/usr/games/steamcmd",
+		settings.SteamCMDURL:       "http://127.0.0.1:1/steamcmd.tar.gz",
+		settings.SteamUser:         "nick_2",
+		settings.GameUpdate:        "notify",
 		settings.MaxOverlays:       "4",
 		settings.MaxOverlayItems:   "5",
 		settings.MaxItems:          "6",

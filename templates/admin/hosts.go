@@ -34,6 +34,14 @@ func jobWords(h host.Listed) string {
 	return strings.Join(words, ", ")
 }
 
+// installWords is the label of the button that installs the newest release.
+func installWords(g host.Game) string {
+	if g.BuildID == 0 {
+		return "Install the game"
+	}
+	return "Update the game"
+}
+
 func failedOverlaysURL() string {
 	return list.Query{State: overlay.Failed}.URL(route.OverlayList.URL())
 }

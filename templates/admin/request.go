@@ -5,8 +5,25 @@ import (
 	"net/http"
 
 	"left4me/shared/account"
+	"left4me/shared/fn"
+	"left4me/shared/game"
+	"left4me/shared/job"
+	"left4me/shared/route"
 	"left4me/templates/web"
 )
+
+// RequestGame returns the handler of a form that enqueues a job of operation, game.Store.Request, on the host of the path, and redirects
+// to the job.
+func RequestGame(env *fn.Env, operation job.Operation) web.Handler {
+	releases := game.NewStore(env.DB, env.Now, env.Jobs)
+	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
+		e, err := releases.Request(r.Context(), operation, r.PathValue("id"), r.User.ID)
+		if err != nil {
+			return err
+		}
+		return r.Redirect(w, route.JobShow.URL(e.ID), "")
+	})
+}
 
 // PeoplePage answers with the page of all people.
 type PeoplePage struct {

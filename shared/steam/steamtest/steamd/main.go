@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,11 +23,15 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"left4me/shared/game/gametest"
 	"left4me/shared/steam/steamtest"
 )
 
 //go:embed demo.catalog
 var demoCatalog string
+
+// demoGame is the game of a demonstration: large enough for its progress to be seen.
+const demoGame = "size 400MiB\nrate 40MiB"
 
 func main() {
 	err := command().Execute()
@@ -50,9 +55,10 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "steamd [flags] [-- command args...]",
 		Short: "Serve a stand-in for Steam",
-		Long: `Serve a stand-in for Steam: Web API, content and preview pictures, all on one loopback address.
+		Long: `Serve a stand-in for Steam: Web API, content, preview pictures and SteamCMD, all on one loopback address. The program steamcmd of the
+same directory is its SteamCMD.
 
-With a command, the command runs with STEAM_API_URL, STEAM_CDN_HOSTS and LEFT4ME_EXAMPLES (links to paste, one a line) in its
+With a command, the command runs with STEAM_API_URL, STEAM_CDN_HOSTS, STEAMCMD_URL and LEFT4ME_EXAMPLES (links to paste, one a line) in its
 environment; interrupts are passed on to it, and its exit status becomes steamd's. Without one, the settings are printed
 and the stand-in serves until it is interrupted.`,
 		Example: `  steamd --demo -- bin/localrun up
@@ -86,6 +92,22 @@ and the stand-in serves until it is interrupted.`,
 			Args:  cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return ask(cmd, http.MethodPost, "/control", strings.Join(args, "\n"))
+			},
+		},
+		&cobra.Command{
+			Use:   "game COMMAND...",
+			Short: "Change the game of the running stand-in at STEAM_API_URL, or make its SteamCMD misbehave",
+			Args:  cobra.MinimumNArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return ask(cmd, http.MethodPost, gametest.ControlPath, strings.Join(args, "\n"))
+			},
+		},
+		&cobra.Command{
+			Use:   "game-runs",
+			Short: "Print the arguments of all runs of SteamCMD with the running stand-in at STEAM_API_URL, one run a line",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return ask(cmd, http.MethodGet, gametest.RunsPath, "")
 			},
 		},
 		&cobra.Command{
@@ -140,7 +162,20 @@ func serve(cmd *cobra.Command, listen string, catalogs []string, demo bool, args
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: fake, ReadHeaderTimeout: 10 * time.Second}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	game := gametest.New(filepath.Dir(self))
+	if demo {
+		if err := game.Do(demoGame); err != nil {
+			return err
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", fake)
+	mux.Handle("/game/", game)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	defer server.Close()
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -148,6 +183,7 @@ func serve(cmd *cobra.Command, listen string, catalogs []string, demo bool, args
 	env := []string{
 		"STEAM_API_URL=http://" + listener.Addr().String(),
 		"STEAM_CDN_HOSTS=" + listener.Addr().String(),
+		"STEAMCMD_URL=http://" + listener.Addr().String() + gametest.Archive,
 	}
 	out := cmd.OutOrStdout()
 	if demo {

@@ -1,0 +1,13 @@
+package main
+
+import (
+	"testing"
+
+	"left4me/shared/job"
+	"left4me/shared/route"
+	"left4me/templates/fntest"
+)
+
+func TestAFormAsksForTheJobOnThatHost(t *testing.T) {
+	fntest.TestAsksOnHost(t, route.HostCheck, build, job.CheckGame)
+}

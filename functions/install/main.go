@@ -1,0 +1,25 @@
+// Command install runs the job install: it installs the newest release of the game on the host.
+package main
+
+import (
+	"context"
+
+	"left4me/shared/db"
+	"left4me/shared/fn"
+	"left4me/shared/game"
+	"left4me/shared/job"
+)
+
+func main() { fn.Job(job.Install, build) }
+
+func build(env *fn.Env) func(context.Context, *fn.Run) error {
+	installer, releases := game.NewInstaller(env.Settings), game.NewStore(env.DB, env.Now, env.Jobs)
+	return func(ctx context.Context, run *fn.Run) error {
+		installer.Report = run
+		newest, onDisk, err := installer.Install(ctx)
+		run.OnSuccess(func(ctx context.Context, q db.Querier) error {
+			return releases.RecordInstall(ctx, q, run.Host, newest, onDisk)
+		})
+		return err
+	}
+}

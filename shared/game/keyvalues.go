@@ -1,0 +1,33 @@
+package game
+
+import (
+	"regexp"
+	"strings"
+)
+
+// token is a quoted word or a brace of a text that Valve's programs have written. Words in quotes may contain escaped quotes.
+var token = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|[{}]`)
+
+// keyValues returns the values of a text in Valve's KeyValues format by their path, in small letters: `appstate/buildid`.
+func keyValues(text string) map[string]string {
+	values := map[string]string{}
+	var path []string
+	var key *string // the word before, if it has no value yet
+	for _, m := range token.FindAllStringSubmatch(text, -1) {
+		word := m[1]
+		switch {
+		case m[0] == "{":
+			if key == nil {
+				key = new(string)
+			}
+			path, key = append(path, strings.ToLower(*key)), nil
+		case m[0] == "}":
+			path, key = path[:max(0, len(path)-1)], nil
+		case key == nil:
+			key = &word
+		default:
+			values[strings.Join(append(path[:len(path):len(path)], strings.ToLower(*key)), "/")], key = word, nil
+		}
+	}
+	return values
+}
