@@ -1,12 +1,14 @@
 package main
 
 import (
+	"database/sql"
 	"errors"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"left4me/shared/db"
 	"left4me/shared/host"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
@@ -48,12 +50,20 @@ func TestOneRowForEachHost(t *testing.T) {
 	if _, err := s.Env.DB.ExecContext(t.Context(), `UPDATE overlay_hosts SET last_build_status = 'failed' WHERE host_id = 'attic1' AND overlay_id = 1`); err != nil {
 		t.Fatal(err)
 	}
+	for _, statement := range []string{
+		`INSERT INTO releases (host_id, build_id, bytes, installed_at) VALUES ('attic1', 15000001, 9663676416, :now - 7200000), ('attic1', 15000003, 1, 1)`,
+		`UPDATE hosts SET newest_build_id = 15000002, game_checked_at = :now WHERE id = 'attic1'`,
+	} {
+		if _, err := s.Env.DB.ExecContext(t.Context(), statement, sql.Named("now", db.Millis(s.Env.Now()))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	says("table.hosts tbody", `^attic 192.0.2.1 id attic1 silent since [^ ]+ [^ ]+ [^ ]+ [0-9:]+ UTC localrun agent, 1.2 2 waiting 1 failed 1 overlay 7.0 MiB, links left out `+
-		`5.0 GiB 3 files, counted 3 hours ago 1.0 GiB of 100 GiB Remove… attic `+
-		`cellar id cellar1 here last report just now localrun up, 1.2 2 waiting not counted yet not counted yet not known yet$`)
+		`5.0 GiB 3 files, counted 3 hours ago 1.0 GiB of 100 GiB release 15000001 9.0 GiB, installed 2 hours ago release 15000002 on Steam Update the game on attic Check for updates on attic Remove… attic `+
+		`cellar id cellar1 here last report just now localrun up, 1.2 2 waiting not counted yet not counted yet not known yet not installed Install the game on cellar$`)
 	page := v.Get("/admin/hosts").Page()
-	if bad := page.Find("main .bad").Length(); bad != 3 {
-		t.Errorf("of a silent agent, a failed overlay and a nearly full disk %d are marked", bad)
+	if bad := page.Find("main .bad").Length(); bad != 4 {
+		t.Errorf("of a silent agent, a failed overlay, an old release and a nearly full disk %d are marked", bad)
 	}
 	if to := page.Find("td.act a").AttrOr("href", ""); to != "/admin/hosts/attic1/delete" {
 		t.Errorf("the button leads to %q", to)

@@ -86,7 +86,7 @@ func (h *host) run(t *testing.T, from string, do func()) {
 	go func() {
 		defer close(ended)
 		r := &schedule.Runner{
-			Schedules: job.Schedules(), Missed: h.missed, Fire: h.fire, Now: h.now,
+			Schedules: []job.Schedule{job.DailyRefresh}, Missed: h.missed, Fire: h.fire, Now: h.now,
 			Jitter: func(most time.Duration) time.Duration { return min(h.jitter, most) },
 			Log:    slog.New(slog.NewTextHandler(t.Output(), nil)),
 		}
