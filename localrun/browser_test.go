@@ -55,7 +55,7 @@ func startSteam(t *testing.T, catalog string) *system {
 		t.Fatal(err)
 	}
 	s.env = []string{"PATH=" + os.Getenv("PATH"), "LEFT4ME_ROOT=" + s.root, "LEFT4ME_LISTEN=127.0.0.1:0", "DOWNLOAD_MIN_RATE=0", "LEFT4ME_EXAMPLES=" + linkTo101 + "\n" + linkTo102}
-	for _, m := range s.start(filepath.Join(dir, "steamd.log"), s.env, steamSays, 2, "steamd", "--catalog", file) {
+	for _, m := range s.start(filepath.Join(dir, "steamd.log"), s.env, steamSays, 3, "steamd", "--catalog", file) {
 		s.env = append(s.env, m[1]+"="+m[2])
 		if m[1] == "STEAM_API_URL" {
 			s.steam = m[2]
