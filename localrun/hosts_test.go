@@ -33,7 +33,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "seed of TestHostsAreKilledAtRandom; 0 for a new one")
-	steps = flag.Int("steps", 200, "steps of TestHostsAreKilledAtRandom on each database")
+	steps = flag.Int("steps", 120, "steps of TestHostsAreKilledAtRandom on each database")
 )
 
 // TestHostsAreKilledAtRandom changes overlays while the agents of three hosts and the processes of their jobs are killed, stopped and
