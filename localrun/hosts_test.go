@@ -37,10 +37,10 @@ var (
 )
 
 // TestHostsAreKilledAtRandom changes overlays while the agents of three hosts and the processes of their jobs are killed, stopped and
-// started (P44 to P48). In the end, the disk of each host and the database must agree, and no two jobs may have run together that exclude
+// started (P45 to P48). In the end, the disk of each host and the database must agree, and no two jobs may have run together that exclude
 // each other.
 //
-// shows: P44 P45 P46 P48
+// shows: P45 P46 P48
 func TestHostsAreKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	if *seed == 0 {
