@@ -114,6 +114,8 @@ type Operation struct {
 	Place Place
 	// Alone makes a run the only one: on its host, or on all hosts if it runs anywhere.
 	Alone bool
+	// One makes a run the only one of its operation on its host.
+	One bool
 	// Coalesce says which older job answers a request instead of a new one. The database's unique indexes enforce it.
 	Coalesce Coalescing
 	// MaxLost is how many workers a job may lose. With the last of them it fails with `worker lost`.
@@ -151,6 +153,9 @@ func (o Operation) Locks(host string, subject Subject, reads ...Subject) ([]Lock
 	if o.Place == Disk {
 		locks = append(locks, Lock{At(Game, host), o.Alone})
 	}
+	if o.One {
+		locks = append(locks, Lock{At(o.Name, host), true})
+	}
 	if o.About != System {
 		locks = append(locks, Lock{resource(subject), true})
 	}
@@ -174,7 +179,7 @@ const (
 // file and links to it a moment later. Those without a function come with the game servers.
 var (
 	Install              = Operation{Name: "install", Title: "Install the game", Function: "install", Place: Disk, Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	CheckGame            = Operation{Name: "check_game", Title: "Look for a newer release of the game", Function: "check-game", Place: Disk, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	CheckGame            = Operation{Name: "check_game", Title: "Look for a newer release of the game", Function: "check-game", Place: Disk, One: true, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	RefreshWorkshopItems = Operation{Name: "refresh_workshop_items", Title: "Refresh all workshop items", Function: "refresh-workshop-items", Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	CollectGarbage       = Operation{Name: "collect_garbage", Title: "Remove unneeded files", Function: "collect-garbage", Place: Disk, Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	BuildOverlay         = Operation{Name: "build_overlay", Title: "Build overlay", Function: "build-overlay", Place: Disk, About: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
