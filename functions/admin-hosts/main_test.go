@@ -59,8 +59,8 @@ func TestOneRowForEachHost(t *testing.T) {
 		}
 	}
 	says("table.hosts tbody", `^attic 192.0.2.1 id attic1 silent since [^ ]+ [^ ]+ [^ ]+ [0-9:]+ UTC localrun agent, 1.2 2 waiting 1 failed 1 overlay 7.0 MiB, links left out `+
-		`5.0 GiB 3 files, counted 3 hours ago 1.0 GiB of 100 GiB release 15000001 9.0 GiB, installed 2 hours ago release 15000002 on Steam Update the game on attic Check for updates on attic Remove… attic `+
-		`cellar id cellar1 here last report just now localrun up, 1.2 2 waiting not counted yet not counted yet not known yet not installed Install the game on cellar$`)
+		`5.0 GiB 3 files, counted 3 hours ago 1.0 GiB of 100 GiB release 15000001 9.0 GiB, installed 2 hours ago release 15000002 on Steam Update game on attic Check Steam on attic Remove… attic `+
+		`cellar id cellar1 here last report just now localrun up, 1.2 2 waiting not counted yet not counted yet not known yet not installed Install game on cellar$`)
 	page := v.Get("/admin/hosts").Page()
 	if bad := page.Find("main .bad").Length(); bad != 4 {
 		t.Errorf("of a silent agent, a failed overlay, an old release and a nearly full disk %d are marked", bad)

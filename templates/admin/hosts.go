@@ -37,9 +37,9 @@ func jobWords(h host.Listed) string {
 // installWords is the label of the button that installs the newest release.
 func installWords(g host.Game) string {
 	if g.BuildID == 0 {
-		return "Install the game"
+		return "Install game"
 	}
-	return "Update the game"
+	return "Update game"
 }
 
 func failedOverlaysURL() string {

@@ -63,7 +63,7 @@ var Faults = []string{
 
 // Server is the stand-in, an http.Handler.
 type Server struct {
-	// Programs is the directory of the programs steamcmd and, if there is one, srcds.
+	// Programs is the directory of the program steamcmd.
 	Programs string
 	// URL is its address when Start has made it.
 	URL string
@@ -84,7 +84,7 @@ type fault struct {
 	times int // runs that it hits; 0: all
 }
 
-// New returns a stand-in with the programs of a directory.
+// New returns a stand-in with the program steamcmd of a directory.
 func New(programs string) *Server {
 	return &Server{Programs: programs, build: 15_000_001, size: 64 << 10, allow: "manifest", hold: 100, changed: make(chan struct{})}
 }
@@ -278,7 +278,7 @@ func (s *Server) run(args []string) Run {
 // large is the game's only file that is not small.
 const large = "left4dead2/pak01_dir.vpk"
 
-// placeholder is srcds_run where there is no stand-in for the game.
+// placeholder is the srcds_run of a release. It cannot run.
 const placeholder = "#!/bin/sh\nexec ./srcds_linux \"$@\"\n"
 
 // small are the small files of a release.
