@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"left4me/shared/db"
 	"left4me/shared/fn"
@@ -18,7 +19,7 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 		installer.Report = run
 		newest, onDisk, err := installer.Install(ctx)
 		run.OnSuccess(func(ctx context.Context, q db.Querier) error {
-			return releases.RecordInstall(ctx, q, run.Host, newest, onDisk)
+			return errors.Join(releases.RecordReleases(ctx, q, run.Host, newest, onDisk), releases.RecordCheck(ctx, q, run.Host, newest))
 		})
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"left4me/shared/db/dbfile"
 	"left4me/shared/db/migrations"
 	"left4me/shared/durable"
+	"left4me/shared/game"
 	"left4me/shared/host"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -184,6 +185,9 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 			return err
 		}
 		// The directories are as they were before the restore, or another host's.
+		if err := game.Forget(ctx, q); err != nil {
+			return err
+		}
 		if err := workshop.ForgetLinks(ctx, q); err != nil {
 			return err
 		}

@@ -65,10 +65,10 @@ func (s *Store) Newest(ctx context.Context, q db.Querier, hostID string) (r Rele
 	return r, err == nil, err
 }
 
-// RecordInstall makes the rows of a host those of the releases on its disk, in the transaction q. newest is the one that was just
-// installed or confirmed.
-func (s *Store) RecordInstall(ctx context.Context, q db.Querier, hostID string, newest int64, onDisk []Release) error {
-	list, err := json.Marshal(onDisk)
+// RecordReleases makes the rows of a host those of the releases on its disk, in the transaction q. newest is the one that servers are to
+// start with.
+func (s *Store) RecordReleases(ctx context.Context, q db.Querier, hostID string, newest int64, onDisk []Release) error {
+	list, err := json.Marshal(append([]Release{}, onDisk...)) // never null
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,16 @@ func (s *Store) RecordInstall(ctx context.Context, q db.Querier, hostID string, 
 	if err != nil {
 		return fmt.Errorf("record the releases on host %s: %w", hostID, err)
 	}
-	return s.RecordCheck(ctx, q, hostID, newest)
+	return nil
+}
+
+// Forget removes the rows of all releases, in the transaction q, as after a restoration: the disks may have others. The next look for a
+// newer release brings the rows back.
+func Forget(ctx context.Context, q db.Querier) error {
+	if _, err := q.ExecContext(ctx, `DELETE FROM releases`); err != nil {
+		return fmt.Errorf("forget the releases: %w", err)
+	}
+	return nil
 }
 
 // RecordCheck records, in the transaction q, the newest release that Steam offers now.

@@ -38,7 +38,9 @@ func testStore(t *testing.T, open dbtest.Backend) {
 	install := func(newest int64, onDisk ...game.Release) {
 		t.Helper()
 		now = now.Add(time.Hour)
-		err := d.InTx(t.Context(), func(ctx context.Context, q db.Querier) error { return s.RecordInstall(ctx, q, "attic", newest, onDisk) })
+		err := d.InTx(t.Context(), func(ctx context.Context, q db.Querier) error {
+			return s.RecordReleases(ctx, q, "attic", newest, onDisk)
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +69,15 @@ func testStore(t *testing.T, open dbtest.Backend) {
 	if err != nil || h.Game.BuildID != two.BuildID || h.Game.NewestBuildID != 15000004 || !h.Game.CheckedAt.Equal(now) || !h.Game.Outdated() {
 		t.Errorf("%+v, %v", h.Game, err)
 	}
+
+	if err := d.InTx(t.Context(), game.Forget); err != nil { // after a restoration
+		t.Fatal(err)
+	}
+	newest(0)
+
+	install(one.BuildID, one)
+	install(0) // it has been removed by hand
+	newest(0)
 
 	if e, err := s.Request(t.Context(), job.Install, "attic", 0); err != nil || !e.New {
 		t.Errorf("%+v, %v", e, err)

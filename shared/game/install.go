@@ -131,7 +131,7 @@ func (i Installer) explain(ctx context.Context, err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
 		return fmt.Errorf("%s (%w)", cannotWrite, durable.Cause(err))
 	}
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
+	if path, ok := err.(*fs.PathError); ok {
 		return fmt.Errorf("%s %s: %w", path.Op, filepath.Base(path.Path), path.Err)
 	}
 	return err

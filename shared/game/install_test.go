@@ -1,9 +1,13 @@
 package game_test
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -405,4 +409,44 @@ func TestSteamCMDCannotBeDownloaded(t *testing.T) {
 	f.fails("download SteamCMD: " + f.Steam.URL + " answers with status 404")
 	f.Steam.URL = f.steam.URL + gametest.RunsPath
 	f.fails("download SteamCMD: unpack ")
+}
+
+// STEAMCMD is used as it is.
+func TestAnotherSteamCMD(t *testing.T) {
+	f := setUp(t)
+	f.Steam.Program = filepath.Join(t.TempDir(), "steamcmd")
+	text := fmt.Sprintf("#!/bin/sh\nexport STEAM_STAND_IN=%s\nexec %s/steamcmd \"$@\"\n", f.steam.URL, programs)
+	if err := os.WriteFile(f.Steam.Program, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f.Steam.URL = f.steam.URL + "/nothing"
+	f.installs(15000001)
+	if text := f.report.text(); !strings.Contains(text, "without which Steam does not list servers") {
+		t.Error(text)
+	}
+}
+
+// An archive cannot write outside of SteamCMD's directory. Without its script it is not complete, and downloaded again.
+func TestAHostileArchive(t *testing.T) {
+	f := setUp(t)
+	name := "../outside"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		packed := gzip.NewWriter(w)
+		files := tar.NewWriter(packed)
+		err := files.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: 5})
+		_, werr := files.Write([]byte("file\n"))
+		if err := errors.Join(err, werr, files.Close(), packed.Close()); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(server.Close)
+	f.Steam.URL = server.URL
+	f.fails("download SteamCMD: unpack " + server.URL)
+	if _, err := os.Stat(filepath.Join(f.Steam.Dir, name)); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a file is outside", err)
+	}
+	name = "README"
+	f.fails("it has no steamcmd.sh")
+	f.Steam.URL = f.steam.URL + gametest.Archive
+	f.installs(15000001)
 }

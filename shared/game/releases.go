@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"left4me/shared/durable"
 )
 
 // Names in Dir.
@@ -168,7 +170,7 @@ func (d Disk) copyRelease(ctx context.Context, from Release, room func(bytes int
 		return copyFile(path, to, fill)
 	})
 	if err != nil {
-		return fmt.Errorf("copy release %d: %w", from.BuildID, err)
+		return fmt.Errorf("copy release %d: %w", from.BuildID, durable.Cause(err))
 	}
 	return os.Rename(target, d.installing())
 }
