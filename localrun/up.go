@@ -17,6 +17,8 @@ import (
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/db/migrations"
+	"left4me/shared/game/launch"
+	"left4me/shared/game/supervisor"
 	"left4me/shared/settings"
 )
 
@@ -26,8 +28,8 @@ func upCommand() *cobra.Command {
 		Use:   "up",
 		Short: "Run all of left4me: migrate, serve the pages, run the jobs",
 		Long: `Run all of left4me in one process: bring the database up to date, create a first administrator if there are no
-users, serve the pages, run the jobs, and refresh all workshop items daily at 04:00. SIGTERM or Ctrl-C stops it cleanly; running
-jobs continue at the next start.`,
+users, serve the pages, run the jobs, and refresh all workshop items daily at 04:00. SIGTERM or Ctrl-C stops it cleanly, with its game
+servers; running jobs continue at the next start, and so do servers.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSystem(cmd, &o, true, true) },
 	}
@@ -134,7 +136,13 @@ func runSystem(cmd *cobra.Command, o *options, servesPages, runsJobs bool) error
 			}
 		}
 		notify := func(ctx context.Context) error { return sdnotify.Run(ctx, log, checks...) }
-		return runAll(ctx, append(services, notify)...)
+		err = runAll(ctx, append(services, notify)...)
+		if both {
+			stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*launch.StopTime)
+			defer stop()
+			err = errors.Join(err, supervisor.End(stopping, s))
+		}
+		return err
 	})
 }
 

@@ -51,7 +51,14 @@ const (
 	MetricsListen      = "LEFT4ME_METRICS_LISTEN"
 	AgentMetricsListen = "LEFT4ME_AGENT_METRICS_LISTEN"
 	// Examples are texts to paste, one per line, that the page of an empty overlay shows. They are for demonstrations.
-	Examples = "LEFT4ME_EXAMPLES"
+	Examples         = "LEFT4ME_EXAMPLES"
+	ServerSupervisor = "SERVER_SUPERVISOR"
+)
+
+// Values of SERVER_SUPERVISOR.
+const (
+	Systemd      = "systemd"
+	NoSupervisor = "none"
 )
 
 // DefaultRoot is the value of LEFT4ME_ROOT when it is not set.
@@ -105,6 +112,8 @@ type Settings struct {
 	// JobQueueURLs are the SQS queues that wake the host agents, one for each host. This host's agent is woken by the first. There are
 	// none if all of left4me runs on the host.
 	JobQueueURLs []string
+	// ServerSupervisor is what keeps the processes of game servers: Systemd or NoSupervisor; empty: what this host has.
+	ServerSupervisor string
 	// OriginSecret proves that a request came through CloudFront. It is empty without CloudFront.
 	OriginSecret string
 	// OriginSecretPrevious is accepted as well, while CloudFront changes from one secret to another.
@@ -145,6 +154,10 @@ func Load(getenv func(string) string) (Settings, error) {
 	s.Host = get(Host, cmp.Or(hostname, "unnamed"))
 	if n := utf8.RuneCountInString(s.Host); n > maxHostName || strings.ContainsFunc(s.Host, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		wrong(Host, "%q is not a name of at most %d characters that can be shown", s.Host, maxHostName)
+	}
+	s.ServerSupervisor = get(ServerSupervisor, "")
+	if s.ServerSupervisor != "" && s.ServerSupervisor != Systemd && s.ServerSupervisor != NoSupervisor {
+		wrong(ServerSupervisor, "%q is neither %s nor %s", s.ServerSupervisor, Systemd, NoSupervisor)
 	}
 	s.Address = get(Address, "")
 	if !isAddress(s.Address) {

@@ -12,7 +12,7 @@ import (
 
 // names are all settings that Load reads.
 var names = []string{Root, DatabaseURL, DatabaseAuthToken, Host, Address, Listen, PublicURL, SteamAPIURL, SteamCDNHosts, DownloadParallel, DownloadMinRate,
-	SteamCMD, SteamCMDURL, SteamUser, GameUpdate,
+	SteamCMD, SteamCMDURL, SteamUser, GameUpdate, ServerSupervisor,
 	MaxOverlays, MaxOverlayItems, MaxItems, ActionsPerMinute, JobQueueURL, OriginSecret, OriginSecretPrevious, TrustedProxies, MetricsListen, AgentMetricsListen, Examples}
 
 // Warnings returns a sentence for each variable of environ, in the form of os.Environ, that has no effect on a host although somebody

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"left4me/shared/game/launch"
+	"left4me/shared/settings"
+)
+
+// serverCommand returns a hidden command about the game server whose id is its argument.
+func serverCommand(name, short string, run func(cmd *cobra.Command, s settings.Settings, id int64) error) *cobra.Command {
+	return &cobra.Command{
+		Use:    name + " ID",
+		Short:  short,
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil {
+				return fmt.Errorf("%q is not the id of a server", args[0])
+			}
+			s, err := settings.Load(os.Getenv)
+			if err != nil {
+				return err
+			}
+			return run(cmd, s, id)
+		},
+	}
+}
+
+func runServerCommand() *cobra.Command {
+	return serverCommand(launch.Command, "Become the game of a server; left4me-server@.service runs this", func(_ *cobra.Command, s settings.Settings, id int64) error {
+		return launch.Run(s.Root, id)
+	})
+}
+
+func keepServerCommand() *cobra.Command {
+	return serverCommand(launch.KeepCommand, "Keep the game of a server running on a host without systemd", func(cmd *cobra.Command, s settings.Settings, id int64) error {
+		err := launch.Keep(s.Root, id, func() {
+			fmt.Fprintln(cmd.OutOrStdout(), launch.Started)
+			_ = os.Stdout.Close() // the process that has started this one waits for the end
+		})
+		if errors.Is(err, launch.ErrKept) {
+			fmt.Fprintln(cmd.OutOrStdout(), launch.Started)
+			return nil
+		}
+		if err != nil {
+			fmt.Fprintln(cmd.OutOrStdout(), err)
+		}
+		return err
+	})
+}
+
+func holdNamespaceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    launch.HoldCommand,
+		Short:  "Wait until the input ends",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := io.Copy(io.Discard, cmd.InOrStdin())
+			return err
+		},
+	}
+}

@@ -1,0 +1,94 @@
+// Package supervisor starts and stops the processes of game servers through what keeps them on this host (servers.md P59): systemd, or
+// where it does not, processes of localrun's. Neither needs the agent or a job to stay alive.
+//
+// How a process begins belongs to shared/game/launch.
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"left4me/shared/settings"
+)
+
+// Status says whether the process of a server runs.
+type Status struct {
+	Running bool
+	// Since is when it was last started.
+	Since time.Time
+	// Exit says how the last process ended, such as `exit code 1`; empty if that is not known, or if it ended as it should.
+	Exit string
+}
+
+// Supervisor keeps the processes of this host's servers. A game that ends by itself is started again, at most 5 times a minute.
+type Supervisor interface {
+	// Start starts the run that the server's directory names, unless a process of the server runs already.
+	Start(ctx context.Context, serverID int64) error
+	// Stop asks the game to end, waits, and after launch.StopTime kills it. It returns when no process is left.
+	Stop(ctx context.Context, serverID int64) error
+	Status(ctx context.Context, serverID int64) (Status, error)
+	// Console returns the last lines that the game has written since it was last started, at most so many.
+	Console(ctx context.Context, serverID int64, lines int) ([]string, error)
+}
+
+// New returns the supervisor that s.ServerSupervisor names; if it names none, systemd if its unit is installed and systemd runs, else the other.
+func New(s settings.Settings) Supervisor {
+	switch s.ServerSupervisor {
+	case settings.Systemd:
+		return systemd{}
+	case settings.NoSupervisor:
+		return kept{s.Root, localrun()}
+	}
+	_, noSystemd := os.Stat("/run/systemd/system")
+	if noSystemd == nil && unitInstalled() {
+		return systemd{}
+	}
+	return kept{s.Root, localrun()}
+}
+
+// End is for a localrun that ends and has nobody left to show or stop the servers: it stops them, except those that systemd keeps.
+func End(ctx context.Context, s settings.Settings) error {
+	if k, ok := New(s).(kept); ok {
+		return k.stopAll(ctx)
+	}
+	return nil
+}
+
+// consoleRead is how much of the end of a console is read, in bytes.
+const consoleRead = 256 << 10
+
+// lastLines returns the last lines of a file, at most so many; none if there is no such file.
+func lastLines(path string, lines int) ([]string, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	start := max(0, info.Size()-consoleRead)
+	text, err := io.ReadAll(io.NewSectionReader(f, start, consoleRead))
+	if err != nil {
+		return nil, fmt.Errorf("read the console: %w", err)
+	}
+	if start > 0 { // the first line is cut
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	all := strings.Split(strings.TrimRight(strings.ToValidUTF8(string(text), "\uFFFD"), "\n"), "\n")
+	if len(all) == 1 && all[0] == "" {
+		return nil, nil
+	}
+	return all[max(0, len(all)-lines):], nil
+}
