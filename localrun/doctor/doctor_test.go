@@ -143,6 +143,7 @@ func (w *fixture) mountReadOnly(t *testing.T, name string) {
 
 func TestAHealthyHost(t *testing.T) {
 	w := setUp(t)
+	w.Libraries = func() []string { return []string{"ld-linux.so.2"} } // needed only for the game, which is not installed
 	found := w.Examine(t.Context())
 	if lines := bad(found); len(lines) != 0 {
 		t.Errorf("complaints:\n%s", strings.Join(lines, "\n"))
@@ -150,6 +151,9 @@ func TestAHealthyHost(t *testing.T) {
 	var checks []string
 	for _, f := range found {
 		checks = append(checks, f.Check)
+		if want := "it is not installed; `localrun install` does that, after `sudo apt install lib32gcc-s1 lib32stdc++6`, and two releases need about 19 GiB"; f.Check == "game" && f.Saw != want {
+			t.Errorf("it says %q, want %q", f.Saw, want)
+		}
 	}
 	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "game", "pages", "steam", "clock", "database", "people", "agent", "refresh"}
 	if !slices.Equal(checks, want) {
@@ -195,16 +199,16 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 			w.env[settings.DatabaseURL] = "file:" + filepath.Join(w.root, "data/left4me.db")
 		},
 			doctor.Failed, "database", []string{"read-only file system", "dmesg"}},
-		"no 32-bit libraries": {func(_ *testing.T, w *fixture) {
+		"no 32-bit libraries": {func(t *testing.T, w *fixture) {
+			w.write(t, "game/releases/15000001/srcds_run", "", 0o755)
 			w.Libraries = func() []string { return []string{"ld-linux.so.2", "libgcc_s.so.1"} }
-		},
-			doctor.Warning, "game", []string{"it is not installed", "(ld-linux.so.2, libgcc_s.so.1)", "sudo apt install lib32gcc-s1 lib32stdc++6"}},
+		}, doctor.Warning, "game", []string{"release 15000001 is installed", "(ld-linux.so.2, libgcc_s.so.1)", "sudo apt install lib32gcc-s1 lib32stdc++6"}},
 		"no room for an update of the game": {func(t *testing.T, w *fixture) {
 			w.write(t, "game/releases/15000001/pak01_000.vpk", "", 0o644)
 			if err := os.Truncate(filepath.Join(w.root, "game/releases/15000001/pak01_000.vpk"), 1<<43); err != nil { // a sparse file
 				t.Fatal(err)
 			}
-		}, doctor.Warning, "game", []string{"release 15000001 is installed", "no room for another release of 8.0 TiB", "make room"}},
+		}, doctor.Warning, "game", []string{"release 15000001 is installed", "no room for another one of 8.0 TiB", "make room"}},
 		"nobody serves pages": {func(_ *testing.T, w *fixture) { w.env[settings.Listen] = "127.0.0.1:1" },
 			doctor.Warning, "pages", []string{"none are served at 127.0.0.1:1", "refused", "localrun serve"}},
 		"somebody else has the address": {func(_ *testing.T, w *fixture) {

@@ -21,20 +21,22 @@ func (h Host) game(ctx context.Context, s settings.Settings) Finding {
 	if err != nil {
 		return Finding{"game", Failed, err.Error(), toWrite(s.GameDir(), err)}
 	}
-	saw, need := "it is not installed", int64(2*game.ReleaseBytes)
-	if n := len(releases); n > 0 {
-		saw, need = fmt.Sprintf("release %d is installed", releases[n-1].BuildID), releases[n-1].Bytes
-	}
-	if missing := h.Libraries(); len(missing) > 0 {
-		return Finding{"game", Warning, fmt.Sprintf("%s; SteamCMD and servers lack 32-bit libraries (%s)", saw, strings.Join(missing, ", ")),
-			"`sudo apt install lib32gcc-s1 lib32stdc++6`, if this host is to run game servers"}
-	}
-	_, free, err := heartbeat.DiskSpace(existing(s.Root))
-	if err == nil && free < need && len(releases) > 0 {
-		return Finding{"game", Warning, fmt.Sprintf("%s; there is no room for another release of %s", saw, humanize.IBytes(uint64(need))), "make room, or updates of the game fail"}
-	}
+	const libraries = "`sudo apt install lib32gcc-s1 lib32stdc++6`"
+	missing := h.Libraries()
 	if len(releases) == 0 {
-		saw += fmt.Sprintf("; `localrun install` does that, and two releases need about %s", humanize.IBytes(uint64(need)))
+		saw := "it is not installed; `localrun install` does that"
+		if len(missing) > 0 {
+			saw += ", after " + libraries
+		}
+		return Finding{"game", OK, fmt.Sprintf("%s, and two releases need about %s", saw, humanize.IBytes(2*game.ReleaseBytes)), ""}
+	}
+	newest := releases[len(releases)-1]
+	saw := fmt.Sprintf("release %d is installed", newest.BuildID)
+	if len(missing) > 0 {
+		return Finding{"game", Warning, fmt.Sprintf("%s, but SteamCMD and servers lack 32-bit libraries (%s)", saw, strings.Join(missing, ", ")), libraries}
+	}
+	if _, free, err := heartbeat.DiskSpace(existing(s.Root)); err == nil && free < newest.Bytes {
+		return Finding{"game", Warning, fmt.Sprintf("%s, but there is no room for another one of %s", saw, humanize.IBytes(uint64(newest.Bytes))), "make room, or updates of the game fail"}
 	}
 	return Finding{"game", OK, saw, ""}
 }

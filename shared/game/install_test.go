@@ -288,6 +288,9 @@ func TestFailures(t *testing.T) {
 			f.steam.Tell(t, c.commands)
 			if c.error == "" {
 				f.installs(15000001)
+				if len(f.report.progress) == 0 {
+					t.Error("there was no progress")
+				}
 			} else {
 				f.fails(c.error)
 			}
