@@ -47,7 +47,7 @@ demo: build ## the same with a fake Steam and links to paste; needs no internet
 
 build: $(HTMX) ## build localrun and all functions into bin/
 	@mkdir -p bin/functions
-	$(BUILD) -o bin/ ./localrun ./shared/steam/steamtest/steamd ./shared/game/gametest/steamcmd
+	$(BUILD) -o bin/ ./localrun ./shared/steam/steamtest/steamd ./shared/game/gametest/steamcmd ./shared/game/gametest/srcds
 	$(BUILD) -o bin/functions/ ./functions/...
 
 install: ## install the output of `make build` below PREFIX, and the settings in /etc (see README.md)

@@ -44,7 +44,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	defer os.RemoveAll(dir)
 	bin = dir
 	for target, packages := range map[string][]string{
-		dir:                             {"left4me/localrun", "left4me/shared/steam/steamtest/steamd", "left4me/shared/game/gametest/steamcmd", "left4me/shared/db/dbtest/libsqld"},
+		dir:                             {"left4me/localrun", "left4me/shared/steam/steamtest/steamd", "left4me/shared/game/gametest/steamcmd", "left4me/shared/game/gametest/srcds", "left4me/shared/db/dbtest/libsqld"},
 		filepath.Join(dir, "functions"): {"left4me/functions/..."},
 	} {
 		if err := os.MkdirAll(target, 0o755); err != nil {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "left4me-game-")
 	if err == nil {
 		var out []byte
-		if out, err = exec.Command("go", "build", "-o", dir+"/", "left4me/shared/game/gametest/steamcmd").CombinedOutput(); err != nil {
+		if out, err = exec.Command("go", "build", "-o", dir+"/", "left4me/shared/game/gametest/steamcmd", "left4me/shared/game/gametest/srcds").CombinedOutput(); err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}
 	}

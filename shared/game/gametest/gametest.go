@@ -1,5 +1,6 @@
 // Package gametest is a stand-in for what Steam has of the game's dedicated server, for tests and demonstrations: Valve's archive with
-// SteamCMD, which is the program gametest/steamcmd, and a small game that it downloads. It misbehaves on demand.
+// SteamCMD, which is the program gametest/steamcmd, and a small game that it downloads, whose program is gametest/srcds. It misbehaves
+// on demand.
 package gametest
 
 import (
@@ -7,6 +8,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -63,7 +65,7 @@ var Faults = []string{
 
 // Server is the stand-in, an http.Handler.
 type Server struct {
-	// Programs is the directory of the program steamcmd.
+	// Programs is the directory of the programs steamcmd and srcds.
 	Programs string
 	// URL is its address when Start has made it.
 	URL string
@@ -84,7 +86,7 @@ type fault struct {
 	times int // runs that it hits; 0: all
 }
 
-// New returns a stand-in with the program steamcmd of a directory.
+// New returns a stand-in with the programs of a directory.
 func New(programs string) *Server {
 	return &Server{Programs: programs, build: 15_000_001, size: 64 << 10, allow: "manifest", hold: 100, changed: make(chan struct{})}
 }
@@ -193,8 +195,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = s.archive(w, "http://"+r.Host)
 	case r.URL.Path == RunPath:
 		var args []string
+		var run Run
 		if err = json.NewDecoder(r.Body).Decode(&args); err == nil {
-			err = json.NewEncoder(w).Encode(s.run(args))
+			run, err = s.run(args)
+		}
+		if err == nil {
+			err = json.NewEncoder(w).Encode(run)
 		}
 	case strings.HasPrefix(r.URL.Path, FilesPath):
 		s.file(w, r)
@@ -254,11 +260,14 @@ func (s *Server) archive(w io.Writer, url string) error {
 }
 
 // run answers a run of SteamCMD.
-func (s *Server) run(args []string) Run {
+func (s *Server) run(args []string) (r Run, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.runs = append(s.runs, strings.Join(args, " "))
-	r := Run{Build: s.build, Allow: s.allow, Files: s.files()}
+	r = Run{Build: s.build, Allow: s.allow}
+	if r.Files, err = s.files(); err != nil {
+		return r, err
+	}
 	for i := len(s.faults) - 1; i >= 0; i-- {
 		f := &s.faults[i]
 		if f.times < 0 || f.name != "no-info" && !slices.Contains(args, "+app_update") {
@@ -272,20 +281,22 @@ func (s *Server) run(args []string) Run {
 		}
 		break
 	}
-	return r
+	return r, nil
 }
 
 // large is the game's only file that is not small.
 const large = "left4dead2/pak01_dir.vpk"
 
-// placeholder is the srcds_run of a release. It cannot run.
-const placeholder = "#!/bin/sh\nexec ./srcds_linux \"$@\"\n"
+// gameProgram is the game's program, which is srcds of the programs. srcds_run starts it.
+const gameProgram = "srcds_linux"
+
+//go:embed srcds/srcds_run
+var srcdsRun string
 
 // small are the small files of a release.
 func (s *Server) small() map[string]string {
 	return map[string]string{
-		"srcds_run":                placeholder,
-		"srcds_linux":              "a stand-in\n",
+		"srcds_run":                srcdsRun,
 		"srcds.exe":                "a stand-in\n",
 		"left4dead2/gameinfo.txt":  "\"GameInfo\"\n{\n\tgame \"Left 4 Dead 2\"\n}\n",
 		"left4dead2/steam.inf":     fmt.Sprintf("PatchVersion=2.2.%d\n", s.build%1000),
@@ -293,8 +304,12 @@ func (s *Server) small() map[string]string {
 	}
 }
 
-func (s *Server) files() []File {
-	all := []File{{Name: large, Size: s.size, Mode: 0o644}}
+func (s *Server) files() ([]File, error) {
+	info, err := os.Stat(filepath.Join(s.Programs, "srcds"))
+	if err != nil {
+		return nil, err
+	}
+	all := []File{{Name: large, Size: s.size, Mode: 0o644}, {Name: gameProgram, Size: info.Size(), Mode: 0o755, OS: "linux"}}
 	for name, content := range s.small() {
 		f := File{Name: name, Size: int64(len(content)), Mode: 0o644}
 		if strings.HasPrefix(name, "srcds") {
@@ -306,7 +321,7 @@ func (s *Server) files() []File {
 		all = append(all, f)
 	}
 	slices.SortFunc(all, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	return all, nil
 }
 
 // file serves a file of the newest release, from the offset in the query on.
@@ -322,6 +337,8 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, content[min(offset, int64(len(content))):])
 	case name == large:
 		s.sendLarge(r.Context(), w, line, offset, size)
+	case name == gameProgram:
+		http.ServeFile(w, r, filepath.Join(s.Programs, "srcds"))
 	default:
 		http.NotFound(w, r)
 	}

@@ -55,8 +55,8 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "steamd [flags] [-- command args...]",
 		Short: "Serve a stand-in for Steam",
-		Long: `Serve a stand-in for Steam: Web API, content, preview pictures and SteamCMD, all on one loopback address. The program steamcmd of the
-same directory is its SteamCMD.
+		Long: `Serve a stand-in for Steam: Web API, content, preview pictures and SteamCMD, all on one loopback address. The programs steamcmd
+and srcds of the same directory are its SteamCMD and the game.
 
 With a command, the command runs with STEAM_API_URL, STEAM_CDN_HOSTS, STEAMCMD_URL and LEFT4ME_EXAMPLES (links to paste, one a line) in its
 environment; interrupts are passed on to it, and its exit status becomes steamd's. Without one, the settings are printed
