@@ -83,6 +83,19 @@ func (s SteamCMD) download(ctx context.Context) (downloaded bool, err error) {
 	return true, nil
 }
 
+// unpackFile writes a file that may be a program. This process does not fork meanwhile: until the child executes its own program it would
+// have the file open, and nobody could run it.
+func unpackFile(dir *os.Root, name string, mode os.FileMode, content io.Reader) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // unpack unpacks a compressed archive into dir.
 func unpack(dir *os.Root, archive io.Reader) error {
 	const newScript = script + ".new"
@@ -112,12 +125,7 @@ func unpack(dir *os.Root, archive io.Reader) error {
 		if err := dir.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return err
 		}
-		f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600|h.FileInfo().Mode().Perm()&0o100)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, files)
-		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		if err := unpackFile(dir, name, 0o600|h.FileInfo().Mode().Perm()&0o100, files); err != nil {
 			return err
 		}
 	}
