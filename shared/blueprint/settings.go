@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"left4me/shared/problem"
+	"left4me/shared/text"
 )
 
 // Settings are the game settings of a blueprint (P54). The zero Settings are not the default ones.
@@ -86,11 +86,11 @@ var FirstMaps = []Map{{"c1m1_hotel", "Dead Center"}, {"c2m1_highway", "Dark Carn
 	{"c13m1_alpinecreek", "Cold Stream"}, {"c14m1_junkyard", "The Last Stand"}}
 
 var (
-	modePattern     = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
-	mapPattern      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	groupPattern    = regexp.MustCompile(`^[0-9]{1,20}$`)
-	tagPattern      = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,32}$`)
-	argumentPattern = regexp.MustCompile(`^[A-Za-z0-9_+./:,=@-]{1,128}$`)
+	modePattern     = text.Pattern(`^[a-z][a-z0-9_]{0,31}$`)
+	mapPattern      = text.Pattern(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+	groupPattern    = text.Pattern(`^[0-9]{1,20}$`)
+	tagPattern      = text.Pattern(`^[A-Za-z0-9_.-]{1,32}$`)
+	argumentPattern = text.Pattern(`^[A-Za-z0-9_+./:,=@-]{1,128}$`)
 )
 
 // reserved are the launch arguments that left4me gives, and those that would undo its isolation or make it lose the process.
@@ -110,9 +110,9 @@ func (s Settings) Check() error {
 	case strings.ContainsFunc(s.Password, unicode.IsSpace) || strings.Contains(s.Password, ";"):
 		// Players type it after `password` into their console.
 		return problem.Invalid("A password has no spaces and no semicolon: players could not type it.")
-	case !modePattern.MatchString(s.Mode):
+	case !modePattern().MatchString(s.Mode):
 		return problem.Invalid("“%s” is not the name of a game mode. Names are such as coop or mutation12.", s.Mode)
-	case !mapPattern.MatchString(s.Map):
+	case !mapPattern().MatchString(s.Map):
 		return problem.Invalid("“%s” is not the name of a map. Names are such as c1m1_hotel, without spaces and without .bsp.", s.Map)
 	case s.Slots < 1 || s.Slots > MaxSlots:
 		return problem.Invalid("A server has 1 to %d player slots.", MaxSlots)
@@ -130,12 +130,12 @@ func (s Settings) Check() error {
 		return problem.Invalid("There may be at most 32 launch arguments.")
 	}
 	for _, id := range s.Groups {
-		if !groupPattern.MatchString(id) {
+		if !groupPattern().MatchString(id) {
 			return problem.Invalid("“%s” is not the id of a Steam group. An id is a number; it is on the page on which the group's owner edits its profile.", id)
 		}
 	}
 	for _, tag := range s.Tags {
-		if !tagPattern.MatchString(tag) {
+		if !tagPattern().MatchString(tag) {
 			return problem.Invalid("“%s” is not a tag. Tags are words of letters, digits and _ . - without accents, with commas between them.", tag)
 		}
 	}
@@ -146,7 +146,7 @@ func (s Settings) Check() error {
 	}
 	for _, arg := range s.Arguments {
 		switch {
-		case !argumentPattern.MatchString(arg):
+		case !argumentPattern().MatchString(arg):
 			return problem.Invalid("“%s” cannot be a launch argument: the game's start script only keeps letters, digits and _ + . / : , = @ - as they are.", arg)
 		case slices.Contains(reserved, strings.ToLower(arg)):
 			return problem.Invalid("The launch argument %s is left4me's own. Please use the settings, or leave it out.", arg)

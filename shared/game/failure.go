@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"left4me/shared/jobstore"
+	"left4me/shared/text"
 )
 
 // remedy says what may help after a failure of SteamCMD.
@@ -70,15 +71,15 @@ type output struct {
 
 var (
 	successLine  = "Success! App '" + App + "' fully installed."
-	stateLine    = regexp.MustCompile(`(?i)error! App '` + App + `' state is (0x[0-9a-f]+) after update job`)
-	reasonLine   = regexp.MustCompile(`(?i)error! Failed to install app '` + App + `' \((.+)\)`)
-	loginLine    = regexp.MustCompile(`(?i)(?:login failure: |failed login with result code |(?:steam public|config|user info)\.{3}(?:failed|error) \()([^()]+)`)
-	progressLine = regexp.MustCompile(`^\s*Update state \(0x[0-9a-fA-F]+\) ([^,]+), progress: [0-9]+[.,][0-9]+ \(([0-9]+) / ([0-9]+)\)`)
+	stateLine    = text.Pattern(`(?i)error! App '` + App + `' state is (0x[0-9a-f]+) after update job`)
+	reasonLine   = text.Pattern(`(?i)error! Failed to install app '` + App + `' \((.+)\)`)
+	loginLine    = text.Pattern(`(?i)(?:login failure: |failed login with result code |(?:steam public|config|user info)\.{3}(?:failed|error) \()([^()]+)`)
+	progressLine = text.Pattern(`^\s*Update state \(0x[0-9a-fA-F]+\) ([^,]+), progress: [0-9]+[.,][0-9]+ \(([0-9]+) / ([0-9]+)\)`)
 )
 
 // read takes a line. It returns true if that is a line of progress.
 func (o *output) read(line string) (p jobstore.Progress, isProgress bool) {
-	if m := progressLine.FindStringSubmatch(line); m != nil {
+	if m := progressLine().FindStringSubmatch(line); m != nil {
 		done, err1 := strconv.ParseInt(m[2], 10, 64)
 		total, err2 := strconv.ParseInt(m[3], 10, 64)
 		return jobstore.Progress{BytesDone: done, BytesTotal: total, Current: "the game: " + m[1]}, errors.Join(err1, err2) == nil
@@ -87,7 +88,7 @@ func (o *output) read(line string) (p jobstore.Progress, isProgress bool) {
 	if strings.Contains(line, successLine) {
 		o.installed = true
 	}
-	for field, pattern := range map[*string]*regexp.Regexp{&o.state: stateLine, &o.reason: reasonLine, &o.login: loginLine} {
+	for field, pattern := range map[*string]*regexp.Regexp{&o.state: stateLine(), &o.reason: reasonLine(), &o.login: loginLine()} {
 		if m := pattern.FindStringSubmatch(line); m != nil {
 			*field = strings.TrimSpace(m[1])
 		}

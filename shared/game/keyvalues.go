@@ -1,19 +1,19 @@
 package game
 
 import (
-	"regexp"
+	"left4me/shared/text"
 	"strings"
 )
 
 // token is a quoted word or a brace of a text that Valve's programs have written. Words in quotes may contain escaped quotes.
-var token = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|[{}]`)
+var token = text.Pattern(`"((?:[^"\\]|\\.)*)"|[{}]`)
 
 // keyValues returns the values of a text in Valve's KeyValues format by their path, in small letters: `appstate/buildid`.
-func keyValues(text string) map[string]string {
+func keyValues(content string) map[string]string {
 	values := map[string]string{}
 	var path []string
 	var key *string // the word before, if it has no value yet
-	for _, m := range token.FindAllStringSubmatch(text, -1) {
+	for _, m := range token().FindAllStringSubmatch(content, -1) {
 		word := m[1]
 		switch {
 		case m[0] == "{":

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"left4me/shared/durable"
+	"left4me/shared/text"
 )
 
 // App is the id of the dedicated server on Steam.
@@ -185,7 +185,7 @@ func (s SteamCMD) Login(ctx context.Context, user string) error {
 var errSilent = errors.New("no output")
 
 // escapes are the sequences with which SteamCMD colours its output in a terminal.
-var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+var escapes = text.Pattern("\x1b\\[[0-9;?]*[A-Za-z]")
 
 const maxLine = 4 << 10
 
@@ -219,7 +219,7 @@ func (s SteamCMD) run(ctx context.Context, each func(line string), args ...strin
 		lines.Split(splitLine)
 		for lines.Scan() { // until no process has the terminal open any more
 			silence.Reset(s.Silence)
-			if line := strings.TrimRight(escapes.ReplaceAllString(lines.Text(), ""), " "); line != "" {
+			if line := strings.TrimRight(escapes().ReplaceAllString(lines.Text(), ""), " "); line != "" {
 				each(line)
 			}
 		}

@@ -3,7 +3,9 @@ package text
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -28,4 +30,9 @@ func List(items []string, limit int, sep string) string {
 		return strings.Join(items, sep)
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(items[:limit], sep), len(items)-limit)
+}
+
+// Pattern returns a regular expression that is compiled when it is first used: most starts of a program do not need it.
+func Pattern(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
