@@ -154,11 +154,40 @@ func open(databaseURL, authToken string, pragmas ...string) (*DB, error) {
 // Embedded reports whether the database is a file on this machine, where a query takes microseconds.
 func (d *DB) Embedded() bool { return d.embedded }
 
+type conditionKey struct{}
+
+// OnlyIf returns a context with which ExecContext and InTx of a DB write only if check, called in the same transaction before anything is
+// written, returns nil. Else they return its error as it is.
+func OnlyIf(ctx context.Context, check func(ctx context.Context, q Querier) error) context.Context {
+	return context.WithValue(ctx, conditionKey{}, check)
+}
+
+// ExecContext runs a statement, under the condition of OnlyIf.
+func (d *DB) ExecContext(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
+	if ctx.Value(conditionKey{}) == nil {
+		return d.DB.ExecContext(ctx, query, args...)
+	}
+	err = d.InTx(ctx, func(ctx context.Context, q Querier) (err error) {
+		result, err = q.ExecContext(ctx, query, args...)
+		return err
+	})
+	return result, err
+}
+
 // InTx runs fn in an immediate transaction and commits it when fn returns nil. It runs fn again, a few times, when the database
 // was busy, or when the transaction was lost with the connection to a server and nothing was committed. Therefore fn must
 // have no effects except on q, and must return all errors of q. After an error of fn, the transaction is rolled back and the error
 // returned as it is. When it is not known whether a commit happened, the error is ErrInDoubt.
 func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context, q Querier) error) error {
+	if check, ok := ctx.Value(conditionKey{}).(func(context.Context, Querier) error); ok {
+		write := fn
+		fn = func(ctx context.Context, q Querier) error {
+			if err := check(ctx, q); err != nil {
+				return err
+			}
+			return write(ctx, q)
+		}
+	}
 	backoff := retry.WithMaxRetries(txTries-1, retry.WithJitterPercent(50, retry.NewExponential(10*time.Millisecond)))
 	if d.embedded { // each try has waited by itself
 		backoff = retry.WithMaxDuration(2*busyTimeout, backoff)

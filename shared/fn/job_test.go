@@ -179,6 +179,43 @@ func TestALostRunStops(t *testing.T) {
 	}
 }
 
+// A suspended process that goes on may write before it notices that it has lost the job.
+func TestALostRunChangesNoRow(t *testing.T) {
+	for name, lose := range map[string]string{
+		"claimed again": `UPDATE jobs SET attempt = attempt + 1`, "lease over": `UPDATE jobs SET lease_until = 1`,
+		"given up": `UPDATE jobs SET state = 'failed', finished_at = 1, lease_until = NULL`,
+	} {
+		for how, write := range map[string]func(context.Context, *db.DB, string) error{
+			"a statement": func(ctx context.Context, d *db.DB, statement string) error {
+				_, err := db.Exec(ctx, d, statement)
+				return err
+			},
+			"a transaction": func(ctx context.Context, d *db.DB, statement string) error {
+				return d.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+					_, err := db.Exec(ctx, q, statement)
+					return err
+				})
+			},
+		} {
+			_, err, after, _ := ask(t, t.Context(), func(ctx context.Context, env *Env, _ *Run) error {
+				if err := write(ctx, env.DB, `UPDATE jobs SET worker = 'owner'`); err != nil {
+					t.Errorf("%s, %s: the owner cannot write: %v", name, how, err)
+				}
+				if err := write(t.Context(), env.DB, lose); err != nil {
+					return err
+				}
+				if err := write(ctx, env.DB, `UPDATE jobs SET worker = 'lost'`); !errors.Is(err, jobstore.ErrLost) {
+					t.Errorf("%s, %s: the write gives %v", name, how, err)
+				}
+				return nil
+			})
+			if !errors.Is(err, jobstore.ErrLost) || after.Worker != "owner" {
+				t.Errorf("%s, %s: %v, worker %q", name, how, err, after.Worker)
+			}
+		}
+	}
+}
+
 func TestEventsWithoutAJobOfTheOperation(t *testing.T) {
 	d := dbtest.New(t)
 	jobs := jobstore.NewStore(d, time.Now)

@@ -302,6 +302,9 @@ func hold(s *Store) error {
 	fmt.Println("claimed")
 	<-r.Context().Done()
 	fmt.Println("context:", errors.Is(context.Cause(r.Context()), ErrLost), errors.Is(context.Cause(r.Context()), ErrCancelled))
+	// As if the process had gone on before its context ended.
+	_, err = s.db.ExecContext(context.WithoutCancel(r.Context()), "UPDATE overlays SET revision = 98")
+	fmt.Println("write:", err == nil, errors.Is(err, ErrLost))
 	r.Log(job.Stdout, "after")
 	err = r.Finish(job.Succeeded, "", func(ctx context.Context, q db.Querier) error {
 		_, err := q.ExecContext(ctx, "UPDATE overlays SET revision = 99")
@@ -461,6 +464,7 @@ func testStoppedOwner(t *testing.T, w *fixture) {
 		t.Fatal(err)
 	}
 	h.says(t, "context: true false")
+	h.says(t, "write: false true")
 	h.says(t, "finish: false true")
 	if rest, err := io.ReadAll(h.out); err != nil || len(rest) > 0 {
 		t.Errorf("%q, %v", rest, err)
@@ -484,6 +488,7 @@ func testStoppedOwner(t *testing.T, w *fixture) {
 		t.Fatal(err)
 	}
 	h.says(t, "context: false true")
+	h.says(t, "write: true false")
 	h.says(t, "finish: true false")
 	if err := h.Wait(); err != nil {
 		t.Error(err)

@@ -73,6 +73,7 @@ var errEnded = errors.New("the recorder has ended")
 func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
 	r := &Recorder{store: s, claim: c, seq: c.LastSeq, active: s.now()}
 	r.ctx, r.stop = context.WithCancelCause(ctx)
+	r.ctx = db.OnlyIf(r.ctx, r.check)
 	r.hold, r.release = context.WithCancelCause(context.WithoutCancel(ctx))
 	r.renewed = db.Time(c.LeaseUntil).Add(-c.Operation.Lease)
 	r.expiry = time.AfterFunc(r.left(r.renewed), r.expire)
@@ -88,8 +89,18 @@ func (s *Store) Record(ctx context.Context, c Claim) *Recorder {
 	return r
 }
 
-// Context is the context of the run. context.Cause tells why it ended.
+// Context is the context of the run. context.Cause tells why it ended. With it, the database takes a write only while the claim owns
+// the job: a process that was suspended may write before any timer tells it that it has lost the job.
 func (r *Recorder) Context() context.Context { return r.ctx }
+
+// check returns ErrLost, and ends the run, if the claim does not own the job any more. It is the condition of the run's own writes.
+func (r *Recorder) check(ctx context.Context, q db.Querier) error {
+	_, err := db.Row(ctx, q, db.Value[bool], cancellingSQL, r.store.ownerArgs(r.claim)...)
+	if err = orLost(err); errors.Is(err, ErrLost) {
+		r.lose(err)
+	}
+	return err
+}
 
 // left is for how long this process may still rely on a lease that began at begun. It gives up a sixth of it, so that it has
 // stopped when the next owner starts.
