@@ -59,6 +59,41 @@ func TestHostsAreKilledAtRandom(t *testing.T) {
 	})
 }
 
+// TestNoRunStartsBesideALostOne stops a process until another attempt of its job has begun: by then the process must be gone, so that it
+// cannot go on and change the overlay's directory.
+//
+// shows: P35
+func TestNoRunStartsBesideALostOne(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	databaseURL := db.FileURL(filepath.Join(root, "left4me.db"))
+	m := &member{name: "a", root: root}
+	f := &fleet{T: t, db: dbtest.Open(t, databaseURL), steam: steamtest.Start(t, "item 101 size=100KiB\ncontent hold=1000")}
+	f.site = startSite(t, f.db, []string{"DATABASE_URL=" + databaseURL, "STEAM_API_URL=" + f.steam.URL, "STEAM_CDN_HOSTS=" + f.steam.Host(),
+		"DOWNLOAD_MIN_RATE=0", "LEFT4ME_ROOT=" + root}, []string{"localrun", "up", "--jobs", "2"})
+	f.post(route.OverlayCreate.URL(), "name", "first", "type", "workshop")
+	f.await("the empty overlay is built", `SELECT COUNT(*) FROM jobs WHERE finished_at IS NULL`, 0)
+	f.post(route.ItemAdd.URL(2), "input", "101")
+	const downloads = `SELECT COUNT(*) FROM job_logs WHERE line LIKE 'workshop 101 download starts%'`
+	f.await("the item is downloaded", downloads, 1)
+	old, err := functionProcesses(root, job.BuildOverlay.Function)
+	f.must(err)
+	for len(m.stopped) == 0 {
+		f.stopAll(m, old)
+	}
+	t.Cleanup(func() { f.goOn(m) })
+	f.exec(`UPDATE jobs SET lease_until = 1 WHERE state = 'running'`)
+	f.post(route.OverlayCreate.URL(), "name", "wakes the agent", "type", "external")
+	f.await("another attempt begins", downloads, 2)
+	for _, pid := range old {
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d of the lost run is there: %v", pid, err)
+		}
+	}
+	f.steam.Tell(t, "reset")
+	f.await("the item is linked", `SELECT COUNT(*) FROM overlay_links`, 1)
+}
+
 // fleet is three hosts with one database, pages on a disk of their own, and a fake Steam.
 type fleet struct {
 	*testing.T

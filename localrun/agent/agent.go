@@ -82,6 +82,7 @@ type paused struct {
 type active struct {
 	claim jobstore.Claim
 	kill  context.CancelCauseFunc
+	ended chan struct{} // closed when the function has answered or its process has ended
 	// trouble is why its process should end, and since when. Only watch uses both.
 	trouble string
 	since   time.Time
@@ -180,9 +181,7 @@ func (a *Agent) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		a.mu.Lock()
-		runs := slices.Collect(maps.Keys(a.active))
-		a.mu.Unlock()
+		runs := a.runs()
 		if len(runs) == 0 {
 			continue
 		}
@@ -192,14 +191,10 @@ func (a *Agent) watch(ctx context.Context) {
 		}
 		for _, r := range runs {
 			trouble := "it did not end after it had lost or ended its job"
-			for _, h := range held {
-				switch {
-				case h.JobID != r.claim.JobID || h.Attempt != r.claim.Attempt:
-				case h.Cancelling:
-					trouble = "it did not end after its job was cancelled"
-				default:
-					trouble = ""
-				}
+			if i := slices.IndexFunc(held, r.isOf); i >= 0 && held[i].Cancelling {
+				trouble = "it did not end after its job was cancelled"
+			} else if i >= 0 {
+				trouble = ""
 			}
 			if trouble != r.trouble {
 				r.trouble, r.since = trouble, time.Now()
@@ -211,11 +206,45 @@ func (a *Agent) watch(ctx context.Context) {
 	}
 }
 
+// runs returns the runs whose functions have not answered yet.
+func (a *Agent) runs() []*active {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Keys(a.active))
+}
+
+// isOf reports whether h is the run.
+func (r *active) isOf(h jobstore.Held) bool {
+	return h.JobID == r.claim.JobID && h.Attempt == r.claim.Attempt
+}
+
+// awaitLost waits for the processes that have lost or ended their jobs, or until ctx ends. Such a process may have been suspended for
+// long, and still change the directory that a new run is about to change. It ends by itself, or watch kills it.
+func (a *Agent) awaitLost(ctx context.Context) {
+	for _, r := range a.runs() {
+		for ctx.Err() == nil {
+			held, err := a.Jobs.Held(ctx)
+			if err == nil && slices.ContainsFunc(held, r.isOf) {
+				break
+			}
+			if err != nil {
+				pause(ctx, retryPause)
+				continue
+			}
+			select {
+			case <-r.ended:
+			case <-ctx.Done():
+			}
+			break
+		}
+	}
+}
+
 // invoke invokes the function of a job, watched by watch.
 func (a *Agent) invoke(ctx context.Context, c jobstore.Claim, payload []byte) (lambdahost.Answer, error) {
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
-	r := &active{claim: c, kill: kill}
+	r := &active{claim: c, kill: kill, ended: make(chan struct{})}
 	a.mu.Lock()
 	if a.active == nil {
 		a.active = map[*active]struct{}{}
@@ -226,6 +255,7 @@ func (a *Agent) invoke(ctx context.Context, c jobstore.Claim, payload []byte) (l
 		a.mu.Lock()
 		delete(a.active, r)
 		a.mu.Unlock()
+		close(r.ended)
 	}()
 	return a.Host.Invoke(ctx, c.Operation.Function, fmt.Sprintf("job-%d-attempt-%d", c.JobID, c.Attempt), payload)
 }
@@ -285,6 +315,7 @@ func (a *Agent) run(ctx context.Context, c jobstore.Claim) Result {
 	payload, err := json.Marshal(job.Event{JobID: c.JobID, Attempt: c.Attempt})
 	var answer lambdahost.Answer
 	if err == nil {
+		a.awaitLost(ctx)
 		answer, err = a.invoke(ctx, c, payload)
 	}
 	if err == nil {
