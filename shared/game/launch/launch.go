@@ -63,12 +63,16 @@ func Run(root string, serverID int64) error {
 	if err != nil {
 		return err
 	}
-	owner, err := os.Stat(filepath.Join(root, "servers", strconv.FormatInt(serverID, 10)))
+	server, err := open(dir, filepath.Join("servers", strconv.FormatInt(serverID, 10)), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
-	g := &game{root: root, dir: dir, plan: plan}
+	g := &game{root: root, dir: dir, server: server, plan: plan}
 	if os.Geteuid() == 0 {
+		owner, err := server.Stat()
+		if err != nil {
+			return err
+		}
 		id := owner.Sys().(*syscall.Stat_t)
 		g.user = userBase + int(serverID)
 		if g.mapped, err = idMap(int(id.Uid), int(id.Gid), g.user); err != nil {

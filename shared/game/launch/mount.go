@@ -16,7 +16,9 @@ import (
 type game struct {
 	root string
 	dir  *os.File // root
-	plan Plan
+	// server is the server's directory.
+	server *os.File
+	plan   Plan
 	// user is the user and group of the game; 0: those of this process, in a user namespace.
 	user int
 	// mapped is the user namespace of idMap, if user is not 0.
@@ -55,7 +57,7 @@ func proc(dir string) error {
 
 // mount makes a root of this thread's mount namespace that has only the game's tree, programs and devices.
 func (g *game) mount() error {
-	layers, server, err := g.layers()
+	layers, err := g.layers()
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func (g *game) mount() error {
 	if err := os.Chdir(g.root); err != nil {
 		return err
 	}
-	if err := g.overlay(layers, server); err != nil {
+	if err := g.overlay(layers); err != nil {
 		return err
 	}
 	if err := g.system(); err != nil {
@@ -85,24 +87,27 @@ func (g *game) mount() error {
 	return os.Chdir(Tree)
 }
 
-// layers opens the layers of the stack, the topmost first, with the release as the last, and the server's directory.
-func (g *game) layers() (layers []*os.File, server *os.File, err error) {
+// layers opens the layers of the stack, the topmost first, with the release as the last.
+func (g *game) layers() (layers []*os.File, err error) {
 	paths := append([]string{}, g.plan.Layers...)
 	paths = append(paths, filepath.Join("game", "releases", strconv.FormatInt(g.plan.Release, 10)))
 	for _, path := range paths {
 		layer, err := open(g.dir, path, unix.O_PATH|unix.O_DIRECTORY)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		layers = append(layers, layer)
 	}
-	server, err = open(g.dir, filepath.Join("servers", strconv.FormatInt(g.plan.ServerID, 10)), unix.O_PATH|unix.O_DIRECTORY)
-	return layers, server, err
+	return layers, nil
 }
+
+// descriptor is a path of an open file for calls that take no descriptor. Unlike the file's own path, it leads nowhere else if somebody puts
+// a link in its place.
+func descriptor(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
 // overlay mounts the stack at game in the current directory. The layers get short names there: the options of a mount have at most one page,
 // and names in it cannot have all characters.
-func (g *game) overlay(layers []*os.File, server *os.File) error {
+func (g *game) overlay(layers []*os.File) error {
 	var names []string
 	attach := func(layer *os.File, name string) error {
 		if err := os.Mkdir(name, 0o755); err != nil {
@@ -119,13 +124,29 @@ func (g *game) overlay(layers []*os.File, server *os.File) error {
 			return err
 		}
 	}
-	options := "lowerdir=" + strings.Join(names, ":") + ",upperdir=s/files,workdir=s/work"
+	options := "lowerdir=" + strings.Join(names, ":")
 	if g.user == 0 {
 		options += ",userxattr"
 	}
-	if err := attach(server, "s"); err != nil {
+	if err := attach(g.server, "s"); err != nil {
 		return err
 	}
+	server, err := os.OpenFile("s", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	files, err := open(server, "files", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	work, err := open(server, "work", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer work.Close()
+	options += ",upperdir=" + descriptor(files) + ",workdir=" + descriptor(work)
 	if err := os.Mkdir("game", 0o755); err != nil {
 		return err
 	}
@@ -136,7 +157,12 @@ func (g *game) overlay(layers []*os.File, server *os.File) error {
 		return fmt.Errorf("mount the stack of %d layers: %w", len(layers), err)
 	}
 	// The kernel has made it so that not even its owner, who has to remove it, can look into it.
-	if err := os.Chmod("s/work/work", 0o700); err != nil {
+	inWork, err := open(work, "work", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer inWork.Close()
+	if err := os.Chmod(descriptor(inWork), 0o700); err != nil {
 		return err
 	}
 	for _, name := range names {

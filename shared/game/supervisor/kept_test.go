@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -350,5 +351,25 @@ func testHostilePlans(t *testing.T, w *fixture) {
 		if err := w.Stop(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Links in place of the directories that the game writes to do not lead there.
+func TestLinksInTheServersDirectoryAreRefused(t *testing.T) { each(t, testHostileLinks) }
+
+func testHostileLinks(t *testing.T, w *fixture) {
+	elsewhere := t.TempDir()
+	for _, name := range []string{"files", "work"} {
+		target, own := filepath.Join(elsewhere, name), filepath.Join(w.root, "servers/1", name)
+		if err := errors.Join(os.Mkdir(target, 0o755), os.RemoveAll(own), os.Symlink(target, own)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.start(t)
+	if _, console := w.until(t, "refused", func(_ Status, console string) bool { return console != "" }); !strings.Contains(console, "open files: too many levels") {
+		t.Error(console)
+	}
+	if entries, err := os.ReadDir(filepath.Join(elsewhere, "files")); err != nil || len(entries) > 0 {
+		t.Errorf("the game wrote elsewhere: %v, %v", entries, err)
 	}
 }
