@@ -1,11 +1,11 @@
 package main
 
 import (
-	"left4me/shared/problem"
 	"net/http"
 	"strconv"
 
 	"left4me/shared/blueprint"
+	"left4me/shared/problem"
 	view "left4me/templates/blueprint"
 	"left4me/templates/web"
 )

@@ -182,6 +182,9 @@ func (i Installer) prepare(ctx context.Context, onDisk []Release, offer Offer) e
 	} else if n := len(onDisk); n > 0 {
 		latest := onDisk[n-1]
 		i.Report.Infof("starting with a copy of release %d", latest.BuildID)
+		if err := os.RemoveAll(i.installing()); err != nil { // empty directories, which the copy could not replace
+			return err
+		}
 		err := i.copyRelease(ctx, latest, i.room, func(bytes int64) {
 			i.Report.Progress(jobstore.Progress{BytesDone: bytes, BytesTotal: latest.Bytes, Current: "the release before, copied"})
 		})

@@ -213,6 +213,10 @@ func TestAnUpdateIsAnotherRelease(t *testing.T) {
 	first := f.tree(f.Release(15000001))
 	f.steam.Tell(t, "build 15000002\nsize 96KiB")
 	f.InUse = func(context.Context) ([]int64, error) { return []int64{15000001}, nil }
+	// A run has ended before it downloaded anything.
+	if err := os.MkdirAll(filepath.Join(f.Dir, "installing", "steamapps"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if got := f.installs(15000002); !slices.Equal(got, []int64{15000001, 15000002}) {
 		t.Error(got)
 	}

@@ -1,6 +1,7 @@
 package game
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (d Disk) Releases(ctx context.Context) ([]Release, error) {
 		}
 		all = append(all, Release{BuildID: build, Bytes: size})
 	}
-	slices.SortFunc(all, func(a, b Release) int { return int(min(1, max(-1, a.BuildID-b.BuildID))) })
+	slices.SortFunc(all, func(a, b Release) int { return cmp.Compare(a.BuildID, b.BuildID) })
 	return all, nil
 }
 

@@ -259,7 +259,7 @@ func chapters(mode *node, words *dictionary) []Map {
 		}
 		all = append(all, chapter{number, Map{Name: name, Title: cmp.Or(words.lookup(n.child("DisplayName")), name)}})
 	}
-	slices.SortStableFunc(all, func(a, b chapter) int { return a.number - b.number })
+	slices.SortStableFunc(all, func(a, b chapter) int { return cmp.Compare(a.number, b.number) })
 	var maps []Map
 	for _, c := range all {
 		maps = append(maps, c.Map)
