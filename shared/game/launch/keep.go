@@ -78,6 +78,10 @@ func Keep(root string, serverID int64, ready func()) error {
 		}
 		return err
 	}
+	// Its process has ended, and its number may be another's now.
+	if err := os.Remove(filepath.Join(dir, KeptFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, unix.SIGTERM, unix.SIGINT)
 	k := &keeper{dir: dir, root: root, id: serverID, ends: ends}

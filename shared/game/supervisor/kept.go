@@ -53,7 +53,8 @@ func (k kept) Start(ctx context.Context, serverID int64) error {
 	line, err := bufio.NewReader(said).ReadString('\n')
 	switch {
 	case line == launch.Started+"\n":
-		return keeper.Process.Release()
+		go func() { _ = keeper.Wait() }() // so that it is no zombie when it ends before this process
+		return nil
 	case line == "" && errors.Is(err, io.EOF):
 		line = "it said nothing"
 	}
@@ -75,15 +76,16 @@ func localrun() string {
 
 // Stop implements Supervisor.
 func (k kept) Stop(ctx context.Context, serverID int64) error {
-	for asked := false; ; asked = true {
+	for asked := 0; ; {
 		running, process, err := k.look(serverID)
 		if err != nil || !running {
 			return err
 		}
-		if !asked {
+		if process.PID != asked { // it is 0 until the process has written it
 			if err := unix.Kill(process.PID, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("ask server %d to stop: %w", serverID, err)
 			}
+			asked = process.PID
 		}
 		// It kills the game itself if that does not end.
 		select {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -269,6 +270,7 @@ func testKilledKeeper(t *testing.T, w *fixture) {
 		t.Fatal(err)
 	}
 	w.until(t, "ended", func(s Status, _ string) bool { return !s.Running })
+	w.until(t, "without a zombie", func(Status, string) bool { return errors.Is(unix.Kill(process.PID, 0), unix.ESRCH) })
 	w.until(t, "without a process", func(Status, string) bool {
 		out, _ := exec.Command("pgrep", "-f", fmt.Sprintf("srcds_linux.*-port %d ", w.port)).Output()
 		return len(out) == 0
@@ -351,6 +353,37 @@ func testHostilePlans(t *testing.T, w *fixture) {
 		if err := w.Stop(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A stop waits until the process that keeps the game has said its number.
+func TestAStopDuringAStart(t *testing.T) {
+	w := setUp(t, os.Getuid())
+	lock, err := os.Create(w.path(1, launch.LockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := w.Stop(ended, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("before there is a number: %v", err)
+	}
+	keeper := exec.Command("sleep", "600")
+	if err := keeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, "servers/1/"+launch.KeptFile, fmt.Sprintf(`{"pid": %d}`, keeper.Process.Pid), 0o644)
+	stopped := make(chan error)
+	go func() { stopped <- w.Stop(t.Context(), 1) }()
+	if err := keeper.Wait(); err == nil || err.Error() != "signal: terminated" {
+		t.Error(err)
+	}
+	if err := errors.Join(lock.Close(), <-stopped); err != nil {
+		t.Error(err)
 	}
 }
 
