@@ -181,6 +181,7 @@ func testProcessesCompete(t *testing.T, w *fixture) {
 		if other := job.Overlay(1 + random.Int64N(12)); o.Reads == job.Overlays && other != r.Reads[0] {
 			r.Reads = append(r.Reads, other)
 		}
+		r.Argument = len(locks) // so that no older job answers
 		if e := w.ask(t, r); e.New {
 			locks[e.ID] = r.locks(t)
 		}
