@@ -408,6 +408,15 @@ func TestOneSteamCMDAtATime(t *testing.T) {
 	}
 	cancel()
 	<-ended
+
+	// A lock that cannot be opened is another error.
+	lock := filepath.Join(f.Steam.Dir, "left4me.lock")
+	if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Newest(t.Context()); err == nil || strings.Contains(err.Error(), "at work") {
+		t.Error(err)
+	}
 }
 
 func TestSteamCMDCannotBeDownloaded(t *testing.T) {

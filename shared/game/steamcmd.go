@@ -157,8 +157,12 @@ func (s SteamCMD) lock() (*flock.Flock, error) {
 		return nil, err
 	}
 	l := flock.New(filepath.Join(s.Dir, "left4me.lock"))
-	if got, err := l.TryLock(); err != nil || !got {
-		return nil, errors.Join(err, l.Close(), errAtWork)
+	got, err := l.TryLock()
+	if err == nil && !got {
+		err = errAtWork
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
