@@ -53,13 +53,15 @@ build: $(HTMX) ## build localrun and all functions into bin/
 install: ## install the output of `make build` below PREFIX, and the settings in /etc (see README.md)
 	@test -x bin/localrun || { echo 'Build it first: make build'; exit 1; }
 	install -d $(DESTDIR)/etc/left4me $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/left4me/functions lib/systemd/system lib/sysusers.d \
-		lib/tmpfiles.d share/bash-completion/completions share/doc/left4me share/man/man8)
+		lib/tmpfiles.d share/bash-completion/completions share/doc/left4me share/man/man8 \
+		share/polkit-1/rules.d)
 	install $(PROGRAMS)/localrun $(DESTDIR)$(PREFIX)/lib/left4me/
 	install $(PROGRAMS)/functions/* $(DESTDIR)$(PREFIX)/lib/left4me/functions/
 	install infra/packaging/localrun $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 infra/systemd/*.service infra/systemd/*.timer $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -m 644 infra/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/left4me.conf
 	install -m 644 infra/systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/left4me.conf
+	install -m 644 infra/systemd/polkit.rules $(DESTDIR)$(PREFIX)/share/polkit-1/rules.d/left4me.rules
 	sed -i 's|/usr/lib/left4me|$(PREFIX)/lib/left4me|' $(DESTDIR)$(PREFIX)/bin/localrun $(DESTDIR)$(PREFIX)/lib/systemd/system/left4me-*.service
 	test -e $(DESTDIR)/etc/left4me/left4me.env || install -m 600 infra/packaging/left4me.env $(DESTDIR)/etc/left4me/
 	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/left4me/copyright
@@ -93,7 +95,7 @@ test: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run all tests: units, 
 
 # The older package is built from a commit before the database's newest migration.
 OLDER := 4ab2ab83b01db0d16b9d9e6e2306aca5e969cf35
-test-debian: bin/debian/base/etc/debian_version $(HTMX) ## boot a Debian and test the packages there; needs root, debootstrap and systemd-container
+test-debian: bin/debian/base/usr/lib/polkit-1/polkitd $(HTMX) ## boot a Debian and test the packages there; needs root, debootstrap and systemd-container
 	@rm -rf bin/debian/old bin/debian/new bin/debian/older && mkdir -p bin/debian/old bin/debian/new bin/debian/older
 	@git cat-file -e $(OLDER) || { echo 'The upgrade starts from commit $(OLDER), which this clone lacks: git fetch --unshallow'; exit 1; }
 	@git archive $(OLDER) | tar -x -C bin/debian/older
@@ -101,9 +103,9 @@ test-debian: bin/debian/base/etc/debian_version $(HTMX) ## boot a Debian and tes
 	$(MAKE) deb DEB_DIR=bin/debian/new DEB_ARCHS=$(shell go env GOARCH)
 	go test -count 1 -v -run TestDebian ./localrun -debian $(CURDIR)/bin/debian
 
-bin/debian/base/etc/debian_version:
+bin/debian/base/usr/lib/polkit-1/polkitd:
 	@rm -rf bin/debian/base && mkdir -p bin/debian
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,man-db $(DEBIAN) bin/debian/base
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,polkitd,ca-certificates,man-db $(DEBIAN) bin/debian/base
 
 race: ## look for races in packages that use the database; takes some minutes
 	go test -race ./localrun/agent ./localrun/heartbeat ./localrun/metrics ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore
