@@ -105,7 +105,7 @@ test-debian: bin/debian/base/usr/lib/polkit-1/polkitd $(HTMX) ## boot a Debian a
 
 bin/debian/base/usr/lib/polkit-1/polkitd:
 	@rm -rf bin/debian/base && mkdir -p bin/debian
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,polkitd,ca-certificates,man-db $(DEBIAN) bin/debian/base
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,libpam-systemd,polkitd,lib32gcc-s1,lib32stdc++6,ca-certificates,man-db $(DEBIAN) bin/debian/base
 
 race: ## look for races in packages that use the database; takes some minutes
 	go test -race ./localrun/agent ./localrun/heartbeat ./localrun/metrics ./shared/account ./shared/builder ./shared/db/... ./shared/jobstore
