@@ -94,6 +94,7 @@ func TestDebian(t *testing.T) {
 	}
 	p.Cmds["boot"] = inMachine((*machine).boot)
 	p.Cmds["reboot"] = inMachine((*machine).reboot)
+	p.Cmds["lose-power"] = inMachine((*machine).losePower)
 	p.Cmds["inside"] = inMachine((*machine).inside)
 	p.Cmds["load"] = inMachine((*machine).load)
 	p.Cmds["expected"] = inMachine((*machine).expected)
@@ -169,6 +170,15 @@ func (m *machine) reboot(ts *testscript.TestScript, neg bool, args []string) {
 	if exit, ok := errors.AsType[*exec.ExitError](<-m.ended); !ok || exit.ExitCode() != rebooted {
 		ts.Fatalf("the machine ended with %v", exit)
 	}
+	m.on(ts)
+}
+
+// losePower ends all processes of the machine at once, and boots it again.
+func (m *machine) losePower(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: lose-power")
+	}
+	m.off()
 	m.on(ts)
 }
 
