@@ -29,6 +29,7 @@ type fixture struct {
 	*system
 	db     *db.DB
 	made   int
+	last   string // the server that path has made
 	allSQL string // reads what standing returns
 	people map[string]*webtest.Visitor
 }
@@ -230,6 +231,40 @@ func (f *fixture) person() string {
 	return id
 }
 
+// server makes a server of the owner's, with her own blueprint, and returns its id.
+func (f *fixture) server() string {
+	f.t.Helper()
+	hosts, err := db.Row(f.t.Context(), f.db, db.Value[int], `SELECT COUNT(*) FROM hosts`)
+	if err == nil && hosts == 0 {
+		dbtest.AddHost(f.t, f.db, "here", time.Now())
+	}
+	var user string
+	if err == nil {
+		user, err = db.Row(f.t.Context(), f.db, db.Value[string], `SELECT id FROM users WHERE name = :owner`, sql.Named("owner", owner))
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.made++
+	id, _ := f.blueprint(owner)
+	form := url.Values{"name": {f.name()}, "host_id": {"here"}, "port": {fmt.Sprint(20_000 + f.made)}, "blueprint_id": {id}, "user_id": {user}}
+	got := f.do(root, "POST", "/servers", form)
+	if got.StatusCode != http.StatusSeeOther {
+		f.t.Fatalf("make a server: %d", got.StatusCode)
+	}
+	return digits.FindString(got.Location())
+}
+
+// blueprintOfServer is the id of the blueprint of a server.
+func (f *fixture) blueprintOfServer(server string) string {
+	f.t.Helper()
+	id, err := db.Row(f.t.Context(), f.db, db.Value[string], `SELECT blueprint_id FROM servers WHERE id = :id`, sql.Named("id", server))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return id
+}
+
 // standing is what no refused request may change: all tables, as JSON, except what signing in writes.
 func (f *fixture) standing() string {
 	f.t.Helper()
@@ -308,6 +343,19 @@ func named(pairs ...string) func(*fixture) url.Values {
 
 func mine(r route.Route) func(*fixture) string {
 	return func(f *fixture) string { return r.URL(f.overlay(owner, "workshop")) }
+}
+
+func hers(r route.Route) func(*fixture) string {
+	return func(f *fixture) string { return r.URL(f.server()) }
+}
+
+// server are the uses of a button about a server.
+func server(r route.Route) []use {
+	confirmed := fields("confirm", "yes")
+	return []use{
+		{about: "hers", path: hers(r), form: confirmed, status: leads, stranger: refused},
+		{about: "none", path: at(strings.ReplaceAll(r.Pattern, "{id}", "999999")), form: confirmed, status: notFound},
+	}
 }
 
 func external(r route.Route) func(*fixture) string {
@@ -468,7 +516,40 @@ var uses = map[string][]use{
 		{about: "not confirmed", path: blueprintOf(owner, route.BlueprintDelete), form: fields(), status: invalid, stranger: refused},
 		{about: "none", path: at("/blueprints/999999/delete"), form: fields("confirm", "yes"), status: notFound},
 	},
-	route.JobList.Name: {{path: at("/jobs"), status: okay}},
+	route.JobList.Name:    {{path: at("/jobs"), status: okay}},
+	route.ServerList.Name: {{path: at("/servers"), status: okay}},
+	route.ServerCreate.Name: {
+		{about: "a server", path: at("/servers"), form: func(f *fixture) url.Values {
+			id := f.blueprintOfServer(f.server())
+			f.made++
+			return url.Values{"name": {f.name()}, "host_id": {"here"}, "port": {fmt.Sprint(20_000 + f.made)}, "blueprint_id": {id}}
+		}, status: leads},
+		{about: "no host", path: at("/servers"), form: named("host_id", "none", "port", "27015", "blueprint_id", "1"), status: invalid},
+	},
+	route.ServerShow.Name: {
+		{about: "no number", path: at("/servers/x"), status: notFound},
+		{about: "hers", path: hers(route.ServerShow), status: okay, stranger: refused},
+		{about: "hers, and its job has ended since the page was shown", path: func(f *fixture) string {
+			id := f.server()
+			return route.ServerShow.URL(id) + "?job=" + f.failed(f.job(owner, route.ServerStop.URL(id))) + "&state=queued"
+		}, status: okay, stranger: refused},
+		{about: "none", path: at("/servers/999999"), status: notFound},
+	},
+	route.ServerChange.Name: {
+		{about: "hers", path: func(f *fixture) string {
+			f.last = f.server()
+			return route.ServerChange.URL(f.last)
+		}, form: func(f *fixture) url.Values {
+			return url.Values{"name": {f.name()}, "port": {fmt.Sprint(20_000 + f.made)}, "blueprint_id": {f.blueprintOfServer(f.last)}}
+		}, status: leads, stranger: refused},
+		{about: "none", path: at("/servers/999999"), form: named("blueprint_id", "1", "port", "27015"), status: notFound},
+	},
+	route.ServerStart.Name:   server(route.ServerStart),
+	route.ServerStop.Name:    server(route.ServerStop),
+	route.ServerRestart.Name: server(route.ServerRestart),
+	route.ServerReset.Name:   server(route.ServerReset),
+	route.ServerDelete.Name:  server(route.ServerDelete),
+	route.JobList.Name:       {{path: at("/jobs"), status: okay}},
 	route.JobShow.Name: {
 		{about: "her build", path: func(f *fixture) string { return route.JobShow.URL(f.build(owner, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},
 		{about: "an administrator's build of her overlay", path: func(f *fixture) string { return route.JobShow.URL(f.build(root, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},

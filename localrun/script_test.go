@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	game "left4me/shared/game/launch"
 	"left4me/templates/webtest"
 )
 
@@ -85,6 +86,8 @@ func scripts(dir string, extra ...string) testscript.Params {
 			s := &script{processes: map[string]*process{}, visitors: map[string]*webtest.Visitor{}, transport: http.DefaultTransport, header: http.Header{}}
 			s.become("")
 			env.Values[scriptKey{}] = s
+			env.Setenv("SERVER_SUPERVISOR", "none")
+			env.Defer(func() { endGames(env.WorkDir) })
 			return nil
 		},
 		Condition: func(condition string) (bool, error) {
@@ -118,6 +121,21 @@ func scripts(dir string, extra ...string) testscript.Params {
 			"signal":  with((*script).signal),
 			"cleanup": cleanup,
 		},
+	}
+}
+
+// endGames kills the processes that keep the games of servers below dir, which outlive a localrun that was killed.
+func endGames(dir string) {
+	kept, _ := filepath.Glob(filepath.Join(dir, "*", "servers", "*", game.KeptFile))
+	for _, file := range kept {
+		var process game.Kept
+		text, err := os.ReadFile(file)
+		if err != nil || json.Unmarshal(text, &process) != nil {
+			continue
+		}
+		if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", process.PID)); err == nil && strings.Contains(string(line), game.KeepCommand) {
+			_ = syscall.Kill(process.PID, syscall.SIGKILL)
+		}
 	}
 }
 
@@ -178,7 +196,7 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "LEFT4ME_HOST", "LEFT4ME_ADDRESS", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "STEAMCMD_URL", "STEAM_USER", "GAME_UPDATE", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
+	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "LEFT4ME_HOST", "LEFT4ME_ADDRESS", "SERVER_SUPERVISOR", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "STEAMCMD_URL", "STEAM_USER", "GAME_UPDATE", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
 		"JOB_QUEUE_URL", "AWS_ENDPOINT_URL_SQS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if value := ts.Getenv(key); value != "" {
 			p.cmd.Env = append(p.cmd.Env, key+"="+value)

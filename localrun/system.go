@@ -23,11 +23,15 @@ import (
 	"left4me/localrun/lambdahost"
 	"left4me/localrun/metrics"
 	"left4me/localrun/sdnotify"
+	"left4me/localrun/watch"
 	"left4me/shared/db"
+	"left4me/shared/fn"
+	"left4me/shared/game/supervisor"
 	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/route"
+	"left4me/shared/server"
 	"left4me/shared/settings"
 	"left4me/shared/workshop"
 )
@@ -39,6 +43,9 @@ const (
 	lookEmbedded = time.Second
 	lookServer   = 5 * time.Second
 	lookQueue    = time.Minute
+	// watchEmbedded and watchServer are how often the agent looks after the game servers, with the one and the other.
+	watchEmbedded = 10 * time.Second
+	watchServer   = time.Minute
 	// lookTime is how long one look for jobs may take if the database is slow or unreachable.
 	lookTime = 30 * time.Second
 	// drainTime is how long running requests and jobs may take to end.
@@ -320,9 +327,13 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		},
 		Log: log,
 	}
+	env := &fn.Env{Settings: s, DB: d, Jobs: jobstore.NewStore(d, time.Now), Log: log, Now: time.Now}
+	servers := &watch.Watcher{
+		Servers: server.NewStore(d, time.Now, env.Jobs), Supervisor: supervisor.New(s), Host: this.ID, Every: watchServer, Enqueued: env.WakeAgent, Log: log,
+	}
 	switch {
 	case d.Embedded():
-		a.Look = lookEmbedded
+		a.Look, servers.Every = lookEmbedded, watchEmbedded
 	case len(s.JobQueueURLs) > 0:
 		a.Look = lookQueue
 	}
@@ -344,6 +355,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 				stop()
 			})
 			others.Go(func() { completeRemovals(ctx, d, this.ID, log) })
+			others.Go(func() { servers.Run(ctx) })
 			a.Run(ctx)
 			others.Wait()
 			reportEnd(ctx, hosts, this, agents, log)

@@ -51,6 +51,15 @@ var routes = [
   ['POST', ['overlays', null, 'items', null, 'delete'], '${ItemRemoveHost}'],
   ['POST', ['overlays', null, 'refresh'], '${OverlayRefreshHost}'],
   ['GET', ['overlays', null, 'use'], '${OverlayUseHost}'],
+  ['GET', ['servers'], '${ServerListHost}'],
+  ['POST', ['servers'], '${ServerCreateHost}'],
+  ['GET', ['servers', null], '${ServerShowHost}'],
+  ['POST', ['servers', null], '${ServerChangeHost}'],
+  ['POST', ['servers', null, 'delete'], '${ServerDeleteHost}'],
+  ['POST', ['servers', null, 'reset'], '${ServerResetHost}'],
+  ['POST', ['servers', null, 'restart'], '${ServerRestartHost}'],
+  ['POST', ['servers', null, 'start'], '${ServerStartHost}'],
+  ['POST', ['servers', null, 'stop'], '${ServerStopHost}'],
 ];
 
 function handler(event) {

@@ -63,6 +63,11 @@ var promises = map[promise]string{
 	52: "blueprints have names and owners as overlays have",
 	53: "the stack of a blueprint",
 	54: "the settings of a blueprint are text, never commands",
+	55: "servers are created, changed and deleted; a server is one host and port",
+	56: "a start waits until the game answers, or says why not",
+	57: "a run keeps what it started with",
+	60: "stopping, and what goes on without left4me",
+	61: "states of servers, and what happened to them",
 	70: "what is in a file is read and shown",
 	71: "campaigns and maps, as commands to copy",
 }

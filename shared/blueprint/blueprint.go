@@ -16,6 +16,7 @@ import (
 	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
+	"left4me/shared/text"
 )
 
 // Blueprint is one row of blueprints.
@@ -149,9 +150,20 @@ func (s *Store) change(ctx context.Context, id int64, statement string, args ...
 	return nil
 }
 
-// Delete deletes a blueprint. The error is a problem: 404 when that has happened already.
+// Delete deletes a blueprint. The error is a problem: 404 when that has happened already, 409 when servers are started from it.
 func (s *Store) Delete(ctx context.Context, id int64) error {
-	return s.change(ctx, id, `DELETE FROM blueprints WHERE id = :id`)
+	err := s.change(ctx, id, `DELETE FROM blueprints WHERE id = :id AND NOT EXISTS (SELECT 1 FROM servers WHERE blueprint_id = :id)`)
+	if _, isProblem := problem.As(err); !isProblem {
+		return err
+	}
+	servers, lookErr := db.Rows(ctx, s.db, db.Value[string], `SELECT name FROM servers WHERE blueprint_id = :id ORDER BY name COLLATE NOCASE, id`, sql.Named("id", id))
+	switch {
+	case lookErr != nil:
+		return fmt.Errorf("look for the servers of blueprint %d: %w", id, lookErr)
+	case len(servers) > 0:
+		return problem.Conflict("Servers are started from this blueprint: %s. Please delete them, or give them another blueprint, first. Nothing was deleted.", text.List(servers, 10, ", "))
+	}
+	return err
 }
 
 const (

@@ -42,7 +42,7 @@ const (
 	System Kind = ""
 	// Overlays are rows of overlays.
 	Overlays Kind = "overlay"
-	// Servers come with the game servers.
+	// Servers are rows of servers.
 	Servers Kind = "server"
 )
 
@@ -184,14 +184,16 @@ var (
 	CollectGarbage       = Operation{Name: "collect_garbage", Title: "Remove unneeded files", Function: "collect-garbage", Place: Disk, Alone: true, Coalesce: WhileLive, StarvesAfter: starvesIn, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	BuildOverlay         = Operation{Name: "build_overlay", Title: "Build overlay", Function: "build-overlay", Place: Disk, About: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	DeleteOverlay        = Operation{Name: "delete_overlay", Title: "Delete overlay", Function: "delete-overlay", Place: Disk, About: Overlays, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	ServerInit           = Operation{Name: "server_init", Title: "Prepare server", Place: Disk, About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	ServerStart          = Operation{Name: "server_start", Title: "Start server", Place: Disk, About: Servers, Reads: Overlays, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	ServerStop           = Operation{Name: "server_stop", Title: "Stop server", Place: Disk, About: Servers, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerInit           = Operation{Name: "server_init", Title: "Prepare server", Function: "init-server", Place: Disk, About: Servers, Reads: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerStart          = Operation{Name: "server_start", Title: "Start server", Function: "start-server", Place: Disk, About: Servers, Reads: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerStop           = Operation{Name: "server_stop", Title: "Stop server", Function: "stop-server", Place: Disk, About: Servers, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	ServerReset          = Operation{Name: "server_reset", Title: "Reset files of server", Function: "reset-server", Place: Disk, About: Servers, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	DeleteServer         = Operation{Name: "delete_server", Title: "Delete server", Function: "delete-server", Place: Disk, About: Servers, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 )
 
 // All returns every operation. The slice is the caller's.
 func All() []Operation {
-	return []Operation{Install, CheckGame, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop}
+	return []Operation{Install, CheckGame, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop, ServerReset, DeleteServer}
 }
 
 // Runnable returns the operations that have a function.

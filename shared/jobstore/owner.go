@@ -10,6 +10,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/job"
+	"left4me/shared/text"
 )
 
 // Line is one line of a job's log.
@@ -163,7 +164,7 @@ func progressArgs(p Progress) []any {
 	return []any{
 		sql.Named("items_done", p.ItemsDone), sql.Named("items_total", p.ItemsTotal),
 		sql.Named("bytes_done", p.BytesDone), sql.Named("bytes_total", p.BytesTotal),
-		sql.Named("current", clean(p.Current, maxCurrent)),
+		sql.Named("current", text.Line(p.Current, maxCurrent)),
 	}
 }
 
@@ -188,7 +189,7 @@ func (s *Store) log(ctx context.Context, q db.Querier, c Claim, lines []Line) er
 	}
 	entries := make([]entry, len(lines))
 	for i, l := range lines {
-		entries[i] = entry{l.Seq, l.Stream, db.Millis(l.At), clean(l.Text, maxLine)}
+		entries[i] = entry{l.Seq, l.Stream, db.Millis(l.At), text.Line(l.Text, maxLine)}
 	}
 	encoded, err := json.Marshal(entries)
 	if err != nil {
@@ -210,7 +211,7 @@ func (s *Store) Finish(ctx context.Context, c Claim, e Ending) error {
 	if !e.State.Ended() {
 		return jobError("finish", c.JobID, fmt.Errorf("%q is not an ending", e.State))
 	}
-	e.Error = clean(e.Error, maxError)
+	e.Error = text.Line(e.Error, maxError)
 	var inner error
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		inner = nil
@@ -267,7 +268,7 @@ func (s *Store) HandBack(ctx context.Context, c Claim) error {
 // CannotStart hands the job back as HandBack does, because its program cannot be started, and logs why, unless that is the newest
 // line of the log already.
 func (s *Store) CannotStart(ctx context.Context, c Claim, why string) error {
-	why = clean(why, maxLine)
+	why = text.Line(why, maxLine)
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		if err := s.write(ctx, q, handBackSQL, c); err != nil {
 			return err
@@ -315,7 +316,7 @@ func (s *Store) WorkerLost(ctx context.Context, c Claim, how string) error {
 }
 
 // appendLine adds a line to the log of a job without an owner. q is the transaction that has ensured that.
-func appendLine(ctx context.Context, q db.Querier, id, now int64, text string) error {
-	_, err := q.ExecContext(ctx, appendSQL, sql.Named("id", id), sql.Named("now", now), sql.Named("line", clean(text, maxLine)))
+func appendLine(ctx context.Context, q db.Querier, id, now int64, line string) error {
+	_, err := q.ExecContext(ctx, appendSQL, sql.Named("id", id), sql.Named("now", now), sql.Named("line", text.Line(line, maxLine)))
 	return err
 }

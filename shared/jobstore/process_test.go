@@ -177,7 +177,7 @@ func testProcessesCompete(t *testing.T, w *fixture) {
 			continue
 		}
 		host := random.IntN(len(hosts))
-		r := about{1 + random.Int64N(12), 1 + random.Int64N(4)*3 + int64(host), hosts[host]}.request(o)
+		r := about{1 + random.Int64N(12), 1 + random.Int64N(24)*3 + int64(host), hosts[host]}.request(o)
 		if other := job.Overlay(1 + random.Int64N(12)); o.Reads == job.Overlays && other != r.Reads[0] {
 			r.Reads = append(r.Reads, other)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/job"
+	"left4me/shared/text"
 )
 
 const (
@@ -155,15 +156,15 @@ func (r *Recorder) watch() error {
 	return err
 }
 
-// Log adds the lines of text to the job's log. When too many lines wait to be written, further ones are dropped, and a line says
+// Log adds lines to the job's log. When too many lines wait to be written, further ones are dropped, and a line says
 // how many.
-func (r *Recorder) Log(stream job.Stream, text string) {
+func (r *Recorder) Log(stream job.Stream, lines string) {
 	now := r.store.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.active = now
-	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
-		line = clean(strings.TrimSuffix(line, "\r"), maxLine)
+	for line := range strings.SplitSeq(strings.TrimSuffix(lines, "\n"), "\n") {
+		line = text.Line(strings.TrimSuffix(line, "\r"), maxLine)
 		if r.pending+len(line)+lineCost > maxPending {
 			r.omitted++
 			continue

@@ -213,11 +213,12 @@ func (s *Store) RequestBuild(ctx context.Context, u account.User, id int64) (bui
 }
 
 // Delete hides an overlay, which frees its name, cancels its builds, and enqueues the removal of its directory for u. The error
-// is a problem: 404 when the overlay has been deleted already, 409 when it is in the stack of a blueprint.
+// is a problem: 404 when the overlay has been deleted already, 409 when it is in the stack of a blueprint, or a running server has its directory mounted.
 func (s *Store) Delete(ctx context.Context, u account.User, id int64) (removal *jobstore.Enqueued, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 		n, err := db.Exec(ctx, q, `UPDATE overlays SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL
-			AND NOT EXISTS (SELECT 1 FROM blueprint_overlays WHERE overlay_id = :id)`, s.nowArg(), sql.Named("id", id))
+			AND NOT EXISTS (SELECT 1 FROM blueprint_overlays WHERE overlay_id = :id)
+			AND NOT EXISTS (SELECT 1 FROM `+mounted+`)`, s.nowArg(), sql.Named("id", id))
 		if err != nil {
 			return fmt.Errorf("delete overlay %d: %w", id, err)
 		}
@@ -234,21 +235,31 @@ func (s *Store) Delete(ctx context.Context, u account.User, id int64) (removal *
 	return removal, err
 }
 
+// mounted are the servers s whose runs have mounted the directory of the overlay :id.
+const mounted = `run_overlays o JOIN runs r ON r.id = o.run_id AND r.ended_at IS NULL JOIN servers s ON s.id = r.server_id WHERE o.overlay_id = :id AND o.mounted = 1`
+
 // notDeleted returns the problem of an overlay that Delete leaves alone.
 func notDeleted(ctx context.Context, q db.Querier, id int64) error {
 	const named = 5
-	users, err := db.Rows(ctx, q, db.Value[string], `SELECT '“' || b.name || '”' || COALESCE(' of ' || u.name, '') FROM blueprint_overlays o
-		JOIN blueprints b ON b.id = o.blueprint_id LEFT JOIN users u ON u.id = b.user_id WHERE o.overlay_id = :id ORDER BY b.name LIMIT :limit`,
-		sql.Named("id", id), sql.Named("limit", named+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("read the blueprints with overlay %d: %w", id, err)
-	case len(users) == 0:
-		return missing(id)
-	case len(users) > named:
-		users[named] = "others"
+	for _, use := range []struct{ names, sentence string }{
+		{`SELECT '“' || b.name || '”' || COALESCE(' of ' || u.name, '') FROM blueprint_overlays o JOIN blueprints b ON b.id = o.blueprint_id
+			LEFT JOIN users u ON u.id = b.user_id WHERE o.overlay_id = :id ORDER BY b.name`,
+			"Servers are started with this overlay: it is in the stack of the blueprint %s. Take it out there first. Nothing was deleted."},
+		{`SELECT DISTINCT '“' || s.name || '”' FROM ` + mounted + ` ORDER BY 1`,
+			"Running servers use the directory of this overlay: %s. Stop them, or restart them without it, first. Nothing was deleted."},
+	} {
+		users, err := db.Rows(ctx, q, db.Value[string], use.names+` LIMIT :limit`, sql.Named("id", id), sql.Named("limit", named+1))
+		if err != nil {
+			return fmt.Errorf("read what uses overlay %d: %w", id, err)
+		}
+		if len(users) > named {
+			users[named] = "others"
+		}
+		if len(users) > 0 {
+			return problem.Conflict(use.sentence, strings.Join(users, ", "))
+		}
 	}
-	return problem.Conflict("Servers are started with this overlay: it is in the stack of the blueprint %s. Take it out there first. Nothing was deleted.", strings.Join(users, ", "))
+	return missing(id)
 }
 
 // Deleted returns a deleted overlay whose directory may still exist.
@@ -425,6 +436,34 @@ func (s *Store) DirectoryMade(ctx context.Context, id int64, host string) error 
 		return fmt.Errorf("record the directory of overlay %d: %w", id, err)
 	}
 	return nil
+}
+
+// OnHost is an overlay as it is on one host.
+type OnHost struct {
+	Overlay
+	// MadeAt is when the host made the overlay's directory; zero: not yet.
+	MadeAt time.Time
+	// Built is whether a build has ever succeeded there, and Status is LastBuildStatus of that host alone.
+	Built  bool
+	Status string
+}
+
+// OnHost returns the overlays with these ids that have not been deleted, in the order of the ids, as they are on a host.
+func (s *Store) OnHost(ctx context.Context, ids []int64, host string) ([]OnHost, error) {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
+	all, err := db.Rows(ctx, s.db, func(row db.Scanner) (o OnHost, err error) {
+		err = scanInto(row, &o.Overlay, db.Moment(&o.MadeAt), &o.Built, &o.Status)
+		return o, err
+	}, `SELECT `+columns+`, h.directory_at, h.revision > 0, h.last_build_status FROM `+from+` JOIN json_each(:ids) i ON i.value = o.id
+		JOIN overlay_hosts h ON h.overlay_id = o.id AND h.host_id = :host WHERE o.deleted_at IS NULL ORDER BY i.key`,
+		sql.Named("ids", string(list)), sql.Named("host", host))
+	if err != nil {
+		return nil, fmt.Errorf("read %d overlays: %w", len(ids), err)
+	}
+	return all, nil
 }
 
 // ClearBuildStatus records that a build is about to change the overlay's directory on a host: until that build has succeeded, the

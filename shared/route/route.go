@@ -119,6 +119,15 @@ var (
 	BlueprintMove   = form("blueprint-move", "/blueprints/{id}/overlays/{overlay_id}/move", SignedIn)
 	BlueprintRemove = form("blueprint-remove", "/blueprints/{id}/overlays/{overlay_id}/delete", SignedIn)
 	BlueprintDelete = form("blueprint-delete", "/blueprints/{id}/delete", SignedIn)
+	ServerList      = page("server-list", "/servers", SignedIn)
+	ServerCreate    = form("server-create", "/servers", Administrator).withTyped("name")
+	ServerShow      = page("server-show", "/servers/{id}", SignedIn)
+	ServerChange    = form("server-change", "/servers/{id}", SignedIn).withTyped("name")
+	ServerStart     = form("server-start", "/servers/{id}/start", SignedIn)
+	ServerStop      = form("server-stop", "/servers/{id}/stop", SignedIn)
+	ServerRestart   = form("server-restart", "/servers/{id}/restart", SignedIn)
+	ServerReset     = form("server-reset", "/servers/{id}/reset", SignedIn)
+	ServerDelete    = form("server-delete", "/servers/{id}/delete", SignedIn)
 	JobList         = page("job-list", "/jobs", SignedIn)
 	JobShow         = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel       = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
@@ -148,6 +157,7 @@ func All() []Route {
 		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemRemove, ItemsRemove, ItemsCopy,
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
+		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
 		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminHosts, HostAsk, HostRemove, HostInstall, HostCheck, AdminUsers, UserCreate, UserAsk, UserChange,

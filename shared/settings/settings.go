@@ -342,6 +342,7 @@ func (s Settings) Environ() []string {
 	}
 	for name, value := range map[string]string{
 		DatabaseAuthToken: s.DatabaseAuthToken,
+		ServerSupervisor:  s.ServerSupervisor,
 		PublicURL:         s.publicURL(),
 		SteamCDNHosts:     s.cdnHosts,
 		SteamCMD:          s.SteamCMD,

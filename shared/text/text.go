@@ -1,4 +1,4 @@
-// Package text shortens texts and lists that people read.
+// Package text shortens and cleans texts and lists that people read.
 package text
 
 import (
@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -22,6 +23,19 @@ func Truncate(s string, limit int) string {
 		end--
 	}
 	return s[:end] + ellipsis
+}
+
+// Line returns s as one line of valid UTF-8 of at most limit bytes, without characters that change how text around them is displayed.
+func Line(s string, limit int) string {
+	return Truncate(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == '\u2028', r == '\u2029':
+			return utf8.RuneError
+		}
+		return r
+	}, s), limit)
 }
 
 // List joins at most limit items with sep, and says how many more there are: "a, b and 3 more".

@@ -493,6 +493,7 @@ func samples(picture string) map[string]templ.Component {
 		"error-500": page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
 	}
 	maps.Copy(pages, blueprints())
+	maps.Copy(pages, servers())
 	return pages
 }
 
@@ -568,6 +569,7 @@ func TestEveryPageInABrowser(t *testing.T) {
 		nothing := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 		mux.HandleFunc("GET "+route.JobShow.Pattern, nothing)
 		mux.HandleFunc("GET "+route.OverlayShow.Pattern, nothing)
+		mux.HandleFunc("GET "+route.ServerShow.Pattern, nothing)
 		mux.HandleFunc("GET "+route.Account.Pattern, nothing)
 		mux.HandleFunc("GET /sample/{name}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, pages[r.PathValue("name")]) })
 	})

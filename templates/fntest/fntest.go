@@ -12,10 +12,12 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
+	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
 	"left4me/shared/fn"
 	"left4me/shared/overlay"
 	"left4me/shared/route"
+	"left4me/shared/server"
 	"left4me/shared/settings"
 	"left4me/templates/web"
 	"left4me/templates/webtest"
@@ -72,6 +74,29 @@ func (s *Site) Overlay(u account.User, name string, typ *overlay.Type) overlay.O
 		s.t.Fatal(err)
 	}
 	return o
+}
+
+// Server inserts a server of u's on the host `here`, which it adds if needed, without the job that prepares it. Its blueprint is empty.
+func (s *Site) Server(u account.User, name string, port int) server.Server {
+	s.t.Helper()
+	exec := func(query string, args ...any) {
+		s.t.Helper()
+		if _, err := s.Env.DB.ExecContext(s.t.Context(), query, args...); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if s.Count(`SELECT COUNT(*) FROM hosts WHERE id = 'here'`) == 0 {
+		dbtest.AddHost(s.t, s.Env.DB, "here", s.Env.Now())
+	}
+	exec(`INSERT INTO blueprints (name, user_id, created_at) VALUES ('of ' || :name, :user, 0)`, sql.Named("name", name), sql.Named("user", u.ID))
+	exec(`INSERT INTO servers (name, host_id, port, blueprint_id, user_id, uid, state_at, created_at)
+		SELECT :name, 'here', :port, MAX(id), :user, lower(hex(randomblob(16))), 0, 0 FROM blueprints`,
+		sql.Named("name", name), sql.Named("port", port), sql.Named("user", u.ID))
+	made, err := server.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs).Named(s.t.Context(), name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return made
 }
 
 // Break makes every further statement fail.

@@ -75,6 +75,7 @@ type ShowView struct {
 // pages are the pages of what jobs are about, by its id.
 var pages = map[job.Kind]route.Route{
 	job.Overlays: route.OverlayShow,
+	job.Servers:  route.ServerShow,
 }
 
 // kindTitle is the word for a subject, such as Overlay.

@@ -39,6 +39,7 @@ type Section string
 const (
 	Overlays       Section = "overlays"
 	Blueprints     Section = "blueprints"
+	Servers        Section = "servers"
 	Jobs           Section = "jobs"
 	Administration Section = "administration"
 	Account        Section = "account"
@@ -136,6 +137,7 @@ func (f Frame) entries() []entry {
 	all := []entry{
 		{Overlays, "Overlays", route.OverlayList.URL()},
 		{Blueprints, "Blueprints", route.BlueprintList.URL()},
+		{Servers, "Servers", route.ServerList.URL()},
 		{Jobs, "Jobs", route.JobList.URL()},
 	}
 	if f.User.Admin {

@@ -1,12 +1,14 @@
-package jobstore
+package text_test
 
 import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"left4me/shared/text"
 )
 
-func TestCleanKeepsOneHarmlessLine(t *testing.T) {
+func TestLineIsOneAndHarmless(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                       "",
 		"plain ünï 💥":            "plain ünï 💥",
@@ -19,23 +21,23 @@ func TestCleanKeepsOneHarmlessLine(t *testing.T) {
 		"one more than that is!": "one more than tha…",
 		"seventeen bytesü22222":  "seventeen bytesü…",
 	} {
-		if got := clean(in, 20); got != want {
-			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		if got := text.Line(in, 20); got != want {
+			t.Errorf("Line(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
 
-func FuzzClean(f *testing.F) {
+func FuzzLine(f *testing.F) {
 	f.Add("a\xffb")
 	f.Add(strings.Repeat("ü", 15))
 	f.Add(strings.Repeat("\xff", 50))
 	f.Fuzz(func(t *testing.T, s string) {
-		got := clean(s, 20)
+		got := text.Line(s, 20)
 		if len(got) > 20 || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\r\x00\u202e") {
-			t.Errorf("clean(%q) = %q", s, got)
+			t.Errorf("Line(%q) = %q", s, got)
 		}
-		if again := clean(got, 20); again != got {
-			t.Errorf("clean(%q) = %q, and cleaned again %q", s, got, again)
+		if again := text.Line(got, 20); again != got {
+			t.Errorf("Line(%q) = %q, and cleaned again %q", s, got, again)
 		}
 	})
 }

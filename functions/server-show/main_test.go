@@ -1,0 +1,89 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/route"
+	"left4me/shared/server"
+	"left4me/templates/fntest"
+)
+
+// A page that polls gets the bar until its job is in another state, and then the state of the server, what runs and what happened.
+func TestThePageFollowsAJob(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	one := s.Server(anna, "one", 27015)
+	servers := server.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
+	start, err := servers.Start(t.Context(), anna, one, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := s.Visitor(anna, route.ServerShow, build)
+	next := func(page string) string {
+		t.Helper()
+		poll := v.Get(page).Page().Find("#server-progress").AttrOr("hx-get", "")
+		if poll == "" {
+			t.Fatalf("%s does not poll", page)
+		}
+		return poll
+	}
+	poll := next("/servers/1")
+	v.Htmx()
+	if again := v.Get(poll); strings.Contains(again.Body, "server-now") || again.Page().Find("#server-progress").AttrOr("hx-get", "") != poll {
+		t.Errorf("while nothing changes: %s", again.Body)
+	}
+	c, found, err := s.Env.Jobs.Claim(t.Context(), jobstore.Worker{Name: "test", Host: "here"}, job.Runnable())
+	if err != nil || !found || c.JobID != start.ID {
+		t.Fatal(c, found, err)
+	}
+	poll = next(poll)
+	run, err := servers.Prepare(t.Context(), one.ID, server.Run{JobID: start.ID, Port: one.Port, Build: 77, Blueprint: "of one", Settings: "{}"}, anna.ID)
+	if err == nil {
+		err = servers.Begin(t.Context(), one.ID, run)
+	}
+	if err == nil {
+		err = servers.EndNow(t.Context(), one.ID, server.Crashed, "It ended.", "Segmentation fault <b>", server.Event{Kind: "not started", Text: "It ended.", JobID: start.ID})
+	}
+	if err == nil {
+		err = s.Env.Jobs.Finish(t.Context(), c, jobstore.Ending{State: job.Failed, Error: "It ended."})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	news := v.Get(poll).Page()
+	for selector, want := range map[string]string{"#server-now .state": "crashed", "#server-now pre": "Segmentation fault <b>", "#server-run": "77", "#server-events": "not started"} {
+		if got := news.Find(selector).Text(); !strings.Contains(got, want) {
+			t.Errorf("%s is %q, want %q", selector, got, want)
+		}
+	}
+	if news.Find("[hx-get]").Length() != 0 {
+		t.Error("the polling does not end")
+	}
+}
+
+func TestTheButtonsFitTheState(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	s.Server(anna, "one", 27015)
+	for state, want := range map[server.State]string{server.Stopped: "Start", server.Crashed: "Start", server.Running: "Restart Stop", server.Starting: "Restart Stop"} {
+		if _, err := s.Env.DB.ExecContext(t.Context(), `UPDATE servers SET state = ?`, state); err != nil {
+			t.Fatal(err)
+		}
+		buttons := s.Visitor(anna, route.ServerShow, build).Get("/servers/1").Page().Find("#server-now button").Map(func(_ int, b *goquery.Selection) string { return b.Text() })
+		if got := strings.Join(buttons, " "); got != want {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
+	}
+	now := s.Env.Now()
+	s.Env.Now = func() time.Time { return now.Add(jobstore.HostSilentAfter + time.Minute) }
+	page := s.Visitor(anna, route.ServerShow, build).Get("/servers/1").Page()
+	if text := page.Find("#server-now").Text(); !strings.Contains(text, "unknown") || !strings.Contains(text, "has been silent since then") {
+		t.Errorf("of a silent host: %s", text)
+	}
+}

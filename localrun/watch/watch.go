@@ -1,0 +1,108 @@
+// Package watch looks after the game servers of this host while its agent runs: it starts those again that a reboot has ended, and records
+// which have ended by themselves (servers.md P60, P61). It keeps no process.
+package watch
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"left4me/shared/account"
+	"left4me/shared/game/control"
+	"left4me/shared/game/supervisor"
+	"left4me/shared/server"
+)
+
+// Watcher looks after the servers of one host.
+type Watcher struct {
+	Servers    *server.Store
+	Supervisor supervisor.Supervisor
+	// Host is the host's id.
+	Host string
+	// Every is how often Run looks.
+	Every time.Duration
+	// Enqueued is called when a job has been enqueued.
+	Enqueued func(context.Context)
+	Log      *slog.Logger
+
+	since map[int64]time.Time // of the processes that were seen
+}
+
+// Run looks until ctx ends, at first at once: then servers that should be running and are not are started again.
+func (w *Watcher) Run(ctx context.Context) {
+	looked := false
+	failure := ""
+	for ctx.Err() == nil {
+		err := w.Look(ctx, !looked)
+		switch {
+		case err == nil:
+			looked, failure = true, ""
+		case ctx.Err() == nil && err.Error() != failure:
+			failure = err.Error() // logged once, because a database may be unreachable for hours
+			w.Log.Error("cannot look after the servers; trying on", "error", failure)
+		}
+		select {
+		case <-time.After(w.Every):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Look looks once at the servers of which no job is about to change the state. With restart, those that should be running and are not are
+// started again; otherwise they have ended by themselves.
+func (w *Watcher) Look(ctx context.Context, restart bool) error {
+	all, err := w.Servers.Watch(ctx, w.Host)
+	if err != nil {
+		return err
+	}
+	seen := map[int64]time.Time{}
+	for _, s := range all {
+		status, err := w.Supervisor.Status(ctx, s.ID)
+		if err != nil {
+			return err
+		}
+		if status.Running {
+			seen[s.ID] = status.Since
+		}
+		if s.Busy {
+			continue
+		}
+		log := w.Log.With("server", s.ID, "name", s.Name)
+		before, known := w.since[s.ID]
+		switch {
+		case status.Running && s.State == server.Running && known && !before.Equal(status.Since):
+			log.Warn("server crashed and was started again by the supervisor")
+			err = w.Servers.Restarted(ctx, s.ID, "It ended by itself, and was started again with the same content.")
+		case status.Running && s.State == server.Running:
+		case status.Running: // the job that was about to change that was lost
+			_, err = w.Servers.Noticed(ctx, s, server.Running, "", "", server.Event{Kind: "started"})
+		case restart && s.State != server.Stopping:
+			log.Info("server is started again, because it was running before")
+			if err = w.start(ctx, s.ID); err == nil {
+				w.Enqueued(ctx)
+			}
+		case s.State == server.Stopping:
+			_, err = w.Servers.Noticed(ctx, s, server.Stopped, "It was stopped.", "", server.Event{Kind: "stopped"})
+		default:
+			how := "It ended by itself."
+			if status.Exit != "" {
+				how = "It ended by itself: " + status.Exit + "."
+			}
+			log.Warn("server crashed", "how", how)
+			_, err = w.Servers.Noticed(ctx, s, server.Crashed, how, control.LastLines(ctx, w.Supervisor, s.ID), server.Event{Kind: "crashed", Text: how})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	w.since = seen
+	return nil
+}
+
+func (w *Watcher) start(ctx context.Context, id int64) error {
+	s, err := w.Servers.Get(ctx, id)
+	if err == nil {
+		_, err = w.Servers.Start(ctx, account.User{}, s, false)
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+// Package serverdir owns the directories of game servers, LEFT4ME_ROOT/servers/{id}: what the game writes (files, work), and what each run
+// of a server starts with (runs/{run_id}), which does not change until the run has ended (servers.md P55, P57).
+//
+// It knows no processes. Callers see to it that nothing of a run that is alive is removed.
+package serverdir
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"left4me/shared/durable"
+	"left4me/shared/game/launch"
+	"left4me/shared/jobstore"
+	"left4me/shared/owned"
+	"left4me/shared/server"
+)
+
+// Names inside a server's directory.
+const (
+	// Files has what the game writes: the upper layer of the run's file system. Work belongs to the kernel.
+	Files = "files"
+	Work  = "work"
+	Runs  = "runs"
+	// Current is a file with the id of the run that the launcher starts.
+	Current = "current"
+)
+
+// Dir is the directory of one server.
+type Dir struct{ owned.Directory }
+
+// Of returns the directory of a server below root, which is LEFT4ME_ROOT.
+func Of(root string, s server.Server) Dir {
+	marker, _ := json.Marshal(struct { // numbers and strings always have a JSON form
+		ServerID int64  `json:"server_id"`
+		UID      string `json:"uid"`
+	}{s.ID, s.UID})
+	return Dir{owned.Directory{
+		Parent: filepath.Join(root, "servers"), ID: s.ID, Kind: "server", Name: s.Name, Marker: string(marker) + "\n", Retry: "try again",
+	}}
+}
+
+// Path is the path of something inside the directory.
+func (d Dir) Path(elements ...string) string {
+	return filepath.Join(append([]string{d.Parent, strconv.FormatInt(d.ID, 10)}, elements...)...)
+}
+
+// Run is the path of something inside the directory of a run.
+func (d Dir) Run(id int64, elements ...string) string {
+	return d.Path(append([]string{Runs, strconv.FormatInt(id, 10)}, elements...)...)
+}
+
+// Make makes the directory and those inside it that are missing, and reports whether it was missing. recorded is whether the database says
+// that it was made; see owned.Directory.Ensure.
+func (d Dir) Make(recorded bool) (made bool, err error) {
+	if made, err = d.Ensure(recorded); err != nil {
+		return false, err
+	}
+	for _, name := range []string{Files, Work, Runs} {
+		if err := os.Mkdir(d.Path(name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return false, fmt.Errorf("make servers/%d/%s: %w", d.ID, name, durable.Cause(err))
+		}
+	}
+	return made, nil
+}
+
+// Layer is the path, below LEFT4ME_ROOT, of the layer that Freeze makes of an overlay.
+func (d Dir) Layer(run, overlayID int64) string {
+	return filepath.Join(filepath.Base(d.Parent), strconv.FormatInt(d.ID, 10), Runs, strconv.FormatInt(run, 10), Layers, strconv.FormatInt(overlayID, 10))
+}
+
+// Write writes the plan of a run, with a layer on top of the others that has the game's server.cfg.
+func (d Dir) Write(plan launch.Plan, serverConfig []byte) error {
+	const config = "config"
+	plan.Layers = append([]string{filepath.Join(filepath.Dir(d.Layer(plan.RunID, 0)), "..", config)}, plan.Layers...)
+	text, err := json.MarshalIndent(plan, "", "\t")
+	if err != nil {
+		return err
+	}
+	cfg := d.Run(plan.RunID, config, "left4dead2", "cfg")
+	err = os.MkdirAll(cfg, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(cfg, "server.cfg"), serverConfig, 0o600) // it may have a password
+	}
+	if err == nil {
+		err = os.WriteFile(d.Run(plan.RunID, "plan.json"), text, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the plan of run %d of server %d: %w", plan.RunID, d.ID, durable.Cause(err))
+	}
+	return nil
+}
+
+// Use makes a run the one that the launcher starts.
+func (d Dir) Use(run int64) error {
+	next := d.Path(Current + ".new")
+	err := os.WriteFile(next, []byte(strconv.FormatInt(run, 10)+"\n"), 0o644)
+	if err == nil {
+		err = durable.Sync(next)
+	}
+	if err == nil {
+		err = durable.Rename(next, d.Path(Current))
+	}
+	if err != nil {
+		return fmt.Errorf("make run %d that of server %d: %w", run, d.ID, durable.Cause(err))
+	}
+	return nil
+}
+
+// RemoveRuns removes the directories of all runs but the one with the id keep; 0 for none.
+func (d Dir) RemoveRuns(keep int64) error {
+	entries, err := os.ReadDir(d.Path(Runs))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list the runs of server %d: %w", d.ID, durable.Cause(err))
+	}
+	for _, e := range entries {
+		if id, err := strconv.ParseInt(e.Name(), 10, 64); err == nil && id != keep {
+			if err := os.RemoveAll(d.Path(Runs, e.Name())); err != nil {
+				return fmt.Errorf("remove run %d of server %d: %w", id, d.ID, durable.Cause(err))
+			}
+		}
+	}
+	return nil
+}
+
+// Reset empties the directory of what the game wrote, and reports how much that was. The game must not be running.
+func (d Dir) Reset(ctx context.Context, report owned.Report) error {
+	files, size := 0, int64(0)
+	err := filepath.WalkDir(d.Path(Files), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			var info fs.FileInfo
+			if info, err = e.Info(); err == nil {
+				files, size = files+1, size+info.Size()
+			}
+		}
+		return errors.Join(err, ctx.Err())
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at servers/%d/%s: %w", d.ID, Files, durable.Cause(err))
+	}
+	report.Progress(jobstore.Progress{BytesTotal: size})
+	for _, name := range []string{Files, Work} {
+		err := os.RemoveAll(d.Path(name))
+		if err == nil {
+			err = os.Mkdir(d.Path(name), 0o755)
+		}
+		if err != nil {
+			return fmt.Errorf("empty servers/%d/%s: %w", d.ID, name, durable.Cause(err))
+		}
+	}
+	report.Infof("server '%s': %d files with %d bytes that the game wrote are removed", d.Name, files, size)
+	return nil
+}

@@ -1,0 +1,110 @@
+package browsertest_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"left4me/shared/account"
+	"left4me/shared/job"
+	"left4me/shared/list"
+	"left4me/shared/server"
+	"left4me/templates/pagetest"
+	serverview "left4me/templates/server"
+)
+
+func someServer(id int64, state server.State) server.Server {
+	return server.Server{
+		ID: id, Name: "Friday night", HostID: "a", HostName: "attic", Address: "games.example.org", HostSeenAt: now, Port: 27015, BlueprintID: 4, Blueprint: "Campaigns",
+		OwnerID: 1, OwnerName: "nick", State: state, StateAt: now.Add(-90 * time.Minute), CreatedAt: now.Add(-100 * time.Hour),
+	}
+}
+
+var serverChoices = server.Choices{
+	Hosts:      []server.Choice{{ID: "a", Name: "attic"}, {ID: "b", Name: strings.Repeat("h", 63)}},
+	Blueprints: []server.Choice{{ID: "4", Name: "Campaigns"}, {ID: "5", Name: hostile}, {ID: "6", Name: strings.Repeat("m", 64)}},
+	Owners:     []server.Choice{{ID: "1", Name: "nick"}, {ID: "2", Name: strings.Repeat("W", 64)}},
+}
+
+func someServerPage(state server.State) serverview.ShowView {
+	v := serverview.ShowView{
+		Frame: frame(true), Server: someServer(3, state), Choices: serverChoices,
+		Run: server.Run{ID: 8, JobID: 12, UserName: "nick", Port: 27015, Build: 15684312, Blueprint: "Campaigns", StartedAt: now.Add(-90 * time.Minute)},
+		Stack: []server.RunOverlay{
+			{ID: 1, Name: "Friday night campaigns"}, {ID: 2, Name: hostile}, {ID: 3, Name: "Server configs", Mounted: true}, {ID: 4, Name: strings.Repeat("m", 64)},
+		},
+		Events: []server.Event{
+			{At: now.Add(-90 * time.Minute), Kind: "restarted", Text: "2 items new (Urban Flight, " + hostile + "), 1 item updated (Dead Before Dawn)", UserID: 1, UserName: "nick", JobID: 12},
+			{At: now.Add(-95 * time.Minute), Kind: "crashed", Text: "It ended by itself: exit code 139."},
+			{At: now.Add(-100 * time.Hour), Kind: "created", UserID: 2, UserName: strings.Repeat("W", 64)},
+		},
+	}
+	for n := range 230 {
+		v.Stack[0].Items = append(v.Stack[0].Items, server.RunItem{OverlayID: 1, SteamID: fmt.Sprint(3434972877 + n), Title: []string{"Urban Flight", hostile, turned, strings.Repeat("Dawnbreaker", 30), ""}[n%5], Updated: 1_700_000_000, Size: 34 << 20})
+	}
+	if state == server.Stopped || state == server.Crashed {
+		v.Run.EndedAt, v.Run.EndedHow = now.Add(-time.Minute), "It was stopped."
+	}
+	return v
+}
+
+// servers returns the samples of pages about servers.
+func servers() map[string]templ.Component {
+	crashed := someServerPage(server.Crashed)
+	crashed.Run.EndedHow = "The game of server 'Friday night' ended before it answered: exit code 139"
+	crashed.Run.LastLines = strings.Repeat("PutClientInServer: no info_player_start on level\n", 20) + "Segmentation fault " + strings.Repeat("long", 90)
+	crashed.Job = someJob(12, job.Failed)
+	crashed.Job.Operation, crashed.Job.Error = job.ServerStart.Name, crashed.Run.EndedHow
+	starting := someServerPage(server.Starting)
+	starting.Job = someJob(12, job.Running)
+	starting.Job.Operation, starting.Job.Progress.ItemsTotal, starting.Job.Progress.BytesTotal, starting.Job.Progress.Current = job.ServerStart.Name, 0, 0, "waiting until the game answers on port 27015"
+	stopped := someServerPage(server.Stopped)
+	stopped.Frame = frame(false)
+	fresh := someServerPage(server.Stopped)
+	fresh.Run, fresh.Stack, fresh.Server.Address, fresh.Server.Name = server.Run{}, nil, "", hostile
+	bare := someServerPage(server.Running)
+	bare.Stack = nil
+	silent := someServerPage(server.Running)
+	silent.Server.HostSeenAt = now.Add(-30 * time.Hour)
+	refused := someServerPage(server.Running)
+	refused.Change = serverview.Form{Name: hostile, Port: "80", Blueprint: "5", Owner: "2", Error: "A port is a number from 1024 to 65535. Game servers are usually at 27015 and the numbers after it."}
+	unreset := someServerPage(server.Running)
+	unreset.ResetError, unreset.DeleteError = "“Friday night” is running. Please stop it first: its files cannot be removed while the game uses them.", "Please tick the box to confirm. Nothing was removed."
+
+	var rows []server.Server
+	for n, state := range []server.State{server.Running, server.Starting, server.Stopping, server.Stopped, server.Crashed} {
+		rows = append(rows, someServer(int64(n+1), state))
+	}
+	rows[1].Name, rows[2].Name, rows[3].Address = hostile, strings.Repeat("m", 64), ""
+	rows[4].HostSeenAt, rows[4].Address = now.Add(-30*time.Hour), strings.Repeat("long-", 40)+".example"
+	all := serverview.ListView{Frame: frame(true), Servers: pagetest.Listed(rows...), Choices: serverChoices, FreePort: 27016}
+	mine := serverview.ListView{Frame: frame(false), Servers: pagetest.Listed(rows...)}
+	mine.User = account.User{ID: 1, Name: "nick"}
+	many := all
+	many.Servers.Place = list.Place{Query: list.Query{Text: "fri", State: string(server.Running), Sort: "state", Page: 2}, Total: 999, Last: 5, More: true}
+	clash := all
+	clash.Create = serverview.Form{Name: "Sunday", Host: "b", Port: "27015", Blueprint: "6", Owner: "2", Error: "The server Friday night has port 27015 on this host. Port 27016 is free."}
+	noBlueprint := all
+	noBlueprint.Servers, noBlueprint.Choices.Blueprints = pagetest.Listed[server.Server](), nil
+
+	return map[string]templ.Component{
+		"server-list":              serverview.List(all),
+		"server-list-mine":         serverview.List(mine),
+		"server-list-many":         serverview.List(many),
+		"server-list-clash":        serverview.List(clash),
+		"server-list-no-blueprint": serverview.List(noBlueprint),
+		"server-list-no-host":      serverview.List(serverview.ListView{Frame: frame(true), Servers: pagetest.Listed[server.Server]()}),
+		"server-list-empty":        serverview.List(serverview.ListView{Frame: frame(false), Servers: pagetest.Listed[server.Server]()}),
+		"server-show-running":      serverview.Show(someServerPage(server.Running)),
+		"server-show-bare":         serverview.Show(bare),
+		"server-show-crashed":      serverview.Show(crashed),
+		"server-show-starting":     serverview.Show(starting),
+		"server-show-stopped":      serverview.Show(stopped),
+		"server-show-fresh":        serverview.Show(fresh),
+		"server-show-silent":       serverview.Show(silent),
+		"server-show-refused":      serverview.Show(refused),
+		"server-show-unreset":      serverview.Show(unreset),
+	}
+}

@@ -1,0 +1,184 @@
+// Package server owns the views of game servers: the list with the form for a new one, and the page of one.
+//
+// # Fragments
+//
+// While a job of the server is queued or running, the element JobProgressID asks `GET /servers/{id}?job=ID&state=STATE`, as often as a
+// job's page asks. The function answers with News, with SeenJob and SeenState set from the parameters. Until that job is in another state,
+// it reads nothing else for the answer.
+package server
+
+import (
+	"net/url"
+	"strconv"
+	"time"
+
+	"left4me/shared/job"
+	"left4me/shared/jobstore"
+	"left4me/shared/list"
+	"left4me/shared/route"
+	"left4me/shared/server"
+	"left4me/templates/page"
+)
+
+// Ids of elements that fragments replace.
+const (
+	// NowID is the section with the state, the buttons and the job.
+	NowID = "server-now"
+	// JobProgressID is the bar inside that section, which also polls.
+	JobProgressID = "server-progress"
+	// RunID is the section about the last run.
+	RunID = "server-run"
+	// EventsID is the section about what happened.
+	EventsID = "server-events"
+)
+
+// Query parameters of route.ServerShow; with JobParam the answer is News.
+const (
+	// JobParam holds the id of the job that the page shows.
+	JobParam = "job"
+	// StateParam holds the state of that job on the page.
+	StateParam = "state"
+)
+
+// Form is a form about a server as it was sent, with why it was refused.
+type Form struct {
+	Name, Host, Port, Blueprint, Owner string
+	// Error is empty the first time.
+	Error string
+}
+
+// ListView is the list of servers.
+type ListView struct {
+	page.Frame
+	Servers list.Page[server.Server]
+	Choices server.Choices
+	// FreePort is suggested for a new server.
+	FreePort int
+	Create   Form
+}
+
+// ShowView is the page of one server, and all its fragments.
+type ShowView struct {
+	page.Frame
+	Server server.Server
+	// Run is the newest run that was started, and Stack its content; the zero Run is none.
+	Run    server.Run
+	Stack  []server.RunOverlay
+	Events []server.Event
+	// Choices are what the form offers.
+	Choices server.Choices
+	// Job is the server's job that is queued or running, or has just ended; the zero Job is none.
+	Job jobstore.Job
+	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
+	SeenJob   int64
+	SeenState job.State
+	Change    Form
+	// ResetError and DeleteError say why those were refused.
+	ResetError, DeleteError string
+}
+
+func (v ListView) titled() page.Frame {
+	v.Frame.Title, v.Frame.Section = "Servers", page.Servers
+	return v.Frame
+}
+
+func (v ListView) list() page.List {
+	return page.List{ID: "servers", Place: v.Servers.Place, Path: route.ServerList.URL(), One: "server", Many: "servers", States: server.Listing.States}
+}
+
+// form is what the form for a new server shows.
+func (v ListView) form() Form {
+	f := v.Create
+	if f.Port == "" {
+		f.Port = strconv.Itoa(v.FreePort)
+	}
+	if f.Owner == "" {
+		f.Owner = strconv.FormatInt(v.User.ID, 10)
+	}
+	return f
+}
+
+func (v ShowView) titled() page.Frame {
+	v.Frame.Title, v.Frame.Section = v.Server.Name, page.Servers
+	return v.Frame
+}
+
+// form is what the form with the settings shows.
+func (v ShowView) form() Form {
+	if v.Change.Error != "" {
+		return v.Change
+	}
+	s := v.Server
+	return Form{Name: s.Name, Port: strconv.Itoa(s.Port), Blueprint: strconv.FormatInt(s.BlueprintID, 10), Owner: strconv.FormatInt(s.OwnerID, 10)}
+}
+
+// state is the server's state now.
+func (v ShowView) state() server.State {
+	state, _ := v.Server.Now(v.Now)
+	return state
+}
+
+// running is whether the last run has not ended.
+func (v ShowView) running() bool { return v.Run.ID != 0 && v.Run.EndedAt.IsZero() }
+
+// active is whether the page polls.
+func (v ShowView) active() bool { return v.Job.ID != 0 && !v.Job.State.Ended() }
+
+// changed is whether the reader's page shows another job or state.
+func (v ShowView) changed() bool { return v.Job.ID != v.SeenJob || v.Job.State != v.SeenState }
+
+func (v ShowView) newsURL() string {
+	return route.ServerShow.URL(v.Server.ID) + "?" + url.Values{
+		JobParam:   {strconv.FormatInt(v.Job.ID, 10)},
+		StateParam: {string(v.Job.State)},
+	}.Encode()
+}
+
+// tone is the class that selects the shape and colour of a server's state.
+func tone(s server.State) string {
+	switch s {
+	case server.Running:
+		return "good"
+	case server.Crashed:
+		return "bad"
+	case server.Starting, server.Stopping:
+		return "running"
+	case server.Unknown:
+		return "waits"
+	}
+	return ""
+}
+
+// endpoint is where players connect to.
+func endpoint(s server.Server) string {
+	if s.Address == "" {
+		return "port " + strconv.Itoa(s.Port)
+	}
+	return s.Endpoint()
+}
+
+// connect is the console command with which players join.
+func connect(s server.Server) string {
+	if s.Address == "" {
+		return "connect ADDRESS:" + strconv.Itoa(s.Port)
+	}
+	return "connect " + s.Endpoint()
+}
+
+// shownItems is how many items of an overlay of a run are named.
+const shownItems = 200
+
+// updated is when Steam published the version of an item.
+func updated(i server.RunItem) time.Time { return time.Unix(i.Updated, 0) }
+
+func steamURL(i server.RunItem) string {
+	return "https://steamcommunity.com/sharedfiles/filedetails/?" + url.Values{"id": {i.SteamID}}.Encode()
+}
+
+// title is an item's title, or its id if it has none.
+func title(i server.RunItem) string {
+	if i.Title == "" {
+		return "Item " + i.SteamID
+	}
+	return i.Title
+}
