@@ -62,11 +62,17 @@ func (v ShowView) titled() page.Frame {
 // Editable reports whether the person may change the blueprint.
 func (v ShowView) Editable() bool { return v.Blueprint.Editable(v.User) == nil }
 
-// shown are the settings without the password, unless the person may change it.
+// shown are the settings, for people who may not change them without the password, and without the lines that may have others.
 func (v ShowView) shown() blueprint.Settings {
 	s := v.Blueprint.Settings
-	if s.Password != "" && !v.Editable() {
+	if v.Editable() {
+		return s
+	}
+	if s.Password != "" {
 		s.Password = "(hidden)"
+	}
+	if len(s.Lines) > 0 {
+		s.Lines = []string{"// (more lines, hidden)"}
 	}
 	return s
 }
