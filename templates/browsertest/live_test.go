@@ -254,7 +254,7 @@ func TestCopyButtons(t *testing.T) {
 func TestAStackIsReordered(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
-	moves := make(chan string, 1)
+	moves, begin := make(chan string, 1), make(chan bool)
 	url := serve(t, func(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+route.BlueprintShow.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			answer(w, r, blueprintview.Show(someBlueprint(false, 4)))
@@ -263,25 +263,27 @@ func TestAStackIsReordered(t *testing.T) {
 			moves <- r.PathValue("overlay_id") + " to " + r.PostFormValue("to")
 			http.Redirect(w, r, route.BlueprintShow.URL(5), http.StatusSeeOther)
 		})
+		mux.HandleFunc("GET /begin", func(http.ResponseWriter, *http.Request) { <-begin })
 		mux.HandleFunc("GET "+route.Account.Pattern, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	})
-	tab := browser.Page(t)
-	tab.Look(1280, 800, browsertest.Light)
 	for want, move := range map[string]string{
 		"3 to 3": `drag(3, 5)`, "6 to 1": `drag(6, 3)`, "4 to 1": `document.querySelector("#layer-4 button").click()`, "4 to 3": `document.querySelectorAll("#layer-4 button")[1].click()`,
 	} {
+		tab := browser.Page(t)
+		tab.Look(1280, 800, browsertest.Light)
 		tab.Open(url + route.BlueprintShow.URL(5))
 		tab.WaitFor(`document.querySelector("#layer-3").draggable`)
-		tab.Loads(`setTimeout(() => {
+		// It begins when the browser has answered, because it leaves the page.
+		browsertest.Eval[chromedp.Void](tab, `void fetch("/begin").then(() => {
 			const at = (id, type) => document.querySelector("#layer-" + id).dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true }));
 			const drag = (from, to) => { at(from, "dragstart"); if (at(to, "dragover")) throw "it cannot be dropped"; at(to, "drop"); at(from, "dragend"); };
-			` + move + `
-		}) && undefined`)
+			`+move+`
+		})`)
+		begin <- true
 		if got := <-moves; got != want {
 			t.Errorf("%s moves %s, want %s", move, got, want)
 		}
 	}
-	healthy(t, tab)
 }
 
 // In colours that the visitor's system forces, only the entry of this page looks selected.
