@@ -339,10 +339,10 @@ func (f *fleet) checkStatuses() {
 
 // recordRuns makes the database record when runs begin and end, in the order in which that becomes true.
 func (f *fleet) recordRuns() {
-	f.exec(`CREATE TABLE runs (seq INTEGER PRIMARY KEY, job_id INTEGER NOT NULL, operation TEXT NOT NULL, subject_kind TEXT NOT NULL, subject_id INTEGER NOT NULL,
+	f.exec(`CREATE TABLE job_runs (seq INTEGER PRIMARY KEY, job_id INTEGER NOT NULL, operation TEXT NOT NULL, subject_kind TEXT NOT NULL, subject_id INTEGER NOT NULL,
 		host_id TEXT NOT NULL, attempt INTEGER NOT NULL, runs INTEGER NOT NULL)`)
 	f.exec(`CREATE TRIGGER tr_runs AFTER UPDATE OF state, attempt ON jobs BEGIN
-		INSERT INTO runs (job_id, operation, subject_kind, subject_id, host_id, attempt, runs)
+		INSERT INTO job_runs (job_id, operation, subject_kind, subject_id, host_id, attempt, runs)
 		VALUES (NEW.id, NEW.operation, NEW.subject_kind, COALESCE(NEW.subject_id, 0), COALESCE(NEW.host_id, ''), NEW.attempt, NEW.state IN ('running', 'cancelling'));
 	END`)
 }
@@ -360,7 +360,7 @@ func (f *fleet) checkRuns() {
 	events, err := db.Rows(f.Context(), f.db, func(row db.Scanner) (r run, err error) {
 		err = row.Scan(&r.id, &r.op.Name, &r.subject.Kind, &r.subject.ID, &r.host, &r.attempt, &r.runs)
 		return r, err
-	}, `SELECT job_id, operation, subject_kind, subject_id, host_id, attempt, runs FROM runs ORDER BY seq`)
+	}, `SELECT job_id, operation, subject_kind, subject_id, host_id, attempt, runs FROM job_runs ORDER BY seq`)
 	f.must(err)
 	running, most := map[int64][]job.Lock{}, 0
 	hosts := map[int64]string{}
