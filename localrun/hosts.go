@@ -109,6 +109,7 @@ type hostJSON struct {
 	RunningJobs    int        `json:"running_jobs"`
 	WaitingJobs    int        `json:"waiting_jobs"`
 	FailedOverlays int        `json:"failed_overlays"`
+	Servers        int        `json:"servers"`
 }
 
 type diskJSON struct {
@@ -127,7 +128,7 @@ func printHostsJSON(w io.Writer, hosts []host.Listed, now time.Time) error {
 	for i, h := range hosts {
 		all[i] = hostJSON{
 			ID: h.ID, Name: h.Name, Address: h.Address, Root: h.Root, Version: h.Version, State: h.State(now), SeenAt: h.SeenAt.UTC(),
-			RunningJobs: h.Running, WaitingJobs: h.Waiting, FailedOverlays: h.Failed,
+			RunningJobs: h.Running, WaitingJobs: h.Waiting, FailedOverlays: h.Failed, Servers: h.Servers,
 		}
 		if !h.StoppedAt.IsZero() {
 			all[i].StoppedAt = h.StoppedAt.UTC()

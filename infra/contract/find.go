@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-const scripts = "localrun/testdata/script"
+// scripts is the directory of the directories with scripts.
+const scripts = "localrun/testdata"
 
 // test is a test that shows a promise.
 type test struct {
@@ -53,7 +54,7 @@ func find(root string) (shown, error) {
 			return nil
 		case strings.HasSuffix(name, "_test.go"):
 			return found.addGoTests(tree, name)
-		case path.Dir(name) == scripts && path.Ext(name) == ".txtar":
+		case path.Dir(path.Dir(name)) == scripts && path.Ext(name) == ".txtar":
 			return found.addScript(tree, name)
 		}
 		return nil

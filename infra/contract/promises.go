@@ -66,6 +66,8 @@ var promises = map[promise]string{
 	55: "servers are created, changed and deleted; a server is one host and port",
 	56: "a start waits until the game answers, or says why not",
 	57: "a run keeps what it started with",
+	58: "the game sees and changes only its own tree",
+	59: "what keeps the process of a server",
 	60: "stopping, and what goes on without left4me",
 	61: "states of servers, and what happened to them",
 	70: "what is in a file is read and shown",

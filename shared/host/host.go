@@ -107,6 +107,8 @@ type Listed struct {
 	Running, Waiting int
 	// Failed counts the overlays whose last build there failed.
 	Failed int
+	// Servers counts its game servers.
+	Servers int
 	// Game is the release of the game that servers start with.
 	Game Game
 }
@@ -338,6 +340,7 @@ const (
 		(SELECT COUNT(*) FROM jobs j WHERE j.finished_at IS NULL AND j.host_id = hosts.id AND j.state = 'queued'),
 		(SELECT COUNT(*) FROM overlay_hosts b JOIN overlays o ON o.id = b.overlay_id
 			WHERE b.host_id = hosts.id AND b.last_build_status = 'failed' AND o.deleted_at IS NULL),
+		(SELECT COUNT(*) FROM servers g WHERE g.host_id = hosts.id AND g.deleted_at IS NULL),
 		COALESCE(r.build_id, 0), COALESCE(r.bytes, 0), r.installed_at, COALESCE(newest_build_id, 0), game_checked_at
 		FROM hosts LEFT JOIN releases r ON r.host_id = hosts.id
 			AND r.build_id = (SELECT build_id FROM releases n WHERE n.host_id = hosts.id ORDER BY installed_at DESC, build_id DESC LIMIT 1)`
@@ -380,7 +383,7 @@ func scan(row db.Scanner) (h Host, err error) {
 }
 
 func scanListed(row db.Scanner) (l Listed, err error) {
-	err = scanInto(row, &l.Host, &l.Running, &l.Waiting, &l.Failed,
+	err = scanInto(row, &l.Host, &l.Running, &l.Waiting, &l.Failed, &l.Servers,
 		&l.Game.BuildID, &l.Game.Bytes, db.Moment(&l.Game.InstalledAt), &l.Game.NewestBuildID, db.Moment(&l.Game.CheckedAt))
 	return l, err
 }

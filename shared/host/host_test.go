@@ -243,17 +243,21 @@ func testWhatIsToBeDoneOnEachHost(t *testing.T, open dbtest.Backend) {
 			('delete_overlay', 'running', 'overlay', 3, 'c', 1, '[{"resource":"game","write":false}]', 1, 1, 9, NULL),
 			('build_overlay', 'succeeded', 'overlay', 1, 'c', 1, '[{"resource":"game","write":false}]', 1, 1, NULL, 2),
 			('refresh_workshop_items', 'queued', '', NULL, NULL, 0, '[{"resource":"game","write":false}]', 1, NULL, NULL, NULL)`,
+		`INSERT INTO users (id, name, password_hash, created_at) VALUES (1, 'anna', 'x', 1)`,
+		`INSERT INTO blueprints (id, name, user_id, created_at) VALUES (1, 'b', 1, 1)`,
+		`INSERT INTO servers (name, host_id, port, blueprint_id, user_id, uid, state_at, created_at, deleted_at) VALUES
+			('one', 'c', 27015, 1, 1, 's1', 1, 1, NULL), ('old', 'c', 27016, 1, 1, 's2', 1, 1, 2)`,
 	} {
 		if _, err := w.db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
 	all, err := w.ListAll(t.Context())
-	if err != nil || len(all) != 2 || all[0].Name != "attic" || all[0].Running+all[0].Waiting+all[0].Failed != 0 {
+	if err != nil || len(all) != 2 || all[0].Name != "attic" || all[0].Running+all[0].Waiting+all[0].Failed+all[0].Servers != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	one, err := w.Get(t.Context(), "c")
-	if err != nil || one != all[1] || one.Name != "cellar" || one.Waiting != 2 || one.Running != 1 || one.Failed != 1 {
+	if err != nil || one != all[1] || one.Name != "cellar" || one.Waiting != 2 || one.Running != 1 || one.Failed != 1 || one.Servers != 1 {
 		t.Errorf("%+v, %v", one, err)
 	}
 	_, err = w.Get(t.Context(), "cellar")

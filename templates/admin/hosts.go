@@ -55,6 +55,9 @@ func (v AskHostView) consequences() []string {
 	if n := v.Host.Running; n > 0 {
 		all = append(all, page.Count(n, "job")+" that its agent has begun will be ended.")
 	}
+	if n := v.Host.Servers; n > 0 {
+		all = append(all, page.Count(n, "server")+" of this host will be removed from left4me.")
+	}
 	return append(all,
 		"Nothing waits for this host any more: overlays count as built, or as deleted, without it.",
 		"The files on its disk stay.",

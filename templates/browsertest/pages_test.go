@@ -397,7 +397,7 @@ func samples(picture string) map[string]templ.Component {
 
 	hosts := admin.HostsView{Frame: frame(true), Hosts: []host.Listed{
 		{Host: busyHome.Hosts[0], Running: 1, Waiting: 240, Game: host.Game{BuildID: 15000001, Bytes: 9 << 30, InstalledAt: now.Add(-40 * time.Hour), NewestBuildID: 15000002, CheckedAt: now}},
-		{Host: busyHome.Hosts[1], Waiting: 3, Failed: 12, Game: host.Game{BuildID: 15000002, Bytes: 9 << 30, InstalledAt: now, NewestBuildID: 15000002, CheckedAt: now}}, {Host: busyHome.Hosts[2]},
+		{Host: busyHome.Hosts[1], Waiting: 3, Failed: 12, Servers: 2, Game: host.Game{BuildID: 15000002, Bytes: 9 << 30, InstalledAt: now, NewestBuildID: 15000002, CheckedAt: now}}, {Host: busyHome.Hosts[2]},
 	}}
 	oneHost, twentyHosts := hosts, hosts
 	oneHost.Hosts = hosts.Hosts[:1]

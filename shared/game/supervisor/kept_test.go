@@ -207,6 +207,8 @@ func (w *fixture) read(t *testing.T, path string) string {
 }
 
 // A game sees its own tree and the host's programs, can write in all of its tree, and changes no layer.
+//
+// shows: P58
 func TestTheGameHasItsTreeAndNothingElse(t *testing.T) { each(t, testIsolation) }
 
 func testIsolation(t *testing.T, w *fixture) {
@@ -280,6 +282,8 @@ func testKilledKeeper(t *testing.T, w *fixture) {
 }
 
 // A game that ends by itself is started again, but not for ever. Its exit and its last lines are known.
+//
+// shows: P59
 func TestAGameThatCrashes(t *testing.T) { each(t, testCrashes) }
 
 func testCrashes(t *testing.T, w *fixture) {
