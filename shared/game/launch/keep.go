@@ -66,7 +66,7 @@ var ErrKept = errors.New("the server is running already")
 // this process. ready is called when the game has been started for the first time.
 func Keep(root string, serverID int64, ready func()) error {
 	runtime.LockOSThread() // the game dies with the thread that has started it
-	dir := filepath.Join(root, "servers", strconv.FormatInt(serverID, 10))
+	dir := filepath.Join(root, Dir(serverID))
 	lock, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func Keep(root string, serverID int64, ready func()) error {
 		}
 		return err
 	}
-	// Its process has ended, and its number may be another's now.
+	// The process that it names has ended, and another one may have its number by now.
 	if err := os.Remove(filepath.Join(dir, KeptFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -38,6 +38,22 @@ type Plan struct {
 	Args []string `json:"args"`
 }
 
+// Dir is the directory of a server below LEFT4ME_ROOT.
+func Dir(serverID int64) string { return filepath.Join(Servers, strconv.FormatInt(serverID, 10)) }
+
+// Servers is the directory of all servers below LEFT4ME_ROOT. The others are names in the directory of one.
+const (
+	Servers = "servers"
+	// Files has what the game writes: the upper layer of the run's file system. Work belongs to the kernel.
+	Files = "files"
+	Work  = "work"
+	// Runs has a directory for each run, by its id, with the file PlanFile.
+	Runs     = "runs"
+	PlanFile = "plan.json"
+	// Current is a file with the id of the run to start.
+	Current = "current"
+)
+
 const (
 	// maxLayers is more than stacks have, and fewer than the kernel allows (500).
 	maxLayers = 300
@@ -63,7 +79,7 @@ func Run(root string, serverID int64) error {
 	if err != nil {
 		return err
 	}
-	server, err := open(dir, filepath.Join("servers", strconv.FormatInt(serverID, 10)), unix.O_PATH|unix.O_DIRECTORY)
+	server, err := open(dir, Dir(serverID), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
@@ -94,16 +110,16 @@ var environment = []string{"HOME=" + Tree, "PATH=/usr/local/bin:/usr/bin:/bin", 
 
 // readPlan reads the plan of the run that servers/{id}/current names. Its numbers are checked, its paths are not.
 func readPlan(root *os.File, serverID int64) (p Plan, err error) {
-	server := filepath.Join("servers", strconv.FormatInt(serverID, 10))
-	current, err := readFile(root, filepath.Join(server, "current"))
+	server := Dir(serverID)
+	current, err := readFile(root, filepath.Join(server, Current))
 	if err != nil {
 		return p, err
 	}
 	run, err := strconv.ParseInt(strings.TrimSpace(string(current)), 10, 64)
 	if err != nil {
-		return p, fmt.Errorf("%s/current does not have the number of a run", server)
+		return p, fmt.Errorf("%s/%s does not have the number of a run", server, Current)
 	}
-	text, err := readFile(root, filepath.Join(server, "runs", strconv.FormatInt(run, 10), "plan.json"))
+	text, err := readFile(root, filepath.Join(server, Runs, strconv.FormatInt(run, 10), PlanFile))
 	if err != nil {
 		return p, err
 	}
@@ -217,7 +233,7 @@ func (g *game) drop() error {
 	if err := setCapabilities(func(c *unix.CapUserData) { *c = unix.CapUserData{} }); err != nil {
 		return err
 	}
-	// It was forgotten when the user changed.
+	// The kernel clears this when the user changes.
 	if os.Getenv(diesWithParent) != "" {
 		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 			return err

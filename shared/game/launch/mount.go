@@ -136,12 +136,12 @@ func (g *game) overlay(layers []*os.File) error {
 		return err
 	}
 	defer server.Close()
-	files, err := open(server, "files", unix.O_PATH|unix.O_DIRECTORY)
+	files, err := open(server, Files, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	work, err := open(server, "work", unix.O_PATH|unix.O_DIRECTORY)
+	work, err := open(server, Work, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (g *game) overlay(layers []*os.File) error {
 	if err := unix.Mount("overlay", "game", "overlay", unix.MS_NODEV|unix.MS_NOSUID, options); err != nil {
 		return fmt.Errorf("mount the stack of %d layers: %w", len(layers), err)
 	}
-	// The kernel has made it so that not even its owner, who has to remove it, can look into it.
+	// The kernel makes it without any permissions, so that its owner could not remove what is in it.
 	inWork, err := open(work, "work", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err

@@ -21,16 +21,6 @@ import (
 	"left4me/shared/server"
 )
 
-// Names inside a server's directory.
-const (
-	// Files has what the game writes: the upper layer of the run's file system. Work belongs to the kernel.
-	Files = "files"
-	Work  = "work"
-	Runs  = "runs"
-	// Current is a file with the id of the run that the launcher starts.
-	Current = "current"
-)
-
 // Dir is the directory of one server.
 type Dir struct{ owned.Directory }
 
@@ -41,7 +31,7 @@ func Of(root string, s server.Server) Dir {
 		UID      string `json:"uid"`
 	}{s.ID, s.UID})
 	return Dir{owned.Directory{
-		Parent: filepath.Join(root, "servers"), ID: s.ID, Kind: "server", Name: s.Name, Marker: string(marker) + "\n", Retry: "try again",
+		Parent: filepath.Join(root, launch.Servers), ID: s.ID, Kind: "server", Name: s.Name, Marker: string(marker) + "\n", Retry: "try again",
 	}}
 }
 
@@ -52,7 +42,7 @@ func (d Dir) Path(elements ...string) string {
 
 // Run is the path of something inside the directory of a run.
 func (d Dir) Run(id int64, elements ...string) string {
-	return d.Path(append([]string{Runs, strconv.FormatInt(id, 10)}, elements...)...)
+	return d.Path(append([]string{launch.Runs, strconv.FormatInt(id, 10)}, elements...)...)
 }
 
 // Make makes the directory and those inside it that are missing, and reports whether it was missing. recorded is whether the database says
@@ -61,7 +51,7 @@ func (d Dir) Make(recorded bool) (made bool, err error) {
 	if made, err = d.Ensure(recorded); err != nil {
 		return false, err
 	}
-	for _, name := range []string{Files, Work, Runs} {
+	for _, name := range []string{launch.Files, launch.Work, launch.Runs} {
 		if err := os.Mkdir(d.Path(name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return false, fmt.Errorf("make servers/%d/%s: %w", d.ID, name, durable.Cause(err))
 		}
@@ -71,7 +61,7 @@ func (d Dir) Make(recorded bool) (made bool, err error) {
 
 // Layer is the path, below LEFT4ME_ROOT, of the layer that Freeze makes of an overlay.
 func (d Dir) Layer(run, overlayID int64) string {
-	return filepath.Join(filepath.Base(d.Parent), strconv.FormatInt(d.ID, 10), Runs, strconv.FormatInt(run, 10), Layers, strconv.FormatInt(overlayID, 10))
+	return filepath.Join(filepath.Base(d.Parent), strconv.FormatInt(d.ID, 10), launch.Runs, strconv.FormatInt(run, 10), Layers, strconv.FormatInt(overlayID, 10))
 }
 
 // Write writes the plan of a run, with a layer on top of the others that has the game's server.cfg.
@@ -88,7 +78,7 @@ func (d Dir) Write(plan launch.Plan, serverConfig []byte) error {
 		err = os.WriteFile(filepath.Join(cfg, "server.cfg"), serverConfig, 0o600) // it may have a password
 	}
 	if err == nil {
-		err = os.WriteFile(d.Run(plan.RunID, "plan.json"), text, 0o644)
+		err = os.WriteFile(d.Run(plan.RunID, launch.PlanFile), text, 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write the plan of run %d of server %d: %w", plan.RunID, d.ID, durable.Cause(err))
@@ -98,13 +88,13 @@ func (d Dir) Write(plan launch.Plan, serverConfig []byte) error {
 
 // Use makes a run the one that the launcher starts.
 func (d Dir) Use(run int64) error {
-	next := d.Path(Current + ".new")
+	next := d.Path(launch.Current + ".new")
 	err := os.WriteFile(next, []byte(strconv.FormatInt(run, 10)+"\n"), 0o644)
 	if err == nil {
 		err = durable.Sync(next)
 	}
 	if err == nil {
-		err = durable.Rename(next, d.Path(Current))
+		err = durable.Rename(next, d.Path(launch.Current))
 	}
 	if err != nil {
 		return fmt.Errorf("make run %d that of server %d: %w", run, d.ID, durable.Cause(err))
@@ -114,13 +104,13 @@ func (d Dir) Use(run int64) error {
 
 // RemoveRuns removes the directories of all runs but the one with the id keep; 0 for none.
 func (d Dir) RemoveRuns(keep int64) error {
-	entries, err := os.ReadDir(d.Path(Runs))
+	entries, err := os.ReadDir(d.Path(launch.Runs))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("list the runs of server %d: %w", d.ID, durable.Cause(err))
 	}
 	for _, e := range entries {
 		if id, err := strconv.ParseInt(e.Name(), 10, 64); err == nil && id != keep {
-			if err := os.RemoveAll(d.Path(Runs, e.Name())); err != nil {
+			if err := os.RemoveAll(d.Path(launch.Runs, e.Name())); err != nil {
 				return fmt.Errorf("remove run %d of server %d: %w", id, d.ID, durable.Cause(err))
 			}
 		}
@@ -131,7 +121,7 @@ func (d Dir) RemoveRuns(keep int64) error {
 // Reset empties the directory of what the game wrote, and reports how much that was. The game must not be running.
 func (d Dir) Reset(ctx context.Context, report owned.Report) error {
 	files, size := 0, int64(0)
-	err := filepath.WalkDir(d.Path(Files), func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(d.Path(launch.Files), func(path string, e fs.DirEntry, err error) error {
 		if err == nil && !e.IsDir() {
 			var info fs.FileInfo
 			if info, err = e.Info(); err == nil {
@@ -141,10 +131,10 @@ func (d Dir) Reset(ctx context.Context, report owned.Report) error {
 		return errors.Join(err, ctx.Err())
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look at servers/%d/%s: %w", d.ID, Files, durable.Cause(err))
+		return fmt.Errorf("look at servers/%d/%s: %w", d.ID, launch.Files, durable.Cause(err))
 	}
 	report.Progress(jobstore.Progress{BytesTotal: size})
-	for _, name := range []string{Files, Work} {
+	for _, name := range []string{launch.Files, launch.Work} {
 		err := os.RemoveAll(d.Path(name))
 		if err == nil {
 			err = os.Mkdir(d.Path(name), 0o755)

@@ -31,7 +31,7 @@ type kept struct {
 }
 
 func (k kept) path(serverID int64, name string) string {
-	return filepath.Join(k.root, "servers", strconv.FormatInt(serverID, 10), name)
+	return filepath.Join(k.root, launch.Dir(serverID), name)
 }
 
 // Start implements Supervisor.
@@ -134,7 +134,7 @@ func (k kept) Console(_ context.Context, serverID int64, lines int) ([]string, e
 
 // stopAll stops all servers below the root.
 func (k kept) stopAll(ctx context.Context) error {
-	entries, err := os.ReadDir(filepath.Join(k.root, "servers"))
+	entries, err := os.ReadDir(filepath.Join(k.root, launch.Servers))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

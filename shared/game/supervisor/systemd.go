@@ -31,7 +31,7 @@ func unitInstalled() bool {
 	return false
 }
 
-// with calls do with a connection to systemd.
+// with connects to systemd and calls do.
 func with(ctx context.Context, do func(*dbus.Conn) error) error {
 	conn, err := dbus.NewSystemConnectionContext(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func with(ctx context.Context, do func(*dbus.Conn) error) error {
 // Start implements Supervisor.
 func (systemd) Start(ctx context.Context, serverID int64) error {
 	return with(ctx, func(conn *dbus.Conn) error {
-		// Earlier crashes do not count against a start that somebody has asked for. A unit that has not failed is not known to this.
+		// Earlier crashes do not count against a start that somebody has asked for. The error says that the unit has not failed.
 		_ = conn.ResetFailedUnitContext(ctx, unit(serverID))
 		return finish(ctx, "start", serverID, conn.StartUnitContext)
 	})
