@@ -3,7 +3,10 @@
 package durable
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -54,6 +57,48 @@ func rename(from, to string, flags uint) error {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return Sync(filepath.Dir(to))
+}
+
+// Copy makes the new file at to with the mode of the file at from, and has fill copy the content. It does not wait until that is on the disk.
+func Copy(from, to string, fill func(to, from *os.File) error) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file", filepath.Base(from))
+	}
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	return errors.Join(fill(target, source), target.Close())
+}
+
+// CopyContent copies what is left of from to to, until ctx ends; then the error is its cause. It uses copy_file_range where the kernel can,
+// and calls copied, unless that is nil, with the bytes of each part.
+func CopyContent(ctx context.Context, to, from *os.File, copied func(bytes int64)) error {
+	const part = 16 << 20
+	for {
+		n, err := io.CopyN(to, from, part)
+		if copied != nil {
+			copied(n)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // WriteNew writes a new file (0644). There is never an incomplete file at path. When there is a file already, the error is

@@ -113,10 +113,7 @@ func (i Installer) ways() []way {
 func (i Installer) Install(ctx context.Context) (newest int64, all []Release, err error) {
 	newest, err = i.install(ctx)
 	if err == nil {
-		err = i.removeUnused(ctx, newest)
-	}
-	if err == nil {
-		all, err = i.Releases(ctx)
+		all, err = i.removeUnused(ctx, newest)
 	}
 	return newest, all, i.explain(ctx, err)
 }
@@ -371,7 +368,7 @@ func (i Installer) addClient() error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	err := copyFile(filepath.Join(i.Steam.Dir, "linux32", "steamclient.so"), to, func(to, from *os.File) error {
+	err := durable.Copy(filepath.Join(i.Steam.Dir, "linux32", "steamclient.so"), to, func(to, from *os.File) error {
 		_, err := io.Copy(to, from)
 		return errors.Join(err, to.Chmod(0o755))
 	})
@@ -392,26 +389,27 @@ func syncAll(dir string) error {
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// removeUnused removes the releases that no run uses, except the newest.
-func (i Installer) removeUnused(ctx context.Context, newest int64) error {
+// removeUnused removes the releases that no run uses, except the newest, and returns the others.
+func (i Installer) removeUnused(ctx context.Context, newest int64) (kept []Release, err error) {
 	used, err := i.InUse(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	onDisk, err := i.Releases(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, r := range onDisk {
 		if r.BuildID == newest || slices.Contains(used, r.BuildID) {
+			kept = append(kept, r)
 			continue
 		}
 		if err := i.remove(r.BuildID); err != nil {
-			return err
+			return nil, err
 		}
 		i.Report.Infof("removed release %d, which no server uses", r.BuildID)
 	}
-	return nil
+	return kept, nil
 }
 
 // Newest asks Steam for the newest release. All errors may be shown to people.

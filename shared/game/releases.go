@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -113,9 +112,6 @@ func (d Disk) remove(build int64) error {
 	return os.RemoveAll(gone)
 }
 
-// chunk is how many bytes are copied between two looks at the context.
-const chunk = 16 << 20
-
 // copyRelease makes `installing` a copy of a release. Files share their blocks if the file system can do that; otherwise room is asked
 // first whether there is room for so many bytes. copied is called with the bytes that have been copied.
 func (d Disk) copyRelease(ctx context.Context, from Release, room func(bytes int64) error, copied func(bytes int64)) error {
@@ -131,20 +127,10 @@ func (d Disk) copyRelease(ctx context.Context, from Release, room func(bytes int
 				return err
 			}
 		}
-		for {
-			n, err := io.CopyN(to, content, chunk)
-			done += n
+		return durable.CopyContent(ctx, to, content, func(bytes int64) {
+			done += bytes
 			copied(done)
-			if err == io.EOF {
-				return nil
-			}
-			if err == nil {
-				err = context.Cause(ctx)
-			}
-			if err != nil {
-				return err
-			}
-		}
+		})
 	}
 	err := filepath.WalkDir(source, func(path string, e fs.DirEntry, err error) error {
 		if err == nil {
@@ -168,31 +154,10 @@ func (d Disk) copyRelease(ctx context.Context, from Release, room func(bytes int
 			}
 			return os.Symlink(link, to)
 		}
-		return copyFile(path, to, fill)
+		return durable.Copy(path, to, fill)
 	})
 	if err != nil {
 		return fmt.Errorf("copy release %d: %w", from.BuildID, durable.Cause(err))
 	}
 	return os.Rename(target, d.installing())
-}
-
-// copyFile makes the new file at `to` with the mode of the one at `from`, and has fill copy the content.
-func copyFile(from, to string, fill func(to, from *os.File) error) (err error) {
-	source, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	info, err := source.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no file", filepath.Base(from))
-	}
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
-	if err != nil {
-		return err
-	}
-	return errors.Join(fill(target, source), target.Close())
 }

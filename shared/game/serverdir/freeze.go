@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -91,28 +90,17 @@ func link(ctx context.Context, from, to string) (info fs.FileInfo, copied bool, 
 
 // copyFile copies a file with its modification time. It is stopped by ctx.
 func copyFile(ctx context.Context, from, to string) error {
-	source, err := os.Open(from)
+	var modified time.Time
+	err := durable.Copy(from, to, func(to, from *os.File) error {
+		info, err := from.Stat()
+		if err != nil {
+			return err
+		}
+		modified = info.ModTime()
+		return durable.CopyContent(ctx, to, from, nil)
+	})
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	info, err := source.Stat()
-	if err != nil {
-		return err
-	}
-	dest, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	const part = 16 << 20
-	for err == nil && ctx.Err() == nil {
-		_, err = io.CopyN(dest, source, part) // uses copy_file_range
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	if err = errors.Join(err, ctx.Err(), dest.Close()); err != nil {
-		return err
-	}
-	return os.Chtimes(to, time.Time{}, info.ModTime())
+	return os.Chtimes(to, time.Time{}, modified)
 }
