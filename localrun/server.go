@@ -66,11 +66,7 @@ localrun migrate.`,
 		Short: "Show a server, and what it runs or has run last",
 		Args:  oneArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withServers(cmd, func(ctx context.Context, servers *server.Store) error {
-				s, err := servers.Named(ctx, args[0])
-				if err != nil {
-					return err
-				}
+			return withServer(cmd, args[0], func(ctx context.Context, servers *server.Store, s server.Server) error {
 				shown := shownJSON{serverJSON: toJSON(s)}
 				run, err := servers.LastRun(ctx, s.ID)
 				if err != nil {
@@ -87,34 +83,22 @@ localrun migrate.`,
 			})
 		},
 	})
-	start := func(restart bool) func(context.Context, *server.Store, server.Server) (*jobstore.Enqueued, error) {
-		return func(ctx context.Context, servers *server.Store, s server.Server) (*jobstore.Enqueued, error) {
-			return servers.Start(ctx, account.User{}, s, restart)
-		}
-	}
-	stop := func(ctx context.Context, servers *server.Store, s server.Server) (*jobstore.Enqueued, error) {
-		return servers.Stop(ctx, account.User{}, s)
-	}
 	for _, ask := range []struct {
 		name, short string
 		operation   job.Operation
-		request     func(context.Context, *server.Store, server.Server) (*jobstore.Enqueued, error)
+		request     func(*server.Store, context.Context, account.User, server.Server) (*jobstore.Enqueued, error)
 	}{
-		{"start", "Start a server", job.ServerStart, start(false)},
-		{"stop", "Stop a server", job.ServerStop, stop},
-		{"restart", "Stop a server, if it is running, and start it", job.ServerStart, start(true)},
+		{"start", "Start a server", job.ServerStart, (*server.Store).Start},
+		{"stop", "Stop a server", job.ServerStop, (*server.Store).Stop},
+		{"restart", "Stop a server, if it is running, and start it", job.ServerStart, (*server.Store).Restart},
 	} {
 		c.AddCommand(&cobra.Command{
 			Use:   ask.name + " SERVER",
 			Short: ask.short,
 			Args:  oneArgument,
 			RunE: func(cmd *cobra.Command, args []string) error {
-				return withServers(cmd, func(ctx context.Context, servers *server.Store) error {
-					s, err := servers.Named(ctx, args[0])
-					if err != nil {
-						return err
-					}
-					e, err := ask.request(ctx, servers, s)
+				return withServer(cmd, args[0], func(ctx context.Context, servers *server.Store, s server.Server) error {
+					e, err := ask.request(servers, ctx, account.User{}, s)
 					if err != nil {
 						return err
 					}
@@ -140,6 +124,17 @@ func withServers(cmd *cobra.Command, do func(context.Context, *server.Store) err
 		env := &fn.Env{Settings: s, DB: d, Jobs: jobstore.NewStore(d, time.Now), Log: log, Now: time.Now}
 		defer env.WakeAgent(cmd.Context())
 		return do(cmd.Context(), server.NewStore(d, time.Now, env.Jobs))
+	})
+}
+
+// withServer is withServers about the server with that id or name.
+func withServer(cmd *cobra.Command, idOrName string, do func(context.Context, *server.Store, server.Server) error) error {
+	return withServers(cmd, func(ctx context.Context, servers *server.Store) error {
+		s, err := servers.Named(ctx, idOrName)
+		if err != nil {
+			return err
+		}
+		return do(ctx, servers, s)
 	})
 }
 

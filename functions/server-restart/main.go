@@ -2,11 +2,7 @@
 package main
 
 import (
-	"context"
-
-	"left4me/shared/account"
 	"left4me/shared/fn"
-	"left4me/shared/jobstore"
 	"left4me/shared/route"
 	"left4me/shared/server"
 	view "left4me/templates/server"
@@ -17,7 +13,5 @@ func main() { web.HTTP(route.ServerRestart, build) }
 
 func build(env *fn.Env) web.Handler {
 	servers := server.NewStore(env.DB, env.Now, env.Jobs)
-	return view.Ask(servers, func(ctx context.Context, u account.User, s server.Server) (*jobstore.Enqueued, error) {
-		return servers.Start(ctx, u, s, true)
-	})
+	return view.Ask(servers, servers.Restart)
 }

@@ -20,7 +20,7 @@ func TestThePageFollowsAJob(t *testing.T) {
 	anna := s.Person("anna", false)
 	one := s.Server(anna, "one", 27015)
 	servers := server.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
-	start, err := servers.Start(t.Context(), anna, one, false)
+	start, err := servers.Start(t.Context(), anna, one)
 	if err != nil {
 		t.Fatal(err)
 	}

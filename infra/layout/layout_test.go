@@ -78,7 +78,7 @@ var mayImport = map[string]string{
 	"shared/problem":                 "",
 	"shared/route":                   "",
 	"shared/secret":                  "shared/awsapi",
-	"shared/server":                  "shared/account shared/db shared/host shared/job shared/jobstore shared/list shared/overlay shared/problem",
+	"shared/server":                  "shared/account shared/blueprint shared/db shared/host shared/job shared/jobstore shared/list shared/overlay shared/problem",
 	"shared/settings":                "shared/account shared/db shared/steam",
 	"shared/steam":                   "",
 	"shared/steam/steamtest":         "",

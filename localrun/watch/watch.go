@@ -102,7 +102,7 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 func (w *Watcher) start(ctx context.Context, id int64) error {
 	s, err := w.Servers.Get(ctx, id)
 	if err == nil {
-		_, err = w.Servers.Start(ctx, account.User{}, s, false)
+		_, err = w.Servers.Start(ctx, account.User{}, s)
 	}
 	return err
 }

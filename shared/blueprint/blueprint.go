@@ -205,11 +205,14 @@ type Listed struct {
 
 const overlaysSQL = `(SELECT COUNT(*) FROM blueprint_overlays o WHERE o.blueprint_id = b.id)`
 
+// Visible is whether the user :user, who is an administrator if :admin is true, may see the blueprint b.
+const Visible = `(:admin OR b.user_id IS NULL OR b.user_id = :user)`
+
 // Listing is the list of blueprints.
 var Listing = list.Source[Listed]{
 	Columns: columns + `, ` + overlaysSQL,
 	From:    from,
-	Where:   `(:admin OR b.user_id IS NULL OR b.user_id = :user) AND b.name LIKE :text ESCAPE '\'`,
+	Where:   Visible + ` AND b.name LIKE :text ESCAPE '\'`,
 	Key:     `b.id`,
 	Order:   map[string]string{"": `b.name COLLATE NOCASE, b.id`, "name": `b.name COLLATE NOCASE`, "owner": `u.name`, "overlays": overlaysSQL},
 	Size:    200,

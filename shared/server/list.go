@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"left4me/shared/account"
+	"left4me/shared/blueprint"
 	"left4me/shared/db"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
@@ -86,7 +87,7 @@ func (s *Store) Choices(ctx context.Context, u account.User) (Choices, error) {
 		*to = append(*to, c)
 		return c, err
 	}, `SELECT 0 AS list, id, name FROM hosts WHERE :admin
-		UNION ALL SELECT 1, CAST(id AS TEXT), name FROM blueprints WHERE :admin OR user_id IS NULL OR user_id = :user
+		UNION ALL SELECT 1, CAST(id AS TEXT), name FROM blueprints b WHERE `+blueprint.Visible+`
 		UNION ALL SELECT 2, CAST(id AS TEXT), name FROM users WHERE :admin AND is_disabled = 0
 		ORDER BY 1, 3 COLLATE NOCASE, 2`, sql.Named("admin", u.Admin), sql.Named("user", u.ID))
 	if err != nil {

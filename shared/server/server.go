@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"left4me/shared/account"
+	"left4me/shared/blueprint"
 	"left4me/shared/db"
 	"left4me/shared/host"
 	"left4me/shared/job"
@@ -132,7 +133,7 @@ func (f Form) check() (Form, error) {
 }
 
 // choice selects the blueprint :blueprint if :user may see it, and the owner :owner.
-const choice = `blueprints b, users o WHERE b.id = :blueprint AND (:admin OR b.user_id IS NULL OR b.user_id = :user) AND o.id = :owner`
+const choice = `blueprints b, users o WHERE b.id = :blueprint AND ` + blueprint.Visible + ` AND o.id = :owner`
 
 func (f Form) args(u account.User) []any {
 	return []any{sql.Named("name", f.Name), sql.Named("port", f.Port), sql.Named("blueprint", f.BlueprintID), sql.Named("owner", f.OwnerID),
@@ -246,9 +247,14 @@ func (s *Store) enqueue(ctx context.Context, q db.Querier, o job.Operation, u ac
 	return s.jobs.Enqueue(ctx, q, r)
 }
 
-// Start enqueues the start of a server for u, who may be nobody; with restart, one that is running is stopped first.
-func (s *Store) Start(ctx context.Context, u account.User, of Server, restart bool) (*jobstore.Enqueued, error) {
-	return s.request(ctx, job.ServerStart, u, of, restart)
+// Start enqueues the start of a server for u, who may be nobody. One that is running is left alone.
+func (s *Store) Start(ctx context.Context, u account.User, of Server) (*jobstore.Enqueued, error) {
+	return s.request(ctx, job.ServerStart, u, of, false)
+}
+
+// Restart is Start, but stops a server that is running first.
+func (s *Store) Restart(ctx context.Context, u account.User, of Server) (*jobstore.Enqueued, error) {
+	return s.request(ctx, job.ServerStart, u, of, true)
 }
 
 // Stop enqueues the stop of a server for u, and cancels its starts.

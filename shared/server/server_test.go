@@ -269,12 +269,7 @@ func testRequests(t *testing.T, open dbtest.Backend) {
 		}
 		return j
 	}
-	start := func(restart bool) func(context.Context, account.User, server.Server) (*jobstore.Enqueued, error) {
-		return func(ctx context.Context, u account.User, s server.Server) (*jobstore.Enqueued, error) {
-			return w.Start(ctx, u, s, restart)
-		}
-	}
-	first := ask(job.ServerStart, start(false))
+	first := ask(job.ServerStart, w.Start)
 	if first.Argument != `{"overlays":[2,1]}` {
 		t.Errorf("argument %s", first.Argument)
 	}
@@ -282,10 +277,10 @@ func testRequests(t *testing.T, open dbtest.Backend) {
 	if err != nil || !slices.Equal(locks, []string{"game 0", "game@here 0", "overlay:1@here 0", "overlay:2@here 0", "server:1 1"}) {
 		t.Errorf("locks %q, %v", locks, err)
 	}
-	if again := ask(job.ServerStart, start(false)); again.ID != first.ID {
+	if again := ask(job.ServerStart, w.Start); again.ID != first.ID {
 		t.Errorf("a second press adds job %d to job %d", again.ID, first.ID)
 	}
-	if restart := ask(job.ServerStart, start(true)); restart.ID == first.ID || restart.Argument != `{"restart":true,"overlays":[2,1]}` {
+	if restart := ask(job.ServerStart, w.Restart); restart.ID == first.ID || restart.Argument != `{"restart":true,"overlays":[2,1]}` {
 		t.Errorf("a restart is job %d with %s", restart.ID, restart.Argument)
 	}
 	ask(job.ServerStop, w.Stop)

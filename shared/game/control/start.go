@@ -39,7 +39,11 @@ const (
 func (h *Host) StartAs(ctx context.Context, s server.Server, asked server.StartArgument) error {
 	for _, id := range s.Overlays {
 		if !slices.Contains(asked.Overlays, id) {
-			again, err := h.Servers.Start(ctx, account.User{ID: h.UserID}, s, asked.Restart)
+			request := h.Servers.Start
+			if asked.Restart {
+				request = h.Servers.Restart
+			}
+			again, err := request(ctx, account.User{ID: h.UserID}, s)
 			if err != nil {
 				return err
 			}
