@@ -158,6 +158,18 @@ func (s *Store) Get(ctx context.Context, id int64) (Job, error) {
 	return j, err
 }
 
+// Seen returns the job with an id that somebody has sent, if it is about subject; the zero Job if it is not, or if there is none.
+func (s *Store) Seen(ctx context.Context, id int64, subject job.Subject) (Job, error) {
+	if id == 0 {
+		return Job{}, nil
+	}
+	j, err := s.Get(ctx, id)
+	if errors.Is(err, ErrNotFound) || err == nil && j.Subject != subject {
+		return Job{}, nil
+	}
+	return j, err
+}
+
 // Last returns the newest job of operation, in whichever state, or ErrNotFound.
 func (s *Store) Last(ctx context.Context, operation job.Operation) (Job, error) {
 	return s.job(ctx, lastSQL, sql.Named("operation", operation.Name))

@@ -3,7 +3,6 @@ package overlay
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -171,12 +170,7 @@ func (p ShowPage) head(r *web.Request, overlayID int64, v *ShowView) func(contex
 				return err
 			},
 			func(ctx context.Context) (err error) {
-				if v.SeenJob != 0 {
-					seen, err = p.Jobs.Get(ctx, v.SeenJob)
-				}
-				if errors.Is(err, jobstore.ErrNotFound) {
-					return nil
-				}
+				seen, err = p.Jobs.Seen(ctx, v.SeenJob, job.Overlay(overlayID))
 				return err
 			},
 			func(ctx context.Context) (err error) {
@@ -186,7 +180,7 @@ func (p ShowPage) head(r *web.Request, overlayID int64, v *ShowView) func(contex
 		// If no job is left, the page shows how the one that it has shown ended, unless that is not one of this overlay's.
 		if len(v.live) > 0 {
 			v.Job = mostActive(v.live, p.now())
-		} else if seen.Subject == job.Overlay(overlayID) {
+		} else {
 			v.Job = seen
 		}
 		return err

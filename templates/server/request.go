@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -111,12 +110,7 @@ func (p ShowPage) head(r *web.Request, id int64, v *ShowView) func(context.Conte
 				return err
 			},
 			func(ctx context.Context) (err error) {
-				if v.SeenJob != 0 {
-					seen, err = p.Jobs.Get(ctx, v.SeenJob)
-				}
-				if errors.Is(err, jobstore.ErrNotFound) {
-					return nil
-				}
+				seen, err = p.Jobs.Seen(ctx, v.SeenJob, job.Server(id))
 				return err
 			},
 			func(ctx context.Context) (err error) {
@@ -126,7 +120,7 @@ func (p ShowPage) head(r *web.Request, id int64, v *ShowView) func(context.Conte
 		// The oldest job that has not ended is the running one if one runs.
 		if len(live) > 0 {
 			v.Job = live[len(live)-1]
-		} else if seen.Subject == job.Server(id) {
+		} else {
 			v.Job = seen
 		}
 		return err
