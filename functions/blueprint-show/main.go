@@ -1,4 +1,4 @@
-// Command blueprint-show shows one blueprint with its stack of overlays, its settings, and what the game gets of them.
+// Command blueprint-show shows one blueprint with its stack of overlays, its settings, and the server.cfg and command that come of them.
 package main
 
 import (

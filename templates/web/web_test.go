@@ -73,7 +73,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// What a request is about is read with the session, and nobody learns anything of it who may not.
+// The subject of a request is read together with the session. People who may not see it learn nothing about it.
 func TestAbout(t *testing.T) {
 	s := fntest.New(t)
 	anna, bert := s.Person("anna", false), s.Person("bert", false)

@@ -424,7 +424,7 @@ func TestAnInstallationBecomesOneHost(t *testing.T) {
 			`INSERT INTO workshop_items (id, steam_id, file_url, time_updated, last_error, last_downloaded_at, downloaded_time_updated, downloaded_file_size, created_at) VALUES
 				(1, '1', 'u', 9, '', 5, 9, 0, 0), (2, '2', 'u', 9, 'download failed: once', 5, 8, 7, 0), (3, '3', '', 0, 'steam result 9', NULL, 0, 0, 0)`,
 			`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items`,
-			`INSERT INTO overlay_links VALUES (1, 1), (1, 2)`,
+			`INSERT INTO overlay_links (overlay_id, workshop_item_id) VALUES (1, 1), (1, 2)`,
 			`INSERT INTO jobs (operation, state, subject_kind, subject_id, queued_key, live_key, locks, attempt, lease_until, created_at, started_at, finished_at) VALUES
 				('build_overlay', 'succeeded', 'overlay', 1, NULL, NULL, '[{"resource":"game","write":false}]', 1, NULL, 1, 1, 1),
 				('build_overlay', 'running', 'overlay', 2, 'build_overlay overlay:2 {}', NULL, '[{"resource":"game","write":false},{"resource":"overlay:2","write":true}]', 1, 9, 1, 1, NULL),

@@ -213,8 +213,12 @@ func TestTheGameHasItsTreeAndNothingElse(t *testing.T) { each(t, testIsolation) 
 
 func testIsolation(t *testing.T, w *fixture) {
 	const addon = "left4dead2/addons/101.vpk"
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
 	looks := []string{addon, "left4dead2/addons/release.vpk", "left4dead2/kept.txt", "left4dead2", // in its tree
-		filepath.Join(w.root, "left4me.db"), w.root, filepath.Join(w.root, "servers/2/files/theirs.txt"), "/etc/hosts", "/etc/shadow", "/usr", "/", "/home", "/root", "/var", "/run"}
+		filepath.Join(w.root, "left4me.db"), w.root, filepath.Join(w.root, "servers/2/files/theirs.txt"), "/etc/hosts", "/etc/shadow", "/usr", "/", "/home", home, "/var", "/run"}
 	w.write(t, "servers/1/runs/3/config/left4dead2/cfg/look.cfg", strings.Join(looks, "\n")+"\n", 0o644)
 	w.start(t)
 	console := w.untilUp(t)
