@@ -89,8 +89,8 @@ left4me must be stopped. The previous database stays beside the new one under an
 migrated if it is of an older left4me; a backup of a newer left4me is refused. If anything fails, the database is unchanged.
 
 Afterwards everybody has to sign in again. Every overlay has a queued build, which makes its directory, links and files match the
-backup as soon as left4me runs. Directories of overlays that are not in the backup stay unchanged, and are listed. The files in
-external overlays are not in a backup: if they are lost, copy them back yourself.`,
+backup as soon as left4me runs. Directories of overlays and servers that are not in the backup stay unchanged, and are listed. The files
+in external overlays, and what game servers wrote, are not in a backup: if they are lost, copy them back yourself.`,
 		Example: `  systemctl stop left4me-web left4me-agent
   localrun restore /var/backups/left4me/2026-11-21.db
   systemctl start left4me-web left4me-agent`,
@@ -117,7 +117,7 @@ external overlays are not in a backup: if they are lost, copy them back yourself
 				defer f.Close()
 				from = f
 			}
-			done, err := backup.Restore{Path: path, OverlaysDir: s.OverlaysDir(), Now: time.Now}.From(cmd.Context(), from, name)
+			done, err := backup.Restore{Path: path, Root: s.Root, Now: time.Now}.From(cmd.Context(), from, name)
 			if used, ok := errors.AsType[*dbfile.InUseError](err); ok {
 				return fmt.Errorf("%w. Stop left4me (systemctl stop left4me-web left4me-agent, or end `localrun up`) and restore again; nothing was changed", used)
 			}
@@ -163,7 +163,7 @@ func printRestored(w io.Writer, name string, done backup.Restored) {
 	fmt.Fprintf(w, "when left4me starts: %s to build, %s to go on; %s ended, everybody signs in again\n",
 		page.Count(done.Builds, "overlay"), page.Count(done.Jobs, "job"), page.Count(done.Sessions, "session"))
 	if len(done.Unknown) > 0 {
-		fmt.Fprintf(w, "of no overlay in the backup, and left as they are, in overlays: %s\n", strings.Join(done.Unknown, ", "))
+		fmt.Fprintf(w, "of no overlay or server in the backup, and left as they are, in LEFT4ME_ROOT: %s\n", strings.Join(done.Unknown, ", "))
 	}
 }
 

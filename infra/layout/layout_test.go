@@ -36,7 +36,7 @@ var mayImport = map[string]string{
 	"infra/testreport":               "",
 	"localrun":                       "localrun/… shared/… templates/page",
 	"localrun/agent":                 "localrun/lambdahost shared/job shared/jobstore shared/wake",
-	"localrun/backup":                "shared/account shared/db shared/db/dbfile shared/db/migrations shared/durable shared/game shared/host shared/jobstore shared/overlay shared/owned shared/workshop",
+	"localrun/backup":                "shared/account shared/db shared/db/dbfile shared/db/migrations shared/durable shared/game shared/game/launch shared/host shared/jobstore shared/overlay shared/owned shared/workshop",
 	"localrun/doctor":                "localrun/heartbeat shared/account shared/db shared/db/migrations shared/game shared/host shared/job shared/jobstore shared/overlay shared/owned shared/route shared/settings",
 	"localrun/gateway":               "localrun/lambdahost shared/route",
 	"localrun/heartbeat":             "shared/garbage shared/host shared/settings shared/vpkcache shared/workshop",

@@ -20,6 +20,7 @@ import (
 	"left4me/shared/db/migrations"
 	"left4me/shared/durable"
 	"left4me/shared/game"
+	"left4me/shared/game/launch"
 	"left4me/shared/host"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
@@ -31,9 +32,9 @@ import (
 type Restore struct {
 	// Path is the database's file. It need not exist; its directory must.
 	Path string
-	// OverlaysDir is LEFT4ME_ROOT/overlays.
-	OverlaysDir string
-	Now         func() time.Time
+	// Root is LEFT4ME_ROOT. It need not exist.
+	Root string
+	Now  func() time.Time
 }
 
 // Restored is the result of a Restore.
@@ -46,7 +47,7 @@ type Restored struct {
 	// Sessions is the number of ended sessions, Jobs of jobs that were running when the backup was made and will go on, and
 	// Builds of enqueued builds.
 	Sessions, Jobs, Builds int
-	// Unknown are the overlays' directories that belong to no overlay of the backup. They were not changed.
+	// Unknown are the directories of overlays and servers, below LEFT4ME_ROOT, that belong to none of the backup. They were not changed.
 	Unknown []string
 }
 
@@ -54,7 +55,7 @@ type Restored struct {
 // copy that is renamed at the end: until then, and after any error, the database is unchanged. While left4me has the database
 // open, the error is a *dbfile.InUseError.
 //
-// New ids will be higher than all ids of the replaced database, if it can be read, and of the overlays' directories. All
+// New ids will be higher than all ids of the replaced database, if it can be read, and of the directories below LEFT4ME_ROOT. All
 // sessions are ended, because the backup may contain sessions that have been ended since. Running jobs will go on, and a build of
 // every overlay is enqueued, which makes its links and files match its rows.
 func (r Restore) From(ctx context.Context, backup io.Reader, name string) (done Restored, err error) {
@@ -104,30 +105,24 @@ func receive(backup io.Reader, path string) error {
 
 // prepare changes the copy of a backup to what the database will be, in one file.
 func (r Restore) prepare(ctx context.Context, path, name string, done *Restored) error {
-	directories, err := owned.List(r.OverlaysDir)
+	directories, err := r.directories()
 	if err != nil {
 		return err
 	}
 	used := sequences(ctx, r.Path)
 	for _, d := range directories {
-		used["overlays"] = max(used["overlays"], d.ID)
+		used[d.table] = max(used[d.table], d.ID)
 	}
 	d, err := db.Open(db.FileURL(path), "")
 	if err != nil {
 		return err
 	}
 	err = r.change(ctx, d, name, used, done)
-	var known []int64
 	if err == nil {
-		known, err = overlay.NewStore(d, r.Now, jobstore.NewStore(d, r.Now)).IDs(ctx)
+		done.Unknown, err = unknown(ctx, d, directories)
 	}
 	if err = errors.Join(err, d.Close()); err != nil {
 		return err
-	}
-	for _, d := range directories {
-		if !slices.Contains(known, d.ID) {
-			done.Unknown = append(done.Unknown, d.Name)
-		}
 	}
 	// The last connection to close moves the write-ahead log into the file.
 	if alone, err := dbfile.Alone(path); err != nil {
@@ -145,6 +140,50 @@ func (r Restore) prepare(ctx context.Context, path, name string, done *Restored)
 	defer f.Close()
 	done.Contents, err = contents(ctx, f)
 	return err
+}
+
+// directory is one whose name has the id of a row of table.
+type directory struct {
+	owned.Found
+	table string
+	// path is its path below LEFT4ME_ROOT.
+	path string
+}
+
+// directories returns the directories of overlays and servers, and of the runs in those of servers.
+func (r Restore) directories() (all []directory, err error) {
+	add := func(table, parent string) {
+		found, listErr := owned.List(filepath.Join(r.Root, parent))
+		err = errors.Join(err, listErr)
+		for _, f := range found {
+			all = append(all, directory{f, table, filepath.Join(parent, f.Name)})
+		}
+	}
+	add("overlays", "overlays")
+	add("servers", launch.Servers)
+	for _, d := range slices.Clone(all) {
+		if d.table == "servers" {
+			add("runs", filepath.Join(d.path, launch.Runs))
+		}
+	}
+	return all, err
+}
+
+// unknown returns the paths of the directories of overlays and servers that have no row.
+func unknown(ctx context.Context, d *db.DB, directories []directory) (paths []string, err error) {
+	for _, dir := range directories {
+		if dir.table == "runs" { // belongs to its server
+			continue
+		}
+		rows, err := db.Row(ctx, d, db.Value[int], `SELECT COUNT(*) FROM `+dir.table+` WHERE id = :id`, sql.Named("id", dir.ID))
+		if err != nil {
+			return nil, fmt.Errorf("look for %s: %w", dir.path, err)
+		}
+		if rows == 0 {
+			paths = append(paths, dir.path)
+		}
+	}
+	return paths, nil
 }
 
 func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[string]int64, done *Restored) error {

@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +58,7 @@ func (h host) restore(file string) (backup.Restored, error) {
 		h.Fatal(err)
 	}
 	defer f.Close()
-	return backup.Restore{Path: h.path(), OverlaysDir: filepath.Join(h.dir, "overlays"), Now: time.Now}.From(h.Context(), f, "the backup")
+	return backup.Restore{Path: h.path(), Root: h.dir, Now: time.Now}.From(h.Context(), f, "the backup")
 }
 
 // Ids go on above those of the database of before and above those of directories, but not above names that never were ids.
@@ -96,21 +97,51 @@ func TestIDsGoOnAboveAllThatThereWere(t *testing.T) {
 		t.Errorf("the next user is %d", id)
 	}
 
-	for _, name := range []string{"20", ".deleted-21", ".new-22", "023", "+24", "25x", "9223372036854775807", "-26", ".new-.new-27"} {
-		if err := os.MkdirAll(filepath.Join(h.dir, "overlays", name), 0o755); err != nil {
+	for _, name := range []string{"overlays/20", "overlays/.deleted-21", "overlays/.new-22", "overlays/023", "overlays/+24", "overlays/25x",
+		"overlays/9223372036854775807", "overlays/-26", "overlays/.new-.new-27", "servers/3/runs/40/layers", "servers/3/files", "servers/.deleted-4/runs/41"} {
+		if err := os.MkdirAll(filepath.Join(h.dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	before := tree(t, h.dir)
 	done, err := h.restore(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{".deleted-21", ".new-22", "20"}; !slices.Equal(done.Unknown, want) {
+	if want := []string{"overlays/.deleted-21", "overlays/.new-22", "overlays/20", "servers/.deleted-4", "servers/3"}; !slices.Equal(done.Unknown, want) {
 		t.Errorf("unknown: %q, want %q", done.Unknown, want)
+	}
+	if after := tree(t, h.dir); !slices.Equal(after, before) {
+		t.Errorf("the directories are %q, and were %q", after, before)
 	}
 	if id := next("overlays", `(name, type, uid, created_at) VALUES ('next', 'external', 'w', 0)`); id != 23 {
 		t.Errorf("the next overlay is %d", id)
 	}
+	d = h.database()
+	h.exec(d, `INSERT INTO hosts (id, name, command, version, seen_at, disk_total, disk_free) VALUES ('here', 'here', '', '', 0, 0, 0)`)
+	h.exec(d, `INSERT INTO blueprints (name, settings, created_at) VALUES ('b', '{}', 0)`)
+	h.close(d)
+	if id := next("servers", `(name, host_id, port, blueprint_id, user_id, uid, state_at, created_at) SELECT 'next', 'here', 27015, blueprints.id, users.id, 'u', 0, 0 FROM blueprints, users`); id != 5 {
+		t.Errorf("the next server is %d", id)
+	}
+	if id := next("runs", `(server_id, job_id, port, build_id, blueprint, settings, created_at) VALUES (5, 1, 27015, 1, 'b', '{}', 0)`); id != 42 {
+		t.Errorf("the next run is %d", id)
+	}
+}
+
+// tree lists the directories below dir.
+func tree(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }
 
 // A backup of an older left4me is migrated, and one of before the first migration is nothing that could be restored.
