@@ -18,6 +18,11 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 	installer, releases := game.NewInstaller(env.Settings), game.NewStore(env.DB, env.Now, env.Jobs)
 	return func(ctx context.Context, run *fn.Run) error {
 		installer.Report = run
+		installer.Record = func(ctx context.Context, newest int64, onDisk []game.Release) error {
+			return env.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+				return releases.RecordReleases(ctx, q, run.Host, newest, onDisk)
+			})
+		}
 		installer.InUse = func(ctx context.Context) ([]int64, error) { return server.Builds(ctx, env.DB, run.Host) }
 		newest, onDisk, err := installer.Install(ctx)
 		run.OnSuccess(func(ctx context.Context, q db.Querier) error {

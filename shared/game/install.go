@@ -29,6 +29,8 @@ type Installer struct {
 	Steam SteamCMD
 	// User is the account that may install the game if that fails without one; empty for none.
 	User string
+	// Record records, as soon as the newest release is on the disk and before older ones are removed, that servers start with it.
+	Record func(ctx context.Context, newest int64, onDisk []Release) error
 	// InUse returns the builds that runs of servers use, which are not removed.
 	InUse func(ctx context.Context) ([]int64, error)
 	// Pause is the time between two attempts.
@@ -49,13 +51,12 @@ const (
 	minRoom = 1 << 30
 )
 
-// NewInstaller returns the Installer of the host with these settings. Its Report is the caller's.
+// NewInstaller returns the Installer of the host with these settings. Its Record, InUse and Report are the caller's.
 func NewInstaller(s settings.Settings) Installer {
 	return Installer{
 		Disk:  Disk{s.GameDir()},
 		Steam: SteamCMD{Dir: s.SteamDir(), URL: s.SteamCMDURL, Program: s.SteamCMD, Silence: silence},
 		User:  s.SteamUser,
-		InUse: func(context.Context) ([]int64, error) { return nil, nil },
 		Pause: pause,
 		Free:  free,
 	}
@@ -107,13 +108,19 @@ func (i Installer) ways() []way {
 	return all
 }
 
-// Install installs the newest release, unless it is there, and then removes those that are not needed any more. It returns the newest
-// release and all that are on the disk. An error leaves all releases as they were; what was downloaded is kept, and the next Install
-// goes on with it. All errors may be shown to people.
+// Install installs the newest release, unless it is there, records it, and then removes those that are not needed any more. It returns the
+// newest release and all that are on the disk. If the newest one cannot be installed, all releases are as they were; what was downloaded
+// is kept, and the next Install goes on with it. All errors may be shown to people.
 func (i Installer) Install(ctx context.Context) (newest int64, all []Release, err error) {
 	newest, err = i.install(ctx)
 	if err == nil {
-		all, err = i.removeUnused(ctx, newest)
+		all, err = i.Releases(ctx)
+	}
+	if err == nil {
+		err = i.Record(ctx, newest, all)
+	}
+	if err == nil {
+		all, err = i.removeUnused(ctx, newest, all)
 	}
 	return newest, all, i.explain(ctx, err)
 }
@@ -390,12 +397,8 @@ func syncAll(dir string) error {
 }
 
 // removeUnused removes the releases that no run uses, except the newest, and returns the others.
-func (i Installer) removeUnused(ctx context.Context, newest int64) (kept []Release, err error) {
+func (i Installer) removeUnused(ctx context.Context, newest int64, onDisk []Release) (kept []Release, err error) {
 	used, err := i.InUse(ctx)
-	if err != nil {
-		return nil, err
-	}
-	onDisk, err := i.Releases(ctx)
 	if err != nil {
 		return nil, err
 	}

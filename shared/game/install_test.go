@@ -88,6 +88,7 @@ func setUp(t *testing.T) *fixture {
 	f.Installer = game.Installer{
 		Disk:   game.Disk{Dir: filepath.Join(root, "game")},
 		Steam:  game.SteamCMD{Dir: filepath.Join(root, "steam"), URL: f.steam.URL + gametest.Archive, Silence: time.Hour},
+		Record: func(context.Context, int64, []game.Release) error { return nil },
 		InUse:  func(context.Context) ([]int64, error) { return nil, nil },
 		Pause:  time.Millisecond,
 		Report: f.report,
@@ -252,6 +253,43 @@ func TestAnUpdateIsAnotherRelease(t *testing.T) {
 	}
 	f.is(15000001, true)
 	f.is(15000003, true)
+}
+
+// Servers start with the release that is recorded, so the one before it is there until the new one is recorded, wherever a kill ends the
+// install.
+func TestANewReleaseIsRecordedBeforeTheOldOneGoes(t *testing.T) {
+	f := setUp(t)
+	f.installs(15000001)
+	f.steam.Tell(t, "build 15000002")
+	const killed = "killed"
+	install := func() {
+		defer func() {
+			if p := recover(); p != killed {
+				t.Error("it was not killed:", p)
+			}
+		}()
+		_, _, err := f.Install(t.Context())
+		t.Error(err)
+	}
+	f.Record = func(context.Context, int64, []game.Release) error { panic(killed) }
+	install()
+	f.is(15000001, true)
+
+	var recorded int64
+	var all []int64
+	f.Record = func(_ context.Context, newest int64, onDisk []game.Release) error {
+		recorded = newest
+		for _, r := range onDisk {
+			all = append(all, r.BuildID)
+		}
+		return nil
+	}
+	f.InUse = func(context.Context) ([]int64, error) { panic(killed) } // it is asked before any is removed
+	install()
+	if recorded != 15000002 || !slices.Equal(all, []int64{15000001, 15000002}) {
+		t.Errorf("recorded: %d of %d", recorded, all)
+	}
+	f.is(15000002, true)
 }
 
 // Each known way to fail has its own message, and is answered by another attempt, another way, or by a person.

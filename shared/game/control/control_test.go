@@ -289,6 +289,33 @@ func content(t *testing.T, path string) string {
 	return string(text)
 }
 
+// After a restoration, rows may know another run than the process has, or none. What the process uses stays until it has ended.
+func TestARunThatTheRowsDoNotKnow(t *testing.T) {
+	for what, lose := range map[string]string{
+		"no run":      `DELETE FROM runs`,
+		"another run": `UPDATE runs SET id = 90`,
+	} {
+		w := setUp(t)
+		w.started(t, false)
+		frozen := w.run(t, "layers", "1", "left4dead2", "addons", "10.vpk")
+		w.exec(t, `UPDATE sqlite_sequence SET seq = 100 WHERE name = 'runs'`)
+		w.exec(t, `DELETE FROM run_items`)
+		w.exec(t, `DELETE FROM run_overlays`)
+		w.exec(t, lose)
+		w.games.calls = nil
+		w.games.end = func() {
+			if content(t, frozen) != "ten" {
+				t.Errorf("%s: the directory of the process has changed", what)
+			}
+		}
+		w.started(t, true)
+		w.games.end = nil
+		if want := []string{"stop", "start run 101"}; !slices.Equal(w.games.calls, want) {
+			t.Errorf("%s: %q, want %q", what, w.games.calls, want)
+		}
+	}
+}
+
 // shows: P56 P57
 func TestAStartFreezesWhatTheBlueprintHas(t *testing.T) {
 	w := setUp(t)

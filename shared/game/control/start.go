@@ -79,7 +79,7 @@ func (h *Host) Start(ctx context.Context, s server.Server, restart bool) error {
 		}
 		before.ID = 0
 	}
-	next, err := h.ready(ctx, s, before.ID)
+	next, err := h.ready(ctx, s, status.Running)
 	if err != nil && alive {
 		h.Report.Warnf("server '%s' is not restarted, and runs on as it was", s.Name)
 		return err
@@ -108,9 +108,8 @@ func (h *Host) Start(ctx context.Context, s server.Server, restart bool) error {
 	return h.wait(ctx, s, next, before.ID)
 }
 
-// ready makes everything ready that the next run of a server needs, in a directory of its own. alive is the id of the run whose process
-// still runs; 0 for none.
-func (h *Host) ready(ctx context.Context, s server.Server, alive int64) (server.Run, error) {
+// ready makes everything ready that the next run of a server needs, in a directory of its own. What a process uses that is running stays.
+func (h *Host) ready(ctx context.Context, s server.Server, running bool) (server.Run, error) {
 	fail := func(err error) (server.Run, error) { return server.Run{}, err }
 	release, found, err := h.Releases.Newest(ctx, h.DB, s.HostID)
 	if err != nil {
@@ -141,8 +140,14 @@ func (h *Host) ready(ctx context.Context, s server.Server, alive int64) (server.
 	if run.ID, err = h.Servers.Prepare(ctx, s.ID, run, h.UserID); err != nil {
 		return fail(err)
 	}
-	dir := h.dir(s)
-	if err := dir.RemoveRuns(alive); err != nil {
+	dir, used := h.dir(s), int64(0)
+	if running {
+		// Rows may name another run: those that a backup has brought back.
+		if used, err = dir.Current(); err != nil {
+			return fail(err)
+		}
+	}
+	if err := dir.RemoveRuns(used); err != nil {
 		return fail(err)
 	}
 	stack, paths, err := h.freeze(ctx, dir, run.ID, layers)

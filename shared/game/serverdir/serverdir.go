@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"left4me/shared/durable"
 	"left4me/shared/game/launch"
@@ -100,6 +101,18 @@ func (d Dir) Use(run int64) error {
 		return fmt.Errorf("make run %d that of server %d: %w", run, d.ID, durable.Cause(err))
 	}
 	return nil
+}
+
+// Current returns the run that Use has named last.
+func (d Dir) Current() (run int64, err error) {
+	text, err := os.ReadFile(d.Path(launch.Current))
+	if err == nil {
+		run, err = strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read which run is that of server %d: %w", d.ID, durable.Cause(err))
+	}
+	return run, nil
 }
 
 // RemoveRuns removes the directories of all runs but the one with the id keep; 0 for none.
