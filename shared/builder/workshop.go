@@ -120,11 +120,11 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.It
 	if err != nil {
 		return err
 	}
-	names := make([]string, len(wanted))
+	links := make([]linkfarm.Link, len(wanted))
 	for n, i := range wanted {
-		names[n] = i.SteamID.FileName()
+		links[n] = linkfarm.Link{Name: i.SteamID.FileName(), Target: h.Cache.Path(i.SteamID)}
 	}
-	changes, err := linkfarm.Plan(names, seen, h.Cache.Dir())
+	changes, err := linkfarm.Plan(links, seen, h.Cache.Dir())
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 // changes it.
 //
 // A link is ours if its target is a path in the cache. Everything else in the folder belongs to somebody else and stays. The
-// package is given the names of the links. It knows no overlays and no items, and does not check that the cached files exist.
+// package is given the links. It knows no overlays and no items, and does not check that the cached files exist.
 package linkfarm
 
 import (
@@ -81,7 +81,7 @@ func (o Observed) add(root *os.Root, dir *os.File, name string, target []byte) e
 	return nil
 }
 
-// Link is a link of ours. Target is the file of the same name in the cache.
+// Link is a link of ours. Target is the path of a file in the cache.
 type Link struct {
 	Name, Target string
 	// Was is the current target of the link; empty when there is no link yet.
@@ -126,42 +126,46 @@ func (e *ConflictError) Error() string {
 	return "not made by left4me, and in the way of its links: " + text.List(all, 10, ", ")
 }
 
-// Plan returns the changes after which there is a link to the file in cacheDir for each of the wanted names, and no other link
-// of ours. It is an error if cacheDir is not absolute, or a name is empty, begins with a dot or contains a slash.
-func Plan(wanted []string, seen Observed, cacheDir string) (Changes, error) {
+// Plan returns the changes after which there are the wanted links, and no other link of ours. It is an error if cacheDir is not absolute, a
+// name is empty, begins with a dot, contains a slash or has two targets, or a target is not in the cache.
+func Plan(wanted []Link, seen Observed, cacheDir string) (Changes, error) {
 	if !filepath.IsAbs(cacheDir) {
 		return Changes{}, fmt.Errorf("cache directory %q is not absolute", cacheDir)
 	}
 	var c Changes
-	keep := make(map[string]bool, len(wanted))
-	for _, name := range wanted {
-		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\x00") {
-			return Changes{}, fmt.Errorf("%q cannot be the name of a link", name)
+	keep := make(map[string]string, len(wanted)) // targets by name
+	for _, l := range wanted {
+		if l.Name == "" || l.Name[0] == '.' || strings.ContainsAny(l.Name, "/\x00") {
+			return Changes{}, fmt.Errorf("%q cannot be the name of a link", l.Name)
 		}
-		if keep[name] {
+		if !ours(l.Target, cacheDir) {
+			return Changes{}, fmt.Errorf("%q, the target of %s, is not in the cache", l.Target, l.Name)
+		}
+		if target, repeated := keep[l.Name]; repeated {
+			if target != l.Target {
+				return Changes{}, fmt.Errorf("%s would be a link to both %q and %q", l.Name, target, l.Target)
+			}
 			continue
 		}
-		keep[name] = true
-		l := Link{Name: name, Target: filepath.Join(cacheDir, name)}
-		was, linked := seen.Links[name]
-		mode, taken := seen.Others[name]
+		keep[l.Name] = l.Target
+		was, linked := seen.Links[l.Name]
+		mode, taken := seen.Others[l.Name]
 		switch {
 		case taken:
-			c.Conflicts = append(c.Conflicts, Conflict{Name: name, Kind: kind(mode)})
+			c.Conflicts = append(c.Conflicts, Conflict{Name: l.Name, Kind: kind(mode)})
 		case !linked:
-			c.Create = append(c.Create, l)
+			c.Create = append(c.Create, Link{Name: l.Name, Target: l.Target})
 		case was == l.Target:
 			c.Unchanged++
 		case ours(was, cacheDir):
-			l.Was = was
-			c.Replace = append(c.Replace, l)
+			c.Replace = append(c.Replace, Link{Name: l.Name, Target: l.Target, Was: was})
 		default:
-			c.Conflicts = append(c.Conflicts, Conflict{Name: name, Kind: fmt.Sprintf("a link to %q", was)})
+			c.Conflicts = append(c.Conflicts, Conflict{Name: l.Name, Kind: fmt.Sprintf("a link to %q", was)})
 		}
 	}
 	for name, was := range seen.Links {
 		// This includes temporary links of an Apply that was killed.
-		if !keep[name] && ours(was, cacheDir) {
+		if keep[name] == "" && ours(was, cacheDir) {
 			c.Remove = append(c.Remove, Link{Name: name, Was: was})
 		}
 	}

@@ -27,13 +27,22 @@ func overlay(t testing.TB) *os.Root {
 	return root
 }
 
+// links are those with the names to the files of the same names in the cache.
+func links(names ...string) []Link {
+	all := make([]Link, len(names))
+	for n, name := range names {
+		all[n] = Link{Name: name, Target: cacheDir + "/" + name}
+	}
+	return all
+}
+
 // build observes, plans and applies, as an overlay's build does.
 func build(ctx context.Context, root *os.Root, wanted []string) (Result, error) {
 	seen, err := Observe(root)
 	if err != nil {
 		return Result{}, err
 	}
-	changes, err := Plan(wanted, seen, cacheDir)
+	changes, err := Plan(links(wanted...), seen, cacheDir)
 	if err != nil {
 		return Result{}, err
 	}
@@ -310,7 +319,7 @@ func TestFailureAtEachStep(t *testing.T) {
 				before := tree(t, w.root.Name())
 				seen, err := Observe(w.root)
 				must(t, err)
-				changes, err := Plan(w.wanted, seen, cacheDir)
+				changes, err := Plan(links(w.wanted...), seen, cacheDir)
 				must(t, err)
 				dir, err := w.root.OpenRoot(Dir)
 				must(t, err)
@@ -372,7 +381,7 @@ func TestChangedSinceObserved(t *testing.T) {
 			}
 			seen, err := Observe(root)
 			must(t, err)
-			changes, err := Plan([]string{"1.vpk"}, seen, cacheDir)
+			changes, err := Plan(links("1.vpk"), seen, cacheDir)
 			must(t, err)
 			must(t, tt.after(root, path))
 			before := tree(t, root.Name())
@@ -455,13 +464,46 @@ func TestFirstBuildMakesFolder(t *testing.T) {
 
 func TestPlanRefuses(t *testing.T) {
 	for _, name := range []string{"", ".", "..", ".1.vpk", "a/b", "../1.vpk", "/1.vpk", "1\x00.vpk"} {
-		if c, err := Plan([]string{name}, Observed{}, cacheDir); err == nil {
+		if c, err := Plan([]Link{{Name: name, Target: cacheDir + "/1.vpk"}}, Observed{}, cacheDir); err == nil {
 			t.Errorf("%q gave %+v", name, c)
 		}
 	}
-	if c, err := Plan([]string{"1.vpk"}, Observed{}, "workshop_cache"); err == nil {
+	if c, err := Plan(links("1.vpk"), Observed{}, "workshop_cache"); err == nil {
 		t.Errorf("a relative cache gave %+v", c)
 	}
+	for _, wanted := range [][]Link{
+		{{Name: "1.vpk", Target: "/elsewhere/1.vpk"}},
+		{{Name: "1.vpk", Target: "1.vpk"}},
+		{{Name: "1.vpk"}},
+		{{Name: "a.vpk", Target: cacheDir + "/1.vpk"}, {Name: "a.vpk", Target: cacheDir + "/2.vpk"}},
+	} {
+		if c, err := Plan(wanted, Observed{}, cacheDir); err == nil {
+			t.Errorf("%v gave %+v", wanted, c)
+		}
+	}
+}
+
+// A link may have another name than the file that it leads to.
+func TestLinksWithOtherNames(t *testing.T) {
+	root := overlay(t)
+	apply := func(wanted []Link, want Result, links map[string]string) {
+		t.Helper()
+		seen, err := Observe(root)
+		must(t, err)
+		changes, err := Plan(wanted, seen, cacheDir)
+		must(t, err)
+		done, err := Apply(t.Context(), root, changes)
+		must(t, err)
+		seen, err = Observe(root)
+		must(t, err)
+		if done != want || !maps.Equal(seen.Links, links) {
+			t.Errorf("%+v, want %+v; links %v, want %v", done, want, seen.Links, links)
+		}
+	}
+	first, second := cacheDir+"/1.vpk", cacheDir+"/old/2.vpk"
+	apply(links("1.vpk"), Result{Created: 1}, map[string]string{"1.vpk": first})
+	apply([]Link{{Name: "holdout.vpk", Target: first}}, Result{Created: 1, Removed: 1}, map[string]string{"holdout.vpk": first})
+	apply([]Link{{Name: "holdout.vpk", Target: second}, {Name: "1.vpk", Target: first}}, Result{Created: 1, Replaced: 1}, map[string]string{"holdout.vpk": second, "1.vpk": first})
 }
 
 func TestConflictErrorListsForeignFiles(t *testing.T) {
@@ -469,7 +511,7 @@ func TestConflictErrorListsForeignFiles(t *testing.T) {
 		Links:  map[string]string{"3.vpk": "/home/me/3.vpk"},
 		Others: map[string]fs.FileMode{"1.vpk": 0, "2.vpk": fs.ModeDir, "4.vpk": fs.ModeNamedPipe},
 	}
-	c, err := Plan([]string{"4.vpk", "3.vpk", "2.vpk", "1.vpk"}, seen, cacheDir)
+	c, err := Plan(links("4.vpk", "3.vpk", "2.vpk", "1.vpk"), seen, cacheDir)
 	must(t, err)
 	want := "not made by left4me, and in the way of its links: left4dead2/addons/1.vpk (a file), left4dead2/addons/2.vpk (a directory), " +
 		`left4dead2/addons/3.vpk (a link to "/home/me/3.vpk"), left4dead2/addons/4.vpk (something else)`
@@ -482,7 +524,7 @@ func TestConflictErrorListsForeignFiles(t *testing.T) {
 		wanted, seen.Others[name] = append(wanted, name), 0
 	}
 	delete(seen.Links, "3.vpk")
-	c, err = Plan(wanted, seen, cacheDir)
+	c, err = Plan(links(wanted...), seen, cacheDir)
 	must(t, err)
 	if !strings.HasSuffix(c.Err().Error(), " and 15 more") {
 		t.Error(c.Err())
