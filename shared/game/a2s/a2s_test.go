@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestAnswers(t *testing.T) {
 		"at once":              {fixed},
 		"with extra fields":    {full},
 		"twice":                {full, full},
-		"after other packets":  {"", "\xFF\xFF\xFF\xFF", "\xFF\xFF\xFF\xFFDx", fixed[:len(fixed)-1], "\xFE\xFF\xFF\xFF\x01\x00\x00\x00\x02\x00\xE0\x04" + full, full[:len(full)-1], single + "Axyz", fixed},
+		"after other packets":  {"", "\xFF\xFF\xFF\xFF", "\xFF\xFF\xFF\xFFDx", fixed[:len(fixed)-1], "\xFE\xFF\xFF\xFF\x01\x00\x00\x00\x02\x00\xE0\x04" + full, full[:len(full)-1], single + "Axyz", single + "D\x00", fixed},
 		"with more than known": {full + "more"},
 	} {
 		g := start(t, func(g game, _ string, to net.Addr) {
@@ -122,21 +123,25 @@ func TestAnAnswerFromAnotherPort(t *testing.T) {
 	}
 }
 
+// parse reads a single packet.
+func parse(packet string) (Answer, []byte, error) { return read(&parts{}, []byte(packet), parseInfo) }
+
 func TestWhatIsNoAnswer(t *testing.T) {
 	for packet, says := range map[string]string{
-		"":                            "a packet came that is no whole answer",
-		single:                        "a packet came that is no whole answer",
-		"\xFE\xFF\xFF\xFF" + full[4:]: "a packet came that is no whole answer",
-		single + "D":                  "another answer came, of the kind 'D'",
-		single + "A123":               "a packet came that ends too early",
-		single + "A12345":             "a packet came that ends too early",
+		"":                   "a packet came that is no whole answer",
+		single:               "a packet came that is no whole answer",
+		several + full[4:]:   "a packet came that is no whole answer",
+		several + "\x01\x00": "a packet came that ends too early",
+		single + "D":         "another answer came, of the kind 'D'",
+		single + "A123":      "a packet came that ends too early",
+		single + "A12345":    "a packet came that ends too early",
 	} {
-		if a, challenge, err := parse([]byte(packet)); err == nil || err.Error() != says || challenge != nil || a != (Answer{}) {
+		if a, challenge, err := parse(packet); err == nil || err.Error() != says || challenge != nil || a != (Answer{}) {
 			t.Errorf("%q: %+v, %q, %v", packet, a, challenge, err)
 		}
 	}
 	for n := len(single) + 1; n < len(full); n++ {
-		if a, _, err := parse([]byte(full[:n])); n != len(fixed) && (!errors.Is(err, errCut) || a != (Answer{})) {
+		if a, _, err := parse(full[:n]); n != len(fixed) && (!errors.Is(err, errCut) || a != (Answer{})) {
 			t.Errorf("the first %d bytes: %+v, %v", n, a, err)
 		}
 	}
@@ -166,20 +171,82 @@ func TestWaitingEnds(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	for _, s := range []string{fixed, full, full[:50], single + "A1234", single, "\xFE\xFF\xFF\xFF"} {
-		f.Add([]byte(s))
+// who has a name twice, an empty one, and times that are none.
+const who = single + "D\x05" + "\x00Nick\x00\x0C\x00\x00\x00\x00\x00\xFA\x42" + "\x00Nick\x00\xFF\xFF\xFF\xFF\x00\x00\x80\x3F" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00a\xFFb\x00\x00\x00\x00\x00\x00\x00\xC0\x7F" + "\x00x\x00\x00\x00\x00\x00\x00\x00\x80\xFF"
+
+func TestPlayers(t *testing.T) {
+	part := func(number byte, text string) string {
+		return several + "\x07\x00\x00\x00\x02" + string(number) + "\xE0\x04" + text
 	}
-	f.Fuzz(func(t *testing.T, packet []byte) {
-		a, challenge, err := parse(packet)
-		if (err != nil || challenge != nil) && a != (Answer{}) || err != nil && challenge != nil {
-			t.Errorf("%+v, %q, %v", a, challenge, err)
+	asked := "\xFF\xFF\xFF\xFFU\x01\x02\x03\x04"
+	want := []Player{{"Nick", 12, 125 * time.Second}, {"Nick", -1, time.Second}, {}, {Name: "a\uFFFDb"}, {Name: "x"}}
+	for about, replies := range map[string][]string{
+		"at once":                   {who},
+		"after half of it":          {who[:30], who},
+		"after other answers":       {full, single + "A", who},
+		"in parts":                  {part(0, who[:20]), part(1, who[20:])},
+		"in parts in another order": {part(1, who[20:]), part(1, who[20:]), part(0, who[:20])},
+		"after parts of another":    {several + "\x06\x00\x00\x00\x02\x00\xE0\x04lost", part(0, who[:20]), part(1, who[20:])},
+		"after what are no parts":   {several + "\x07", several + "\x07\x00\x00\x80\x01\x00\xE0\x04" + who, part(2, who), several + "\x09\x00\x00\x00\x01\x00\xE0\x04" + who[4:], who},
+	} {
+		g := start(t, func(g game, question string, to net.Addr) {
+			if question != asked {
+				g.WriteTo([]byte(single+"A\x01\x02\x03\x04"), to)
+				return
+			}
+			for _, r := range replies {
+				g.WriteTo([]byte(r), to)
+			}
+		})
+		if got, err := Players(within(t), g.address()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %+v, %v", about, got, err)
 		}
-		if err == nil && challenge == nil && !bytes.HasPrefix(packet, []byte(single+"I")) {
-			t.Errorf("%q is an answer", packet)
+		if first := <-g.asked; first != "\xFF\xFF\xFF\xFFU\xFF\xFF\xFF\xFF" {
+			t.Errorf("%s: asked %q", about, first)
 		}
-		if !utf8.ValidString(a.Name+a.Map) || len(challenge) != 0 && len(challenge) != 4 {
-			t.Errorf("%+v, %q", a, challenge)
+	}
+	if got, _, err := read(&parts{}, []byte(single+"D\x00"), parsePlayers); err != nil || len(got) != 0 {
+		t.Errorf("nobody: %v, %v", got, err)
+	}
+	for n := len(single) + 1; n < len(who); n++ {
+		if got, _, err := read(&parts{}, []byte(who[:n]), parsePlayers); !errors.Is(err, errCut) || got != nil {
+			t.Errorf("the first %d bytes: %+v, %v", n, got, err)
+		}
+	}
+}
+
+// FuzzRead reads two packets, of which the second may complete the first.
+func FuzzRead(f *testing.F) {
+	half := several + "\x07\x00\x00\x00\x02\x00\xE0\x04"
+	for _, s := range []string{fixed, full, full[:50], who, who[:50], single + "A1234", single, several, half + who[:20], several + "\x07\x00\x00\x00\x02\x01\xE0\x04" + who[20:]} {
+		f.Add([]byte(half+who[:20]), []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		var info, players parts
+		for _, packet := range [][]byte{first, second} {
+			a, challenge, err := read(&info, packet, parseInfo)
+			if (err != nil || challenge != nil) && a != (Answer{}) || err != nil && challenge != nil {
+				t.Errorf("%+v, %q, %v", a, challenge, err)
+			}
+			if err == nil && challenge == nil && !bytes.HasPrefix(packet, []byte(single+"I")) && !bytes.HasPrefix(packet, []byte(several)) {
+				t.Errorf("%q is an answer", packet)
+			}
+			if !utf8.ValidString(a.Name+a.Map) || len(challenge) != 0 && len(challenge) != 4 {
+				t.Errorf("%+v, %q", a, challenge)
+			}
+			all, _, err := read(&players, packet, parsePlayers)
+			if err != nil && all != nil {
+				t.Errorf("%+v, %v", all, err)
+			}
+			for _, p := range all {
+				if !utf8.ValidString(p.Name) || p.Time < 0 {
+					t.Errorf("%+v", p)
+				}
+			}
+			if len(info.all) > maxParts {
+				t.Errorf("%d parts", len(info.all))
+			}
 		}
 	})
 }

@@ -1,6 +1,6 @@
 // Command srcds is a stand-in for the program srcds_linux of the game's dedicated server. It behaves as servers.md says of the real one, as
-// far as left4me notices: it takes the launch arguments and server.cfg, opens the add-ons when it starts, answers A2S_INFO, writes into
-// its tree, and ends when it is asked to.
+// far as left4me notices: it takes the launch arguments and server.cfg, opens the add-ons when it starts, answers as gametest.Game does, writes into
+// its tree, and ends when it is asked to. gametest.TellGame tells it who plays, and how to misbehave.
 //
 // A file left4dead2/cfg/misbehave.cfg, with one word a line, makes it misbehave: `exit` (at once, with code 1), `crash` (with SIGSEGV as soon
 // as it answers), `silent` (it never answers), `stubborn` (it ignores requests to end), `segfault` (it ends with code 139 when asked to).
@@ -10,8 +10,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -22,14 +20,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"left4me/shared/game/gametest"
 )
 
-const (
-	mod = "left4dead2"
-	// info and challenge are the headers of A2S_INFO requests and of the answer to one without a challenge.
-	info      = "\xff\xff\xff\xffTSource Engine Query\x00"
-	challenge = "\xff\xff\xff\xffA\x01\x02\x03\x04"
-)
+const mod = "left4dead2"
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -78,13 +73,28 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("ERROR: couldn't bind to port %d: %w", port, err)
 	}
-	defer tcp.Close()
 	if err := write(filepath.Join(mod, "logs", "L0001.log"), "log started\n"); err != nil {
 		fmt.Println("cannot write the log:", err)
 	}
 	look()
 	fmt.Printf("Network: IP %s, mode MP, dedicated Yes, ports %d SV / -1 CL\nhostname is %q\n", value("-ip"), port, g.cvars["hostname"])
-	go g.answer(udp, value("+map"))
+	slots, _ := strconv.Atoi(value("-maxplayers")) // the launch arguments are checked elsewhere
+	playing := gametest.NewGame()
+	playing.Cvars, playing.Map, playing.Slots = g.cvars, value("+map"), slots
+	playing.Print, playing.Quit = func(line string) { fmt.Println(line) }, func() { ends <- syscall.SIGTERM }
+	if g.does("silent") {
+		if err := playing.Do("fault silent"); err != nil {
+			return err
+		}
+	}
+	playing.Serve(udp, tcp)
+	if g.does("crash") {
+		go func() {
+			playing.Await("info", 1)
+			time.Sleep(50 * time.Millisecond) // until the answer has arrived
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+		}()
+	}
 	for range ends {
 		if g.does("stubborn") {
 			continue
@@ -166,40 +176,4 @@ func write(path, text string) error {
 		return err
 	}
 	return os.WriteFile(path, []byte(text), 0o644)
-}
-
-// answer answers A2S_INFO.
-func (g *game) answer(conn net.PacketConn, firstMap string) {
-	request := make([]byte, 1500)
-	for {
-		n, from, err := conn.ReadFrom(request)
-		if err != nil {
-			return
-		}
-		if g.does("silent") || !bytes.HasPrefix(request[:n], []byte(info)) {
-			continue
-		}
-		answer := []byte(challenge)
-		if string(request[len(info):n]) == challenge[5:] {
-			answer = g.info(firstMap)
-		}
-		if _, err := conn.WriteTo(answer, from); err != nil {
-			fmt.Println(err)
-		}
-		if g.does("crash") {
-			time.Sleep(50 * time.Millisecond) // until the answer has arrived
-			_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
-		}
-	}
-}
-
-// info is the answer to A2S_INFO (https://developer.valvesoftware.com/wiki/Server_queries).
-func (g *game) info(firstMap string) []byte {
-	b := []byte("\xff\xff\xff\xffI\x11")
-	for _, text := range []string{g.cvars["hostname"], firstMap, mod, "Left 4 Dead 2"} {
-		b = append(append(b, text...), 0)
-	}
-	b = binary.LittleEndian.AppendUint16(b, 550)
-	b = append(b, 0, 8, 0, 'd', 'l', 0, 1)
-	return append(b, "2.2.4.3\x00\x00"...)
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -100,6 +101,18 @@ and the stand-in serves until it is interrupted.`,
 			Args:  cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return ask(cmd, http.MethodPost, gametest.ControlPath, strings.Join(args, "\n"))
+			},
+		},
+		&cobra.Command{
+			Use:   "play PORT COMMAND...",
+			Short: "Have players join or leave the running stand-in for a game server at a port of 127.0.0.1, or make it misbehave",
+			Args:  cobra.MinimumNArgs(2),
+			RunE: func(_ *cobra.Command, args []string) error {
+				server, err := netip.ParseAddrPort("127.0.0.1:" + args[0])
+				if err != nil {
+					return err
+				}
+				return gametest.TellGame(server, strings.Join(args[1:], "\n"))
 			},
 		},
 		&cobra.Command{
