@@ -1,19 +1,13 @@
 package main_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha1"
 	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,11 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"left4me/localrun/fsck"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
+	"left4me/shared/game/supervisor"
 	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/route"
+	"left4me/shared/settings"
 	"left4me/shared/steam/steamtest"
 )
 
@@ -151,15 +148,16 @@ func killAtRandom(t *testing.T, d *db.DB, databaseURL string) {
 	for _, m := range f.hosts {
 		id, err := host.ReadID(m.root)
 		f.must(err)
-		found, err := differences(t.Context(), d, id, m.root)
+		h := fsck.Host{DB: d, ID: id, Settings: settings.Settings{Root: m.root, ServerSupervisor: settings.NoSupervisor}, Content: true, Now: time.Now}
+		h.Supervisor = supervisor.New(h.Settings)
+		found, err := h.Examine(t.Context())
 		f.must(err)
-		for _, difference := range found {
-			t.Errorf("host %s: %s", m.name, difference)
+		for _, problem := range found {
+			t.Errorf("host %s: %s", m.name, problem)
 		}
 	}
-	if found := f.column(`PRAGMA integrity_check`); !slices.Equal(found, []string{"ok"}) {
-		t.Error(found)
-	}
+	f.await("every overlay is built on every host", `SELECT COUNT(*) FROM overlay_hosts h JOIN overlays o ON o.id = h.overlay_id AND o.deleted_at IS NULL
+		WHERE h.last_build_status <> 'ok' OR h.revision <> o.revision OR h.directory_at IS NULL`, 0)
 }
 
 // step changes something, or disturbs a host at its work, or lets it go on.
@@ -438,104 +436,4 @@ func (f *fleet) must(err error) {
 	if err != nil {
 		f.Fatal(err)
 	}
-}
-
-// differences returns what differs between the disk of a host, its LEFT4ME_ROOT, and what the database says of it. All builds must have
-// succeeded and no job may run.
-func differences(ctx context.Context, d *db.DB, hostID, root string) (found []string, err error) {
-	differs := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
-
-	type directory struct {
-		id, uid, kind, status string
-		current               bool
-	}
-	directories, err := db.Rows(ctx, d, func(row db.Scanner) (o directory, err error) {
-		err = row.Scan(&o.id, &o.uid, &o.kind, &o.status, &o.current)
-		return o, err
-	}, `SELECT o.id, o.uid, o.type, h.last_build_status, h.revision = o.revision AND h.directory_at IS NOT NULL AND o.deleted_at IS NULL
-		FROM overlays o JOIN overlay_hosts h ON h.overlay_id = o.id WHERE h.host_id = :host`, sql.Named("host", hostID))
-	if err != nil {
-		return nil, err
-	}
-	// What is below overlays/, apart from folders: what must be there, and what is.
-	want, have := map[string]string{}, map[string]string{}
-	for _, o := range directories {
-		if o.status != "ok" || !o.current {
-			differs("overlay %s: status %q; is its revision built: %t", o.id, o.status, o.current)
-		}
-		want[o.id+"/.left4me-overlay"] = o.uid
-	}
-
-	type file struct {
-		overlay, steamID, url string
-		size, updated         int64
-		recorded, linked      bool
-	}
-	files, err := db.Rows(ctx, d, func(row db.Scanner) (i file, err error) {
-		err = row.Scan(&i.overlay, &i.steamID, &i.url, &i.size, &i.updated, &i.recorded, &i.linked)
-		return i, err
-	}, `SELECT a.overlay_id, w.steam_id, w.file_url, w.file_size, w.time_updated,
-			COALESCE((h.downloaded_file_size, h.downloaded_time_updated) = (w.file_size, w.time_updated) AND h.last_error = '', FALSE),
-			EXISTS (SELECT 1 FROM overlay_links l WHERE (l.overlay_id, l.workshop_item_id, l.host_id) = (a.overlay_id, w.id, :host))
-		FROM overlay_workshop_items a JOIN overlays o ON o.id = a.overlay_id AND o.deleted_at IS NULL JOIN workshop_items w ON w.id = a.workshop_item_id
-		LEFT JOIN item_hosts h ON h.workshop_item_id = w.id AND h.host_id = :host`, sql.Named("host", hostID))
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range files {
-		name := i.steamID + ".vpk"
-		path := filepath.Join(root, "workshop_cache", name)
-		want[i.overlay+"/left4dead2/addons/"+name] = path
-		if !i.recorded || !i.linked {
-			differs("item %s of overlay %s: is its file recorded: %t; is its link: %t", i.steamID, i.overlay, i.recorded, i.linked)
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			differs("%v", err)
-			continue
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, err
-		}
-		if int64(len(content)) != i.size || info.ModTime().Unix() != i.updated {
-			differs("%s has %d bytes of %s; the database says %d, %s", name, len(content), info.ModTime().UTC(), i.size, time.Unix(i.updated, 0).UTC())
-		}
-		if u, err := url.Parse(i.url); err != nil || filepath.Base(u.Path) != fmt.Sprintf("%X", sha1.Sum(content)) {
-			differs("%s has other content than %s, %v", name, i.url, err)
-		}
-	}
-
-	overlays := filepath.Join(root, "overlays")
-	err = filepath.WalkDir(overlays, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			if rel, _ := filepath.Rel(overlays, path); err == nil && rel != "." && filepath.Dir(rel) == "." && want[rel+"/.left4me-overlay"] == "" {
-				differs("overlays/%s is the directory of no overlay", rel)
-			}
-			return err
-		}
-		rel, err := filepath.Rel(overlays, path)
-		if err != nil {
-			return err
-		}
-		if have[rel], err = os.Readlink(path); !errors.Is(err, syscall.EINVAL) {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		have[rel] = string(content)
-		if uid := want[rel]; filepath.Base(path) == ".left4me-overlay" && bytes.Contains(content, []byte("\n"+uid+"\n")) {
-			have[rel] = uid
-		}
-		return err
-	})
-	for _, path := range slices.Sorted(maps.Keys(want)) {
-		if have[path] != want[path] {
-			differs("overlays/%s is %q, not %q", path, have[path], want[path])
-		}
-		delete(have, path)
-	}
-	for _, path := range slices.Sorted(maps.Keys(have)) {
-		differs("overlays/%s should not be there: %q", path, have[path])
-	}
-	return found, err
 }

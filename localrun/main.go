@@ -64,7 +64,7 @@ Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, 
 	}
 	root.SetVersionTemplate("left4me {{.Version}}\n")
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
-		createUserCommand(), promoteAdminCommand(), setPasswordCommand(), workshopRefreshCommand(), gcCommand(), installCommand(), steamLoginCommand(), backupCommand(), restoreCommand(), hostsCommand(), serversCommand(), doctorCommand(),
+		createUserCommand(), promoteAdminCommand(), setPasswordCommand(), workshopRefreshCommand(), gcCommand(), installCommand(), steamLoginCommand(), backupCommand(), restoreCommand(), hostsCommand(), serversCommand(), doctorCommand(), fsckCommand(),
 		runServerCommand(), keepServerCommand(), holdNamespaceCommand(),
 		versionCommand(), manualCommand())
 	return root

@@ -374,8 +374,8 @@ func blueprintOf(who string, r route.Route) func(*fixture) string {
 	}
 }
 
-// settings are the fields of a blueprint's form.
-var settings = named("mode", "versus", "map", "c5m1_waterfront", "slots", "8", "region", "3")
+// changes are the fields of a blueprint's form.
+var changes = named("mode", "versus", "map", "c5m1_waterfront", "slots", "8", "region", "3")
 
 // uses say what ownership decides, route by route (P3, P7, P8, P38). Who may ask at all is the route table's word.
 var uses = map[string][]use{
@@ -474,11 +474,11 @@ var uses = map[string][]use{
 		{about: "no number", path: at("/blueprints/x"), status: notFound},
 	},
 	route.BlueprintSave.Name: {
-		{about: "own", path: blueprintOf(owner, route.BlueprintSave), form: settings, status: leads, stranger: refused},
-		{about: "everybody's", path: blueprintOf(root, route.BlueprintSave), form: settings, status: leads, stranger: refused, owner: refused},
+		{about: "own", path: blueprintOf(owner, route.BlueprintSave), form: changes, status: leads, stranger: refused},
+		{about: "everybody's", path: blueprintOf(root, route.BlueprintSave), form: changes, status: leads, stranger: refused, owner: refused},
 		{about: "launch arguments", path: blueprintOf(owner, route.BlueprintSave), form: named("mode", "coop", "map", "a", "slots", "8", "region", "3", "arguments", "-x"), status: leads, stranger: refused, owner: refused},
 		{about: "nothing typed", path: blueprintOf(owner, route.BlueprintSave), form: named(), status: invalid, stranger: refused},
-		{about: "none", path: at("/blueprints/999999"), form: settings, status: notFound},
+		{about: "none", path: at("/blueprints/999999"), form: changes, status: notFound},
 	},
 	route.BlueprintAdd.Name: {
 		{about: "own", path: blueprintOf(owner, route.BlueprintAdd), form: func(f *fixture) url.Values {
