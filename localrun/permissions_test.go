@@ -544,6 +544,15 @@ var uses = map[string][]use{
 		}, status: leads, stranger: refused},
 		{about: "none", path: at("/servers/999999"), form: named("blueprint_id", "1", "port", "27015"), status: notFound},
 	},
+	route.Play.Name: {
+		{about: "a public one", path: func(f *fixture) string {
+			id := f.server()
+			f.do(root, "POST", route.ServerChange.URL(id), url.Values{"name": {f.name()}, "port": {fmt.Sprint(20_000 + f.made)}, "blueprint_id": {f.blueprintOfServer(id)}, "public": {"yes"}})
+			return route.Play.URL(id)
+		}, status: okay},
+		{about: "one that is not public", path: hers(route.Play), status: notFound},
+		{about: "none", path: at("/play/999999"), status: notFound},
+	},
 	route.ServerStart.Name:   server(route.ServerStart),
 	route.ServerStop.Name:    server(route.ServerStop),
 	route.ServerRestart.Name: server(route.ServerRestart),

@@ -156,13 +156,14 @@ type serverJSON struct {
 	HostID    string    `json:"host_id"`
 	Blueprint string    `json:"blueprint"`
 	Owner     string    `json:"owner"`
+	Public    bool      `json:"public"`
 }
 
 func toJSON(s server.Server) serverJSON {
 	state, since := s.Now(time.Now())
 	return serverJSON{
 		ID: s.ID, Name: s.Name, State: string(state), Since: since.UTC(), Address: s.Address, Port: s.Port, Host: s.HostName, HostID: s.HostID,
-		Blueprint: s.Blueprint, Owner: s.OwnerName,
+		Blueprint: s.Blueprint, Owner: s.OwnerName, Public: s.Public,
 	}
 }
 

@@ -51,6 +51,7 @@ var routes = [
   ['POST', ['overlays', null, 'items', null, 'delete'], '${ItemRemoveHost}'],
   ['POST', ['overlays', null, 'refresh'], '${OverlayRefreshHost}'],
   ['GET', ['overlays', null, 'use'], '${OverlayUseHost}'],
+  ['GET', ['play', null], '${PlayHost}'],
   ['GET', ['servers'], '${ServerListHost}'],
   ['POST', ['servers'], '${ServerCreateHost}'],
   ['GET', ['servers', null], '${ServerShowHost}'],

@@ -70,6 +70,7 @@ var promises = map[promise]string{
 	59: "what keeps the process of a server",
 	60: "stopping, and what goes on without left4me",
 	61: "states of servers, and what happened to them",
+	66: "a page for players, of servers that are public",
 	70: "what is in a file is read and shown",
 	71: "campaigns and maps, as commands to copy",
 }

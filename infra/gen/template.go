@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -101,7 +102,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 			s.schedule(x, jobs)
 		}
 	}
-	s.cloudFront(string(code), slowest)
+	s.cloudFront(string(code), slowest, routes)
 	s.budget()
 
 	return encode(object{
@@ -373,10 +374,13 @@ func (s *stack) alarm(name string, parts ...object) {
 	s.add(name, "AWS::CloudWatch::Alarm", properties)
 }
 
+// wildcards are those of a route's pattern.
+var wildcards = regexp.MustCompile(`\{[^}]*\}`)
+
 // cloudFront adds the distribution with the router. It has one origin, which sends the origin's secret. The router replaces the
 // origin's host name in each request of a viewer. CloudFront asks for the page about an error without the router, so the origin's own
 // host is the function that has it. slowest is the longest time limit of a route.
-func (s *stack) cloudFront(router string, slowest time.Duration) {
+func (s *stack) cloudFront(router string, slowest time.Duration, routes []route.Route) {
 	s.add("Router", "AWS::CloudFront::Function", object{
 		"Name":           sub("${AWS::StackName}-${AWS::Region}-router"),
 		"AutoPublish":    true,
@@ -392,6 +396,16 @@ func (s *stack) cloudFront(router string, slowest time.Duration) {
 			"QueryStringsConfig": object{"QueryStringBehavior": "whitelist", "QueryStrings": list{"v"}},
 		},
 	}})
+	// What a route's answer says of how long it may be kept counts.
+	s.add("PageCache", "AWS::CloudFront::CachePolicy", object{"CachePolicyConfig": object{
+		"Name": sub("${AWS::StackName}-${AWS::Region}-pages"), "MinTTL": 0, "DefaultTTL": 0, "MaxTTL": 60,
+		"ParametersInCacheKeyAndForwardedToOrigin": object{
+			"EnableAcceptEncodingBrotli": true, "EnableAcceptEncodingGzip": true,
+			"CookiesConfig":      object{"CookieBehavior": "none"},
+			"HeadersConfig":      object{"HeaderBehavior": "none"},
+			"QueryStringsConfig": object{"QueryStringBehavior": "none"},
+		},
+	}})
 	behavior := func(more object) object {
 		b := object{
 			"TargetOriginId":       "functions",
@@ -402,6 +416,15 @@ func (s *stack) cloudFront(router string, slowest time.Duration) {
 		}
 		maps.Copy(b, more)
 		return b
+	}
+	keeping := func(pattern, policy string) object {
+		return behavior(object{"PathPattern": pattern, "CachePolicyId": ref(policy), "CachedMethods": list{"GET", "HEAD"}, "Compress": true})
+	}
+	cached := list{keeping("/assets/*", "AssetCache")}
+	for _, r := range routes {
+		if r.Cached > 0 {
+			cached = append(cached, keeping(wildcards.ReplaceAllString(r.Pattern, "*"), "PageCache"))
+		}
 	}
 	// By default CloudFront caches errors for 10 s, even with no-store: it would show one person's 403 to others.
 	var errors list
@@ -437,9 +460,7 @@ func (s *stack) cloudFront(router string, slowest time.Duration) {
 		"DefaultCacheBehavior": behavior(object{
 			"CachePolicyId": cachingDisabled, "OriginRequestPolicyId": allViewerExceptHostHeader,
 		}),
-		"CacheBehaviors": list{behavior(object{
-			"PathPattern": "/assets/*", "CachePolicyId": ref("AssetCache"), "CachedMethods": list{"GET", "HEAD"}, "Compress": true,
-		})},
+		"CacheBehaviors":       cached,
 		"CustomErrorResponses": errors,
 		"Logging":              either("HasAccessLog", object{"Bucket": sub("${AccessLogBucket}.s3.amazonaws.com"), "Prefix": sub("${AWS::StackName}/")}, nothing),
 		"WebACLId":             either("HasWebAcl", ref("WebAclArn"), nothing),

@@ -267,14 +267,29 @@ func TestEnvironmentsHaveNoSecrets(t *testing.T) {
 	}
 }
 
-func TestOnlyAssetsAreCached(t *testing.T) {
+func TestOnlyAssetsAndSharedPagesAreCached(t *testing.T) {
 	config := at(t, parse(t, ours(t)), "Resources", "Distribution", "Properties", "DistributionConfig").(object)
 	if got := at(t, config, "DefaultCacheBehavior", "CachePolicyId"); got != cachingDisabled {
 		t.Errorf("pages are cached by %v", got)
 	}
-	others := config["CacheBehaviors"].(list)
-	if len(others) != 1 || at(t, others, 0, "PathPattern") != strings.ReplaceAll(route.Asset.Pattern, "{file}", "*") {
-		t.Errorf("further behaviors: %v", others)
+	want := []any{strings.ReplaceAll(route.Asset.Pattern, "{file}", "*")}
+	for _, r := range route.All() {
+		if r.Cached > 0 {
+			want = append(want, strings.ReplaceAll(r.Pattern, "{id}", "*"))
+		}
+	}
+	var patterns []any
+	for _, b := range config["CacheBehaviors"].(list) {
+		patterns = append(patterns, b.(object)["PathPattern"])
+	}
+	if !slices.Equal(patterns, want) {
+		t.Errorf("cached are %v, want %v", patterns, want)
+	}
+	key := at(t, parse(t, ours(t)), "Resources", "PageCache", "Properties", "CachePolicyConfig", "ParametersInCacheKeyAndForwardedToOrigin").(object)
+	for config, behavior := range map[string]string{"CookiesConfig": "CookieBehavior", "HeadersConfig": "HeaderBehavior", "QueryStringsConfig": "QueryStringBehavior"} {
+		if at(t, key, config, behavior) != "none" {
+			t.Errorf("a cached page depends on %v", key[config])
+		}
 	}
 	uncached := map[float64]bool{}
 	for _, e := range config["CustomErrorResponses"].(list) {

@@ -59,6 +59,9 @@ type Route struct {
 	// IsAction says that a request makes left4me ask Steam or build an overlay for the person, so that account.CountAction limits how
 	// often they may send it. Administrators are not limited.
 	IsAction bool
+	// Cached is how long browsers and CloudFront may keep an answer instead of asking again; zero: not at all. Such an answer is the same
+	// for everybody and for every query string.
+	Cached time.Duration
 }
 
 const (
@@ -88,6 +91,11 @@ func (r Route) withBody(n int64) Route {
 
 func (r Route) action() Route {
 	r.IsAction = true
+	return r
+}
+
+func (r Route) cached(life time.Duration) Route {
+	r.Cached = life
 	return r
 }
 
@@ -128,6 +136,7 @@ var (
 	ServerRestart   = form("server-restart", "/servers/{id}/restart", SignedIn)
 	ServerReset     = form("server-reset", "/servers/{id}/reset", SignedIn)
 	ServerDelete    = form("server-delete", "/servers/{id}/delete", SignedIn)
+	Play            = page("play", "/play/{id}", Anyone).cached(15 * time.Second)
 	JobList         = page("job-list", "/jobs", SignedIn)
 	JobShow         = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel       = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
@@ -157,7 +166,7 @@ func All() []Route {
 		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemRemove, ItemsRemove, ItemsCopy,
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
-		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete,
+		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete, Play,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd,
 		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminHosts, HostAsk, HostRemove, HostInstall, HostCheck, AdminUsers, UserCreate, UserAsk, UserChange,

@@ -56,6 +56,8 @@ type Server struct {
 	Overlays  []int64
 	OwnerID   int64
 	OwnerName string
+	// Public is whether everybody may see it (P66).
+	Public bool
 	// UID is written into the marker inside the server's directory.
 	UID string
 	// DirectoryAt is when the host made the directory; zero: not yet.
@@ -117,6 +119,8 @@ type Form struct {
 	BlueprintID int64
 	// OwnerID is the account that the server belongs to.
 	OwnerID int64
+	// Public is whether everybody may see the server, from now on.
+	Public bool
 }
 
 // check returns f without surrounding white space in its name; the error is a problem.
@@ -136,7 +140,7 @@ func (f Form) check() (Form, error) {
 const choice = `blueprints b, users o WHERE b.id = :blueprint AND ` + blueprint.Visible + ` AND o.id = :owner`
 
 func (f Form) args(u account.User) []any {
-	return []any{sql.Named("name", f.Name), sql.Named("port", f.Port), sql.Named("blueprint", f.BlueprintID), sql.Named("owner", f.OwnerID),
+	return []any{sql.Named("name", f.Name), sql.Named("port", f.Port), sql.Named("blueprint", f.BlueprintID), sql.Named("owner", f.OwnerID), sql.Named("public", f.Public),
 		sql.Named("user", u.ID), sql.Named("admin", u.Admin)}
 }
 
@@ -159,8 +163,8 @@ func (s *Store) Create(ctx context.Context, u account.User, hostID string, f For
 		if err != nil {
 			return err
 		}
-		of.ID, err = db.Row(ctx, q, db.Value[int64], `INSERT INTO servers (name, host_id, port, blueprint_id, user_id, uid, state_at, created_at)
-			SELECT :name, h.id, :port, b.id, o.id, :uid, :now, :now FROM hosts h, `+choice+` AND h.id = :host RETURNING id`,
+		of.ID, err = db.Row(ctx, q, db.Value[int64], `INSERT INTO servers (name, host_id, port, blueprint_id, user_id, is_public, uid, state_at, created_at)
+			SELECT :name, h.id, :port, b.id, o.id, :public, :uid, :now, :now FROM hosts h, `+choice+` AND h.id = :host RETURNING id`,
 			append(f.args(u), sql.Named("host", hostID), sql.Named("uid", uid.String()), s.nowArg())...)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errChoice
@@ -201,7 +205,7 @@ func (s *Store) FreePort(ctx context.Context) (int, error) {
 	return port, nil
 }
 
-// Change changes what people have chosen about a server. It takes effect when the server is started next. Only administrators change
+// Change changes what people have chosen about a server. Except for Public, it takes effect when the server is started next. Only administrators change
 // the port and the owner; of others, those in f are not used. Errors are problems, as of Create, and 404 when it has been deleted.
 func (s *Store) Change(ctx context.Context, u account.User, old Server, f Form) error {
 	if !u.Admin {
@@ -211,7 +215,7 @@ func (s *Store) Change(ctx context.Context, u account.User, old Server, f Form) 
 	if err != nil {
 		return err
 	}
-	n, err := db.Exec(ctx, s.db, `UPDATE servers SET name = :name, port = :port, blueprint_id = :blueprint, user_id = :owner WHERE id = :id AND deleted_at IS NULL
+	n, err := db.Exec(ctx, s.db, `UPDATE servers SET name = :name, port = :port, blueprint_id = :blueprint, user_id = :owner, is_public = :public WHERE id = :id AND deleted_at IS NULL
 		AND (blueprint_id = :blueprint AND user_id = :owner OR EXISTS (SELECT 1 FROM `+choice+`))`, append(f.args(u), sql.Named("id", old.ID))...)
 	if err == nil && n == 0 {
 		if _, err = s.Get(ctx, old.ID); err == nil {
@@ -310,7 +314,7 @@ func (s *Store) Delete(ctx context.Context, u account.User, of Server) (removal 
 
 const (
 	columns = `s.id, s.name, s.host_id, h.name, h.address, h.seen_at, s.port, s.blueprint_id, b.name,
-		(SELECT json_group_array(overlay_id) FROM (SELECT overlay_id FROM blueprint_overlays WHERE blueprint_id = s.blueprint_id ORDER BY position)), s.user_id, u.name, s.uid, s.directory_at,
+		(SELECT json_group_array(overlay_id) FROM (SELECT overlay_id FROM blueprint_overlays WHERE blueprint_id = s.blueprint_id ORDER BY position)), s.user_id, u.name, s.is_public, s.uid, s.directory_at,
 		s.state, s.state_at, s.created_at`
 	from         = `servers s JOIN hosts h ON h.id = s.host_id JOIN blueprints b ON b.id = s.blueprint_id JOIN users u ON u.id = s.user_id`
 	selectServer = `SELECT ` + columns + ` FROM ` + from + ` WHERE `
@@ -325,7 +329,7 @@ func scan(row db.Scanner) (s Server, err error) {
 func scanInto(row db.Scanner, s *Server, more ...any) error {
 	var overlays string
 	err := row.Scan(append([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.Port, &s.BlueprintID, &s.Blueprint,
-		&overlays, &s.OwnerID, &s.OwnerName, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt)}, more...)...)
+		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt)}, more...)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(overlays), &s.Overlays)
 	}

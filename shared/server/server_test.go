@@ -80,7 +80,7 @@ func (w fixture) blueprint(t *testing.T, name string, owner any, overlays ...int
 // make adds a server of anna's, started from her blueprint.
 func (w fixture) make(t *testing.T, name string, port int) server.Server {
 	t.Helper()
-	id, _, err := w.Create(t.Context(), w.admin, "here", server.Form{Name: name, Port: port, BlueprintID: w.hers, OwnerID: w.anna.ID})
+	id, _, err := w.Create(t.Context(), w.admin, "here", server.Form{Name: name, Port: port, BlueprintID: w.hers, OwnerID: w.anna.ID, Public: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func testChange(t *testing.T, open dbtest.Backend) {
 	if err := change(w.anna, server.Form{Name: "monday", BlueprintID: w.open, Port: 1, OwnerID: w.bert.ID}); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.get(t, s.ID); got.Name != "monday" || got.BlueprintID != w.open || got.Port != 27015 || got.OwnerID != w.anna.ID {
+	if got := w.get(t, s.ID); got.Name != "monday" || got.BlueprintID != w.open || got.Port != 27015 || got.OwnerID != w.anna.ID || got.Public {
 		t.Errorf("the owner has changed %+v", got)
 	}
 	if err := change(w.anna, server.Form{Name: "monday", BlueprintID: berts}); status(err) != http.StatusBadRequest {

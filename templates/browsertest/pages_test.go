@@ -493,7 +493,7 @@ func samples(picture string) map[string]templ.Component {
 		"error-500": page.Error(page.ErrorView{Frame: page.Frame{Now: now}, Status: 500, Sentence: "left4me could not do that, and it is not your fault. Try again in a minute.", RequestID: "01J9Z3K8"}),
 	}
 	maps.Copy(pages, blueprints())
-	maps.Copy(pages, servers())
+	maps.Copy(pages, servers(picture))
 	return pages
 }
 

@@ -11,6 +11,8 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/list"
 	"left4me/shared/server"
+	"left4me/shared/vpk"
+	"left4me/templates/page"
 	"left4me/templates/pagetest"
 	serverview "left4me/templates/server"
 )
@@ -50,8 +52,24 @@ func someServerPage(state server.State) serverview.ShowView {
 	return v
 }
 
+func somePlayPage(state server.State, picture string) serverview.PlayView {
+	v := serverview.PlayView{Frame: page.Frame{Version: "1.2.3", Now: now}, Server: server.Public{
+		ID: 3, Name: "Friday night", Endpoint: "games.example.org:27015", State: state, Since: now.Add(-90 * time.Minute), StartedAt: now.Add(-90 * time.Minute),
+	}}
+	for n, i := range someServerPage(state).Stack[0].Items[:40] {
+		shown := server.PublicItem{RunItem: i, Kind: []string{string(vpk.CampaignKind), string(vpk.Mutation), ""}[n%3], Gone: n%7 == 6}
+		if n%4 != 3 {
+			shown.Picture = picture
+		}
+		v.Server.Items = append(v.Server.Items, shown)
+		v.Server.Size += i.Size
+	}
+	v.Server.Total = len(v.Server.Items)
+	return v
+}
+
 // servers returns the samples of pages about servers.
-func servers() map[string]templ.Component {
+func servers(picture string) map[string]templ.Component {
 	crashed := someServerPage(server.Crashed)
 	crashed.Run.EndedHow = "The game of server 'Friday night' ended before it answered: exit code 139"
 	crashed.Run.LastLines = strings.Repeat("PutClientInServer: no info_player_start on level\n", 20) + "Segmentation fault " + strings.Repeat("long", 90)
@@ -72,6 +90,14 @@ func servers() map[string]templ.Component {
 	refused.Change = serverview.Form{Name: hostile, Port: "80", Blueprint: "5", Owner: "2", Error: "A port is a number from 1024 to 65535. Game servers are usually at 27015 and the numbers after it."}
 	unreset := someServerPage(server.Running)
 	unreset.ResetError, unreset.DeleteError = "“Friday night” is running. Please stop it first: its files cannot be removed while the game uses them.", "Please tick the box to confirm. Nothing was removed."
+
+	public := someServerPage(server.Running)
+	public.Server.Public, public.Origin = true, "https://"+strings.Repeat("left4me-", 6)+".example.org"
+	off := somePlayPage(server.Crashed, picture)
+	off.Server.Name, off.Server.Endpoint, off.Server.Password, off.Server.Total = hostile, "", true, 2_000
+	lobby, bareToPlay := somePlayPage(server.Unknown, picture), somePlayPage(server.Starting, picture)
+	lobby.Server.Name, lobby.Server.LobbyOnly, lobby.Server.Items, lobby.Server.Total = strings.Repeat("W", 64), true, lobby.Server.Items[:1], 1
+	bareToPlay.Server.Items, bareToPlay.Server.Total, bareToPlay.Server.Endpoint = nil, 0, strings.Repeat("long-", 40)+".example:27015"
 
 	var rows []server.Server
 	for n, state := range []server.State{server.Running, server.Starting, server.Stopping, server.Stopped, server.Crashed} {
@@ -106,5 +132,11 @@ func servers() map[string]templ.Component {
 		"server-show-silent":       serverview.Show(silent),
 		"server-show-refused":      serverview.Show(refused),
 		"server-show-unreset":      serverview.Show(unreset),
+		"server-show-public":       serverview.Show(public),
+		"play":                     serverview.Play(somePlayPage(server.Running, picture)),
+		"play-off":                 serverview.Play(off),
+		"play-lobby":               serverview.Play(lobby),
+		"play-bare":                serverview.Play(bareToPlay),
+		"play-fresh":               serverview.Play(serverview.PlayView{Frame: page.Frame{Now: now}, Server: server.Public{Name: turned, State: server.Stopped, Since: now}}),
 	}
 }

@@ -375,18 +375,6 @@ func steamURL(i workshop.Item) string {
 	return "https://steamcommunity.com/sharedfiles/filedetails/?" + url.Values{"id": {string(i.SteamID)}}.Encode()
 }
 
-// maxURL is the length, in bytes, of the longest URL of a picture that is used.
-const maxURL = 2000
-
-// picture returns the preview's URL if a browser may load it; the Content-Security-Policy limits the hosts.
-func picture(i workshop.Item) string {
-	u, err := url.Parse(i.PreviewURL)
-	if err != nil || len(i.PreviewURL) > maxURL || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return ""
-	}
-	return u.String()
-}
-
 // updated returns when Steam last changed the item, or the zero time if it is not known.
 func updated(i workshop.Item) time.Time {
 	if i.Updated <= 0 {

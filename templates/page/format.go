@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -75,3 +76,16 @@ func machineTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // absolute is the format for people. It is in UTC because the server does not know their time zone.
 func absolute(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+
+// maxURL is the length, in bytes, of the longest URL of a picture that is used.
+const maxURL = 2000
+
+// Picture returns the URL of a picture that Steam has named if a browser may load it, else the empty string. The
+// Content-Security-Policy limits the hosts.
+func Picture(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || len(raw) > maxURL || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	return u.String()
+}

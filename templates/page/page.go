@@ -65,9 +65,18 @@ type Frame struct {
 	Notice string
 	// Ended is whether the page answers a request whose session has ended. app.js looks whether there is a new one.
 	Ended bool
+	// Preview is what chats show of a link to the page, instead of what left4me is in general.
+	Preview Preview
 	// Reload makes the page reload itself every few seconds if scripts are off. It must not be set for pages with a text field:
 	// a reload would discard what somebody has typed.
 	Reload bool
+}
+
+// Preview is a link's description and picture. The zero Preview is none.
+type Preview struct {
+	Description string
+	// Picture is a URL; empty for none.
+	Picture string
 }
 
 // ErrorView is an error page: product.md P43.

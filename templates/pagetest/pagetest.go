@@ -186,7 +186,7 @@ func badLink(method, link string) string {
 	switch {
 	case err != nil:
 		return "a URL that cannot be parsed"
-	case u.Scheme == "http" || u.Scheme == "https":
+	case u.Scheme == "http" || u.Scheme == "https", u.Scheme == "steam" && u.Host == "connect":
 		return ""
 	case u.Scheme != "" || u.Host != "":
 		return "a URL with the scheme " + u.Scheme

@@ -155,7 +155,7 @@ func (p ShowPage) rest(r *web.Request, id int64, v *ShowView) func(context.Conte
 
 // render answers with body of v, which head and rest have read.
 func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v ShowView, body func(ShowView) templ.Component) error {
-	v.Frame = r.Frame(w)
+	v.Frame, v.Origin = r.Frame(w), r.Origin()
 	return r.Render(w, status, body(v))
 }
 
@@ -166,8 +166,8 @@ func Sent(r *web.Request) (Form, server.Form) {
 		n, _ := strconv.ParseInt(get(name), 10, 64)
 		return n
 	}
-	sent := Form{Name: get("name"), Host: get("host_id"), Port: get("port"), Blueprint: get("blueprint_id"), Owner: get("user_id")}
-	meant := server.Form{Name: sent.Name, Port: int(number("port")), BlueprintID: number("blueprint_id"), OwnerID: number("user_id")}
+	sent := Form{Name: get("name"), Host: get("host_id"), Port: get("port"), Blueprint: get("blueprint_id"), Owner: get("user_id"), Public: get("public") == "yes"}
+	meant := server.Form{Name: sent.Name, Port: int(number("port")), BlueprintID: number("blueprint_id"), OwnerID: number("user_id"), Public: sent.Public}
 	if sent.Owner == "" {
 		meant.OwnerID = r.User.ID
 	}

@@ -43,6 +43,7 @@ const (
 // Form is a form about a server as it was sent, with why it was refused.
 type Form struct {
 	Name, Host, Port, Blueprint, Owner string
+	Public                             bool
 	// Error is empty the first time.
 	Error string
 }
@@ -67,6 +68,8 @@ type ShowView struct {
 	Events []server.Event
 	// Choices are what the form offers.
 	Choices server.Choices
+	// Origin is web.Request.Origin.
+	Origin string
 	// Job is the server's job that is queued or running, or has just ended; the zero Job is none.
 	Job jobstore.Job
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
@@ -109,7 +112,7 @@ func (v ShowView) form() Form {
 		return v.Change
 	}
 	s := v.Server
-	return Form{Name: s.Name, Port: strconv.Itoa(s.Port), Blueprint: strconv.FormatInt(s.BlueprintID, 10), Owner: strconv.FormatInt(s.OwnerID, 10)}
+	return Form{Name: s.Name, Port: strconv.Itoa(s.Port), Blueprint: strconv.FormatInt(s.BlueprintID, 10), Owner: strconv.FormatInt(s.OwnerID, 10), Public: s.Public}
 }
 
 // state is the server's state now.

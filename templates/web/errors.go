@@ -70,6 +70,7 @@ func (r *Request) fail(w http.ResponseWriter, err error) {
 	case p.Cause != nil:
 		r.app.Log.WarnContext(r.Context(), "request refused", "method", r.Method, "path", r.URL.Path, "status", view.Status, "error", err.Error())
 	}
+	w.Header().Set("Cache-Control", "no-store") // the handler may have said otherwise
 	view.Frame, view.Kept = r.Frame(w), r.kept
 	view.Frame.Ended = view.Status == http.StatusUnauthorized
 	body := page.Error(view)

@@ -233,10 +233,7 @@ func (r *Request) checkForm(to route.Route, origin *http.CrossOriginProtection) 
 
 // fromElsewhere is the sentence for a form that another origin has sent, or that seems so because PUBLIC_URL is missing or wrong.
 func (r *Request) fromElsewhere() string {
-	ours := r.app.Settings.PublicURL.String()
-	if r.app.Settings.AnyHost {
-		ours = "http://" + r.Host
-	}
+	ours := r.Origin()
 	theirs, err := url.Parse(r.Header.Get("Origin"))
 	if err != nil || theirs.Host == "" {
 		return "This request came from another site. Please open left4me at " + ours + " and try again. Nothing was changed."
@@ -354,6 +351,21 @@ func (r *Request) Frame(w http.ResponseWriter) page.Frame {
 		r.setCookie(w, noticeCookie, "", -1)
 	}
 	return f
+}
+
+// SharedFrame is the Frame of a page that is the same for everybody: it has nothing of a session. Browsers, and caches between them and
+// left4me, may keep the answer as long as route r says.
+func (r *Request) SharedFrame(w http.ResponseWriter, to route.Route) page.Frame {
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", to.Cached/time.Second))
+	return page.Frame{Version: fn.Version, Now: r.app.Now()}
+}
+
+// Origin is where the browser sees left4me, such as https://example.org.
+func (r *Request) Origin() string {
+	if r.app.Settings.AnyHost {
+		return "http://" + r.Host
+	}
+	return r.app.Settings.PublicURL.String()
 }
 
 // ListFrame is the Frame of a page with a list. When htmx has asked for the list, a screen reader reads which part of it is shown.
