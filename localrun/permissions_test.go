@@ -433,6 +433,13 @@ var uses = map[string][]use{
 		{about: "external", path: external(route.ItemAdd), form: fields("input", "102"), status: invalid, stranger: refused, owner: refused},
 		{about: "none", path: at("/overlays/999999/items"), form: fields("input", "102"), status: notFound},
 	},
+	route.ItemChange.Name: {
+		{about: "workshop", path: func(f *fixture) string { return route.ItemChange.URL(f.withItem(), 1) }, status: leads, stranger: refused},
+		{about: "external", path: func(f *fixture) string { return route.ItemChange.URL(f.overlay(root, "external"), 1) }, status: notFound, stranger: refused, owner: refused},
+		{about: "no such mutation", path: func(f *fixture) string { return route.ItemChange.URL(f.withItem(), 1) }, form: fields("link", "x"), status: invalid, stranger: refused},
+		{about: "no number", path: func(f *fixture) string { return "/overlays/" + f.withItem() + "/items/x" }, status: notFound, stranger: refused},
+		{about: "none", path: at("/overlays/999999/items/1"), status: notFound},
+	},
 	route.ItemRemove.Name: {
 		{about: "workshop", path: func(f *fixture) string { return route.ItemRemove.URL(f.withItem(), 1) }, status: leads, stranger: refused},
 		{about: "external", path: func(f *fixture) string { return route.ItemRemove.URL(f.overlay(root, "external"), 1) }, status: notFound, stranger: refused, owner: refused},

@@ -122,7 +122,7 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.It
 	}
 	links := make([]linkfarm.Link, len(wanted))
 	for n, i := range wanted {
-		links[n] = linkfarm.Link{Name: i.SteamID.FileName(), Target: h.Cache.Path(i.SteamID)}
+		links[n] = linkfarm.Link{Name: i.LinkFile(), Target: h.Cache.Path(i.SteamID)}
 	}
 	changes, err := linkfarm.Plan(links, seen, h.Cache.Dir())
 	if err != nil {

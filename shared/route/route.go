@@ -116,6 +116,7 @@ var (
 	OverlayBuild    = form("overlay-build", "/overlays/{id}/build", SignedIn).action()
 	OverlayRefresh  = form("overlay-refresh", "/overlays/{id}/refresh", SignedIn).action()
 	ItemAdd         = form("item-add", "/overlays/{id}/items", SignedIn).withBody(itemForm).withTyped("input").action()
+	ItemChange      = form("item-change", "/overlays/{id}/items/{item_id}", SignedIn)
 	ItemRemove      = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
 	ItemsRemove     = form("items-remove", "/overlays/{id}/items/delete", SignedIn).withBody(itemForm)
 	ItemsCopy       = form("items-copy", "/overlays/{id}/items/copy", SignedIn)
@@ -164,7 +165,7 @@ func All() []Route {
 		Home, Asset, Health,
 		LoginForm, Login, Logout,
 		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
-		ItemAdd, ItemRemove, ItemsRemove, ItemsCopy,
+		ItemAdd, ItemChange, ItemRemove, ItemsRemove, ItemsCopy,
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
 		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete, Play,
 		JobList, JobShow, JobCancel,

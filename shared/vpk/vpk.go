@@ -40,7 +40,7 @@ type Content struct {
 	Title, Author, Version string
 	// Campaigns are those of its missions that have maps, in the order of their files.
 	Campaigns []Campaign
-	// Mutations are the names of the game modes that it adds.
+	// Mutations are the names of the game modes that it adds. Each has a letter, so none is a steam id.
 	Mutations []string
 }
 
@@ -107,7 +107,7 @@ func Read(r io.ReaderAt, size int64) (Content, error) {
 		}
 	}
 	for _, f := range found.files[modes] {
-		if name := strings.TrimSuffix(path.Base(f.path), ".txt"); isName(name, "_") {
+		if name := strings.TrimSuffix(path.Base(f.path), ".txt"); isName(name, "_") && strings.Trim(name, "0123456789") != "" {
 			c.Mutations = append(c.Mutations, name)
 		}
 	}

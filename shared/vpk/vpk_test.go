@@ -162,7 +162,7 @@ func TestKinds(t *testing.T) {
 }
 
 func TestMutationsAreNamed(t *testing.T) {
-	got, err := read(pack(1, packed{path: "modes/holdout.txt"}, packed{path: "modes/a b.txt"}, packed{path: "modes/x.nut"}))
+	got, err := read(pack(1, packed{path: "modes/holdout.txt"}, packed{path: "modes/a b.txt"}, packed{path: "modes/101.txt"}, packed{path: "modes/x.nut"}))
 	if err != nil || !reflect.DeepEqual(got.Mutations, []string{"holdout"}) {
 		t.Errorf("%v, %v", got.Mutations, err)
 	}

@@ -87,7 +87,10 @@ func (s *Store) SaveContents(ctx context.Context, contents map[Version]Content) 
 }
 
 // ofContent joins an item w with the content c of its file, as far as that was read. Of several hosts, the one that is furthest behind counts.
-const ofContent = `JOIN item_contents c ON c.workshop_item_id = w.id AND c.time_updated = w.downloaded_time_updated AND c.file_size = w.downloaded_file_size`
+const (
+	ofContent = `JOIN item_contents c ON ` + isContent
+	isContent = `c.workshop_item_id = w.id AND c.time_updated = w.downloaded_time_updated AND c.file_size = w.downloaded_file_size`
+)
 
 // Campaign is a campaign in the file of an item.
 type Campaign struct {

@@ -42,6 +42,9 @@ type Item struct {
 	Linked bool
 	// AddedAt is when the item was added to the overlay that was asked about. Only List, OfOverlay and Remove set it.
 	AddedAt time.Time
+	// LinkName is the name of the mutation that the link in the directory of the overlay that was asked about has, as Rename set it; empty:
+	// the steam id. Only List, OfOverlay and Remove set it.
+	LinkName string
 	// Content is what is in the file that was downloaded last, without its campaigns, which Campaigns returns; nil: it has not been read.
 	// Only List sets it.
 	Content *Content
@@ -83,6 +86,14 @@ func (i Item) State() string {
 		return NotLinked
 	}
 	return Ready
+}
+
+// LinkFile is the file name of the item's link in the overlay that was asked about.
+func (i Item) LinkFile() string {
+	if i.LinkName != "" {
+		return i.LinkName + ".vpk"
+	}
+	return i.SteamID.FileName()
 }
 
 // Current reports whether the file that Steam offers now was downloaded, and no later attempt to download it has failed.

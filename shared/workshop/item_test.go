@@ -47,5 +47,6 @@ func testEveryFieldIsStoredAndRead(t *testing.T, open dbtest.Backend) {
 	if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", []int64{w.row(t, "1").ID}); err != nil {
 		t.Fatal(err)
 	}
+	w.exec(t, `INSERT INTO overlay_link_names VALUES (?, ?, 'holdout')`, w.overlay.ID, w.row(t, "1").ID)
 	dbtest.Filled(t, w.row(t, "1"), "LastError", "Content") // no error, and only List reads the content
 }

@@ -14,12 +14,13 @@ const ofOverlay = `overlay_workshop_items o JOIN workshop_items w ON w.id = o.wo
 		HAVING COUNT(*) = (SELECT COUNT(*) FROM overlay_hosts WHERE overlay_id = :overlay)) l ON l.workshop_item_id = w.id`
 
 const (
-	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at`
+	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at,
+		COALESCE((SELECT name FROM overlay_link_names n WHERE n.overlay_id = o.overlay_id AND n.workshop_item_id = w.id), '')`
 	selectOfOverlay  = `SELECT ` + ofOverlayColumns + ` FROM ` + ofOverlay
 )
 
 func scanOfOverlay(row db.Scanner) (i Item, err error) {
-	err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt))
+	err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &i.LinkName)
 	return i, err
 }
 

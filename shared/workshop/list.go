@@ -40,7 +40,7 @@ var Listing = list.Source[Item]{
 		var c Content
 		var isRead bool
 		var mutations string
-		err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &isRead, &c.Unknown, &c.Kind, &c.Title, &c.Author, &c.Version, &mutations)
+		err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &i.LinkName, &isRead, &c.Unknown, &c.Kind, &c.Title, &c.Author, &c.Version, &mutations)
 		if isRead {
 			i.Content = &c
 			err = cmp.Or(err, json.Unmarshal([]byte(mutations), &c.Mutations))

@@ -78,6 +78,9 @@ const (
 	CopyToField = "to"
 )
 
+// LinkField is a field of route.ItemChange: the name of a mutation that the item's link gets; empty: the item's id.
+const LinkField = "link"
+
 // RestoreField is a field of route.ItemAdd, which may be repeated: an item that was removed, and when it was added before.
 const RestoreField = "restore"
 
@@ -132,6 +135,8 @@ type Outcome struct {
 	CopiedTo string
 	// Removed are the removed items.
 	Removed []workshop.Item
+	// Renamed is the item whose link got another name; the zero Item is none.
+	Renamed workshop.Item
 	// Restored is the first of the items that were put back; empty for none.
 	Restored steam.ID
 	// JobID is the build that applies the change; zero when nothing has to be done.
@@ -327,6 +332,9 @@ func (o Outcome) Sentence() string {
 		parts = append(parts, name(o.Removed[0])+" removed")
 	default:
 		parts = append(parts, page.Count(n, "item")+" removed")
+	}
+	if o.Renamed.ID != 0 {
+		parts = append(parts, "The file of "+name(o.Renamed)+" gets the name "+o.Renamed.LinkFile())
 	}
 	if o.CopiedTo != "" {
 		parts = append(parts, page.Count(o.Added.New, "item")+" copied to "+o.CopiedTo)
