@@ -48,6 +48,7 @@ var routes = [
   ['POST', ['overlays', null, 'items'], '${ItemAddHost}'],
   ['POST', ['overlays', null, 'items', 'copy'], '${ItemsCopyHost}'],
   ['POST', ['overlays', null, 'items', 'delete'], '${ItemsRemoveHost}'],
+  ['POST', ['overlays', null, 'items', null], '${ItemChangeHost}'],
   ['POST', ['overlays', null, 'items', null, 'delete'], '${ItemRemoveHost}'],
   ['POST', ['overlays', null, 'refresh'], '${OverlayRefreshHost}'],
   ['GET', ['overlays', null, 'use'], '${OverlayUseHost}'],

@@ -16,7 +16,7 @@ const ofOverlay = `overlay_workshop_items o JOIN workshop_items w ON w.id = o.wo
 const (
 	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at,
 		COALESCE((SELECT name FROM overlay_link_names n WHERE n.overlay_id = o.overlay_id AND n.workshop_item_id = w.id), '')`
-	selectOfOverlay  = `SELECT ` + ofOverlayColumns + ` FROM ` + ofOverlay
+	selectOfOverlay = `SELECT ` + ofOverlayColumns + ` FROM ` + ofOverlay
 )
 
 func scanOfOverlay(row db.Scanner) (i Item, err error) {

@@ -86,6 +86,9 @@ func someItems(n int, picture string) []workshop.Item {
 			i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.Weapon}}
 		case 3:
 			i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.Mutation, Mutations: []string{"holdout", strings.Repeat("m", 64)}}}
+			if n%4 == 1 {
+				i.LinkName = "holdout"
+			}
 		case 4:
 			i.Content = &workshop.Content{Content: vpk.Content{Kind: vpk.CampaignKind, Title: turned}}
 		}

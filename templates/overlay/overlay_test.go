@@ -122,7 +122,7 @@ func TestContentsOfItems(t *testing.T) {
 		"Harbour: 4 maps",
 		"part of a campaign; this file does not list its maps",
 		"Its content is unknown: its index is broken.",
-		"mutation or script Mutation holdout: reported to work on Linux servers only in a file named holdout.vpk. left4me links it as 1004.vpk.",
+		"mutation or script Mutation holdout: reported to work on Linux servers only in a file named holdout.vpk. This overlay has it as 1004.vpk.Link x as holdout.vpk",
 		"2 campaigns: 3 maps",
 		"",
 	} {
