@@ -127,9 +127,10 @@ func (h *Host) Stop(ctx context.Context, s server.Server) error {
 	} else {
 		h.Report.Infof("server '%s' was not running", s.Name)
 	}
-	h.Report.OnSuccess(func(ctx context.Context, q db.Querier) error {
-		return h.Servers.End(ctx, q, s.ID, server.Stopped, "It was stopped.", "", event)
-	})
+	// Before the files of the run are removed: that may fail, and the server has stopped all the same.
+	if err := h.Servers.EndNow(ctx, s.ID, server.Stopped, "It was stopped.", "", event); err != nil {
+		return err
+	}
 	return h.dir(s).RemoveRuns(0)
 }
 

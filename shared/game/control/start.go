@@ -82,7 +82,7 @@ func (h *Host) Start(ctx context.Context, s server.Server, restart bool) error {
 	next, err := h.ready(ctx, s, status.Running)
 	if err != nil && alive {
 		h.Report.Warnf("server '%s' is not restarted, and runs on as it was", s.Name)
-		return err
+		return errors.Join(err, h.removeRuns(s, true))
 	}
 	if err == nil {
 		_, err = h.stop(ctx, s)
@@ -140,14 +140,8 @@ func (h *Host) ready(ctx context.Context, s server.Server, running bool) (server
 	if run.ID, err = h.Servers.Prepare(ctx, s.ID, run, h.UserID); err != nil {
 		return fail(err)
 	}
-	dir, used := h.dir(s), int64(0)
-	if running {
-		// Rows may name another run: those that a backup has brought back.
-		if used, err = dir.Current(); err != nil {
-			return fail(err)
-		}
-	}
-	if err := dir.RemoveRuns(used); err != nil {
+	dir := h.dir(s)
+	if err := h.removeRuns(s, running); err != nil {
 		return fail(err)
 	}
 	stack, paths, err := h.freeze(ctx, dir, run.ID, layers)
@@ -160,6 +154,19 @@ func (h *Host) ready(ctx context.Context, s server.Server, running bool) (server
 	return run, dir.Write(launch.Plan{
 		ServerID: s.ID, RunID: run.ID, Release: release.BuildID, Layers: paths, Port: s.Port, Args: b.Settings.LaunchArguments(s.Port),
 	}, b.Settings.ServerConfig(s.Name))
+}
+
+// removeRuns removes what was made ready for runs of a server, except for the one whose process is running.
+func (h *Host) removeRuns(s server.Server, running bool) error {
+	dir, used := h.dir(s), int64(0)
+	if running {
+		// Rows may name another run: those that a backup has brought back.
+		var err error
+		if used, err = dir.Current(); err != nil {
+			return err
+		}
+	}
+	return dir.RemoveRuns(used)
 }
 
 // freeze makes the layers of a run. It returns its stack and the paths of the layers below LEFT4ME_ROOT, from the top.
@@ -203,7 +210,12 @@ func (h *Host) notStarted(ctx context.Context, s server.Server, why error) error
 	} else if cause != nil {
 		return why // it goes on in another run of the job
 	}
-	return errors.Join(why, h.Servers.EndNow(context.WithoutCancel(ctx), s.ID, server.Stopped, "", "", h.event("not started", reason)))
+	ctx = context.WithoutCancel(ctx)
+	status, err := h.Supervisor.Status(ctx, s.ID)
+	if err == nil {
+		err = h.removeRuns(s, status.Running)
+	}
+	return errors.Join(why, err, h.Servers.EndNow(ctx, s.ID, server.Stopped, "", "", h.event("not started", reason)))
 }
 
 // wait waits until the game of a run that has begun answers. It ends a game that does not. before is the id of the run that it has
