@@ -29,7 +29,7 @@ import (
 )
 
 var (
-	seed  = flag.Uint64("seed", 0, "seed of TestHostsAreKilledAtRandom; 0 for a new one")
+	seed  = flag.Uint64("seed", rand.Uint64(), "seed of TestHostsAreKilledAtRandom and of tests with -faults")
 	steps = flag.Int("steps", 120, "steps of TestHostsAreKilledAtRandom on each database")
 )
 
@@ -40,9 +40,6 @@ var (
 // shows: P45 P46 P48
 func TestHostsAreKilledAtRandom(t *testing.T) {
 	t.Parallel()
-	if *seed == 0 {
-		*seed = rand.Uint64()
-	}
 	t.Logf("repeat it with -seed %d -steps %d", *seed, *steps)
 	t.Run("file", func(t *testing.T) {
 		t.Parallel()

@@ -28,6 +28,10 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(stepsEnv) != "" {
+		fmt.Fprintln(os.Stderr, runWithSteps(os.Args[1:]))
+		os.Exit(1)
+	}
 	flag.Parse()
 	code, err := buildAndRun(m)
 	if err != nil {

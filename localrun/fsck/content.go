@@ -161,24 +161,26 @@ func (e *examination) overlays(ctx context.Context) error {
 	}
 	repairs := map[int64]func(context.Context) (string, error){}
 	for _, o := range all {
-		if repairs[o.ID] = nil; o.busy {
-			continue // the job will change it
-		}
+		repairs[o.ID] = nil
 		build, dir := e.request(job.BuildOverlay, job.Overlay(o.ID)), builder.Directory(e.Settings.OverlaysDir(), o.Overlay)
+		err := e.marked(dir)
+		if err == nil && o.kind == overlay.Workshop.Name && !o.deleted {
+			if err := e.links(ctx, o.ID, o.ok, build); err != nil {
+				return err
+			}
+		}
+		if o.busy {
+			continue // the job will change the rest
+		}
 		repairs[o.ID] = build
-		switch err := e.marked(dir); {
+		switch {
 		case o.deleted:
 			repairs[o.ID] = e.request(job.DeleteOverlay, job.Overlay(o.ID))
 			e.repairable(overlayName(o.ID), repairs[o.ID], "it was deleted, and is not removed yet")
 		case errors.Is(err, fs.ErrNotExist) && o.made:
 			e.repairable(overlayName(o.ID), build, "its directory is not there")
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			e.report(overlayName(o.ID), "move it out of the way and build again", "%v", err)
-		case o.kind == overlay.Workshop.Name:
-			if err := e.links(ctx, o.ID, o.ok, build); err != nil {
-				return err
-			}
 		}
 	}
 	return e.others(e.Settings.OverlaysDir(), "overlay", repairs)
@@ -216,18 +218,20 @@ func (e *examination) links(ctx context.Context, id int64, built bool, build fun
 	}
 	type item struct {
 		id                steam.ID
+		name              string // of its link
 		offered, recorded bool
 	}
 	items, err := db.Rows(ctx, e.DB, func(row db.Scanner) (i item, err error) {
-		err = row.Scan(&i.id, &i.offered, &i.recorded)
+		err = row.Scan(&i.id, &i.name, &i.offered, &i.recorded)
 		return i, err
-	}, `SELECT w.steam_id, w.file_url <> '', EXISTS (SELECT 1 FROM overlay_links l WHERE (l.overlay_id, l.workshop_item_id, l.host_id) = (a.overlay_id, w.id, :host)) FROM overlay_workshop_items a JOIN workshop_items w ON w.id = a.workshop_item_id WHERE a.overlay_id = :id
+	}, `SELECT w.steam_id, COALESCE(n.name, w.steam_id) || '.vpk', w.file_url <> '', EXISTS (SELECT 1 FROM overlay_links l WHERE (l.overlay_id, l.workshop_item_id, l.host_id) = (a.overlay_id, w.id, :host)) FROM overlay_workshop_items a JOIN workshop_items w ON w.id = a.workshop_item_id
+		LEFT JOIN overlay_link_names n ON (n.overlay_id, n.workshop_item_id) = (a.overlay_id, w.id) WHERE a.overlay_id = :id
 		ORDER BY length(w.steam_id), w.steam_id`, sql.Named("id", id), sql.Named("host", e.ID))
 	if err != nil {
 		return fmt.Errorf("read the items of overlay %d: %w", id, err)
 	}
 	for _, i := range items {
-		switch got := seen.Links[i.id.FileName()]; {
+		switch got := seen.Links[i.name]; {
 		case !built:
 		case i.offered && got != e.cache.Path(i.id):
 			e.repairable(overlayName(id), build, "item %s has the link %q instead of one to its file", i.id, got)
@@ -242,7 +246,7 @@ func (e *examination) links(ctx context.Context, id int64, built bool, build fun
 		}
 		if _, err := os.Lstat(seen.Links[name]); errors.Is(err, fs.ErrNotExist) {
 			e.repairable(overlayName(id), build, "the link %s leads to a file that is not there", name)
-		} else if built && !slices.ContainsFunc(items, func(i item) bool { return i.id.FileName() == name }) {
+		} else if built && !slices.ContainsFunc(items, func(i item) bool { return i.name == name }) {
 			e.repairable(overlayName(id), build, "the link %s is of no item", name)
 		}
 	}

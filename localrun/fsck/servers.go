@@ -72,7 +72,7 @@ func (e *examination) servers(ctx context.Context) error {
 		case err != nil:
 			e.report(name, "move it out of the way and start it again", "%v", err)
 		default:
-			if err := e.runs(ctx, name, dir, s.run, s.State); err != nil {
+			if err := e.runs(ctx, name, dir, s.run, s.State, status.Running); err != nil {
 				return err
 			}
 		}
@@ -91,7 +91,7 @@ func (e *examination) look(ctx context.Context) (string, error) {
 
 // runs checks the directories of a server's runs: the run that goes on has what it started with, and nothing is left of others. One that has
 // crashed stays until the next start.
-func (e *examination) runs(ctx context.Context, name string, dir serverdir.Dir, run int64, state server.State) error {
+func (e *examination) runs(ctx context.Context, name string, dir serverdir.Dir, run int64, state server.State, running bool) error {
 	entries, err := os.ReadDir(dir.Path(launch.Runs))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -103,7 +103,7 @@ func (e *examination) runs(ctx context.Context, name string, dir serverdir.Dir, 
 			}, "the files of run %d are left, which has ended", id)
 		}
 	}
-	if run == 0 {
+	if run == 0 || !running {
 		return nil
 	}
 	type item struct {
