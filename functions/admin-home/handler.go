@@ -51,5 +51,5 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) (err error) {
 	for _, l := range line {
 		home.RefreshLine = l.Text
 	}
-	return r.Render(w, http.StatusOK, view.Home(home))
+	return web.Render(w, r, http.StatusOK, home, view.Home)
 }

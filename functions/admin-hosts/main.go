@@ -20,6 +20,6 @@ func build(env *fn.Env) web.Handler {
 		if err != nil {
 			return err
 		}
-		return r.Render(w, http.StatusOK, view.Hosts(view.HostsView{Frame: r.Frame(w), Hosts: all}))
+		return web.Render(w, r, http.StatusOK, view.HostsView{Frame: r.Frame(w), Hosts: all}, view.Hosts)
 	})
 }

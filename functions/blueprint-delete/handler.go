@@ -15,11 +15,11 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request, b blueprint.Blueprint) error {
-	if r.PostForm.Get("confirm") != "yes" {
-		return h.page.Refuse(w, r, http.StatusBadRequest, b, view.ShowView{DeleteError: "Please tick the box to confirm. Nothing was deleted."})
+	err := r.Confirmed("Nothing was deleted.")
+	if err == nil {
+		err = h.page.Blueprints.Delete(r.Context(), b.ID)
 	}
-	err := h.page.Blueprints.Delete(r.Context(), b.ID)
-	if p, ok := web.Problem(w, err); ok && p.Status == http.StatusConflict {
+	if p, ok := r.Problem(w, err); ok && p.Status != http.StatusNotFound {
 		return h.page.Refuse(w, r, p.Status, b, view.ShowView{DeleteError: p.Sentence})
 	}
 	if err != nil {

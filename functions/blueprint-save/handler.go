@@ -18,7 +18,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request, b blueprint.Bluepr
 	if err == nil {
 		err = h.page.Blueprints.Save(r.Context(), r.User, b, typed.Name, typed.Settings)
 	}
-	if p, ok := web.Problem(w, err); ok && p.Status != http.StatusNotFound {
+	if p, ok := r.Problem(w, err); ok && p.Status != http.StatusNotFound {
 		return h.page.Refuse(w, r, p.Status, b, view.ShowView{Form: typed, SettingsError: p.Sentence})
 	}
 	if err != nil {

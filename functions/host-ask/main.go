@@ -23,6 +23,6 @@ func build(env *fn.Env) web.Handler {
 		if err != nil {
 			return err
 		}
-		return r.Render(w, http.StatusOK, view.AskHost(view.AskHostView{Frame: r.Frame(w), Host: h}))
+		return web.Render(w, r, http.StatusOK, view.AskHostView{Frame: r.Frame(w), Host: h}, view.AskHost)
 	})
 }

@@ -36,10 +36,10 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay)
 		outcome.JobID = outcome.Added.JobID
 		return outcome, err
 	})
-	if p, ok := web.Problem(w, err); ok && o.Type.HoldsItems { // other pages have no box
+	if p, ok := r.Problem(w, err); ok && o.Type.HoldsItems { // other pages have no box
 		if r.Fragment() {
 			page.Retarget(w.Header(), view.AddErrorID)
-			return r.Render(w, p.Status, view.AddError(p.Sentence))
+			return web.Render(w, r, p.Status, p.Sentence, view.AddError)
 		}
 		v := view.ShowView{Input: r.PostForm.Get("input"), InputMode: r.PostForm.Get("input_mode"), InputError: p.Sentence}
 		v.Items.Query = q

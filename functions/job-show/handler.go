@@ -25,7 +25,7 @@ type handler struct {
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request, j jobstore.Job) error {
 	query := r.URL.Query()
-	poll := r.Fragment() && query.Has(view.AfterParam)
+	poll := (r.Fragment() || r.JSON()) && query.Has(view.AfterParam)
 	after, before := r.Number(view.AfterParam), r.Number(view.BeforeParam)
 	show := view.ShowView{Frame: r.Frame(w), Job: j}
 	var ending []jobstore.Line
@@ -67,7 +67,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request, j jobstore.Job) er
 	if !poll || show.Seen != show.Job.State {
 		end(&show, ending)
 	}
-	return r.Render(w, http.StatusOK, body(show))
+	return web.Render(w, r, http.StatusOK, show, body)
 }
 
 // end adds what the last lines of a job that has ended say: its summary, or what went wrong.

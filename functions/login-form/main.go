@@ -25,5 +25,5 @@ func serve(w http.ResponseWriter, r *web.Request) error {
 	if u.ID != 0 {
 		return view.SignedIn(w, r, next, beside)
 	}
-	return r.Render(w, http.StatusOK, view.Login(view.LoginView{Frame: r.Frame(w), Next: next, Beside: beside}))
+	return web.Render(w, r, http.StatusOK, view.LoginView{Frame: r.Frame(w), Next: next, Beside: beside}, view.Login)
 }

@@ -18,8 +18,8 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	name := strings.TrimSpace(r.PostForm.Get("name"))
 	next, beside := web.SafeNext(r.PostForm.Get("next")), r.PostForm.Has(page.BesideParam)
 	_, tokens, err := h.accounts.SignIn(r.Context(), name, r.PostForm.Get("password"), r.Client())
-	if p, ok := web.Problem(w, err); ok {
-		return r.Render(w, p.Status, view.Login(view.LoginView{Frame: r.Frame(w), Name: name, Next: next, Beside: beside, Error: p.Sentence}))
+	if p, ok := r.Problem(w, err); ok {
+		return web.Render(w, r, p.Status, view.LoginView{Frame: r.Frame(w), Name: name, Next: next, Beside: beside, Error: p.Sentence}, view.Login)
 	}
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ type handler struct {
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	name, typeName := r.PostForm.Get("name"), r.PostForm.Get("type")
 	id, err := h.page.Overlays.Create(r.Context(), r.User, name, typeName)
-	if p, ok := web.Problem(w, err); ok {
+	if p, ok := r.Problem(w, err); ok {
 		return h.page.Render(w, r, p.Status, view.ListView{Create: view.CreateForm{Name: name, Type: typeName, Error: p.Sentence}})
 	}
 	if err != nil {

@@ -15,8 +15,12 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
-	if r.PostForm.Get("confirm") != "yes" {
-		return h.page.Refuse(w, r, http.StatusBadRequest, o, view.ShowView{DeleteError: "Please tick the box to confirm. Nothing was deleted."})
+	err := r.Confirmed("Nothing was deleted.")
+	if p, ok := r.Problem(w, err); ok {
+		return h.page.Refuse(w, r, p.Status, o, view.ShowView{DeleteError: p.Sentence})
+	}
+	if err != nil {
+		return err
 	}
 	removal, err := h.page.Overlays.Delete(r.Context(), r.User, o.ID)
 	if err != nil {

@@ -24,7 +24,7 @@ type handler struct {
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
 	found, err := h.page.Items.RefreshOverlay(r.Context(), h.steam, r.User, o)
-	if p, ok := web.Problem(w, err); ok && !r.Fragment() {
+	if p, ok := r.Problem(w, err); ok && !r.Fragment() {
 		return h.page.Refuse(w, r, p.Status, o, view.ShowView{RefreshError: p.Sentence})
 	}
 	if err != nil {

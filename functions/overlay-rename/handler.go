@@ -16,7 +16,7 @@ type handler struct {
 func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
 	name := r.PostForm.Get("name")
 	err := h.page.Overlays.Rename(r.Context(), r.User, o, name)
-	if p, ok := web.Problem(w, err); ok && p.Status != http.StatusNotFound {
+	if p, ok := r.Problem(w, err); ok && p.Status != http.StatusNotFound {
 		return h.page.Refuse(w, r, p.Status, o, view.ShowView{NewName: name, RenameError: p.Sentence})
 	}
 	if err != nil {

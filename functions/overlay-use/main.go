@@ -29,6 +29,6 @@ func build(env *fn.Env) web.Handler {
 	}
 	return web.About(find, view.UseView.Visible, func(w http.ResponseWriter, r *web.Request, v view.UseView) error {
 		v.Frame = r.Frame(w)
-		return r.Render(w, http.StatusOK, view.Use(v))
+		return web.Render(w, r, http.StatusOK, v, view.Use)
 	})
 }

@@ -26,7 +26,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request, old account.Passwo
 	} else {
 		err = problem.Invalid("The new passwords differ. Please type the same twice; nothing was changed.")
 	}
-	if p, ok := web.Problem(w, err); ok {
+	if p, ok := r.Problem(w, err); ok {
 		return view.ShowPage{Accounts: h.accounts}.Render(w, r, p.Status, p.Sentence)
 	}
 	if err != nil {

@@ -16,7 +16,7 @@ type handler struct {
 func (h handler) serve(w http.ResponseWriter, r *web.Request, s server.Server) error {
 	sent, meant := view.Sent(r)
 	err := h.page.Servers.Change(r.Context(), r.User, s, meant)
-	if p, ok := web.Problem(w, err); ok && p.Status != http.StatusNotFound {
+	if p, ok := r.Problem(w, err); ok && p.Status != http.StatusNotFound {
 		sent.Error = p.Sentence
 		return h.page.Refuse(w, r, p.Status, s.ID, view.ShowView{Change: sent})
 	}

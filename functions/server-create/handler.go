@@ -15,7 +15,7 @@ type handler struct {
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	sent, meant := view.Sent(r)
 	id, _, err := h.page.Servers.Create(r.Context(), r.User, sent.Host, meant)
-	if p, ok := web.Problem(w, err); ok {
+	if p, ok := r.Problem(w, err); ok {
 		sent.Error = p.Sentence
 		return h.page.Render(w, r, p.Status, view.ListView{Create: sent})
 	}

@@ -29,6 +29,6 @@ func build(env *fn.Env) web.Handler {
 		if !view.Asks(action) {
 			return problem.Invalid("There is no change “%s”. Please use the buttons of the page.", action)
 		}
-		return r.Render(w, http.StatusOK, view.Ask(view.AskView{Frame: r.Frame(w), Person: p, Action: action}))
+		return web.Render(w, r, http.StatusOK, view.AskView{Frame: r.Frame(w), Person: p, Action: action}, view.Ask)
 	})
 }

@@ -25,7 +25,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 		return page.ResetPassword(w, r, id)
 	}
 	p, notice, err := h.change(r.Context(), id, action)
-	refused, isProblem := web.Problem(w, err)
+	refused, isProblem := r.Problem(w, err)
 	switch {
 	case isProblem && refused.Status == http.StatusConflict:
 		return page.Render(w, r, refused.Status, view.PeopleView{ChangeError: refused.Sentence})

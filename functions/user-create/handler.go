@@ -22,7 +22,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
 	}
 	u, err := h.accounts.Create(r.Context(), name, password, admin)
 	page := view.PeoplePage{Accounts: h.accounts}
-	refused, isProblem := web.Problem(w, err)
+	refused, isProblem := r.Problem(w, err)
 	switch {
 	case isProblem:
 		return page.Render(w, r, refused.Status, view.PeopleView{Create: view.CreateForm{Name: name, Administrator: admin, Error: refused.Sentence}})

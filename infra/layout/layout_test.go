@@ -48,6 +48,7 @@ var mayImport = map[string]string{
 	"localrun/sdnotify":              "",
 	"localrun/watch":                 "shared/account shared/game/control shared/game/supervisor shared/server",
 	"shared/account":                 "shared/db shared/list shared/problem shared/text",
+	"shared/api":                     "shared/route",
 	"shared/awsapi":                  "",
 	"shared/blueprint":               "shared/account shared/db shared/list shared/overlay shared/problem shared/text",
 	"shared/builder":                 "shared/db shared/durable shared/jobstore shared/linkfarm shared/overlay shared/owned shared/settings shared/steam shared/text shared/vpk shared/vpkcache shared/workshop",
@@ -104,7 +105,7 @@ var mayImport = map[string]string{
 	"templates/page":                 "shared/account shared/list shared/route templates/assets",
 	"templates/pagetest":             "shared/list shared/route",
 	"templates/server":               "shared/account shared/db shared/fn shared/job shared/jobstore shared/list shared/problem shared/route shared/server templates/job templates/page templates/web",
-	"templates/web":                  "shared/account shared/db shared/fn shared/fn/lambdahttp shared/job shared/jobstore shared/problem shared/route templates/page",
+	"templates/web":                  "shared/account shared/api shared/db shared/fn shared/fn/lambdahttp shared/job shared/jobstore shared/problem shared/route templates/page",
 	"templates/webtest":              "",
 }
 

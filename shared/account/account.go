@@ -32,7 +32,7 @@ type User struct {
 	Name  string
 	Admin bool
 	// Limits is nil for somebody without limits, such as an administrator. A Store does not set it.
-	Limits *Limits
+	Limits *Limits `api:"-"`
 }
 
 // ErrNoUser means that nobody has that name.

@@ -26,7 +26,7 @@ type Blueprint struct {
 	// OwnerID is zero for a system-wide blueprint.
 	OwnerID   int64
 	OwnerName string
-	Settings  Settings
+	Settings  Settings `api:"-"`
 }
 
 // Visible returns nil if u may see b, else a problem (403).

@@ -48,7 +48,7 @@ type Host struct {
 	// Address is what players connect to; may be empty.
 	Address string
 	// Agent is the agent that uses the id. It is zero after a migration or restoration, until the agent has started.
-	Agent Agent
+	Agent Agent `api:"-"`
 	// Command is the command of localrun that the agent is part of: `up` or `agent`.
 	Command string
 	Version string

@@ -31,12 +31,12 @@ type Job struct {
 	// SeveralHosts is whether there are several hosts. Pages do not name the host of a job if there is only one (P46).
 	SeveralHosts bool
 	// Argument is the request's, as JSON.
-	Argument string
+	Argument string `api:"-"`
 	// Attempt counts the claims, Lost the workers that were lost.
 	Attempt, Lost int
 	// Worker is the name of the newest owner.
 	Worker     string
-	LeaseUntil time.Time
+	LeaseUntil time.Time `api:"-"`
 	Error      string
 	Progress   Progress
 	CreatedAt  time.Time

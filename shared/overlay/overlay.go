@@ -33,7 +33,7 @@ type Overlay struct {
 	OwnerID   int64
 	OwnerName string
 	// UID is written into the marker file inside the overlay's directory.
-	UID string
+	UID string `api:"-"`
 	// Revision counts the changes of what the overlay should hold.
 	Revision int64
 	// LastBuildStatus is `ok` if the overlay is built on all hosts, `failed` if the last build failed on any, and else empty: it was

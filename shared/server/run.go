@@ -26,7 +26,7 @@ type Run struct {
 	Build int64
 	// Blueprint is the name that the blueprint had. Settings are the blueprint's, as JSON.
 	Blueprint string
-	Settings  string
+	Settings  string `api:"-"`
 	CreatedAt time.Time
 	// StartedAt is when the host's supervisor was asked to start the process.
 	StartedAt time.Time
@@ -53,7 +53,7 @@ type RunItem struct {
 	// Title is the one that the item had when the run was prepared.
 	Title string `json:"-"`
 	// Updated is when Steam published this version, in Unix seconds, and Size its length in bytes.
-	Updated int64 `json:"time_updated"`
+	Updated int64 `json:"time_updated" api:"unix"`
 	Size    int64 `json:"file_size"`
 }
 

@@ -59,7 +59,7 @@ type Server struct {
 	// Public is whether everybody may see it (P66).
 	Public bool
 	// UID is written into the marker inside the server's directory.
-	UID string
+	UID string `api:"-"`
 	// DirectoryAt is when the host made the directory; zero: not yet.
 	DirectoryAt time.Time
 	// State is what the host has reported last, and StateAt since when. Pages show that of Now.

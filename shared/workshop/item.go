@@ -30,13 +30,14 @@ type Item struct {
 	// FileURL is empty when Steam offers no download; LastError says why.
 	FileURL    string
 	FileSize   int64 // bytes
-	Updated    int64 // Unix seconds, as Steam gives it
+	Updated    int64 `api:"unix"` // Unix seconds, as Steam gives it
 	PreviewURL string
 	LastError  string
 	// DownloadedAt is when the file was last downloaded, of several hosts on the one that is furthest behind; zero: never.
 	DownloadedAt time.Time
 	// DownloadedUpdated and DownloadedSize are the values of Updated and FileSize at that time.
-	DownloadedUpdated, DownloadedSize int64
+	DownloadedUpdated int64 `api:"unix"`
+	DownloadedSize    int64
 	// Linked is whether the directory of the overlay that was asked about has a link to the file, on all hosts. Only List, OfOverlay,
 	// Remove and Waiting set it.
 	Linked bool

@@ -13,7 +13,7 @@ type ShowView struct {
 	page.Frame
 	Sessions []account.Session
 	// Error says why the password was not changed; empty for none.
-	Error string
+	Error string `api:"-"`
 }
 
 // Values of the field that route.SessionEnd takes: SessionField holds a session's id, or OtherSessions.

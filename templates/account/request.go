@@ -31,5 +31,5 @@ func (p ShowPage) Render(w http.ResponseWriter, r *web.Request, status int, pass
 	if err != nil {
 		return err
 	}
-	return r.Render(w, status, Show(ShowView{Frame: r.Frame(w), Sessions: sessions, Error: passwordError}))
+	return web.Render(w, r, status, ShowView{Frame: r.Frame(w), Sessions: sessions, Error: passwordError}, Show)
 }

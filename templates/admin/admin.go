@@ -47,9 +47,9 @@ type JobsView struct {
 type PeopleView struct {
 	page.Frame
 	People list.Page[account.Person]
-	Create CreateForm
+	Create CreateForm `api:"-"`
 	// ChangeError says why a change was refused; empty for none.
-	ChangeError string
+	ChangeError string `api:"-"`
 	// NewPassword is a password that was made for the person named NewPasswordOf. It is shown only once.
 	NewPassword, NewPasswordOf string
 }

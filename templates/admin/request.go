@@ -49,7 +49,7 @@ func (p PeoplePage) people(v *PeopleView) func(context.Context) error {
 
 func (p PeoplePage) render(w http.ResponseWriter, r *web.Request, status int, v PeopleView) error {
 	v.Frame = r.ListFrame(w, v.list())
-	return r.Render(w, status, People(v))
+	return web.Render(w, r, status, v, People)
 }
 
 // ResetPassword gives a person a new password, and answers with the page, which shows it: a redirect would need to store it somewhere.
@@ -69,5 +69,5 @@ func (p PeoplePage) ResetPassword(w http.ResponseWriter, r *web.Request, id int6
 // Render answers with the page. Frame is the only field that is not the caller's.
 func (v JobsView) Render(w http.ResponseWriter, r *web.Request) error {
 	v.Frame = r.ListFrame(w, v.list())
-	return r.Render(w, http.StatusOK, Jobs(v))
+	return web.Render(w, r, http.StatusOK, v, Jobs)
 }

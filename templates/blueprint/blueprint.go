@@ -26,7 +26,7 @@ type CreateForm struct {
 type ListView struct {
 	page.Frame
 	Blueprints list.Page[blueprint.Listed]
-	Create     CreateForm
+	Create     CreateForm `api:"-"`
 }
 
 func (v ListView) titled() page.Frame {
@@ -42,16 +42,18 @@ func (v ListView) list() page.List {
 type ShowView struct {
 	page.Frame
 	Blueprint blueprint.Blueprint
+	// Settings are the blueprint's, for people who may not change them without what is secret.
+	Settings blueprint.Settings
 	// Stack are its overlays, from the top, and Choices those that can be added.
 	Stack   []blueprint.Layer
 	Choices []overlay.Choice
 	// Campaigns are those in the stack.
 	Campaigns []workshop.Campaign
 	// Form has the name and the settings in the form: those of Blueprint, or what was refused because of SettingsError.
-	Form          blueprint.Blueprint
-	SettingsError string
+	Form          blueprint.Blueprint `api:"-"`
+	SettingsError string              `api:"-"`
 	// StackError and DeleteError say why another form was refused.
-	StackError, DeleteError string
+	StackError, DeleteError string `api:"-"`
 }
 
 func (v ShowView) titled() page.Frame {

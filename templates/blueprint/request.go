@@ -31,7 +31,7 @@ func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, v Li
 		return err
 	}
 	v.Frame = r.ListFrame(w, v.list())
-	return r.Render(w, status, List(v))
+	return web.Render(w, r, status, v, List)
 }
 
 // Changing returns the Handler of a form about the blueprint {id}: answer gets the blueprint, if the person may change it.
@@ -106,13 +106,14 @@ func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v Sh
 		return err
 	}
 	v.Frame = r.Frame(w)
-	return r.Render(w, status, Show(v))
+	v.Settings = v.shown()
+	return web.Render(w, r, status, v, Show)
 }
 
 // Stacked answers a form that changed the stack of b, or was refused with the problem err. It leads back to the overlay with that id, or to
 // the stack.
 func (p ShowPage) Stacked(w http.ResponseWriter, r *web.Request, b blueprint.Blueprint, overlayID int64, err error) error {
-	if refusal, ok := web.Problem(w, err); ok {
+	if refusal, ok := r.Problem(w, err); ok {
 		return p.Refuse(w, r, refusal.Status, b, ShowView{StackError: refusal.Sentence})
 	}
 	if err != nil {

@@ -69,7 +69,7 @@ type ShowView struct {
 	// More is whether there are lines that did not fit into this fragment; it then asks for them at once.
 	More bool
 	// Seen is the state that the reader's page shows, from StateParam; only for Fragment.
-	Seen job.State
+	Seen job.State `api:"-"`
 }
 
 // pages are the pages of what jobs are about, by its id.

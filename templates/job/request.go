@@ -32,5 +32,5 @@ func visible(j jobstore.Job, u account.User) error {
 // Render answers with the page. Frame is the only field that is not the caller's.
 func (v ListView) Render(w http.ResponseWriter, r *web.Request) error {
 	v.Frame = r.ListFrame(w, v.list())
-	return r.Render(w, http.StatusOK, List(v))
+	return web.Render(w, r, http.StatusOK, v, List)
 }

@@ -124,7 +124,7 @@ type CreateForm struct {
 type ListView struct {
 	page.Frame
 	Overlays list.Page[overlay.Listed]
-	Create   CreateForm
+	Create   CreateForm `api:"-"`
 }
 
 // Outcome is the result of a change of an overlay's items; the zero Outcome is no change.
@@ -171,19 +171,19 @@ type ShowView struct {
 	// Job is the overlay's job that is queued or running, or has just ended; the zero Job is none.
 	Job jobstore.Job
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
-	SeenJob   int64
-	SeenState job.State
+	SeenJob   int64     `api:"-"`
+	SeenState job.State `api:"-"`
 	// SeenHosts are the jobs on hosts that the reader's page shows, from HostsParam; only for News.
-	SeenHosts string
+	SeenHosts string `api:"-"`
 	// Input and InputMode are the refused input, and InputError says why it was refused.
-	Input, InputMode, InputError string
+	Input, InputMode, InputError string `api:"-"`
 	// NewName is the refused new name, and RenameError says why it was refused.
-	NewName, RenameError string
+	NewName, RenameError string `api:"-"`
 	// DeleteError says why deleting was refused, and RefreshError why Steam was not asked, or did not answer.
-	DeleteError, RefreshError string
-	Outcome                   Outcome
+	DeleteError, RefreshError string  `api:"-"`
+	Outcome                   Outcome `api:"-"`
 	// Examples are texts to paste, shown while the overlay is empty.
-	Examples []string
+	Examples []string `api:"-"`
 
 	live   []jobstore.Job // the overlay's jobs that have not ended, newest first
 	builds []overlay.HostBuild

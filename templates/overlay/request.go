@@ -41,7 +41,7 @@ func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, v Li
 		return err
 	}
 	v.Frame = r.ListFrame(w, v.list())
-	return r.Render(w, status, List(v))
+	return web.Render(w, r, status, v, List)
 }
 
 // Changing returns the Handler of a form about the overlay {id}: answer gets the overlay, if the person may change it (P8).
@@ -97,7 +97,7 @@ func (p ShowPage) Serve(w http.ResponseWriter, r *web.Request, v ShowView) (err 
 	polls := r.Fragment() && r.URL.Query().Has(JobParam)
 	if polls && !v.ended() && !v.hostsChanged() {
 		v.Frame = r.Frame(w)
-		return r.Render(w, http.StatusOK, News(v))
+		return web.Render(w, r, http.StatusOK, v, News)
 	}
 	if err := p.rest(r, v.Overlay.ID, &v)(r.Context()); err != nil {
 		return err
@@ -263,7 +263,7 @@ func onHosts(hosts []host.Host, builds []overlay.HostBuild, live []jobstore.Job)
 // render answers with body of v, which head and rest have read.
 func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v ShowView, body func(ShowView) templ.Component) error {
 	v.Frame, v.Examples, v.OnHosts = r.ListFrame(w, v.list()), p.Examples, onHosts(v.Hosts, v.builds, v.live)
-	return r.Render(w, status, body(v))
+	return web.Render(w, r, status, v, body)
 }
 
 // Selected returns the ids (workshop_items.id) of the items that were selected in a form, each once. The error is a problem (400): it is

@@ -48,28 +48,28 @@ const (
 // Frame is what every page needs. The views of all nouns embed it.
 type Frame struct {
 	// Title names the page in the browser's tab.
-	Title string
+	Title string `api:"-"`
 	// Section is the entry of the navigation that this page belongs to; empty for none.
-	Section Section
+	Section Section `api:"-"`
 	// User is the person who looks at the page; the zero User is not signed in and sees no navigation.
-	User account.User
+	User account.User `api:"-"`
 	// CSRF is the session's token, put into every form as csrf_token.
-	CSRF string
+	CSRF string `api:"-"`
 	// Version is left4me's version, for the footer.
-	Version string
+	Version string `api:"-"`
 	// Now is the time that relative times are computed from.
-	Now time.Time
+	Now time.Time `api:"-"`
 	// Say is a sentence for screen readers about the part of the page that htmx asked for; empty for none.
-	Say string
+	Say string `api:"-"`
 	// Notice is a sentence about what has just happened, shown on top of the page; empty for none.
-	Notice string
+	Notice string `api:"-"`
 	// Ended is whether the page answers a request whose session has ended. app.js looks whether there is a new one.
-	Ended bool
+	Ended bool `api:"-"`
 	// Preview is what chats show of a link to the page, instead of what left4me is in general.
-	Preview Preview
+	Preview Preview `api:"-"`
 	// Reload makes the page reload itself every few seconds if scripts are off. It must not be set for pages with a text field:
 	// a reload would discard what somebody has typed.
-	Reload bool
+	Reload bool `api:"-"`
 }
 
 // Preview is a link's description and picture. The zero Preview is none.

@@ -32,7 +32,7 @@ func (p PlayPage) Serve(w http.ResponseWriter, r *web.Request) error {
 	if err != nil {
 		return err
 	}
-	return r.Render(w, http.StatusOK, Play(PlayView{Frame: r.SharedFrame(w, route.Play), Server: shown}))
+	return web.Render(w, r, http.StatusOK, PlayView{Frame: r.SharedFrame(w, route.Play), Server: shown}, Play)
 }
 
 func (v PlayView) titled() page.Frame {

@@ -12,7 +12,6 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
-	"left4me/shared/problem"
 	"left4me/shared/route"
 	"left4me/shared/server"
 	"left4me/templates/web"
@@ -46,7 +45,7 @@ func (p ListPage) Render(w http.ResponseWriter, r *web.Request, status int, v Li
 		return err
 	}
 	v.Frame = r.ListFrame(w, v.list())
-	return r.Render(w, status, List(v))
+	return web.Render(w, r, status, v, List)
 }
 
 // ShowPage answers with the page of one server and with its fragments.
@@ -79,7 +78,7 @@ func (p ShowPage) Serve(w http.ResponseWriter, r *web.Request, v ShowView) error
 	polls := r.Fragment() && r.URL.Query().Has(JobParam)
 	if polls && v.active() && !v.changed() {
 		v.Frame = r.Frame(w)
-		return r.Render(w, http.StatusOK, News(v))
+		return web.Render(w, r, http.StatusOK, v, News)
 	}
 	if err := p.rest(r, v.Server.ID, &v)(r.Context()); err != nil {
 		return err
@@ -156,7 +155,7 @@ func (p ShowPage) rest(r *web.Request, id int64, v *ShowView) func(context.Conte
 // render answers with body of v, which head and rest have read.
 func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v ShowView, body func(ShowView) templ.Component) error {
 	v.Frame, v.Origin = r.Frame(w), r.Origin()
-	return r.Render(w, status, body(v))
+	return web.Render(w, r, status, v, body)
 }
 
 // Sent returns the form of a request, as it was sent and as what it means. A field that is no number is 0, which the store refuses.
@@ -195,11 +194,11 @@ func ask(w http.ResponseWriter, r *web.Request, s server.Server, request func(co
 // Confirmed is Ask for a form with a box to tick. The page shows with refused why nothing was done.
 func (p ShowPage) Confirmed(refused func(sentence string) ShowView, request func(context.Context, account.User, server.Server) (*jobstore.Enqueued, error)) web.Handler {
 	return Changing(p.Servers, func(w http.ResponseWriter, r *web.Request, s server.Server) error {
-		err := problem.Invalid("Please tick the box to confirm. Nothing was removed.")
-		if r.PostForm.Get("confirm") == "yes" {
+		err := r.Confirmed("Nothing was removed.")
+		if err == nil {
 			err = ask(w, r, s, request)
 		}
-		if why, ok := problem.As(err); ok && why.Status != http.StatusNotFound {
+		if why, ok := r.Problem(w, err); ok && why.Status != http.StatusNotFound {
 			return p.Refuse(w, r, why.Status, s.ID, refused(why.Sentence))
 		}
 		return err

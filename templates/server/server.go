@@ -55,7 +55,7 @@ type ListView struct {
 	Choices server.Choices
 	// FreePort is suggested for a new server.
 	FreePort int
-	Create   Form
+	Create   Form `api:"-"`
 }
 
 // ShowView is the page of one server, and all its fragments.
@@ -73,11 +73,11 @@ type ShowView struct {
 	// Job is the server's job that is queued or running, or has just ended; the zero Job is none.
 	Job jobstore.Job
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
-	SeenJob   int64
-	SeenState job.State
-	Change    Form
+	SeenJob   int64     `api:"-"`
+	SeenState job.State `api:"-"`
+	Change    Form      `api:"-"`
 	// ResetError and DeleteError say why those were refused.
-	ResetError, DeleteError string
+	ResetError, DeleteError string `api:"-"`
 }
 
 func (v ListView) titled() page.Frame {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"left4me/shared/api"
 	"left4me/shared/db"
 	"left4me/shared/fn/lambdahttp"
 	"left4me/shared/problem"
@@ -36,8 +37,16 @@ func (a *app) setHeaders(h http.Header) {
 }
 
 // Problem finds a problem in err, for a handler that shows its sentence within a page of its own. It sets Retry-After if the
-// problem says when to try again.
-func Problem(w http.ResponseWriter, err error) (*problem.Problem, bool) {
+// problem says when to try again. It finds none for a program, which is shown no page: the handler then returns err as any other.
+func (r *Request) Problem(w http.ResponseWriter, err error) (*problem.Problem, bool) {
+	if r.JSON() {
+		return nil, false
+	}
+	return find(w, err)
+}
+
+// find is Problem for everybody.
+func find(w http.ResponseWriter, err error) (*problem.Problem, bool) {
 	p, ok := problem.As(err)
 	if ok && p.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
@@ -45,10 +54,10 @@ func Problem(w http.ResponseWriter, err error) (*problem.Problem, bool) {
 	return p, ok
 }
 
-// fail answers with an error page or fragment: a problem's sentence, else a general one with the request's id. It logs the cause.
+// fail answers with an error page, a fragment or an api.Problem: a problem's sentence, else a general one with the request's id. It logs the cause.
 func (r *Request) fail(w http.ResponseWriter, err error) {
 	view := page.ErrorView{Status: http.StatusInternalServerError, Sentence: "That is a fault of left4me, not yours. Please try again in a moment."}
-	p, known := Problem(w, err)
+	p, known := find(w, err)
 	sentence := db.Unavailable(err)
 	if db.IsOtherSchema(err) {
 		sentence = "left4me is being updated. Please try again in a moment."
@@ -71,16 +80,22 @@ func (r *Request) fail(w http.ResponseWriter, err error) {
 		r.app.Log.WarnContext(r.Context(), "request refused", "method", r.Method, "path", r.URL.Path, "status", view.Status, "error", err.Error())
 	}
 	w.Header().Set("Cache-Control", "no-store") // the handler may have said otherwise
-	view.Frame, view.Kept = r.Frame(w), r.kept
-	view.Frame.Ended = view.Status == http.StatusUnauthorized
-	body := page.Error(view)
-	if r.Fragment() {
-		body = page.ErrorFragment(view)
-	}
-	if err := r.Render(w, view.Status, body); err != nil {
+	if err := r.refuse(w, view); err != nil {
 		r.app.Log.ErrorContext(r.Context(), "error page failed", "error", err.Error())
 		http.Error(w, view.Sentence, view.Status)
 	}
+}
+
+func (r *Request) refuse(w http.ResponseWriter, view page.ErrorView) error {
+	if r.JSON() {
+		return api.WriteProblem(w, r.passing(view.Status), view.Sentence, view.RequestID)
+	}
+	view.Frame, view.Kept = r.Frame(w), r.kept
+	view.Frame.Ended = view.Status == http.StatusUnauthorized
+	if r.Fragment() {
+		return r.html(w, view.Status, page.ErrorFragment(view))
+	}
+	return r.html(w, view.Status, page.Error(view))
 }
 
 // failed answers for a handler that panicked or whose answer was too large. The caller has logged that.

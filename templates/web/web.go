@@ -25,6 +25,7 @@ import (
 	"github.com/a-h/templ"
 
 	"left4me/shared/account"
+	"left4me/shared/api"
 	"left4me/shared/db"
 	"left4me/shared/fn"
 	"left4me/shared/problem"
@@ -287,6 +288,10 @@ func (r *Request) SignedIn() (account.User, error) {
 // leadToLogin redirects a request for a page to the sign-in form, which redirects back. Other requests get 401: their page stays,
 // because something may have been typed there.
 func (r *Request) leadToLogin(w http.ResponseWriter) error {
+	if r.JSON() {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="left4me"`)
+		return &problem.Problem{Status: http.StatusUnauthorized, Sentence: "You are not signed in. Nothing was changed."}
+	}
 	if r.Method != http.MethodPost && !r.Fragment() {
 		login := route.LoginForm.URL()
 		if next := SafeNext(r.URL.RequestURI()); next != "" {
@@ -307,6 +312,9 @@ func SafeNext(next string) string {
 	return next
 }
 
+// JSON reports whether a program asks, to which Render, Redirect and all errors answer with JSON.
+func (r *Request) JSON() bool { return api.Wanted(r.Request) }
+
 // Fragment reports whether htmx asks for a part of a page.
 func (r *Request) Fragment() bool {
 	return r.Header.Get("HX-Request") == "true"
@@ -319,6 +327,14 @@ func (r *Request) Client() account.Client {
 		host = r.RemoteAddr
 	}
 	return account.Client{Address: host, UserAgent: r.UserAgent(), Device: r.cookie(deviceCookie)}
+}
+
+// Confirmed returns nil if the box to confirm was ticked in a form, else a problem (400), which ends with the sentence unchanged.
+func (r *Request) Confirmed(unchanged string) error {
+	if r.PostForm.Get("confirm") == "yes" {
+		return nil
+	}
+	return problem.Invalid("Please tick the box to confirm. %s", unchanged)
 }
 
 // ID reads a wildcard of the path as the id of a row. The error is a problem (404).
@@ -338,6 +354,9 @@ func (r *Request) Number(name string) int64 {
 
 // Frame returns the Frame of the page. It shows and clears the notice that Redirect has stored.
 func (r *Request) Frame(w http.ResponseWriter) page.Frame {
+	if r.JSON() {
+		return page.Frame{User: r.User, Now: r.app.Now()} // no program needs a token for forms, or a notice
+	}
 	f := page.Frame{
 		User:    r.User,
 		CSRF:    r.csrfToken(w),
@@ -377,24 +396,44 @@ func (r *Request) ListFrame(w http.ResponseWriter, l page.List) page.Frame {
 	return f
 }
 
-// Render answers with a view as HTML. Behind CloudFront, the status 503 replaces 502 and 504, with which CloudFront would replace the view:
-// there they mean that Lambda has answered instead of left4me.
-func (r *Request) Render(w http.ResponseWriter, status int, view templ.Component) error {
-	if r.app.Settings.OriginSecret != "" && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) {
-		status = http.StatusServiceUnavailable
+// Render answers with a view: with its JSON if the request asks for that (package api), else with what body makes of it, a page or a fragment.
+func Render[V any](w http.ResponseWriter, r *Request, status int, view V, body func(V) templ.Component) error {
+	if !r.JSON() {
+		return r.html(w, status, body(view))
 	}
+	if status >= http.StatusBadRequest {
+		return fmt.Errorf("a program would get a page with the status %d: Problem lets the handler return the error", status)
+	}
+	return api.Write(w, status, view)
+}
+
+// html answers with a page or a fragment.
+func (r *Request) html(w http.ResponseWriter, status int, body templ.Component) error {
 	var b strings.Builder
-	if err := view.Render(r.Context(), &b); err != nil {
+	if err := body.Render(r.Context(), &b); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
+	w.WriteHeader(r.passing(status))
 	_, err := w.Write([]byte(b.String()))
 	return err
 }
 
-// Redirect answers with 303 to a path of this site. The page there shows notice, unless it is empty.
+// passing returns the status with which CloudFront lets an answer pass: 503 instead of 502 and 504, for which it would send its own answer.
+// There they mean that Lambda has answered instead of left4me.
+func (r *Request) passing(status int) int {
+	if r.app.Settings.OriginSecret != "" && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) {
+		return http.StatusServiceUnavailable
+	}
+	return status
+}
+
+// Redirect answers with 303 to a path of this site. The page there shows notice, unless it is empty. A program gets both as an api.Done
+// instead.
 func (r *Request) Redirect(w http.ResponseWriter, path, notice string) error {
+	if r.JSON() {
+		return api.WriteDone(w, r.URL.Path, api.Done{Message: notice, Location: path})
+	}
 	if notice != "" {
 		r.setCookie(w, noticeCookie, base64.RawURLEncoding.EncodeToString([]byte(notice)), int(time.Minute/time.Second))
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/fn"
@@ -459,5 +461,75 @@ func TestAFormThatEnqueuesAJobWakesTheAgent(t *testing.T) {
 	}
 	if woken, err := agent.Wait(t.Context(), time.Minute); err != nil || !woken {
 		t.Errorf("the agent was not woken: %v", err)
+	}
+}
+
+type thing struct {
+	Name string
+}
+
+// A program gets the view, not the page; what a page would say within itself is an error, and what it leads to is in the answer.
+func TestJSON(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	shows := func(*fn.Env) web.Handler {
+		return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
+			r.Frame(w)
+			return web.Render(w, r, http.StatusOK, thing{"a lamp"}, func(v thing) templ.Component { return templ.Raw("<p>" + v.Name) })
+		})
+	}
+	refuses := func(*fn.Env) web.Handler {
+		return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
+			err := problem.TooMany(time.Second, "Not again.")
+			if p, ok := r.Problem(w, err); ok {
+				return web.Render(w, r, p.Status, thing{p.Sentence}, func(v thing) templ.Component { return templ.Raw("<p>" + v.Name) })
+			}
+			return err
+		})
+	}
+	leads := func(path string) func(*fn.Env) web.Handler {
+		return func(*fn.Env) web.Handler {
+			return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error { return r.Redirect(w, path, "It is done.") })
+		}
+	}
+	for name, c := range map[string]struct {
+		user           account.User
+		route          route.Route
+		handler        func(*fn.Env) web.Handler
+		status         int
+		body, location string
+	}{
+		"a view":           {anna, page, shows, 200, `{"name":"a lamp"}`, ""},
+		"a refused form":   {anna, form, refuses, 429, `{"detail":"Not again.","request_id":"","status":429,"title":"Too Many Requests"}`, ""},
+		"a changed thing":  {anna, form, leads("/things"), 200, `{"location":"/things","message":"It is done."}`, ""},
+		"a new thing":      {anna, form, leads("/things/7/8"), 201, `{"location":"/things/7/8","message":"It is done."}`, "/things/7/8"},
+		"a job":            {anna, form, leads("/jobs/9"), 202, `{"location":"/jobs/9","message":"It is done."}`, "/jobs/9"},
+		"a fault":          {anna, page, failing(errors.New("x")), 500, `"title":"Internal Server Error"`, ""},
+		"nobody":           {nobody, page, shows, 401, `"detail":"You are not signed in. Nothing was changed."`, ""},
+		"no administrator": {anna, adminPage, shows, 403, `"title":"Forbidden"`, ""},
+	} {
+		v := s.Visitor(c.user, c.route, c.handler)
+		v.Header.Set("Accept", "application/json")
+		ask := v.Get
+		if c.route.Method == "POST" {
+			ask = func(path string) webtest.Answer { return v.Post(path) }
+		}
+		got := ask("/things/7")
+		wantType := "application/json"
+		if c.status >= 400 {
+			wantType = "application/problem+json"
+		}
+		if got.StatusCode != c.status || !strings.Contains(got.Body, c.body) || got.Location() != c.location || got.Header.Get("Content-Type") != wantType {
+			t.Errorf("%s: %d to %q, %s: %s", name, got.StatusCode, got.Location(), got.Header.Get("Content-Type"), got.Body)
+		}
+		if c.status < 400 && len(got.Cookies()) > 0 {
+			t.Errorf("%s: a program gets the cookies %v", name, got.Cookies())
+		}
+		if wait := got.Header.Get("Retry-After"); c.status == 429 && wait != "1" {
+			t.Errorf("%s: Retry-After %q", name, wait)
+		}
+	}
+	if got := s.Visitor(anna, page, shows).Get("/things/7"); !strings.Contains(got.Body, "<p>a lamp") {
+		t.Errorf("a browser gets %s", got.Body)
 	}
 }
