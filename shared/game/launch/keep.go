@@ -47,7 +47,7 @@ type Kept struct {
 	PID int `json:"pid"`
 	// Since is when the game was last started.
 	Since time.Time `json:"since"`
-	// Exit says how the game ended last; empty if it has not.
+	// Exit says how the game ended last, also when it has been started again since; empty if it has not ended by itself.
 	Exit string `json:"exit,omitempty"`
 }
 
@@ -141,7 +141,7 @@ func (k *keeper) once(ready func()) (how string, asked bool) {
 		game.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 		game.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_CHOWN, unix.CAP_FSETID}
 	}
-	k.PID, k.Since, k.Exit = os.Getpid(), time.Now(), ""
+	k.PID, k.Since = os.Getpid(), time.Now()
 	err = game.Start()
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("%w: this user may not make the namespaces that a server needs; run left4me as root, or with the package's systemd units, or allow it with `sysctl kernel.unprivileged_userns_clone=1` or, on Ubuntu, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`", err)
