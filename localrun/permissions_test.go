@@ -468,6 +468,15 @@ var uses = map[string][]use{
 		}, status: invalid, stranger: refused},
 		{about: "none", path: at("/overlays/999999/items/copy"), form: fields("item", "1", "to", "1"), status: notFound},
 	},
+	route.ItemsChange.Name: {
+		{about: "workshop", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "disable", "item", "1"), status: leads, stranger: refused},
+		{about: "one of the rows", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "enable 1", "item", "999999"), status: leads, stranger: refused},
+		{about: "external", path: external(route.ItemsChange), form: fields("change", "disable", "item", "1"), status: notFound, stranger: refused, owner: refused},
+		{about: "no item", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "disable"), status: invalid, stranger: refused},
+		{about: "no number", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "disable x"), status: invalid, stranger: refused},
+		{about: "an unknown change", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "paint", "item", "1"), status: invalid, stranger: refused},
+		{about: "none", path: at("/overlays/999999/items/change"), form: fields("change", "disable", "item", "1"), status: notFound},
+	},
 	route.BlueprintList.Name: {{path: at("/blueprints"), status: okay}},
 	route.BlueprintCreate.Name: {
 		{about: "own", path: at("/blueprints"), form: named(), status: leads},

@@ -42,10 +42,10 @@ func TestOverview(t *testing.T) {
 	s.Overlay(root, "configs", overlay.External)
 	exec(`INSERT INTO workshop_items (steam_id, file_url, created_at) VALUES ('101', 'https://cdn.example/f', 0)`)
 	exec(`INSERT INTO workshop_items (steam_id, last_error, created_at) VALUES ('102', 'steam result 9', 0)`)
-	exec(`INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
+	exec(`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (1, 1, 0)`)
 	says(".facts", `People 2 1 administrator Overlays 3 1 external, 2 workshop Workshop items 2 0 ready, 1 waiting, 1 failing Hosts 0$`)
 	exec(`DELETE FROM overlay_workshop_items`)
-	says(".facts", `Workshop items 2 0 ready, 0 waiting, 1 failing, 1 in no overlay Hosts 0$`)
+	says(".facts", `Workshop items 2 0 ready, 0 waiting, 1 failing, 1 not in use Hosts 0$`)
 
 	jobs := jobstore.NewStore(s.Env.DB, func() time.Time { return s.Env.Now().Add(-2 * time.Hour) })
 	for overlay := range int64(2) {

@@ -22,7 +22,7 @@ func setUp(t *testing.T) (*fntest.Site, account.User) {
 	if _, err := workshop.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs).Save(t.Context(), s.Env.DB, items); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT ?, id, 0 FROM workshop_items`, o.ID); err != nil {
+	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT ?, id, 0 FROM workshop_items`, o.ID); err != nil {
 		t.Fatal(err)
 	}
 	return s, anna

@@ -19,7 +19,7 @@ func TestTheSelectedItemsAreCopied(t *testing.T) {
 	s.Overlay(root, "shared", overlay.External) // 4
 	for _, statement := range []string{
 		`INSERT INTO workshop_items (id, steam_id, title, created_at) VALUES (1, 71, 'One', 0), (2, 72, 'Two', 0), (3, 73, 'Three', 0)`,
-		`INSERT INTO overlay_workshop_items VALUES (1, 1, 0), (1, 2, 0), (2, 2, 0), (3, 3, 0)`,
+		`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (1, 1, 0), (1, 2, 0), (2, 2, 0), (3, 3, 0)`,
 	} {
 		if _, err := s.Env.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ func TestTheChosenItemsAreRemovedWithOneBuild(t *testing.T) {
 	s.Overlay(anna, "annas", overlay.Workshop) // 1
 	for _, statement := range []string{
 		`INSERT INTO workshop_items (id, steam_id, title, created_at) VALUES (1, 71, 'One', 0), (2, 72, 'Two', 0), (3, 73, 'Three', 0), (4, 74, 'Four', 0), (5, 75, 'Five', 0)`,
-		`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items`,
+		`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT 1, id, 0 FROM workshop_items`,
 	} {
 		if _, err := s.Env.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -57,7 +57,7 @@ func TestThePageStaysWhereItWas(t *testing.T) {
 	for _, statement := range []string{
 		`INSERT INTO workshop_items (id, steam_id, title, created_at)
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 402) SELECT i, i, 'title', 0 FROM n`,
-		`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items`,
+		`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT 1, id, 0 FROM workshop_items`,
 	} {
 		if _, err := s.Env.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)

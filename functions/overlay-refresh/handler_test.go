@@ -33,7 +33,7 @@ func setUp(t *testing.T, catalog string, ids ...steam.ID) (*fntest.Site, account
 	if _, err := workshop.NewStore(db, s.Env.Now, s.Env.Jobs).Save(t.Context(), db, items); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT 1, id, id FROM workshop_items`); err != nil {
+	if _, err := db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT 1, id, id FROM workshop_items`); err != nil {
 		t.Fatal(err)
 	}
 	fake.Forget()

@@ -14,13 +14,20 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
-	name := r.PostForm.Get("name")
-	err := h.page.Overlays.Rename(r.Context(), r.User, o, name)
+	to, err := view.ParseSettings(o, r.PostForm)
+	if err != nil {
+		return err
+	}
+	err = h.page.Overlays.Change(r.Context(), r.User, o, to)
 	if p, ok := r.Problem(w, err); ok && p.Status != http.StatusNotFound {
-		return h.page.Refuse(w, r, p.Status, o, view.ShowView{NewName: name, RenameError: p.Sentence})
+		return h.page.Refuse(w, r, p.Status, o, view.ShowView{Changed: to, ChangeError: p.Sentence})
 	}
 	if err != nil {
 		return err
 	}
-	return r.Redirect(w, route.OverlayShow.URL(o.ID), "This overlay has a new name.")
+	notice := "The settings of this overlay are saved."
+	if to == (overlay.Settings{Name: to.Name, KeepsLost: o.KeepsLost}) {
+		notice = "This overlay has a new name."
+	}
+	return r.Redirect(w, route.OverlayShow.URL(o.ID), notice)
 }

@@ -1,4 +1,4 @@
-// Command overlay-rename gives an overlay another name. Its directory is named by its id and stays as it is.
+// Command overlay-rename changes an overlay's name and settings. Its directory is named by its id and stays as it is.
 package main
 
 import (

@@ -27,7 +27,7 @@ func BenchmarkHosts(b *testing.B) {
 			INSERT INTO overlays (id, name, type, user_id, uid, created_at) SELECT i, 'maps ' || i, 'workshop', :anna, i, 0 FROM n`,
 			`INSERT INTO workshop_items (id, steam_id, title, file_url, file_size, time_updated, created_at)
 			SELECT id, id, 'Item ' || id, 'https://cdn.steamusercontent.com/ugc/1/2/', 1, 1, 0 FROM overlays`,
-			`INSERT INTO overlay_workshop_items SELECT o.id, i.id, 0 FROM overlays o CROSS JOIN workshop_items i WHERE (i.id + o.id) % 50 = 0`,
+			`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT o.id, i.id, 0 FROM overlays o CROSS JOIN workshop_items i WHERE (i.id + o.id) % 50 = 0`,
 			`INSERT INTO item_hosts (workshop_item_id, host_id, last_downloaded_at, downloaded_time_updated, downloaded_file_size)
 			SELECT i.id, h.id, 1, 1, 1 FROM workshop_items i CROSS JOIN hosts h`,
 			`INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id)

@@ -55,7 +55,7 @@ func TestItemsAreShown(t *testing.T) {
 	if _, err := items.Save(t.Context(), s.Env.DB, []steam.Item{hostile, {SteamID: "8", Result: 9}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items SELECT ?, id, 0 FROM workshop_items`, o.ID); err != nil {
+	if _, err := s.Env.DB.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT ?, id, 0 FROM workshop_items`, o.ID); err != nil {
 		t.Fatal(err)
 	}
 	page := v.Get("/overlays/1").Page()
@@ -116,7 +116,7 @@ func TestPollingReadsNoItems(t *testing.T) {
 	for _, statement := range []string{
 		`INSERT INTO workshop_items (steam_id, title, created_at) 
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i, 'title', 0 FROM n`,
-		`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items`,
+		`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT 1, id, 0 FROM workshop_items`,
 	} {
 		if _, err := s.Env.DB.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -299,7 +299,7 @@ func TestWaitingChangesAreShown(t *testing.T) {
 	dbtest.AddHost(t, s.Env.DB, "here", s.Env.Now())
 	for _, statement := range []string{
 		`INSERT INTO workshop_items (id, steam_id, title, file_url, last_error, created_at) VALUES (1, 71, 'One', 'u', 'download failed: status 404', 0), (2, 72, 'Two', 'u', '', 0), (3, 73, 'Three', 'u', '', 0)`,
-		`INSERT INTO overlay_workshop_items VALUES (1, 1, 0), (1, 2, 0)`,
+		`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (1, 1, 0), (1, 2, 0)`,
 		`INSERT INTO overlay_links VALUES (1, 3, 'here')`,
 		`UPDATE overlays SET last_build_status = 'failed'`,
 	} {
@@ -329,7 +329,7 @@ func fill(t *testing.T, s *fntest.Site, items int, title string) {
 		`INSERT INTO workshop_items (steam_id, title, file_url, file_size, last_error, created_at)
 			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
 			SELECT i, ?2 || i, 'x', ?1 - i, CASE i % 3 WHEN 0 THEN 'download failed: ' || ?2 ELSE '' END, 0 FROM n`,
-		`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items WHERE ?1 > 0 AND ?2 <> ''`,
+		`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT 1, id, 0 FROM workshop_items WHERE ?1 > 0 AND ?2 <> ''`,
 	} {
 		if _, err := s.Env.DB.ExecContext(t.Context(), statement, items, title); err != nil {
 			t.Fatal(err)

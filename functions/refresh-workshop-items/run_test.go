@@ -90,7 +90,7 @@ func setUp(t testing.TB, text string, ids ...steam.ID) *fixture {
 	if _, err := items.Save(t.Context(), d, details); err != nil {
 		t.Fatal(err)
 	}
-	w.exec(t, `INSERT INTO overlay_workshop_items SELECT 2 - CAST(steam_id AS INTEGER) % 2, id, 1 FROM workshop_items`)
+	w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT 2 - CAST(steam_id AS INTEGER) % 2, id, 1 FROM workshop_items`)
 	var all []workshop.Item
 	for _, o := range []int64{1, 2} {
 		held, err := items.OfOverlay(t.Context(), o)

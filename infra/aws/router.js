@@ -46,6 +46,7 @@ var routes = [
   ['POST', ['overlays', null, 'build'], '${OverlayBuildHost}'],
   ['POST', ['overlays', null, 'delete'], '${OverlayDeleteHost}'],
   ['POST', ['overlays', null, 'items'], '${ItemAddHost}'],
+  ['POST', ['overlays', null, 'items', 'change'], '${ItemsChangeHost}'],
   ['POST', ['overlays', null, 'items', 'copy'], '${ItemsCopyHost}'],
   ['POST', ['overlays', null, 'items', 'delete'], '${ItemsRemoveHost}'],
   ['POST', ['overlays', null, 'items', null], '${ItemChangeHost}'],

@@ -162,7 +162,7 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	h.exec(d, `UPDATE overlays SET deleted_at = 1 WHERE name = 'gone'`)
 	h.exec(d, `INSERT INTO hosts (name, command, version, seen_at, disk_total, disk_free) VALUES ('attic', 'up', '1', 1, 0, 0)`)
 	h.exec(d, `INSERT INTO workshop_items (id, steam_id, file_url, last_downloaded_at, created_at) VALUES (1, '7', 'u', 5, 0)`)
-	h.exec(d, `INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
+	h.exec(d, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (1, 1, 0)`)
 	h.close(d)
 	file := filepath.Join(t.TempDir(), "backup")
 	c, err := backup.ToFile(t.Context(), h.path(), file, false)

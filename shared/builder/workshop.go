@@ -58,9 +58,14 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 	}
 
 	var wanted, stale []workshop.Item
+	disabled := 0
 	for _, i := range items {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if i.Disabled {
+			disabled++
+			continue
 		}
 		if i.FileURL == "" {
 			t.skipped++
@@ -69,7 +74,7 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 			if err != nil {
 				return err
 			}
-			if kept {
+			if kept && o.KeepsLost {
 				wanted = append(wanted, i)
 			}
 			continue
@@ -87,6 +92,9 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 		} else {
 			stale = append(stale, i)
 		}
+	}
+	if disabled > 0 {
+		h.Report.Infof("disabled items: %d", disabled)
 	}
 	var fetched Fetched
 	if len(stale) > 0 {

@@ -44,7 +44,7 @@ func setUp(t *testing.T) *host {
 		h.exec(`INSERT INTO item_hosts (workshop_item_id, host_id, last_downloaded_at, downloaded_file_size) VALUES (?, 'here', 5, 9)`, id)
 		h.write(fmt.Sprintf("workshop_cache/%d.vpk", id))
 	}
-	h.exec(`INSERT INTO overlay_workshop_items VALUES (1, 1, 0)`)
+	h.exec(`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (1, 1, 0)`)
 	return h
 }
 
@@ -109,16 +109,18 @@ func TestLinkedFilesStay(t *testing.T) {
 		prepare func(h *host)
 		left    string
 	}{
-		"no links":          {func(h *host) {}, "1"},
-		"no item at all":    {func(h *host) { h.write("workshop_cache/9.vpk") }, "1"},
-		"left4me's own":     {func(h *host) { h.link("overlays/1/left4dead2/addons/2.vpk", "workshop_cache/2.vpk") }, "1 2"},
-		"another name":      {func(h *host) { h.link("overlays/7/left4dead2/addons/mine.vpk", "workshop_cache/3.vpk") }, "1 3"},
-		"relative":          {func(h *host) { h.link("overlays/7/left4dead2/addons/mine.vpk", "../../../../workshop_cache/3.vpk") }, "1 3"},
-		"elsewhere in it":   {func(h *host) { h.link("overlays/7/maps/deep/m", "workshop_cache/4.vpk") }, "1 4"},
-		"hidden":            {func(h *host) { h.link("overlays/1/left4dead2/addons/.2.vpk.X", "workshop_cache/2.vpk") }, "1 2"},
-		"being deleted":     {func(h *host) { h.link("overlays/.deleted-5/left4dead2/addons/2.vpk", "workshop_cache/2.vpk") }, "1 2"},
-		"nobody's overlay":  {func(h *host) { h.link("overlays/notes/2.vpk", "workshop_cache/2.vpk") }, "1 2"},
-		"the overlay held":  {func(h *host) { h.exec(`INSERT INTO overlay_workshop_items VALUES (1, 2, 0)`) }, "1 2"},
+		"no links":         {func(h *host) {}, "1"},
+		"no item at all":   {func(h *host) { h.write("workshop_cache/9.vpk") }, "1"},
+		"left4me's own":    {func(h *host) { h.link("overlays/1/left4dead2/addons/2.vpk", "workshop_cache/2.vpk") }, "1 2"},
+		"another name":     {func(h *host) { h.link("overlays/7/left4dead2/addons/mine.vpk", "workshop_cache/3.vpk") }, "1 3"},
+		"relative":         {func(h *host) { h.link("overlays/7/left4dead2/addons/mine.vpk", "../../../../workshop_cache/3.vpk") }, "1 3"},
+		"elsewhere in it":  {func(h *host) { h.link("overlays/7/maps/deep/m", "workshop_cache/4.vpk") }, "1 4"},
+		"hidden":           {func(h *host) { h.link("overlays/1/left4dead2/addons/.2.vpk.X", "workshop_cache/2.vpk") }, "1 2"},
+		"being deleted":    {func(h *host) { h.link("overlays/.deleted-5/left4dead2/addons/2.vpk", "workshop_cache/2.vpk") }, "1 2"},
+		"nobody's overlay": {func(h *host) { h.link("overlays/notes/2.vpk", "workshop_cache/2.vpk") }, "1 2"},
+		"the overlay held": {func(h *host) {
+			h.exec(`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (1, 2, 0)`)
+		}, "1 2"},
 		"a deleted overlay": {func(h *host) { h.exec(`UPDATE overlays SET deleted_at = 1`) }, "1"},
 		"by two links": {func(h *host) {
 			h.link("elsewhere/two.vpk", "workshop_cache/2.vpk")

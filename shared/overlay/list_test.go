@@ -43,7 +43,7 @@ func testListOfOverlays(t *testing.T, open dbtest.Backend) {
 	// Each with as many items as it is the n-th, from the largest on.
 	for n, name := range []string{"built", "Broken", "new", "running", "queued"} {
 		o := w.make(t, w.anna, name, overlay.Workshop)
-		w.exec(t, `INSERT INTO overlay_workshop_items SELECT ?, id, 0 FROM workshop_items ORDER BY id DESC LIMIT ?`, o.ID, n+1)
+		w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT ?, id, 0 FROM workshop_items ORDER BY id DESC LIMIT ?`, o.ID, n+1)
 	}
 	w.make(t, w.admin, "external", overlay.External)
 	w.exec(t, `UPDATE jobs SET state = 'failed', attempt = 1, started_at = 1, finished_at = 2 WHERE subject_id = 2`)

@@ -42,6 +42,8 @@ type Overlay struct {
 	// LastBuildAt is when the last build ended, of those that failed if any did, and LastBuildJobID its job; zero: none has ended.
 	LastBuildAt    time.Time
 	LastBuildJobID int64
+	// KeepsLost is whether items that Steam does not offer any more stay linked to their last copy (P75).
+	KeepsLost bool
 }
 
 // Path is the overlay's directory below LEFT4ME_ROOT/overlays: the digits of its id.
@@ -160,23 +162,42 @@ func taken(name string, u account.User, o Overlay) error {
 	return problem.Conflict("%s already has an overlay named “%s”. Please choose another name.", o.OwnerName, name)
 }
 
-// Rename gives o, which u may change, another name. Errors are problems: 400 for a bad name, 409 for a duplicate one, 404 when
-// the overlay has been deleted.
-func (s *Store) Rename(ctx context.Context, u account.User, o Overlay, name string) error {
-	name, err := CleanName("overlay", name)
+// Settings are what a person may change of an overlay itself.
+type Settings struct {
+	Name string
+	// KeepsLost is Overlay.KeepsLost.
+	KeepsLost bool
+}
+
+// Settings returns the settings that o has.
+func (o Overlay) Settings() Settings { return Settings{o.Name, o.KeepsLost} }
+
+// Change gives o, which u may change, other settings, and enqueues a build if they change what it should hold. Errors are problems: 400
+// for a bad name, 409 for a duplicate one, 404 when the overlay has been deleted.
+func (s *Store) Change(ctx context.Context, u account.User, o Overlay, to Settings) error {
+	name, err := CleanName("overlay", to.Name)
 	if err != nil {
 		return err
 	}
-	n, err := db.Exec(ctx, s.db, `UPDATE overlays SET name = :name WHERE id = :id AND deleted_at IS NULL`, sql.Named("name", name), sql.Named("id", o.ID))
-	switch {
-	case db.IsUnique(err):
+	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		n, err := db.Exec(ctx, q, `UPDATE overlays SET name = :name, keeps_lost = :keeps WHERE id = :id AND deleted_at IS NULL`,
+			sql.Named("name", name), sql.Named("keeps", to.KeepsLost), sql.Named("id", o.ID))
+		if err == nil && n == 0 {
+			err = missing(o.ID)
+		}
+		if err != nil || to.KeepsLost == o.KeepsLost {
+			return err
+		}
+		if err := Changed(ctx, q, o.ID); err != nil {
+			return err
+		}
+		_, err = s.jobs.Enqueue(ctx, q, BuildOf(o.ID, u.ID))
+		return err
+	})
+	if db.IsUnique(err) {
 		return taken(name, u, o)
-	case err != nil:
-		return fmt.Errorf("rename overlay %d: %w", o.ID, err)
-	case n == 0:
-		return missing(o.ID)
 	}
-	return nil
+	return problem.Wrap(err, "change overlay %d", o.ID)
 }
 
 func missing(id int64) error {
@@ -323,7 +344,7 @@ func Purge(ctx context.Context, q db.Querier) error {
 
 const (
 	columns = `o.id, o.name, o.type, COALESCE(o.user_id, 0), COALESCE(u.name, ''), o.uid, o.revision,
-		o.last_build_status, o.last_build_at, COALESCE(o.last_build_job_id, 0)`
+		o.last_build_status, o.last_build_at, COALESCE(o.last_build_job_id, 0), o.keeps_lost`
 	from          = `overlays o LEFT JOIN users u ON u.id = o.user_id`
 	selectOverlay = `SELECT ` + columns + ` FROM ` + from + ` WHERE `
 	selectVisible = selectOverlay + `o.deleted_at IS NULL`
@@ -338,7 +359,7 @@ func scan(row db.Scanner) (o Overlay, err error) {
 func scanInto(row db.Scanner, o *Overlay, more ...any) error {
 	var typeName string
 	err := row.Scan(append([]any{&o.ID, &o.Name, &typeName, &o.OwnerID, &o.OwnerName, &o.UID, &o.Revision,
-		&o.LastBuildStatus, db.Moment(&o.LastBuildAt), &o.LastBuildJobID}, more...)...)
+		&o.LastBuildStatus, db.Moment(&o.LastBuildAt), &o.LastBuildJobID, &o.KeepsLost}, more...)...)
 	o.Type, _ = typeNamed(typeName)
 	return err
 }

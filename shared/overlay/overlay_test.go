@@ -242,7 +242,7 @@ func testRename(t *testing.T, open dbtest.Backend) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = w.Rename(t.Context(), c.user, before, c.name)
+		err = w.Change(t.Context(), c.user, before, overlay.Settings{Name: c.name, KeepsLost: true})
 		if status(err) != c.status || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s renames %s to %q: %v, want %d", c.user.Name, before.Name, c.name, err, c.status)
 		}
@@ -256,6 +256,41 @@ func testRename(t *testing.T, open dbtest.Backend) {
 		}
 		if after != want {
 			t.Errorf("renamed to %q it is %+v, want %+v", c.name, after, want)
+		}
+	}
+}
+
+// Another name needs no build; whether lost items stay linked does.
+func TestASettingIsBuilt(t *testing.T) { dbtest.Each(t, testASettingIsBuilt) }
+
+func testASettingIsBuilt(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
+	o := w.make(t, w.anna, "maps", overlay.Workshop)
+	if _, err := w.db.ExecContext(t.Context(), `DELETE FROM jobs`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		to   overlay.Settings
+		jobs int
+	}{
+		{overlay.Settings{Name: "more", KeepsLost: true}, 0},
+		{overlay.Settings{Name: "more"}, 1},
+		{overlay.Settings{Name: "more"}, 1},
+	} {
+		if err := w.Change(t.Context(), w.anna, o, c.to); err != nil {
+			t.Fatal(err)
+		}
+		revision := o.Revision
+		var err error
+		if o, err = w.Get(t.Context(), o.ID); err != nil || o.Settings() != c.to {
+			t.Fatal(o, err)
+		}
+		jobs, err := db.Row(t.Context(), w.db, db.Value[int], `SELECT COUNT(*) FROM jobs`)
+		if err != nil || jobs != c.jobs {
+			t.Errorf("%+v: %d jobs, %v", c.to, jobs, err)
+		}
+		if changed := o.Revision > revision; changed != (c.jobs == 1 && revision == 1) {
+			t.Errorf("%+v: revision %d after %d", c.to, o.Revision, revision)
 		}
 	}
 }
@@ -279,7 +314,7 @@ func testADeletedOverlayIsHiddenAndItsNameFree(t *testing.T, open dbtest.Backend
 	_, again := w.Delete(t.Context(), w.anna, o.ID)
 	for what, err := range map[string]error{
 		"deleting": again,
-		"renaming": w.Rename(t.Context(), w.anna, o, "other"),
+		"renaming": w.Change(t.Context(), w.anna, o, overlay.Settings{Name: "other"}),
 		"seeing": func() error {
 			_, err := w.Get(t.Context(), o.ID)
 			return err

@@ -120,6 +120,7 @@ var (
 	ItemRemove      = form("item-remove", "/overlays/{id}/items/{item_id}/delete", SignedIn)
 	ItemsRemove     = form("items-remove", "/overlays/{id}/items/delete", SignedIn).withBody(itemForm)
 	ItemsCopy       = form("items-copy", "/overlays/{id}/items/copy", SignedIn)
+	ItemsChange     = form("items-change", "/overlays/{id}/items/change", SignedIn).withBody(itemForm)
 	BlueprintList   = page("blueprint-list", "/blueprints", SignedIn)
 	BlueprintCreate = form("blueprint-create", "/blueprints", SignedIn).withTyped("name").action()
 	BlueprintShow   = page("blueprint-show", "/blueprints/{id}", SignedIn)
@@ -165,7 +166,7 @@ func All() []Route {
 		Home, Asset, Health,
 		LoginForm, Login, Logout,
 		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
-		ItemAdd, ItemChange, ItemRemove, ItemsRemove, ItemsCopy,
+		ItemAdd, ItemChange, ItemRemove, ItemsRemove, ItemsCopy, ItemsChange,
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
 		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete, Play,
 		JobList, JobShow, JobCancel,

@@ -98,7 +98,7 @@ type Campaign struct {
 	vpk.Campaign
 }
 
-// Campaigns returns the campaigns in the items of overlays, in the order of the overlays and of their items.
+// Campaigns returns the campaigns in the enabled items of overlays, in the order of the overlays and of their items.
 func Campaigns(ctx context.Context, q db.Querier, overlayIDs []int64) ([]Campaign, error) {
 	type item struct {
 		id        steam.ID
@@ -111,7 +111,7 @@ func Campaigns(ctx context.Context, q db.Querier, overlayIDs []int64) ([]Campaig
 			err = row.Scan(&i.id, &i.campaigns)
 			return i, err
 		}, `SELECT w.steam_id, c.campaigns FROM (SELECT workshop_item_id, MIN(l.key) AS overlay, added_at
-				FROM json_each(:overlays) l JOIN overlay_workshop_items o ON o.overlay_id = l.value GROUP BY workshop_item_id) o
+				FROM json_each(:overlays) l JOIN overlay_workshop_items o ON o.overlay_id = l.value WHERE o.disabled = 0 GROUP BY workshop_item_id) o
 			JOIN workshop_items w ON w.id = o.workshop_item_id `+ofContent+`
 			WHERE c.campaigns <> '[]' ORDER BY o.overlay, o.added_at, w.id`, overlays)
 	}

@@ -27,7 +27,7 @@ func testCountAndListAgreeWithState(t *testing.T, open dbtest.Backend) {
 							VALUES (?, ?, ?, ?, ?, 7, ?, 9, ?, 0)`, id, id, url, lastError, downloaded, of, size); err != nil {
 							t.Fatal(err)
 						}
-						if _, err := w.db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, w.overlay.ID, id); err != nil {
+						if _, err := w.db.ExecContext(t.Context(), `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, ?, 0)`, w.overlay.ID, id); err != nil {
 							t.Fatal(err)
 						}
 					}

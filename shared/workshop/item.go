@@ -39,13 +39,17 @@ type Item struct {
 	DownloadedUpdated int64 `api:"unix"`
 	DownloadedSize    int64
 	// Linked is whether the directory of the overlay that was asked about has a link to the file, on all hosts. Only List, OfOverlay,
-	// Remove and Waiting set it.
+	// Remove, Disable and Waiting set it.
 	Linked bool
-	// AddedAt is when the item was added to the overlay that was asked about. Only List, OfOverlay and Remove set it.
-	AddedAt time.Time
+	// AddedAt is when the item was added to the overlay that was asked about, and Disabled whether it is disabled there. Only List,
+	// OfOverlay, Remove and Disable set them.
+	AddedAt  time.Time
+	Disabled bool
 	// LinkName is the name of the mutation that the link in the directory of the overlay that was asked about has, as Rename set it; empty:
-	// the steam id. Only List, OfOverlay and Remove set it.
+	// the steam id. Only List, OfOverlay, Remove and Disable set it.
 	LinkName string
+	// LostAt is when Steam was first seen to offer no download any more; zero: it does, or it is not known.
+	LostAt time.Time
 	// Content is what is in the file that was downloaded last, without its campaigns, which Campaigns returns; nil: it has not been read.
 	// Only List sets it.
 	Content *Content
@@ -61,6 +65,8 @@ const (
 	WaitingForDownload = "waiting for download"
 	UpdateWaiting      = "update waiting"
 	NotLinked          = "downloaded, not linked yet"
+	// Disabled: the overlay contains the item, but not its file.
+	Disabled = "disabled"
 	// LastCopyKept ends the state of an item that Steam no longer provides, but that is still linked.
 	LastCopyKept = ", last copy kept"
 )
@@ -68,6 +74,8 @@ const (
 // State returns the state of the item in plain words (P17), as far as the database knows.
 func (i Item) State() string {
 	switch {
+	case i.Disabled:
+		return Disabled
 	case i.FailedBecause() != "":
 		return i.LastError
 	case i.FileURL == "":
@@ -124,7 +132,7 @@ func NewStore(d *db.DB, now func() time.Time, jobs *jobstore.Store) *Store {
 }
 
 const itemColumns = `w.id, w.steam_id, w.title, w.filename, w.file_url, w.file_size, w.time_updated, w.preview_url,
-	w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size`
+	w.last_error, w.last_downloaded_at, w.downloaded_time_updated, w.downloaded_file_size, w.lost_at`
 
 // Conditions of the item w. failedSQL: all attempts to download it have failed (Item.FailedBecause). otherVersionSQL: the file that was
 // downloaded last is not the one that Steam offers now.
@@ -135,13 +143,16 @@ const (
 
 const selectItem = `SELECT ` + itemColumns + ` FROM workshop_items w`
 
-// inOverlay is whether the item w is in an overlay. Overlays that are being deleted count.
-const inOverlay = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id)`
+// inOverlay is whether the item w is in an overlay, and enabledSQL whether it is enabled in one. Overlays that are being deleted count.
+const (
+	inOverlay  = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id)`
+	enabledSQL = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id AND o.disabled = 0)`
+)
 
 // scanInto scans itemColumns into i, and the columns that follow them into more.
 func scanInto(row db.Scanner, i *Item, more ...any) error {
 	return row.Scan(append([]any{&i.ID, &i.SteamID, &i.Title, &i.Filename, &i.FileURL, &i.FileSize, &i.Updated, &i.PreviewURL,
-		&i.LastError, db.Moment(&i.DownloadedAt), &i.DownloadedUpdated, &i.DownloadedSize}, more...)...)
+		&i.LastError, db.Moment(&i.DownloadedAt), &i.DownloadedUpdated, &i.DownloadedSize, db.Moment(&i.LostAt)}, more...)...)
 }
 
 func scan(row db.Scanner) (i Item, err error) {
@@ -164,15 +175,14 @@ func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) 
 	return items, nil
 }
 
-// Outdated returns the items whose file on a host is not the one that Steam offers now. Items that were never downloaded there, or
-// whose file was removed, are left to builds, except those with an id in also that are in an overlay.
+// Outdated returns the items whose file on a host is not the one that Steam offers now, and that are enabled in an overlay. Items that
+// were never downloaded there, or whose file was removed, are left to builds, except those with an id in also.
 func (s *Store) Outdated(ctx context.Context, host string, also []int64) ([]Item, error) {
 	ids, err := jsonArg("also", also)
 	var items []Item
 	if err == nil {
 		items, err = db.Rows(ctx, s.db, scan, selectItem+` LEFT JOIN item_hosts h ON h.workshop_item_id = w.id AND h.host_id = :host
-			WHERE w.file_url <> '' AND (
-			w.id IN (SELECT value FROM json_each(:also)) AND (h.last_downloaded_at IS NOT NULL OR `+inOverlay+`) OR h.last_downloaded_at IS NOT NULL
+			WHERE w.file_url <> '' AND `+enabledSQL+` AND (w.id IN (SELECT value FROM json_each(:also)) OR h.last_downloaded_at IS NOT NULL
 			AND (h.downloaded_time_updated <> w.time_updated OR h.downloaded_file_size <> w.file_size)) ORDER BY w.id`, ids, sql.Named("host", host))
 	}
 	if err != nil {
@@ -224,23 +234,31 @@ func restore(ctx context.Context, q db.Querier, o overlay.Overlay, addedAt map[s
 // Remove removes items, by workshop_items.id, from o for u, enqueues one build and returns both. Those that are not in o are left
 // out; the error is a problem (404) when none is.
 func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64) ([]Item, *jobstore.Enqueued, error) {
+	return s.change(ctx, u, o, itemIDs, `DELETE FROM overlay_workshop_items`)
+}
+
+// Disable disables items in o, or enables them if not disabled, as Remove removes them. It returns them as they were.
+func (s *Store) Disable(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64, disabled bool) ([]Item, *jobstore.Enqueued, error) {
+	return s.change(ctx, u, o, itemIDs, `UPDATE overlay_workshop_items SET disabled = :disabled`, sql.Named("disabled", disabled))
+}
+
+// change runs the statement, with args, for those of the items that are in o.
+func (s *Store) change(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64, statement string, args ...any) (items []Item, build *jobstore.Enqueued, err error) {
 	ids, err := jsonArg("items", itemIDs)
 	if err != nil {
 		return nil, nil, err
 	}
-	args := []any{sql.Named("overlay", o.ID), ids}
-	var removed []Item
-	var build *jobstore.Enqueued
+	chosen := []any{sql.Named("overlay", o.ID), ids}
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) (err error) {
-		removed, err = db.Rows(ctx, q, scanOfOverlay, selectOfOverlay+` WHERE w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, args...)
+		items, err = db.Rows(ctx, q, scanOfOverlay, selectOfOverlay+` WHERE w.id IN (SELECT value FROM json_each(:items)) ORDER BY o.added_at, w.id`, chosen...)
 		if err != nil {
 			return err
 		}
-		if len(removed) == 0 {
+		if len(items) == 0 {
 			return notHere(len(itemIDs))
 		}
-		if err := db.Later(ctx, q, `DELETE FROM overlay_workshop_items WHERE overlay_id = :overlay
-			AND workshop_item_id IN (SELECT value FROM json_each(:items))`, args...); err != nil {
+		if err := db.Later(ctx, q, statement+` WHERE overlay_id = :overlay AND workshop_item_id IN (SELECT value FROM json_each(:items))`,
+			append(chosen, args...)...); err != nil {
 			return err
 		}
 		if err := overlay.Changed(ctx, q, o.ID); err != nil {
@@ -250,9 +268,9 @@ func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, i
 		return err
 	})
 	if err != nil {
-		return nil, nil, problem.Wrap(err, "remove %d items from overlay %d", len(itemIDs), o.ID)
+		return nil, nil, problem.Wrap(err, "change %d items of overlay %d", len(itemIDs), o.ID)
 	}
-	return removed, build, nil
+	return items, build, nil
 }
 
 // notHere is the problem (404) when none of so many selected items is in the overlay.
@@ -268,9 +286,9 @@ type Change struct {
 	// ID is workshop_items.id, and Item what Steam says now.
 	ID   int64
 	Item steam.Item
-	// Advanced: the file has a later time_updated. Renamed: it has another name. With neither, the item can be downloaded again,
-	// or its file changed without a later time.
-	Advanced, Renamed bool
+	// Advanced: the file has a later time_updated. Renamed: it has another name. With none of the three, the item can be downloaded again,
+	// or its file changed without a later time; or it is Lost: Steam offers no download any more.
+	Advanced, Renamed, Lost bool
 }
 
 // saved is an item as parameter of saveSQL and saveGoneSQL.
@@ -297,13 +315,13 @@ func upsert(columns ...string) string {
 		}
 		return strings.Join(parts, ", ")
 	}
-	return `INSERT INTO workshop_items (steam_id, ` + each("$") + `, created_at)
-		SELECT value ->> 'steam_id', ` + each("value ->> '$'") + `, :now FROM json_each(:items) WHERE true
-		ON CONFLICT (steam_id) DO UPDATE SET ` + each("$ = excluded.$") + `
+	return `INSERT INTO workshop_items (steam_id, ` + each("$") + `, created_at, lost_at)
+		SELECT value ->> 'steam_id', ` + each("value ->> '$'") + `, :now, CASE WHEN value ->> 'file_url' = '' THEN :now END FROM json_each(:items) WHERE true
+		ON CONFLICT (steam_id) DO UPDATE SET ` + each("$ = excluded.$") + `, lost_at = CASE WHEN excluded.file_url = '' THEN COALESCE(lost_at, :now) END
 		WHERE (` + each("$") + `) IS NOT (` + each("excluded.$") + `)`
 }
 
-const saveGoneSQL = `UPDATE workshop_items SET file_url = '', last_error = value ->> 'last_error' FROM json_each(:items)
+const saveGoneSQL = `UPDATE workshop_items SET file_url = '', last_error = value ->> 'last_error', lost_at = COALESCE(lost_at, :now) FROM json_each(:items)
 	WHERE steam_id = value ->> 'steam_id' AND (file_url, last_error) IS NOT ('', value ->> 'last_error')`
 
 // Save inserts or updates items on q with what Steam says about them; last_downloaded_at stays. Of a known item that Steam no
@@ -343,21 +361,21 @@ func (s *Store) save(ctx context.Context, q db.Querier, items []steam.Item) ([]C
 		if !isKnown {
 			continue
 		}
-		c := Change{ID: old.ID, Item: i, Advanced: !isGone && now.Updated > old.Updated, Renamed: !isGone && now.Filename != old.Filename}
-		// Without a download there is nothing to change: the last copy stays.
+		c := Change{ID: old.ID, Item: i, Advanced: !isGone && now.Updated > old.Updated, Renamed: !isGone && now.Filename != old.Filename,
+			Lost: now.FileURL == "" && old.FileURL != ""}
 		otherFile := now.FileURL != "" && (old.FileURL == "" || now.Updated != old.Updated || now.FileSize != old.FileSize)
-		if c.Advanced || c.Renamed || otherFile {
+		if c.Advanced || c.Renamed || c.Lost || otherFile {
 			changes = append(changes, c)
 		}
 	}
-	write := func(query string, items []saved, args ...any) error {
+	write := func(query string, items []saved) error {
 		list, err := jsonArg("items", items)
 		if err == nil {
-			err = db.Later(ctx, q, query, append(args, list)...)
+			err = db.Later(ctx, q, query, list, sql.Named("now", db.Millis(s.now())))
 		}
 		return err
 	}
-	if err := write(saveSQL, written, sql.Named("now", db.Millis(s.now()))); err != nil {
+	if err := write(saveSQL, written); err != nil {
 		return nil, err
 	}
 	if err := write(saveGoneSQL, gone); err != nil {

@@ -48,5 +48,9 @@ func testEveryFieldIsStoredAndRead(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	w.exec(t, `INSERT INTO overlay_link_names VALUES (?, ?, 'holdout')`, w.overlay.ID, w.row(t, "1").ID)
+	if _, _, err := w.Disable(t.Context(), w.anna, w.overlay, []int64{w.row(t, "1").ID}, true); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(t, `UPDATE workshop_items SET lost_at = 5`)
 	dbtest.Filled(t, w.row(t, "1"), "LastError", "Content") // no error, and only List reads the content
 }

@@ -14,13 +14,13 @@ const ofOverlay = `overlay_workshop_items o JOIN workshop_items w ON w.id = o.wo
 		HAVING COUNT(*) = (SELECT COUNT(*) FROM overlay_hosts WHERE overlay_id = :overlay)) l ON l.workshop_item_id = w.id`
 
 const (
-	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at,
+	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at, o.disabled,
 		COALESCE((SELECT name FROM overlay_link_names n WHERE n.overlay_id = o.overlay_id AND n.workshop_item_id = w.id), '')`
 	selectOfOverlay = `SELECT ` + ofOverlayColumns + ` FROM ` + ofOverlay
 )
 
 func scanOfOverlay(row db.Scanner) (i Item, err error) {
-	err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &i.LinkName)
+	err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &i.Disabled, &i.LinkName)
 	return i, err
 }
 
@@ -80,7 +80,7 @@ type Waiting struct {
 	Changes int
 	// Failed are the items of the overlay that could not be downloaded. They keep a build from succeeding.
 	Failed []Item
-	// Removed are the items that are not in the overlay any more but are still linked.
+	// Removed are the items that are not in the overlay any more, or are disabled, but are still linked.
 	Removed []Item
 }
 
@@ -88,14 +88,14 @@ type Waiting struct {
 const notBuilt = `EXISTS (SELECT 1 FROM overlays WHERE id = :overlay AND last_build_status <> 'ok')`
 
 // waitingSQL selects the failed and the removed items, or any other change if there are none: each row has the number of all changes.
-// An item that Steam no longer offers cannot be downloaded or updated. It counts as a change only if its last copy is not linked yet.
+// An item that Steam no longer offers cannot be downloaded or updated. It counts as a change only if its last copy is to be linked or unlinked.
 const waitingSQL = `WITH changes (id, linked, removed) AS (
-		SELECT w.id, l.overlay_id IS NOT NULL, false FROM ` + ofOverlay + ` WHERE ` + notBuilt + ` AND CASE
-			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND l.overlay_id IS NULL
+		SELECT w.id, l.overlay_id IS NOT NULL, false FROM ` + ofOverlay + ` WHERE o.disabled = 0 AND ` + notBuilt + ` AND CASE
+			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND (l.overlay_id IS NOT NULL) <> (SELECT keeps_lost FROM overlays WHERE id = :overlay)
 			ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR ` + failedSQL + ` OR ` + otherVersionSQL + ` END
 		UNION ALL
 		SELECT DISTINCT l.workshop_item_id, true, true FROM overlay_links l WHERE l.overlay_id = :overlay AND ` + notBuilt + ` AND NOT EXISTS (
-			SELECT 1 FROM overlay_workshop_items o WHERE o.overlay_id = l.overlay_id AND o.workshop_item_id = l.workshop_item_id))
+			SELECT 1 FROM overlay_workshop_items o WHERE o.overlay_id = l.overlay_id AND o.workshop_item_id = l.workshop_item_id AND o.disabled = 0))
 	SELECT ` + itemColumns + `, c.linked, c.removed, (SELECT COUNT(*) FROM changes) FROM changes c JOIN workshop_items w ON w.id = c.id
 	WHERE c.removed OR ` + failedSQL + ` OR c.id = (SELECT MIN(id) FROM changes) ORDER BY w.id`
 

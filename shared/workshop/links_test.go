@@ -28,8 +28,8 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 						id++
 						w.exec(t, `INSERT INTO workshop_items (id, steam_id, file_url, last_error, last_downloaded_at, file_size, downloaded_file_size, created_at)
 							VALUES (?, ?, ?, ?, ?, 9, ?, 0)`, id, id, url, lastError, downloaded, size)
-						w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, w.overlay.ID, id)
-						w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, ?, 0)`, other.ID, id)
+						w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, ?, 0)`, w.overlay.ID, id)
+						w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, ?, 0)`, other.ID, id)
 						if linked {
 							w.exec(t, `INSERT INTO overlay_links VALUES (?, ?, 'here')`, w.overlay.ID, id)
 						}

@@ -42,10 +42,10 @@ func testListOfItems(t *testing.T, open dbtest.Backend) {
 	} {
 		w.exec(t, `INSERT INTO workshop_items (id, steam_id, title, file_url, file_size, time_updated, last_downloaded_at, created_at) VALUES (?, ?, ?, 'x', ?, ?, ?, 0)`,
 			n+1, 101+n, i.title, i.size, i.updated, i.downloaded)
-		w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, ?, ?)`, w.overlay.ID, n+1, i.date)
+		w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, ?, ?)`, w.overlay.ID, n+1, i.date)
 	}
 	other := w.make(t, "others")
-	w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, 4, 0)`, other.ID)
+	w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, 4, 0)`, other.ID)
 	for _, c := range []struct {
 		query list.Query
 		want  string
@@ -125,7 +125,7 @@ func testCopyItems(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	other := w.make(t, "others")
-	w.exec(t, `INSERT INTO overlay_workshop_items VALUES (?, 1, 0)`, other.ID)
+	w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, 1, 0)`, other.ID)
 	w.exec(t, `UPDATE overlays SET last_build_status = 'ok'`)
 	w.exec(t, `DELETE FROM jobs`)
 	w.steam.Forget()

@@ -136,8 +136,9 @@ func (s *Store) saveAndBuild(ctx context.Context, items []steam.Item, build func
 	return found, nil
 }
 
-// rebuild enqueues builds, for nobody, of the overlays other than except that contain an advanced or renamed item. Overlays
-// with items that changed otherwise are only marked as changed, so that they no longer count as built.
+// rebuild enqueues builds, for nobody, of the overlays other than except in which an advanced or renamed item is enabled, or a lost
+// one whose last copy they do not keep. Overlays with items that changed otherwise are only marked as changed, so that they no longer count
+// as built.
 func (s *Store) rebuild(ctx context.Context, q db.Querier, changes []Change, except int64) ([]Build, error) {
 	if len(changes) == 0 {
 		return nil, nil
@@ -145,10 +146,12 @@ func (s *Store) rebuild(ctx context.Context, q db.Querier, changes []Change, exc
 	type changed struct {
 		ID    int64 `json:"id"` // of the item
 		Build bool  `json:"build"`
+		Lost  bool  `json:"lost"` // and nothing else
 	}
 	var items []changed
 	for _, c := range changes {
-		items = append(items, changed{c.ID, c.Advanced || c.Renamed})
+		other := c.Advanced || c.Renamed
+		items = append(items, changed{c.ID, other || c.Lost, c.Lost && !other})
 	}
 	list, err := jsonArg("items", items)
 	if err != nil {
@@ -158,7 +161,8 @@ func (s *Store) rebuild(ctx context.Context, q db.Querier, changes []Change, exc
 		err = row.Scan(&o.ID, &o.Build)
 		return o, err
 	}, `SELECT o.id, MAX(value ->> 'build') FROM json_each(:items) JOIN overlay_workshop_items i ON i.workshop_item_id = value ->> 'id'
-		JOIN overlays o ON o.id = i.overlay_id WHERE o.deleted_at IS NULL AND o.id <> :except GROUP BY o.id ORDER BY o.id`, list, sql.Named("except", except))
+		JOIN overlays o ON o.id = i.overlay_id WHERE o.deleted_at IS NULL AND i.disabled = 0 AND o.id <> :except
+			AND NOT (value ->> 'lost' AND o.keeps_lost) GROUP BY o.id ORDER BY o.id`, list, sql.Named("except", except))
 	if err != nil {
 		return nil, fmt.Errorf("find the overlays of %d items: %w", len(items), err)
 	}

@@ -104,7 +104,7 @@ func (v HomeView) overlayWords() string {
 func (v HomeView) itemWords() string {
 	words := fmt.Sprintf("%d ready, %d waiting, %d failing", v.Items.Ready, v.Items.Waiting, v.Items.Failing)
 	if v.Items.Unused > 0 {
-		words += fmt.Sprintf(", %d in no overlay", v.Items.Unused)
+		words += fmt.Sprintf(", %d not in use", v.Items.Unused)
 	}
 	return words
 }

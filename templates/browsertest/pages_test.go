@@ -76,6 +76,11 @@ func someItems(n int, picture string) []workshop.Item {
 			i.LastError = "download failed: unexpected status 503 from cdn.steamusercontent.com"
 		case 6:
 			i.Linked = false
+		case 7:
+			i.Disabled = true
+		}
+		if i.FileURL == "" {
+			i.LostAt = now.Add(-40 * time.Hour)
 		}
 		switch n % 6 {
 		case 0:
@@ -258,11 +263,14 @@ func samples(picture string) map[string]templ.Component {
 	removed := someOverlay(someItems(3, picture))
 	removed.Outcome = overlayview.Outcome{Removed: removed.Items.Rows[1:2], JobID: 8}
 
+	disabled := someOverlay(someItems(9, picture))
+	disabled.Outcome = overlayview.Outcome{Set: disabled.Items.Rows[6:8], SetTo: "disabled", JobID: 8}
+
 	refused := someOverlay(someItems(1, picture))
 	refused.Input, refused.InputError = "3434972877 rubbish", `"rubbish" is neither a workshop link nor an id. Nothing was added.`
 
 	managed := someOverlay(someItems(1, picture))
-	managed.NewName, managed.RenameError = "Versus", "You already have an overlay named “Versus”. Please choose another name."
+	managed.Changed, managed.ChangeError = overlay.Settings{Name: "Versus"}, "You already have an overlay named “Versus”. Please choose another name."
 	managed.DeleteError = "Please tick the box to confirm. Nothing was deleted."
 
 	reader := someOverlay(someItems(6, picture))
@@ -442,6 +450,7 @@ func samples(picture string) map[string]templ.Component {
 		"overlay-show-busy":           overlayview.Show(busy),
 		"overlay-show-no-host":        overlayview.Show(hostless),
 		"overlay-show-removed":        overlayview.Show(removed),
+		"overlay-show-disabled":       overlayview.Show(disabled),
 		"overlay-show-refused":        overlayview.Show(refused),
 		"overlay-show-managed":        overlayview.Show(managed),
 		"overlay-show-reader":         overlayview.Show(reader),

@@ -29,6 +29,7 @@ import (
 	"left4me/shared/jobstore"
 	"left4me/shared/list"
 	"left4me/shared/overlay"
+	"left4me/shared/problem"
 	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/text"
@@ -70,10 +71,13 @@ const (
 	HostsParam = "hosts"
 )
 
-// Fields of route.ItemsRemove and route.ItemsCopy.
+// Fields of route.ItemsRemove, route.ItemsCopy and route.ItemsChange.
 const (
 	// ItemField holds the id (workshop_items.id) of a selected item, and may be repeated.
 	ItemField = "item"
+	// ChangeField says what is changed: `disable` or `enable`. Followed by a space and the id of an item, that one is changed, and not the
+	// selected ones: so the buttons of the rows and those for all selected items belong to one form.
+	ChangeField = "change"
 	// CopyToField holds the id of the overlay to copy to.
 	CopyToField = "to"
 )
@@ -100,6 +104,32 @@ func ParseRestore(values []string) (first steam.ID, addedAt map[steam.ID]time.Ti
 		}
 	}
 	return first, addedAt
+}
+
+// LostField is the field of route.OverlayRename that says what becomes of items that Steam does not offer any more. Without it, or without
+// `name`, the setting stays as it is.
+const LostField = "lost"
+
+// Values of LostField.
+const (
+	keepLost   = "keep"
+	unlinkLost = "unlink"
+)
+
+// ParseSettings returns the settings that the fields of a form give o. The error is a problem (400).
+func ParseSettings(o overlay.Overlay, form url.Values) (overlay.Settings, error) {
+	to := o.Settings()
+	if form.Has("name") {
+		to.Name = form.Get("name")
+	}
+	switch lost := form.Get(LostField); lost {
+	case "":
+	case keepLost, unlinkLost:
+		to.KeepsLost = lost == keepLost
+	default:
+		return to, problem.Invalid("“%s” is not what can become of lost items. Please choose from the list. Nothing was changed.", lost)
+	}
+	return to, nil
 }
 
 // inputModes are the values of input_mode (product.md P12) with the words of the form.
@@ -137,6 +167,9 @@ type Outcome struct {
 	Removed []workshop.Item
 	// Renamed is the item whose link got another name; the zero Item is none.
 	Renamed workshop.Item
+	// Set are the items that were given another state, such as `disabled`: SetTo.
+	Set   []workshop.Item
+	SetTo string
 	// Restored is the first of the items that were put back; empty for none.
 	Restored steam.ID
 	// JobID is the build that applies the change; zero when nothing has to be done.
@@ -177,8 +210,9 @@ type ShowView struct {
 	SeenHosts string `api:"-"`
 	// Input and InputMode are the refused input, and InputError says why it was refused.
 	Input, InputMode, InputError string `api:"-"`
-	// NewName is the refused new name, and RenameError says why it was refused.
-	NewName, RenameError string `api:"-"`
+	// Changed are the refused settings, and ChangeError says why they were refused.
+	Changed     overlay.Settings `api:"-"`
+	ChangeError string           `api:"-"`
 	// DeleteError says why deleting was refused, and RefreshError why Steam was not asked, or did not answer.
 	DeleteError, RefreshError string  `api:"-"`
 	Outcome                   Outcome `api:"-"`
@@ -307,12 +341,12 @@ func (v ShowView) hostJobs() string {
 // hostsChanged is whether the reader's page shows other jobs on hosts.
 func (v ShowView) hostsChanged() bool { return v.hostJobs() != v.SeenHosts }
 
-// typedName is the text in the rename form.
-func (v ShowView) typedName() string {
-	if v.RenameError != "" {
-		return v.NewName
+// typed are the settings in their form.
+func (v ShowView) typed() overlay.Settings {
+	if v.ChangeError != "" {
+		return v.Changed
 	}
-	return v.Overlay.Name
+	return v.Overlay.Settings()
 }
 
 func (v ShowView) newsURL() string {
@@ -326,12 +360,11 @@ func (v ShowView) newsURL() string {
 // Sentence is the outcome without links and full stop; empty for none.
 func (o Outcome) Sentence() string {
 	var parts []string
-	switch n := len(o.Removed); n {
-	case 0:
-	case 1:
-		parts = append(parts, name(o.Removed[0])+" removed")
-	default:
-		parts = append(parts, page.Count(n, "item")+" removed")
+	if len(o.Removed) > 0 {
+		parts = append(parts, countOrName(o.Removed)+" removed")
+	}
+	if len(o.Set) > 0 {
+		parts = append(parts, countOrName(o.Set)+" "+o.SetTo)
 	}
 	if o.Renamed.ID != 0 {
 		parts = append(parts, "The file of "+name(o.Renamed)+" gets the name "+o.Renamed.LinkFile())
@@ -368,6 +401,14 @@ func (o Outcome) Sentence() string {
 	return strings.Join(parts, ", ")
 }
 
+// countOrName is how many items these are, or which one.
+func countOrName(items []workshop.Item) string {
+	if len(items) == 1 {
+		return name(items[0])
+	}
+	return page.Count(len(items), "item")
+}
+
 // maxText is the length, in bytes, up to which texts of Steam are shown; they may have any length.
 const maxText = 400
 
@@ -396,6 +437,8 @@ func tone(state string) string {
 	switch {
 	case state == workshop.Ready, strings.HasSuffix(state, workshop.LastCopyKept):
 		return "good"
+	case state == workshop.Disabled:
+		return "off"
 	case state == workshop.WaitingForDownload, state == workshop.UpdateWaiting, state == workshop.NotLinked:
 		return "waits"
 	}

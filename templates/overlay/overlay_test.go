@@ -60,8 +60,8 @@ func TestItemTableShowsP17(t *testing.T) {
 	doc := pagetest.Page(t, pagetest.Render(t, view.Show(shown(first, bare))))
 	rows := doc.Find("#items tbody tr")
 	for i, want := range []string{
-		"Select " + hostile + "||" + hostile + " 1001|ready|34 MiB|1 hour ago|1 minute ago||Remove " + hostile,
-		"Select Item 1002||Item 1002 1002|waiting for download|unknown|never|never||Remove Item 1002",
+		"Select " + hostile + "||" + hostile + " 1001|ready|34 MiB|1 hour ago|1 minute ago||Disable " + hostile + "Remove " + hostile,
+		"Select Item 1002||Item 1002 1002|waiting for download|unknown|never|never||Disable Item 1002Remove Item 1002",
 	} {
 		got := strings.Join(cells(rows.Eq(i)), "|")
 		if strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
@@ -77,7 +77,7 @@ func TestItemTableShowsP17(t *testing.T) {
 	if got := rows.Eq(0).Find("th a").AttrOr("href", ""); got != "https://steamcommunity.com/sharedfiles/filedetails/?id=1001" {
 		t.Errorf("the title leads to %q", got)
 	}
-	if got := rows.Eq(0).Find("button").AttrOr("formaction", ""); got != "/overlays/3/items/1/delete" {
+	if got := rows.Eq(0).Find("#remove-0").AttrOr("formaction", ""); got != "/overlays/3/items/1/delete" {
 		t.Errorf("removing posts to %q", got)
 	}
 	if got := pagetest.Text(doc, "#items .hint"); got != "2 items, 34 MiB" {
@@ -413,7 +413,7 @@ func TestWaitingChanges(t *testing.T) {
 		"a failed download": {workshop.Waiting{Changes: 3, Failed: failed(1)}, "failed", jobstore.Job{},
 			"3 changes are waiting because 1 item could not be downloaded: " + one, "Take this item out|Try again"},
 		"two, and removed ones": {workshop.Waiting{Changes: 4, Failed: failed(1, 2), Removed: []workshop.Item{item(8, "y"), item(9, "z")}}, "", jobstore.Job{},
-			"4 changes are waiting because 2 items could not be downloaded: " + one + " " + hostile + " (1002): status 404 Removed from this overlay, but still linked: y (1008) z (1009)", "Take these 2 items out|Try again"},
+			"4 changes are waiting because 2 items could not be downloaded: " + one + " " + hostile + " (1002): status 404 Removed or disabled, but still linked: y (1008) z (1009)", "Take these 2 items out|Try again"},
 		"another build": {workshop.Waiting{Changes: 2, Failed: failed(1)}, "failed", queued, "2 changes are waiting for job 7. Before, 1 item could not be downloaded: " + one, "Take this item out"},
 		"a build":       {workshop.Waiting{Changes: 2}, "", queued, "2 changes are waiting for job 7.", ""},
 		"other reasons": {workshop.Waiting{Changes: 1}, "failed", jobstore.Job{}, "1 change is waiting because the last build failed. Job 6 says why.", "Try again"},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -156,6 +157,33 @@ func (p ShowPage) Remove(selected func(*web.Request) ([]int64, error)) web.Handl
 			}
 			return Outcome{Removed: removed, JobID: build.ID}, nil
 		})
+	})
+}
+
+// ChangeItems answers the form that changes items of o as ChangeField says.
+func (p ShowPage) ChangeItems(w http.ResponseWriter, r *web.Request, o overlay.Overlay) error {
+	q, err := workshop.Listing.Parse(r.PostForm)
+	if err != nil {
+		return err
+	}
+	what, one, isOne := strings.Cut(r.PostForm.Get(ChangeField), " ")
+	if isOne {
+		r.PostForm[ItemField] = []string{one}
+	}
+	disable := what == "disable"
+	if !disable && what != "enable" {
+		return problem.Invalid("“%s” cannot be done with items. Nothing was changed.", what)
+	}
+	ids, err := Selected(r)
+	if err != nil {
+		return err
+	}
+	return p.Change(w, r, o, q, func(ctx context.Context) (Outcome, error) {
+		items, build, err := p.Items.Disable(ctx, r.User, o, ids, disable)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return Outcome{Set: items, SetTo: what + "d", JobID: build.ID}, nil
 	})
 }
 

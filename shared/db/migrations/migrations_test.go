@@ -330,7 +330,7 @@ func TestOverlaysThatAreBuiltGetLinks(t *testing.T) {
 			`INSERT INTO overlays (id, name, type, uid, last_build_status, created_at) VALUES (1, 'a', 'workshop', 'a', 'ok', 0),
 				(2, 'b', 'workshop', 'b', 'failed', 0), (3, 'c', 'workshop', 'c', '', 0)`,
 			`INSERT INTO workshop_items (id, steam_id, file_url, last_downloaded_at, created_at) VALUES (1, '1', 'u', 5, 0), (2, '2', 'u', NULL, 0), (3, '3', '', 5, 0)`,
-			`INSERT INTO overlay_workshop_items SELECT o.id, w.id, 0 FROM overlays o, workshop_items w`,
+			`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT o.id, w.id, 0 FROM overlays o, workshop_items w`,
 		} {
 			if _, err := d.ExecContext(t.Context(), statement); err != nil {
 				t.Fatal(err)
@@ -423,7 +423,7 @@ func TestAnInstallationBecomesOneHost(t *testing.T) {
 				(1, 'a', 'workshop', 'a', 3, 7, 'ok', 4, 1, 0), (2, 'b', 'workshop', 'b', 3, 2, 'failed', 6, 2, 0), (3, 'c', 'external', 'c', NULL, 1, '', NULL, NULL, 0)`,
 			`INSERT INTO workshop_items (id, steam_id, file_url, time_updated, last_error, last_downloaded_at, downloaded_time_updated, downloaded_file_size, created_at) VALUES
 				(1, '1', 'u', 9, '', 5, 9, 0, 0), (2, '2', 'u', 9, 'download failed: once', 5, 8, 7, 0), (3, '3', '', 0, 'steam result 9', NULL, 0, 0, 0)`,
-			`INSERT INTO overlay_workshop_items SELECT 1, id, 0 FROM workshop_items`,
+			`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) SELECT 1, id, 0 FROM workshop_items`,
 			`INSERT INTO overlay_links (overlay_id, workshop_item_id) VALUES (1, 1), (1, 2)`,
 			`INSERT INTO jobs (operation, state, subject_kind, subject_id, queued_key, live_key, locks, attempt, lease_until, created_at, started_at, finished_at) VALUES
 				('build_overlay', 'succeeded', 'overlay', 1, NULL, NULL, '[{"resource":"game","write":false}]', 1, NULL, 1, 1, 1),
