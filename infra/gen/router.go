@@ -23,7 +23,7 @@ type row struct {
 	Name, Method string
 	// Segments are the segments of the pattern. An empty segment matches any.
 	Segments []string
-	// Host is a placeholder that CloudFormation replaces with the function's host name.
+	// Host is a placeholder that CloudFormation replaces with the name of the function's host in its domain.
 	Host string
 }
 

@@ -79,7 +79,7 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{resources: object{}, variables: object{}}
+	s := &stack{resources: object{}, variables: object{"UrlDomain": sub(urlDomain)}}
 	slowest := time.Duration(0)
 	for _, r := range routes {
 		if r.TimeLimit > maxPageTime {
@@ -252,9 +252,13 @@ func (s *stack) page(r route.Route) {
 	s.variables[id+"Host"] = host(id)
 }
 
-// host returns the host name in a function's URL.
+// urlDomain is the domain of all functions' URLs, for Fn::Sub.
+const urlDomain = "lambda-url.${AWS::Region}.on.aws"
+
+// host returns the name in urlDomain of a function's URL.
 func host(id string) object {
-	return object{"Fn::Select": list{2, object{"Fn::Split": list{"/", attribute(id+"Url", "FunctionUrl")}}}}
+	name := object{"Fn::Select": list{2, object{"Fn::Split": list{"/", attribute(id+"Url", "FunctionUrl")}}}}
+	return object{"Fn::Select": list{0, object{"Fn::Split": list{".", name}}}}
 }
 
 // sendDeadLetters is the policy statement for writing to the dead-letter queue.
@@ -447,7 +451,7 @@ func (s *stack) cloudFront(router string, slowest time.Duration, routes []route.
 			object{"CloudFrontDefaultCertificate": true}),
 		"Origins": list{object{
 			"Id":         "functions",
-			"DomainName": host(logicalID(route.Asset.Name)),
+			"DomainName": object{"Fn::Sub": list{"${Host}." + urlDomain, object{"Host": host(logicalID(route.Asset.Name))}}},
 			"CustomOriginConfig": object{
 				"OriginProtocolPolicy": "https-only", "OriginSSLProtocols": list{"TLSv1.2"},
 				"OriginReadTimeout": int(slowest/time.Second) + 5, "OriginKeepaliveTimeout": 60,

@@ -26,6 +26,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/owned"
 	"left4me/shared/steam"
+	"left4me/shared/workshop"
 )
 
 // version is one version of an item's file: its time in Unix seconds and its size in bytes.
@@ -203,8 +204,8 @@ func (e *examination) marked(d owned.Directory) error {
 	return err
 }
 
-// links checks the links of a workshop overlay. If built is true, they must be exactly those of its items that Steam offers, and perhaps those
-// of others whose last copy is kept.
+// links checks the links of a workshop overlay. If built is true, they must be exactly those of its enabled items that Steam offers, and perhaps
+// those of others whose last copy is kept.
 func (e *examination) links(ctx context.Context, id int64, built bool, build func(context.Context) (string, error)) error {
 	root, err := os.OpenRoot(filepath.Join(e.Settings.OverlaysDir(), fmt.Sprint(id)))
 	if err != nil {
@@ -216,27 +217,21 @@ func (e *examination) links(ctx context.Context, id int64, built bool, build fun
 		e.report(overlayName(id), "look at the directory", "%v", err)
 		return nil
 	}
-	type item struct {
-		id                steam.ID
-		name              string // of its link
-		offered, recorded bool
-	}
-	items, err := db.Rows(ctx, e.DB, func(row db.Scanner) (i item, err error) {
-		err = row.Scan(&i.id, &i.name, &i.offered, &i.recorded)
-		return i, err
-	}, `SELECT w.steam_id, COALESCE(n.name, w.steam_id) || '.vpk', w.file_url <> '', EXISTS (SELECT 1 FROM overlay_links l WHERE (l.overlay_id, l.workshop_item_id, l.host_id) = (a.overlay_id, w.id, :host)) FROM overlay_workshop_items a JOIN workshop_items w ON w.id = a.workshop_item_id
-		LEFT JOIN overlay_link_names n ON (n.overlay_id, n.workshop_item_id) = (a.overlay_id, w.id) WHERE a.overlay_id = :id
-		ORDER BY length(w.steam_id), w.steam_id`, sql.Named("id", id), sql.Named("host", e.ID))
+	items, err := e.items.OfOverlay(ctx, id)
 	if err != nil {
-		return fmt.Errorf("read the items of overlay %d: %w", id, err)
+		return err
+	}
+	linked, err := e.items.Links(ctx, id, e.ID)
+	if err != nil {
+		return err
 	}
 	for _, i := range items {
-		switch got := seen.Links[i.name]; {
+		switch got := seen.Links[i.LinkFile()]; {
 		case !built:
-		case i.offered && got != e.cache.Path(i.id):
-			e.repairable(overlayName(id), build, "item %s has the link %q instead of one to its file", i.id, got)
-		case i.recorded != (got != ""):
-			e.repairable(overlayName(id), build, "item %s: has it a link? The database says %t", i.id, i.recorded)
+		case !i.Disabled && i.FileURL != "" && got != e.cache.Path(i.SteamID):
+			e.repairable(overlayName(id), build, "item %s has the link %q instead of one to its file", i.SteamID, got)
+		case linked[i.ID] != (got != ""):
+			e.repairable(overlayName(id), build, "item %s: has it a link? The database says %t", i.SteamID, linked[i.ID])
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.Links)) {
@@ -246,7 +241,7 @@ func (e *examination) links(ctx context.Context, id int64, built bool, build fun
 		}
 		if _, err := os.Lstat(seen.Links[name]); errors.Is(err, fs.ErrNotExist) {
 			e.repairable(overlayName(id), build, "the link %s leads to a file that is not there", name)
-		} else if built && !slices.ContainsFunc(items, func(i item) bool { return i.name == name }) {
+		} else if built && !slices.ContainsFunc(items, func(i workshop.Item) bool { return i.LinkFile() == name }) {
 			e.repairable(overlayName(id), build, "the link %s is of no item", name)
 		}
 	}
