@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -105,6 +106,136 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(float64(processes), "processes")
 	b.ReportMetric(float64(resident)/1024, "MiB")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkServerStart is measure M14: from the start of the job to the `exec` of the game's start script, of a server with 2,000 items in 20
+// overlays, and of ten such servers at once; compared with `cp -al` of the same tree.
+func BenchmarkServerStart(b *testing.B) {
+	const overlays, items, servers = 20, 2000, 10
+	if exec.Command("unshare", "--mount", "--map-root-user", "true").Run() != nil {
+		b.Skip("this machine allows no mounts")
+	}
+	root := b.TempDir()
+	if err := os.Chmod(filepath.Dir(root), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	d := dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db")))
+	s := startSite(b, d, []string{"LEFT4ME_ROOT=" + root, "SERVER_SUPERVISOR=none"}, []string{"localrun", "up"})
+	write := func(path, text string, mode fs.FileMode) {
+		path = filepath.Join(root, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for n := range items {
+		name := fmt.Sprint(n+1) + ".vpk"
+		write("workshop_cache/"+name, "an item", 0o644)
+		link := filepath.Join(root, "overlays", fmt.Sprint(100+n%overlays), "left4dead2/addons", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(filepath.Join(root, "workshop_cache", name), link)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	program, err := os.ReadFile(filepath.Join(bin, "srcds"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	write("game/releases/1/srcds_linux", string(program), 0o755)
+	write("game/releases/1/srcds_run", "#!/bin/sh\n: > executed\nexec ./srcds_linux $*\n", 0o755)
+	count := func(query string) (n int) {
+		if err := d.QueryRowContext(b.Context(), query).Scan(&n); err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	until := func(what string, done func() bool) {
+		for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				b.Fatal("it never happened: ", what)
+			}
+		}
+	}
+	until("the agent reports", func() bool { return count(`SELECT COUNT(*) FROM hosts`) == 1 })
+	for _, statement := range []string{
+		`INSERT INTO releases (host_id, build_id, bytes, installed_at) SELECT id, 1, 1, 1 FROM hosts`,
+		`INSERT INTO overlays (id, name, type, uid, created_at) WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 119)
+			SELECT i, 'overlay ' || i, 'workshop', i, 1 FROM n`,
+		`UPDATE overlay_hosts SET directory_at = 1, revision = 1, last_build_status = 'ok'`,
+		`INSERT INTO blueprints (id, name, settings, created_at) VALUES (1, 'b', '{}', 1)`,
+		`INSERT INTO blueprint_overlays (blueprint_id, overlay_id, position) SELECT 1, id, id FROM overlays WHERE id >= 100`,
+		`INSERT INTO servers (id, name, host_id, port, blueprint_id, user_id, uid, state_at, created_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10)
+			SELECT i, 'server ' || i, hosts.id, 25100 + i, 1, users.id, i, 1, 1 FROM n, hosts, users`,
+	} {
+		if _, err := d.ExecContext(b.Context(), statement); err != nil {
+			b.Fatal(statement, err)
+		}
+	}
+	// start starts the first servers of all and returns how long each took.
+	start := func(number int) (times []time.Duration) {
+		for id := range int64(number) {
+			want(b, s.visitor.Post(route.ServerStart.URL(id+1)), http.StatusSeeOther)
+		}
+		until("all run", func() bool {
+			if reason := failed(b, d); reason != "" {
+				b.Fatal(reason)
+			}
+			return count(`SELECT COUNT(*) FROM servers WHERE state = 'running'`) == number
+		})
+		for id := range int64(number) {
+			info, err := os.Stat(filepath.Join(root, "servers", fmt.Sprint(id+1), "files/executed"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			begun := count(fmt.Sprintf(`SELECT MAX(started_at) FROM jobs WHERE operation = 'server_start' AND subject_id = %d`, id+1))
+			times = append(times, info.ModTime().Sub(time.UnixMilli(int64(begun))))
+		}
+		return times
+	}
+	stop := func(number int) {
+		for id := range int64(number) {
+			want(b, s.visitor.Post(route.ServerStop.URL(id+1)), http.StatusSeeOther)
+		}
+		until("all have stopped", func() bool { return count(`SELECT COUNT(*) FROM servers WHERE state <> 'stopped'`) == 0 })
+	}
+	report := func(b *testing.B, times []time.Duration) {
+		slices.Sort(times)
+		b.ReportMetric(float64(times[len(times)/2].Milliseconds()), "ms-median")
+		b.ReportMetric(float64(times[len(times)-1].Milliseconds()), "ms-most")
+		b.ReportMetric(0, "ns/op") // until it answers, which is the game's concern
+	}
+	measure := func(number int) func(*testing.B) {
+		return func(b *testing.B) {
+			var times []time.Duration
+			for b.Loop() {
+				times = append(times, start(number)...)
+				stop(number)
+			}
+			report(b, times)
+		}
+	}
+	b.Run("one", measure(1))
+	b.Run("ten at once", measure(servers))
+	b.Run("cp -al", func(b *testing.B) {
+		start(1)
+		defer stop(1)
+		var times []time.Duration
+		for b.Loop() {
+			begun := time.Now()
+			if out, err := exec.Command("cp", "-al", filepath.Join(root, "servers/1/runs"), filepath.Join(root, fmt.Sprint("copy", len(times)))).CombinedOutput(); err != nil {
+				b.Fatalf("%v: %s", err, out)
+			}
+			times = append(times, time.Since(begun))
+		}
+		report(b, times)
+	})
+}
+
+// failed returns the error of a failed job; empty for none.
+func failed(b *testing.B, d *db.DB) string {
+	reasons, err := db.Rows(b.Context(), d, db.Value[string], `SELECT error FROM jobs WHERE state = 'failed'`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // site is a running left4me with an administrator, who is signed in, and an overlay.
