@@ -91,12 +91,14 @@ func scripts(dir string, extra ...string) testscript.Params {
 			s.become("")
 			env.Values[scriptKey{}] = s
 			env.Setenv("SERVER_SUPERVISOR", "none")
-			env.Defer(func() { endGames(env.WorkDir) })
 			return nil
 		},
 		Condition: func(condition string) (bool, error) {
-			if condition == "mount" { // may make file systems of its own
+			switch condition {
+			case "mount": // may make file systems of its own
 				return os.Getuid() == 0 && exec.Command("unshare", "--mount", "true").Run() == nil, nil
+			case "loop": // and may mount those in files
+				return exec.Command("losetup", "--find").Run() == nil && exec.Command("mkfs.ext4", "-V").Run() == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %s", condition)
 		},
@@ -128,9 +130,9 @@ func scripts(dir string, extra ...string) testscript.Params {
 	}
 }
 
-// endGames kills the processes that keep the games of servers below dir, which outlive a localrun that was killed.
-func endGames(dir string) {
-	kept, _ := filepath.Glob(filepath.Join(dir, "*", "servers", "*", game.KeptFile))
+// endGames kills the processes that keep the games of servers below root, which outlive a localrun that was killed.
+func endGames(root string) {
+	kept, _ := filepath.Glob(filepath.Join(root, "servers", "*", game.KeptFile))
 	for _, file := range kept {
 		var process game.Kept
 		text, err := os.ReadFile(file)
@@ -197,7 +199,7 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 	out, err := os.OpenFile(p.output, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	ts.Check(err)
 	defer out.Close()
-	p.cmd = exec.Command(filepath.Join(bin, args[1]), args[2:]...)
+	p.cmd = exec.Command(filepath.Join(ts.Getenv("PROGRAMS"), args[1]), args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	for _, key := range []string{"PATH", "HOME", "LEFT4ME_ROOT", "LEFT4ME_LISTEN", "LEFT4ME_HOST", "LEFT4ME_ADDRESS", "SERVER_SUPERVISOR", "DATABASE_URL", "PUBLIC_URL", "STEAM_API_URL", "STEAM_CDN_HOSTS", "STEAMCMD_URL", "STEAM_USER", "GAME_UPDATE", "DOWNLOAD_PARALLEL", "DOWNLOAD_MIN_RATE", "MAX_OVERLAYS", "MAX_OVERLAY_ITEMS", "MAX_ITEMS", "ACTIONS_PER_MINUTE", "TRUSTED_PROXIES", "LEFT4ME_METRICS_LISTEN", "LEFT4ME_AGENT_METRICS_LISTEN",
@@ -212,6 +214,8 @@ func (s *script) start(ts *testscript.TestScript, neg bool, args []string) {
 		close(p.ended)
 	}()
 	s.processes[name] = p
+	root := ts.MkAbs(ts.Getenv("LEFT4ME_ROOT"))
+	ts.Defer(func() { endGames(root) })
 	ts.Defer(func() { p.kill(syscall.SIGKILL) })
 	if only {
 		return
