@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"left4me/shared/overlay"
-	"left4me/shared/route"
+	view "left4me/templates/overlay"
 	"left4me/templates/web"
 )
 
@@ -17,5 +17,5 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay)
 	if err != nil {
 		return err
 	}
-	return r.Redirect(w, route.JobShow.URL(build.ID), "")
+	return view.Asked(w, r, o, build, "")
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"left4me/shared/overlay"
-	"left4me/shared/route"
 	"left4me/shared/steam"
 	"left4me/shared/text"
 	"left4me/shared/workshop"
@@ -33,7 +32,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request, o overlay.Overlay)
 	for _, i := range found.Foreign {
 		h.log.WarnContext(r.Context(), "item skipped: it is for another game", "overlay", o.ID, "item", i.SteamID, "app", i.ConsumerAppID)
 	}
-	return r.Redirect(w, route.JobShow.URL(found.Builds[0].ID), notice(found))
+	return view.Asked(w, r, o, found.Builds[0].Enqueued, notice(found))
 }
 
 // notice summarizes a refresh.

@@ -35,6 +35,8 @@ type Enqueued struct {
 	State job.State
 	// New is false when an older job already does what was asked.
 	New bool
+	// Several is whether the request asked for a job on each of several hosts.
+	Several bool
 }
 
 // Sentence says what a request for o led to, in the words of product.md P30: `enqueued refresh_workshop_items job 8`, or
@@ -196,7 +198,7 @@ func (s *Store) insert(ctx context.Context, q db.Querier, now int64, rows []newJ
 		}
 		for i, n := range rows {
 			if found := ids[n.key]; len(found) > 0 {
-				all[i], ids[n.key] = Enqueued{ID: found[0], State: job.Queued, New: true}, found[1:]
+				all[i], ids[n.key] = Enqueued{ID: found[0], State: job.Queued, New: true, Several: len(found) > 1}, found[1:]
 			}
 		}
 	}, func(row db.Scanner) (a inserted, err error) {
@@ -214,9 +216,14 @@ func (s *Store) insert(ctx context.Context, q db.Querier, now int64, rows []newJ
 		job   Enqueued
 	}
 	return db.RowsLater(ctx, q, func(found []older) {
-		for _, o := range found {
-			if all[o.index].ID == 0 {
-				all[o.index] = o.job
+		for _, o := range found { // also the new ones, if the operation coalesces
+			e := &all[o.index]
+			switch e.ID {
+			case 0:
+				*e = o.job
+			case o.job.ID:
+			default:
+				e.Several = true
 			}
 		}
 	}, func(row db.Scanner) (o older, err error) {

@@ -44,10 +44,10 @@ func testEachHost(t *testing.T, w *fixture) {
 			want = 1
 		}
 		first := w.ask(t, r)
-		if n := w.number(t, "SELECT COUNT(DISTINCT COALESCE(host_id, '')) FROM jobs WHERE finished_at IS NULL"); !first.New || n != want {
+		if n := w.number(t, "SELECT COUNT(DISTINCT COALESCE(host_id, '')) FROM jobs WHERE finished_at IS NULL"); !first.New || first.Several != (want > 1) || n != want {
 			t.Errorf("%s: %+v, on %d hosts, want %d", o.Name, first, n, want)
 		}
-		if again := w.ask(t, r); (o.Coalesce != job.Never) == again.New {
+		if again := w.ask(t, r); (o.Coalesce != job.Never) == again.New || again.Several != (want > 1) {
 			t.Errorf("%s again: %+v", o.Name, again)
 		}
 		if n := w.number(t, "SELECT COUNT(*) FROM jobs WHERE finished_at IS NULL"); o.Coalesce != job.Never && n != want {
@@ -60,9 +60,11 @@ func testEachHost(t *testing.T, w *fixture) {
 			continue
 		}
 		r.Host = "h2"
-		w.enqueue(t, r)
+		if one := w.ask(t, r); one.Several {
+			t.Errorf("%s on one host: %+v", o.Name, one)
+		}
 		r.Host = ""
-		if rest := w.ask(t, r); !rest.New || w.number(t, "SELECT COUNT(*) FROM jobs WHERE finished_at IS NULL") != want {
+		if rest := w.ask(t, r); !rest.New || !rest.Several || w.number(t, "SELECT COUNT(*) FROM jobs WHERE finished_at IS NULL") != want {
 			t.Errorf("%s beside that of one host: %+v", o.Name, rest)
 		}
 		if j := w.get(t, w.ask(t, r).ID); j.HostID == "" || j.HostName != j.HostID || !j.SeveralHosts {

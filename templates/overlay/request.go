@@ -50,6 +50,15 @@ func Changing(overlays *overlay.Store, answer func(http.ResponseWriter, *web.Req
 	return web.About(web.ByID(overlays.Get), overlay.Overlay.Editable, answer)
 }
 
+// Asked answers to a form that has asked for a build of o: it leads to the job or, on several hosts, to the jobs on the overlay's page. The
+// page there shows notice, unless it is empty.
+func Asked(w http.ResponseWriter, r *web.Request, o overlay.Overlay, build *jobstore.Enqueued, notice string) error {
+	if build.Several {
+		return r.Redirect(w, route.OverlayShow.URL(o.ID)+"#"+HostsSummaryID, notice)
+	}
+	return r.Redirect(w, route.JobShow.URL(build.ID), notice)
+}
+
 // ShowPage answers with the page of one overlay and with its fragments.
 type ShowPage struct {
 	Overlays *overlay.Store
