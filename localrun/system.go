@@ -329,7 +329,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	}
 	env := &fn.Env{Settings: s, DB: d, Jobs: jobstore.NewStore(d, time.Now), Log: log, Now: time.Now}
 	servers := &watch.Watcher{
-		Servers: server.NewStore(d, time.Now, env.Jobs), Supervisor: supervisor.New(s), Host: this.ID, Every: watchServer, Enqueued: env.WakeAgent, Log: log,
+		DB: d, Root: s.Root, Servers: server.NewStore(d, time.Now, env.Jobs), Supervisor: supervisor.New(s), Host: this.ID, Every: watchServer, Enqueued: env.WakeAgent, Log: log,
 	}
 	switch {
 	case d.Embedded():

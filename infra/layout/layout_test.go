@@ -46,7 +46,7 @@ var mayImport = map[string]string{
 	"localrun/metrics":               "localrun/agent localrun/lambdahost shared/host shared/job shared/jobstore shared/steam",
 	"localrun/schedule":              "shared/job",
 	"localrun/sdnotify":              "",
-	"localrun/watch":                 "shared/account shared/game/control shared/game/supervisor shared/server",
+	"localrun/watch":                 "shared/account shared/db shared/game/control shared/game/serverdir shared/game/supervisor shared/server",
 	"shared/account":                 "shared/db shared/list shared/problem shared/text",
 	"shared/api":                     "shared/route",
 	"shared/awsapi":                  "",

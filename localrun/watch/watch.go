@@ -8,17 +8,20 @@ import (
 	"time"
 
 	"left4me/shared/account"
+	"left4me/shared/db"
 	"left4me/shared/game/control"
+	"left4me/shared/game/serverdir"
 	"left4me/shared/game/supervisor"
 	"left4me/shared/server"
 )
 
 // Watcher looks after the servers of one host.
 type Watcher struct {
+	DB         *db.DB
 	Servers    *server.Store
 	Supervisor supervisor.Supervisor
-	// Host is the host's id.
-	Host string
+	// Host is the host's id, and Root its LEFT4ME_ROOT.
+	Host, Root string
 	// Every is how often Run looks.
 	Every time.Duration
 	// Enqueued is called when a job has been enqueued.
@@ -82,14 +85,14 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 				w.Enqueued(ctx)
 			}
 		case s.State == server.Stopping:
-			_, err = w.Servers.Noticed(ctx, s, server.Stopped, "It was stopped.", "", server.Event{Kind: "stopped"})
+			err = w.ended(ctx, s, server.Stopped, "It was stopped.", "", server.Event{Kind: "stopped"})
 		default:
 			how := "It ended by itself."
 			if status.Exit != "" {
 				how = "It ended by itself: " + status.Exit + "."
 			}
 			log.Warn("server crashed", "how", how)
-			_, err = w.Servers.Noticed(ctx, s, server.Crashed, how, control.LastLines(ctx, w.Supervisor, s.ID), server.Event{Kind: "crashed", Text: how})
+			err = w.ended(ctx, s, server.Crashed, how, control.LastLines(ctx, w.Supervisor, s.ID), server.Event{Kind: "crashed", Text: how})
 		}
 		if err != nil {
 			return err
@@ -97,6 +100,19 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 	}
 	w.since = seen
 	return nil
+}
+
+// ended records that a server has ended, and what its games have written.
+func (w *Watcher) ended(ctx context.Context, s server.Watched, state server.State, how, lastLines string, e server.Event) error {
+	changed, err := w.Servers.Noticed(ctx, s, state, how, lastLines, e)
+	if err != nil || !changed {
+		return err
+	}
+	written, err := serverdir.Of(w.Root, server.Server{ID: s.ID}).Written(ctx)
+	if err == nil {
+		err = w.Servers.Counted(ctx, w.DB, s.ID, written)
+	}
+	return err
 }
 
 func (w *Watcher) start(ctx context.Context, id int64) error {

@@ -2,7 +2,10 @@ package watch_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +44,7 @@ func setUp(t *testing.T) *fixture {
 	dbtest.AddHost(t, d, "here", time.Now())
 	w := &fixture{jobs: jobstore.NewStore(d, time.Now), games: &games{status: supervisor.Status{Running: true, Since: time.Unix(1, 0), Exit: "exit code 139"}}}
 	w.Watcher = watch.Watcher{
-		Servers: server.NewStore(d, time.Now, w.jobs), Supervisor: w.games, Host: "here", Every: time.Millisecond,
+		DB: d, Root: t.TempDir(), Servers: server.NewStore(d, time.Now, w.jobs), Supervisor: w.games, Host: "here", Every: time.Millisecond,
 		Enqueued: func(context.Context) { w.woken++ }, Log: slog.New(slog.DiscardHandler),
 	}
 	anna, err := account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true)
@@ -128,11 +131,15 @@ func TestAServerThatEndsByItselfHasCrashed(t *testing.T) {
 	w := setUp(t)
 	w.look(t, true)
 	w.games.status.Running = false
+	files := filepath.Join(w.Root, "servers/1/files")
+	if err := errors.Join(os.MkdirAll(files, 0o755), os.WriteFile(filepath.Join(files, "core"), []byte("dump"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	w.look(t, false)
 	if e := w.want(t, server.Crashed, "crashed"); e.Text != "It ended by itself: exit code 139." {
 		t.Errorf("%+v", e)
 	}
-	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != "loading\nSegmentation fault" || run.EndedAt.IsZero() {
+	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != "loading\nSegmentation fault" || run.EndedAt.IsZero() || run.Written == nil || *run.Written != (server.Written{Files: 1, Bytes: 4}) {
 		t.Errorf("%+v, %v", run, err)
 	}
 	// Nobody starts it again: it would crash again.

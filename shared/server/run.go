@@ -35,7 +35,12 @@ type Run struct {
 	EndedHow string
 	// LastLines are the last lines of the console of a run that has ended by itself.
 	LastLines string
+	// Written is what the games of the server had written in its directory at the end of the run, and nil if that is not known.
+	Written *Written
 }
+
+// Written is what the games of a server have written in its directory since it was made or reset.
+type Written struct{ Files, Bytes int64 }
 
 // RunOverlay is an overlay in the stack of a run.
 type RunOverlay struct {
@@ -171,6 +176,15 @@ func (s *Store) EndNow(ctx context.Context, serverID int64, state State, how, la
 	})
 }
 
+// Counted records on q what the games of a server that is off have written.
+func (s *Store) Counted(ctx context.Context, q db.Querier, serverID int64, w Written) error {
+	if err := db.Later(ctx, q, `UPDATE runs SET files = :files, bytes = :bytes WHERE id = (SELECT MAX(id) FROM runs WHERE server_id = :server AND started_at IS NOT NULL)`,
+		sql.Named("files", w.Files), sql.Named("bytes", w.Bytes), sql.Named("server", serverID)); err != nil {
+		return fmt.Errorf("record what server %d has written: %w", serverID, err)
+	}
+	return nil
+}
+
 // Restarted records that the supervisor has started a server again by itself.
 func (s *Store) Restarted(ctx context.Context, serverID int64, how string) error {
 	return s.event(ctx, s.db, serverID, Event{Kind: "crashed", Text: how})
@@ -188,14 +202,18 @@ func (s *Store) change(ctx context.Context, q db.Querier, serverID int64, state 
 	return s.event(ctx, q, serverID, e)
 }
 
-const selectRun = `SELECT r.id, r.job_id, COALESCE(u.name, ''), r.port, r.build_id, r.blueprint, r.settings, r.created_at, r.started_at, r.ended_at, r.ended_how, r.last_lines
+const selectRun = `SELECT r.id, r.job_id, COALESCE(u.name, ''), r.port, r.build_id, r.blueprint, r.settings, r.created_at, r.started_at, r.ended_at, r.ended_how, r.last_lines, r.files, r.bytes
 	FROM runs r LEFT JOIN users u ON u.id = r.user_id WHERE r.started_at IS NOT NULL AND r.server_id = :server ORDER BY r.id DESC LIMIT 1`
 
 // LastRun returns the newest run of a server that was started, which may have ended; the zero Run when there is none.
 func (s *Store) LastRun(ctx context.Context, serverID int64) (Run, error) {
 	r, err := db.Row(ctx, s.db, func(row db.Scanner) (r Run, err error) {
+		var files, bytes sql.NullInt64
 		err = row.Scan(&r.ID, &r.JobID, &r.UserName, &r.Port, &r.Build, &r.Blueprint, &r.Settings, db.Moment(&r.CreatedAt), db.Moment(&r.StartedAt),
-			db.Moment(&r.EndedAt), &r.EndedHow, &r.LastLines)
+			db.Moment(&r.EndedAt), &r.EndedHow, &r.LastLines, &files, &bytes)
+		if files.Valid {
+			r.Written = &Written{files.Int64, bytes.Int64}
+		}
 		return r, err
 	}, selectRun, sql.Named("server", serverID))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

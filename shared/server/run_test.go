@@ -72,7 +72,7 @@ func testARunFromItsStartToItsEnd(t *testing.T, open dbtest.Backend) {
 	if err != nil || r.ID != id || w.get(t, s.ID).State != server.Running {
 		t.Errorf("%+v, %v", r, err)
 	}
-	dbtest.Filled(t, r, "EndedAt", "EndedHow", "LastLines")
+	dbtest.Filled(t, r, "EndedAt", "EndedHow", "LastLines", "Written")
 	stack, err := w.LastStack(t.Context(), s.ID)
 	if want := []server.RunOverlay{guns, {ID: 1, Name: "maps", Items: []server.RunItem{maps.Items[1], maps.Items[0]}}}; err != nil || !reflect.DeepEqual(stack, want) {
 		t.Errorf("stack %+v, %v", stack, err)
@@ -82,6 +82,9 @@ func testARunFromItsStartToItsEnd(t *testing.T, open dbtest.Backend) {
 	}
 	*w.now = w.now.Add(time.Minute)
 	w.end(t, s, server.Crashed)
+	if err := w.Counted(t.Context(), w.db, s.ID, server.Written{Files: 2, Bytes: 9}); err != nil {
+		t.Fatal(err)
+	}
 	r, err = w.LastRun(t.Context(), s.ID)
 	if err != nil || !r.EndedAt.Equal(*w.now) {
 		t.Errorf("%+v, %v", r, err)

@@ -6,6 +6,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -128,10 +129,21 @@ func (h *Host) Stop(ctx context.Context, s server.Server) error {
 		h.Report.Infof("server '%s' was not running", s.Name)
 	}
 	// Before the files of the run are removed: that may fail, and the server has stopped all the same.
-	if err := h.Servers.EndNow(ctx, s.ID, server.Stopped, "It was stopped.", "", event); err != nil {
+	if err := h.off(ctx, s, server.Stopped, "It was stopped.", "", event); err != nil {
 		return err
 	}
 	return h.dir(s).RemoveRuns(0)
+}
+
+// off records that a server is off, with what its games have written.
+func (h *Host) off(ctx context.Context, s server.Server, state server.State, how, lastLines string, e server.Event) error {
+	written, err := h.dir(s).Written(ctx)
+	if err != nil {
+		return errors.Join(err, h.Servers.EndNow(ctx, s.ID, state, how, lastLines, e))
+	}
+	return h.DB.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		return errors.Join(h.Servers.End(ctx, q, s.ID, state, how, lastLines, e), h.Servers.Counted(ctx, q, s.ID, written))
+	})
 }
 
 // stop ends the server's process, and reports whether it had one.
@@ -170,7 +182,7 @@ func (h *Host) Reset(ctx context.Context, s server.Server) error {
 		return err
 	}
 	h.Report.OnSuccess(func(ctx context.Context, q db.Querier) error {
-		return h.Servers.Happened(ctx, q, s.ID, h.event("reset", "What the game wrote was removed."))
+		return errors.Join(h.Servers.Happened(ctx, q, s.ID, h.event("reset", "What the game wrote was removed.")), h.Servers.Counted(ctx, q, s.ID, server.Written{}))
 	})
 	return nil
 }

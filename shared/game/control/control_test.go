@@ -585,6 +585,15 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// wrote checks what is recorded of what the game wrote.
+func (w *fixture) wrote(t *testing.T, want server.Written) {
+	t.Helper()
+	if run, err := w.Servers.LastRun(t.Context(), w.server); err != nil || run.Written == nil || *run.Written != want {
+		t.Errorf("%+v is recorded, %v, want %+v", run.Written, err, want)
+	}
+}
+
+// Pages say before a reset what would be lost.
 func TestReset(t *testing.T) {
 	w := setUp(t)
 	w.started(t, false)
@@ -598,12 +607,14 @@ func TestReset(t *testing.T) {
 	if _, err := w.do(t.Context(), t, (*control.Host).Stop); err != nil {
 		t.Fatal(err)
 	}
+	w.wrote(t, server.Written{Files: 1, Bytes: 3})
 	if r, err := w.do(t.Context(), t, (*control.Host).Reset); err != nil || !r.says("1 files with 3 bytes that the game wrote are removed") || w.lastEvent(t).Kind != "reset" {
 		t.Errorf("%v, %q", err, r.lines)
 	}
 	if entries, err := os.ReadDir(files); err != nil || len(entries) != 0 {
 		t.Errorf("%v, %v", entries, err)
 	}
+	w.wrote(t, server.Written{})
 	w.started(t, false)
 }
 

@@ -215,7 +215,7 @@ func (h *Host) notStarted(ctx context.Context, s server.Server, why error) error
 	if err == nil {
 		err = h.removeRuns(s, status.Running)
 	}
-	return errors.Join(why, err, h.Servers.EndNow(ctx, s.ID, server.Stopped, "", "", h.event("not started", reason)))
+	return errors.Join(why, err, h.off(ctx, s, server.Stopped, "", "", h.event("not started", reason)))
 }
 
 // wait waits until the game of a run that has begun answers. It ends a game that does not. before is the id of the run that it has
@@ -298,7 +298,7 @@ func (h *Host) failed(ctx context.Context, s server.Server, why error) error {
 		return h.interrupted(ctx, s)
 	}
 	reason := db.Reason(why)
-	return errors.Join(why, err, h.Servers.EndNow(ctx, s.ID, server.Crashed, reason, lines, h.event("not started", reason)))
+	return errors.Join(why, err, h.off(ctx, s, server.Crashed, reason, lines, h.event("not started", reason)))
 }
 
 // checkPort returns an error if another program uses the port.

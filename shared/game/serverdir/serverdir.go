@@ -131,22 +131,31 @@ func (d Dir) RemoveRuns(keep int64) error {
 	return nil
 }
 
-// Reset empties the directory of what the game wrote, and reports how much that was. The game must not be running.
-func (d Dir) Reset(ctx context.Context, report owned.Report) error {
-	files, size := 0, int64(0)
-	err := filepath.WalkDir(d.Path(launch.Files), func(path string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
+// Written counts the files that the game wrote.
+func (d Dir) Written(ctx context.Context) (w server.Written, err error) {
+	err = filepath.WalkDir(d.Path(launch.Files), func(path string, e fs.DirEntry, err error) error {
+		// A device is how the kernel remembers that the game has removed a file of a layer.
+		if err == nil && !e.IsDir() && e.Type()&fs.ModeDevice == 0 {
 			var info fs.FileInfo
 			if info, err = e.Info(); err == nil {
-				files, size = files+1, size+info.Size()
+				w.Files, w.Bytes = w.Files+1, w.Bytes+info.Size()
 			}
 		}
 		return errors.Join(err, ctx.Err())
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look at servers/%d/%s: %w", d.ID, launch.Files, durable.Cause(err))
+		return w, fmt.Errorf("look at servers/%d/%s: %w", d.ID, launch.Files, durable.Cause(err))
 	}
-	report.Progress(jobstore.Progress{BytesTotal: size})
+	return w, nil
+}
+
+// Reset empties the directory of what the game wrote, and reports how much that was. The game must not be running.
+func (d Dir) Reset(ctx context.Context, report owned.Report) error {
+	gone, err := d.Written(ctx)
+	if err != nil {
+		return err
+	}
+	report.Progress(jobstore.Progress{BytesTotal: gone.Bytes})
 	for _, name := range []string{launch.Files, launch.Work} {
 		err := os.RemoveAll(d.Path(name))
 		if err == nil {
@@ -156,6 +165,6 @@ func (d Dir) Reset(ctx context.Context, report owned.Report) error {
 			return fmt.Errorf("empty servers/%d/%s: %w", d.ID, name, durable.Cause(err))
 		}
 	}
-	report.Infof("server '%s': %d files with %d bytes that the game wrote are removed", d.Name, files, size)
+	report.Infof("server '%s': %d files with %d bytes that the game wrote are removed", d.Name, gone.Files, gone.Bytes)
 	return nil
 }
