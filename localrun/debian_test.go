@@ -33,7 +33,7 @@ var debian = flag.String("debian", "", "directory with base/, old/*.deb and new/
 // maxPackage is the largest size of a package, in bytes: for each program what the 33 of measures.md's M11 may have of its 40 MB. Each adds
 // about 0.9 MB, half of it code and half the table in which Go's runtime looks up functions.
 func maxPackage() int64 {
-	programs := 1 + len(route.All()) + len(job.Runnable()) + len(job.Schedules())
+	programs := 1 + len(route.All()) + len(job.Runnable()) + len(job.Schedules()) + len(job.Checks())
 	return int64(programs) * 40_000_000 / 33
 }
 

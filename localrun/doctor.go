@@ -26,7 +26,7 @@ is changed. The exit status is 1 if a check has failed.`,
 				return err
 			}
 			host := doctor.Host{Getenv: os.Getenv, FunctionsDir: dir, Environ: os.Environ(), Timer: doctor.SystemdTimer, Libraries: doctor.Libraries32, Now: time.Now}
-			for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions()) {
+			for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions(), checkFunctions()) {
 				host.Functions = append(host.Functions, f.Name)
 			}
 			found, failed := host.Examine(cmd.Context()), 0

@@ -31,7 +31,7 @@ func invokeCommand() *cobra.Command {
 
 The event of a page's function is a Function URL event of payload format 2.0. Without --event it is a plain GET request for the
 page's path. The event of a job's function is {"job_id":N}: the function claims the job, or says what blocks it. The event of a
-schedule's function is {"slot":"2026-11-21T04:00Z"}, or {} for now.`,
+schedule's function is {"slot":"2026-11-21T04:00Z"}, or {} for now. That of a check's function is {"host":"ID"}.`,
 		Example: `  localrun invoke healthz
   echo '{"job_id":7}' | localrun invoke build-overlay --event -`,
 		Args: oneArgument,
@@ -73,7 +73,7 @@ schedule's function is {"slot":"2026-11-21T04:00Z"}, or {} for now.`,
 }
 
 func findFunction(name string) (lambdahost.Function, error) {
-	for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions()) {
+	for _, f := range slices.Concat(pageFunctions(), jobFunctions(1), scheduleFunctions(), checkFunctions()) {
 		if f.Name == name {
 			return f, nil
 		}

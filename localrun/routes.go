@@ -13,7 +13,7 @@ import (
 func routesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "routes",
-		Short: "List the routes, the job operations and the schedules with their functions",
+		Short: "List the routes, the job operations, the schedules and the checks with their functions",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
@@ -28,6 +28,10 @@ func routesCommand() *cobra.Command {
 			fmt.Fprintln(w, "\nSCHEDULE\tAT\tFUNCTION\t")
 			for _, s := range job.Schedules() {
 				fmt.Fprintf(w, "%s\t%02d:%02d\t%s\t\n", s.Name, s.Hour, s.Minute, s.Function)
+			}
+			fmt.Fprintln(w, "\nCHECK\tEVERY\tFUNCTION\t")
+			for _, c := range job.Checks() {
+				fmt.Fprintf(w, "%s\t%v\t%s\t\n", c.Name, c.Every, c.Function)
 			}
 			return w.Flush()
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -33,6 +35,7 @@ import (
 	"left4me/shared/route"
 	"left4me/shared/server"
 	"left4me/shared/settings"
+	"left4me/shared/wake"
 	"left4me/shared/workshop"
 )
 
@@ -127,6 +130,15 @@ func jobFunctions(parallel int) []lambdahost.Function {
 	var all []lambdahost.Function
 	for _, o := range job.Runnable() {
 		all = append(all, lambdahost.Function{Name: o.Function, MaxProcesses: parallel, TimeLimit: o.TimeLimit})
+	}
+	return all
+}
+
+// checkFunctions are the functions of all checks.
+func checkFunctions() []lambdahost.Function {
+	var all []lambdahost.Function
+	for _, c := range job.Checks() {
+		all = append(all, lambdahost.Function{Name: c.Function, Env: []string{oneThread}, MaxProcesses: 1, TimeLimit: c.TimeLimit})
 	}
 	return all
 }
@@ -287,7 +299,7 @@ func (o *options) pages(s settings.Settings, l net.Listener, m *metrics.Metrics,
 
 // agent returns the service that runs jobs, and its check. command is the name of the running command.
 func (o *options) agent(ctx context.Context, command string, s settings.Settings, d *db.DB, m *metrics.Metrics, log *slog.Logger) (service, sdnotify.Check, error) {
-	functions, err := o.newHost(s, jobFunctions(o.jobs), 0, m.OutputLog(log))
+	functions, err := o.newHost(s, slices.Concat(jobFunctions(o.jobs), checkFunctions()), 0, m.OutputLog(log))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -312,6 +324,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		looked.Store(&now)
 	}
 	look()
+	served := wake.NewSignal()
 	a := &agent.Agent{
 		Jobs:       jobstore.NewStore(d, time.Now),
 		Host:       functions,
@@ -324,12 +337,17 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		Worked: func(r agent.Run) {
 			m.Ran(r)
 			heart.Worked()
+			if r.Operation == job.ServerStart.Name {
+				served.Set()
+			}
 		},
 		Log: log,
 	}
 	env := &fn.Env{Settings: s, DB: d, Jobs: jobstore.NewStore(d, time.Now), Log: log, Now: time.Now}
 	servers := &watch.Watcher{
-		DB: d, Root: s.Root, Servers: server.NewStore(d, time.Now, env.Jobs), Supervisor: supervisor.New(s), Host: this.ID, Every: watchServer, Enqueued: env.WakeAgent, Log: log,
+		DB: d, Root: s.Root, Servers: server.NewStore(d, time.Now, env.Jobs), Supervisor: supervisor.New(s), Host: this.ID, Every: watchServer,
+		CheckEvery: job.CheckServers.Every, Check: func(ctx context.Context) error { return check(ctx, functions, job.CheckServers, this.ID) }, Woken: served,
+		Enqueued: env.WakeAgent, Log: log,
 	}
 	switch {
 	case d.Embedded():
@@ -337,7 +355,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 	case len(s.JobQueueURLs) > 0:
 		a.Look = lookQueue
 	}
-	check := func(context.Context) error {
+	alive := func(context.Context) error {
 		if silence := time.Since(*looked.Load()); silence > 2*a.Look+lookTime {
 			return fmt.Errorf("the agent has not looked for jobs for %s", silence.Round(time.Second))
 		}
@@ -366,7 +384,16 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		err = errors.Join(err, shutdown(ctx, functions), waiter.Close(), agents.Close())
 		log.Info("stopped looking for jobs")
 		return err
-	}, check, nil
+	}, alive, nil
+}
+
+// check has the function of c check the host with that id.
+func check(ctx context.Context, functions *lambdahost.Host, c job.Check, hostID string) error {
+	event, err := json.Marshal(job.CheckEvent{Host: hostID})
+	if err == nil {
+		_, err = functions.Invoke(ctx, c.Function, uuid.NewString(), event)
+	}
+	return err
 }
 
 func operationNames(operations []job.Operation) []string {

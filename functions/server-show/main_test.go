@@ -62,8 +62,71 @@ func TestThePageFollowsAJob(t *testing.T) {
 			t.Errorf("%s is %q, want %q", selector, got, want)
 		}
 	}
-	if news.Find("[hx-get]").Length() != 0 {
+	if news.Find("[hx-get]").Not("#server-poll").Length() != 0 {
 		t.Error("the polling does not end")
+	}
+}
+
+// A page asks every few seconds for what has changed. Until something has, the answer is what asks again.
+//
+// shows: P62
+func TestThePageFollowsTheGame(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	one := s.Server(anna, "one", 27015)
+	servers := server.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
+	run, err := servers.Prepare(t.Context(), one.ID, server.Run{JobID: 1, Port: one.Port, Build: 77, Blueprint: "of one", Settings: "{}"}, anna.ID)
+	if err == nil {
+		err = servers.Begin(t.Context(), one.ID, run)
+	}
+	if err == nil {
+		err = servers.Answered(t.Context(), s.Env.DB, one.ID, server.Event{Kind: "started"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := s.Visitor(anna, route.ServerShow, build)
+	page := v.Get("/servers/1").Page()
+	if text := page.Find("#server-live").Text(); !strings.Contains(text, "will be asked in a moment") {
+		t.Error(text)
+	}
+	says := func(l server.Live) {
+		t.Helper()
+		l.RunID, l.AnsweringAt = run, s.Env.Now()
+		if err := servers.Checked(t.Context(), []server.Check{{ServerID: one.ID, Now: l}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.Htmx()
+	poll := page.Find("#server-poll").AttrOr("hx-get", "")
+	next := func() string {
+		t.Helper()
+		answer := v.Get(poll)
+		poll = answer.Page().Find("#server-poll").AttrOr("hx-get", "")
+		if poll == "" {
+			t.Fatalf("the page does not ask again: %s", answer.Body)
+		}
+		return answer.Page().Find("#server-live").Text()
+	}
+	says(server.Live{Answering: true, Map: "c2m1_highway", Mode: "versus", Slots: 8, Humans: 1, Bots: 3, Players: []server.Player{{Name: `<b>"Nick"`, Score: 42, Since: s.Env.Now()}, {Name: "Coach", Bot: true}}})
+	text := next()
+	for _, want := range []string{"c2m1_highway", "versus", "1 of 8, 3 bots", `<b>"Nick"`, "42"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the news lack %q: %s", want, text)
+		}
+	}
+	if strings.Contains(text, "Coach") {
+		t.Errorf("a bot is named: %s", text)
+	}
+	if text := next(); text != "" {
+		t.Errorf("although nothing has changed: %s", text)
+	}
+	now := s.Env.Now()
+	s.Env.Now = func() time.Time { return now.Add(10 * time.Second) }
+	servers = server.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
+	says(server.Live{Map: "c2m1_highway", Slots: 8, Humans: 1})
+	if text := next(); !strings.Contains(text, "has not answered since") {
+		t.Error(text)
 	}
 }
 

@@ -46,7 +46,7 @@ var mayImport = map[string]string{
 	"localrun/metrics":               "localrun/agent localrun/lambdahost shared/host shared/job shared/jobstore shared/steam",
 	"localrun/schedule":              "shared/job",
 	"localrun/sdnotify":              "",
-	"localrun/watch":                 "shared/account shared/db shared/game/control shared/game/serverdir shared/game/supervisor shared/server",
+	"localrun/watch":                 "shared/account shared/db shared/game/control shared/game/serverdir shared/game/supervisor shared/server shared/wake",
 	"shared/account":                 "shared/db shared/list shared/problem shared/text",
 	"shared/api":                     "shared/route",
 	"shared/awsapi":                  "",
@@ -68,6 +68,7 @@ var mayImport = map[string]string{
 	"shared/game/supervisor":         "shared/durable shared/game/launch shared/settings",
 	"shared/game/a2s":                "",
 	"shared/game/rcon":               "",
+	"shared/game/live":               "shared/game/a2s shared/game/rcon shared/game/serverdir shared/server shared/text",
 	"shared/game/control":            "shared/account shared/blueprint shared/db shared/game shared/game/a2s shared/game/launch shared/game/serverdir shared/game/supervisor shared/jobstore shared/overlay shared/problem shared/server shared/settings shared/text",
 	"shared/game/serverdir":          "shared/durable shared/game/launch shared/jobstore shared/linkfarm shared/owned shared/server shared/steam",
 	"shared/garbage":                 "shared/builder shared/durable shared/jobstore shared/linkfarm shared/steam shared/text shared/vpkcache shared/workshop",
@@ -170,6 +171,10 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 	for _, s := range job.Schedules() {
 		want[s.Function] = "fn.Schedule(job." + schedules[s.Name] + ")"
 	}
+	checks := variables(t, "shared/job/check.go")
+	for _, c := range job.Checks() {
+		want[c.Function] = "fn.Check(job." + checks[c.Name] + ", build)"
+	}
 	folders, err := os.ReadDir(filepath.Join(root, "functions"))
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +202,7 @@ func TestFoldersAndTablesAgree(t *testing.T) {
 
 // A variable that holds a row is also in the list that everything else reads.
 func TestEveryRowIsInItsTable(t *testing.T) {
-	var routes, operations, schedules, types []string
+	var routes, operations, schedules, checks, types []string
 	for _, r := range route.All() {
 		routes = append(routes, r.Name)
 	}
@@ -207,11 +212,14 @@ func TestEveryRowIsInItsTable(t *testing.T) {
 	for _, s := range job.Schedules() {
 		schedules = append(schedules, s.Name)
 	}
+	for _, c := range job.Checks() {
+		checks = append(checks, c.Name)
+	}
 	for _, o := range overlay.Types(account.User{Admin: true}) {
 		types = append(types, o.Name)
 	}
 	for file, listed := range map[string][]string{
-		"shared/route/route.go": routes, "shared/job/job.go": operations, "shared/job/schedule.go": schedules, "shared/overlay/type.go": types,
+		"shared/route/route.go": routes, "shared/job/job.go": operations, "shared/job/schedule.go": schedules, "shared/job/check.go": checks, "shared/overlay/type.go": types,
 	} {
 		rows := variables(t, file)
 		for name, variable := range rows {

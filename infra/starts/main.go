@@ -128,6 +128,9 @@ func events(session string) (map[string][]byte, error) {
 	for _, s := range job.Schedules() {
 		all[s.Function] = s.Event(s.Latest(time.Now()))
 	}
+	for _, c := range job.Checks() {
+		all[c.Function] = job.CheckEvent{Host: "none"}
+	}
 	events := map[string][]byte{}
 	for name, event := range all {
 		text, err := json.Marshal(event)

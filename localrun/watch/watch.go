@@ -13,6 +13,7 @@ import (
 	"left4me/shared/game/serverdir"
 	"left4me/shared/game/supervisor"
 	"left4me/shared/server"
+	"left4me/shared/wake"
 )
 
 // Watcher looks after the servers of one host.
@@ -22,8 +23,12 @@ type Watcher struct {
 	Supervisor supervisor.Supervisor
 	// Host is the host's id, and Root its LEFT4ME_ROOT.
 	Host, Root string
-	// Every is how often Run looks.
-	Every time.Duration
+	// Every is how often Run looks, and CheckEvery how often while servers have processes.
+	Every, CheckEvery time.Duration
+	// Check asks the games of the host's running servers what they are doing. It is called after each look that found processes.
+	Check func(context.Context) error
+	// Woken has Run look at once, because a server may have been started.
+	Woken wake.Signal
 	// Enqueued is called when a job has been enqueued.
 	Enqueued func(context.Context)
 	Log      *slog.Logger
@@ -36,16 +41,25 @@ func (w *Watcher) Run(ctx context.Context) {
 	looked := false
 	failure := ""
 	for ctx.Err() == nil {
+		pause := w.Every
 		err := w.Look(ctx, !looked)
+		if err == nil {
+			looked = true
+		}
+		if err == nil && len(w.since) > 0 {
+			pause = w.CheckEvery
+			err = w.Check(ctx)
+		}
 		switch {
 		case err == nil:
-			looked, failure = true, ""
+			failure = ""
 		case ctx.Err() == nil && err.Error() != failure:
 			failure = err.Error() // logged once, because a database may be unreachable for hours
 			w.Log.Error("cannot look after the servers; trying on", "error", failure)
 		}
 		select {
-		case <-time.After(w.Every):
+		case <-time.After(pause):
+		case <-w.Woken:
 		case <-ctx.Done():
 		}
 	}

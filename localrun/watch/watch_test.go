@@ -17,6 +17,7 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/server"
+	"left4me/shared/wake"
 )
 
 // games is a supervisor of one server, which the test starts and ends.
@@ -44,7 +45,7 @@ func setUp(t *testing.T) *fixture {
 	dbtest.AddHost(t, d, "here", time.Now())
 	w := &fixture{jobs: jobstore.NewStore(d, time.Now), games: &games{status: supervisor.Status{Running: true, Since: time.Unix(1, 0), Exit: "exit code 139"}}}
 	w.Watcher = watch.Watcher{
-		DB: d, Root: t.TempDir(), Servers: server.NewStore(d, time.Now, w.jobs), Supervisor: w.games, Host: "here", Every: time.Millisecond,
+		DB: d, Root: t.TempDir(), Servers: server.NewStore(d, time.Now, w.jobs), Supervisor: w.games, Host: "here", Every: time.Millisecond, CheckEvery: time.Hour, Woken: wake.NewSignal(),
 		Enqueued: func(context.Context) { w.woken++ }, Log: slog.New(slog.DiscardHandler),
 	}
 	anna, err := account.NewStore(d, time.Now).Create(t.Context(), "anna", "a password", true)
@@ -184,6 +185,30 @@ func TestAStateThatNoJobWillChangeIsCorrected(t *testing.T) {
 		w.games.status.Running = c.running
 		w.look(t, false)
 		w.want(t, c.want, c.event)
+	}
+}
+
+// While a server has a process, what its game says is asked for after each look, and at once when the watcher is woken.
+//
+// shows: P62
+func TestGamesAreCheckedWhileTheyRun(t *testing.T) {
+	w := setUp(t)
+	ctx, stop := context.WithCancel(t.Context())
+	checks := 0
+	w.Watcher.Check = func(context.Context) error {
+		switch checks++; checks {
+		case 1:
+			w.Woken.Set()
+		case 2:
+			w.games.status.Running = false
+			w.Woken.Set()
+			time.AfterFunc(100*time.Millisecond, stop) // a third check would come at once
+		}
+		return nil
+	}
+	w.Run(ctx)
+	if checks != 2 {
+		t.Errorf("%d checks", checks)
 	}
 }
 

@@ -166,6 +166,9 @@ func (s *Store) End(ctx context.Context, q db.Querier, serverID int64, state Sta
 		s.nowArg(), sql.Named("how", how), sql.Named("lines", lastLines), sql.Named("server", serverID)); err != nil {
 		return fmt.Errorf("record the end of a run of server %d: %w", serverID, err)
 	}
+	if err := db.Later(ctx, q, `DELETE FROM server_status WHERE server_id = :server`, sql.Named("server", serverID)); err != nil {
+		return fmt.Errorf("record that the game of server %d says nothing any more: %w", serverID, err)
+	}
 	return s.change(ctx, q, serverID, state, e)
 }
 

@@ -66,6 +66,8 @@ type Server struct {
 	State     State
 	StateAt   time.Time
 	CreatedAt time.Time
+	// Live is what its game has last said, without the players.
+	Live Live
 }
 
 // Now returns the state and since when the server is in it.
@@ -315,8 +317,8 @@ func (s *Store) Delete(ctx context.Context, u account.User, of Server) (removal 
 const (
 	columns = `s.id, s.name, s.host_id, h.name, h.address, h.seen_at, s.port, s.blueprint_id, b.name,
 		(SELECT json_group_array(overlay_id) FROM (SELECT overlay_id FROM blueprint_overlays WHERE blueprint_id = s.blueprint_id ORDER BY position)), s.user_id, u.name, s.is_public, s.uid, s.directory_at,
-		s.state, s.state_at, s.created_at`
-	from         = `servers s JOIN hosts h ON h.id = s.host_id JOIN blueprints b ON b.id = s.blueprint_id JOIN users u ON u.id = s.user_id`
+		s.state, s.state_at, s.created_at, ` + liveColumns
+	from         = `servers s JOIN hosts h ON h.id = s.host_id JOIN blueprints b ON b.id = s.blueprint_id JOIN users u ON u.id = s.user_id LEFT JOIN server_status l ON l.server_id = s.id`
 	selectServer = `SELECT ` + columns + ` FROM ` + from + ` WHERE `
 )
 
@@ -328,8 +330,9 @@ func scan(row db.Scanner) (s Server, err error) {
 // scanInto scans columns into s, and the columns that follow them into more.
 func scanInto(row db.Scanner, s *Server, more ...any) error {
 	var overlays string
-	err := row.Scan(append([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.Port, &s.BlueprintID, &s.Blueprint,
-		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt)}, more...)...)
+	places := append([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.Port, &s.BlueprintID, &s.Blueprint,
+		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt)}, s.Live.into()...)
+	err := row.Scan(append(places, more...)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(overlays), &s.Overlays)
 	}

@@ -30,6 +30,10 @@ var serverChoices = server.Choices{
 	Owners:     []server.Choice{{ID: "1", Name: "nick"}, {ID: "2", Name: strings.Repeat("W", 64)}},
 }
 
+var someLive = server.Live{
+	RunID: 8, Answering: true, AnsweringAt: now.Add(-80 * time.Minute), Map: "c1m1_hotel", Mode: "coop", Slots: 8, Humans: 4, Bots: 1, ChangedAt: now.Add(-time.Minute),
+}
+
 func someServerPage(state server.State) serverview.ShowView {
 	v := serverview.ShowView{
 		Frame: frame(true), Server: someServer(3, state), Choices: serverChoices,
@@ -45,6 +49,13 @@ func someServerPage(state server.State) serverview.ShowView {
 	}
 	for n := range 230 {
 		v.Stack[0].Items = append(v.Stack[0].Items, server.RunItem{OverlayID: 1, SteamID: fmt.Sprint(3434972877 + n), Title: []string{"Urban Flight", hostile, turned, strings.Repeat("Dawnbreaker", 30), ""}[n%5], Updated: 1_700_000_000, Size: 34 << 20})
+	}
+	if state == server.Running {
+		v.Server.Live = someLive
+		v.Players = []server.Player{
+			{Name: "Ellis", Score: 120, Since: now.Add(-80 * time.Minute), Number: 4}, {Name: hostile, Score: 4, Since: now.Add(-3 * time.Minute), Number: 7},
+			{Name: strings.Repeat("W", 128), Score: -2, Since: now}, {Since: now}, {Name: "Coach", Bot: true},
+		}
 	}
 	if state == server.Stopped || state == server.Crashed {
 		v.Run.EndedAt, v.Run.EndedHow = now.Add(-time.Minute), "It was stopped."
@@ -83,7 +94,9 @@ func servers(picture string) map[string]templ.Component {
 	fresh := someServerPage(server.Stopped)
 	fresh.Run, fresh.Stack, fresh.Server.Address, fresh.Server.Name = server.Run{}, nil, "", hostile
 	bare := someServerPage(server.Running)
-	bare.Stack = nil
+	bare.Stack, bare.Server.Live, bare.Players = nil, server.Live{}, nil
+	quiet := someServerPage(server.Running)
+	quiet.Server.Live.Answering, quiet.Server.Live.AnsweringAt, quiet.Server.Live.Map, quiet.Server.Live.Mode = false, now.Add(-time.Minute), strings.Repeat("long", 30), ""
 	silent := someServerPage(server.Running)
 	silent.Server.HostSeenAt = now.Add(-30 * time.Hour)
 	refused := someServerPage(server.Running)
@@ -103,6 +116,8 @@ func servers(picture string) map[string]templ.Component {
 	for n, state := range []server.State{server.Running, server.Starting, server.Stopping, server.Stopped, server.Crashed} {
 		rows = append(rows, someServer(int64(n+1), state))
 	}
+	rows[0].Live = someLive
+	rows = append(rows, quiet.Server)
 	rows[1].Name, rows[2].Name, rows[3].Address = hostile, strings.Repeat("m", 64), ""
 	rows[4].HostSeenAt, rows[4].Address = now.Add(-30*time.Hour), strings.Repeat("long-", 40)+".example"
 	all := serverview.ListView{Frame: frame(true), Servers: pagetest.Listed(rows...), Choices: serverChoices, FreePort: 27016}
@@ -125,6 +140,7 @@ func servers(picture string) map[string]templ.Component {
 		"server-list-empty":        serverview.List(serverview.ListView{Frame: frame(false), Servers: pagetest.Listed[server.Server]()}),
 		"server-show-running":      serverview.Show(someServerPage(server.Running)),
 		"server-show-bare":         serverview.Show(bare),
+		"server-show-quiet":        serverview.Show(quiet),
 		"server-show-crashed":      serverview.Show(crashed),
 		"server-show-starting":     serverview.Show(starting),
 		"server-show-stopped":      serverview.Show(stopped),

@@ -62,12 +62,18 @@ func NewShowPage(env *fn.Env) ShowPage {
 // Find reads, for web.About, the server {id} and its job. What a page that polls has shown is in the query.
 func (p ShowPage) Find(ctx context.Context, r *web.Request) (v ShowView, err error) {
 	v.SeenJob, v.SeenState = r.Number(JobParam), job.State(r.URL.Query().Get(StateParam))
+	v.SeenVersion = r.URL.Query().Get(LiveParam)
 	id, err := r.ID("id")
-	if err == nil {
+	if err == nil && asksLive(r) {
+		v.Server, err = p.Servers.Get(ctx, id)
+	} else if err == nil {
 		err = p.head(r, id, &v)(ctx)
 	}
 	return v, err
 }
+
+// asksLive is whether a page asks for what has changed on it.
+func asksLive(r *web.Request) bool { return r.Fragment() && r.URL.Query().Has(LiveParam) }
 
 // Editable returns nil if u may see the server, else a problem (403).
 func (v ShowView) Editable(u account.User) error { return v.Server.Editable(u) }
@@ -75,6 +81,9 @@ func (v ShowView) Editable(u account.User) error { return v.Server.Editable(u) }
 // Serve answers with the page of the v that Find has read, or, when it polls, with what has changed: until its job is in another state,
 // nothing else is read for that.
 func (p ShowPage) Serve(w http.ResponseWriter, r *web.Request, v ShowView) error {
+	if asksLive(r) {
+		return p.serveLive(w, r, v)
+	}
 	polls := r.Fragment() && r.URL.Query().Has(JobParam)
 	if polls && v.active() && !v.changed() {
 		v.Frame = r.Frame(w)
@@ -87,6 +96,18 @@ func (p ShowPage) Serve(w http.ResponseWriter, r *web.Request, v ShowView) error
 		return p.render(w, r, http.StatusOK, v, News)
 	}
 	return p.render(w, r, http.StatusOK, v, Show)
+}
+
+// serveLive is Serve for a page that asks for what has changed on it.
+func (p ShowPage) serveLive(w http.ResponseWriter, r *web.Request, v ShowView) error {
+	v.Frame = r.Frame(w)
+	if v.liveChanged() {
+		id := v.Server.ID
+		if err := r.Together(r.Context(), p.head(r, id, &v), p.rest(r, id, &v)); err != nil {
+			return err
+		}
+	}
+	return p.render(w, r, http.StatusOK, v, LiveNews)
 }
 
 // Refuse answers a form about a server with its page. The fields of v that say what was refused are the caller's.
@@ -143,6 +164,10 @@ func (p ShowPage) rest(r *web.Request, id int64, v *ShowView) func(context.Conte
 			},
 			func(ctx context.Context) (err error) {
 				v.Events, err = p.Servers.Events(ctx, id, shownEvents)
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Players, err = p.Servers.Players(ctx, id)
 				return err
 			},
 			func(ctx context.Context) (err error) {

@@ -5,6 +5,9 @@
 // While a job of the server is queued or running, the element JobProgressID asks `GET /servers/{id}?job=ID&state=STATE`, as often as a
 // job's page asks. The function answers with News, with SeenJob and SeenState set from the parameters. Until that job is in another state,
 // it reads nothing else for the answer.
+//
+// The element LivePollID asks `GET /servers/{id}?live=VERSION` every few seconds, where VERSION stands for what the page shows. The function
+// answers with LiveNews, with SeenVersion set. Unless something has changed, it reads only the server for that.
 package server
 
 import (
@@ -26,18 +29,23 @@ const (
 	NowID = "server-now"
 	// JobProgressID is the bar inside that section, which also polls.
 	JobProgressID = "server-progress"
+	// LiveID is the section about who plays, and LivePollID what asks for changes of the page.
+	LiveID     = "server-live"
+	LivePollID = "server-poll"
 	// RunID is the section about the last run.
 	RunID = "server-run"
 	// EventsID is the section about what happened.
 	EventsID = "server-events"
 )
 
-// Query parameters of route.ServerShow; with JobParam the answer is News.
+// Query parameters of route.ServerShow; with JobParam the answer is News, with LiveParam LiveNews.
 const (
 	// JobParam holds the id of the job that the page shows.
 	JobParam = "job"
 	// StateParam holds the state of that job on the page.
 	StateParam = "state"
+	// LiveParam holds what stands for the rest of the page.
+	LiveParam = "live"
 )
 
 // Form is a form about a server as it was sent, with why it was refused.
@@ -75,7 +83,11 @@ type ShowView struct {
 	// SeenJob and SeenState are what the reader's page shows, from JobParam and StateParam; only for News.
 	SeenJob   int64     `api:"-"`
 	SeenState job.State `api:"-"`
-	Change    Form      `api:"-"`
+	// SeenVersion is from LiveParam; only for LiveNews.
+	SeenVersion string `api:"-"`
+	// Players are those of the server.
+	Players []server.Player
+	Change  Form `api:"-"`
 	// ResetError and DeleteError say why those were refused.
 	ResetError, DeleteError string `api:"-"`
 }

@@ -37,6 +37,7 @@ type Game struct {
 	udp net.PacketConn
 	tcp net.Listener
 
+	other    sync.Mutex
 	mu       sync.Mutex
 	players  []player
 	bots     int
@@ -59,7 +60,7 @@ type player struct {
 //
 //	silent           no answer
 //	hold             what is asked from now on is answered after `release`, late
-//	twice            each answer comes twice
+//	twice            each answer comes twice; over TCP, those without text do
 //	truncated        half of each answer comes, and over TCP the connection is closed then
 //	foreign          answers over UDP come from a port that was not asked, which invents a player
 //	other-address    answers over UDP come from 127.0.0.2
@@ -314,6 +315,8 @@ func (g *Game) answer() {
 func (g *Game) send(answer []byte, to net.Addr, faults map[string]bool) {
 	from := g.udp
 	if faults["foreign"] || faults["other-address"] {
+		g.other.Lock() // two answers cannot use the port at once
+		defer g.other.Unlock()
 		port := 0
 		if faults["other-address"] {
 			port = int(g.Address().Port())
@@ -428,7 +431,7 @@ func (g *Game) rcon(conn net.Conn) {
 			if faults["truncated"] {
 				b = b[:len(b)/2]
 			}
-			for range 1 + btoi(faults["twice"]) {
+			for range 1 + btoi(faults["twice"] && body == "") {
 				if _, err := conn.Write(b); err != nil {
 					return false
 				}

@@ -6,12 +6,14 @@ package serverdir
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,9 +67,14 @@ func (d Dir) Layer(run, overlayID int64) string {
 	return filepath.Join(filepath.Base(d.Parent), strconv.FormatInt(d.ID, 10), launch.Runs, strconv.FormatInt(run, 10), Layers, strconv.FormatInt(overlayID, 10))
 }
 
-// Write writes the plan of a run, with a layer on top of the others that has the game's server.cfg.
+// passwordFile has, in the directory of a run, the password with which its game takes commands over the network (RCON).
+const passwordFile = "rcon_password"
+
+// Write writes the plan of a run, with a layer on top of the others that has the game's server.cfg. It adds a random password for RCON to that.
 func (d Dir) Write(plan launch.Plan, serverConfig []byte) error {
 	const config = "config"
+	password := rand.Text()
+	serverConfig = fmt.Appendf(slices.Clip(serverConfig), "rcon_password \"%s\"\n", password)
 	plan.Layers = append([]string{filepath.Join(filepath.Dir(d.Layer(plan.RunID, 0)), "..", config)}, plan.Layers...)
 	text, err := json.MarshalIndent(plan, "", "\t")
 	if err != nil {
@@ -79,10 +86,33 @@ func (d Dir) Write(plan launch.Plan, serverConfig []byte) error {
 		err = os.WriteFile(filepath.Join(cfg, "server.cfg"), serverConfig, 0o600) // it may have a password
 	}
 	if err == nil {
+		err = os.WriteFile(d.Run(plan.RunID, passwordFile), []byte(password), 0o600)
+	}
+	if err == nil {
 		err = os.WriteFile(d.Run(plan.RunID, launch.PlanFile), text, 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write the plan of run %d of server %d: %w", plan.RunID, d.ID, durable.Cause(err))
+	}
+	return nil
+}
+
+// ErrNoPassword means that a run has no password for RCON: its game has rejected it, or an older left4me has started the run.
+var ErrNoPassword = errors.New("left4me does not know the game's password for RCON any more; restart the server")
+
+// Password returns the password for RCON of a run's game. The error is ErrNoPassword, or about the file.
+func (d Dir) Password(run int64) (string, error) {
+	text, err := os.ReadFile(d.Run(run, passwordFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", ErrNoPassword
+	}
+	return string(text), err
+}
+
+// ForgetPassword makes sure that a password that the game has rejected is not tried again: it bans those who do.
+func (d Dir) ForgetPassword(run int64) error {
+	if err := os.Remove(d.Run(run, passwordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the password of run %d: %w", run, durable.Cause(err))
 	}
 	return nil
 }
