@@ -330,7 +330,7 @@ func testManyLayers(t *testing.T, w *fixture) {
 	w.plan(t, layers...)
 	w.give(t, w.owner(t))
 	w.start(t)
-	if console := w.untilUp(t); !strings.Contains(console, "add-on 199 ") {
+	if console := w.untilUp(t); !strings.Contains(console, `add-on "199 `) {
 		t.Error(console)
 	}
 }

@@ -59,6 +59,7 @@ func run(args []string) error {
 	if g.does("exit") {
 		return fmt.Errorf("FATAL ERROR: told to exit")
 	}
+	fmt.Printf("arguments %q\n", args)
 	fmt.Printf("Console initialized.\nGame supporting (2) split screen players initialized.\nmaxplayers set to %s\n", value("-maxplayers"))
 	if err := g.openAddons(); err != nil {
 		return err
@@ -151,7 +152,7 @@ func (g *game) openAddons() error {
 			return err
 		}
 		g.addons = append(g.addons, f)
-		fmt.Println("add-on", filepath.Base(path))
+		fmt.Printf("add-on %q\n", filepath.Base(path))
 	}
 	return nil
 }
