@@ -101,7 +101,8 @@ func servers(picture string) map[string]templ.Component {
 	silent.Server.HostSeenAt = now.Add(-30 * time.Hour)
 	refused := someServerPage(server.Running)
 	refused.Change = serverview.Form{Name: hostile, Port: "80", Blueprint: "5", Owner: "2", Error: "A port is a number from 1024 to 65535. Game servers are usually at 27015 and the numbers after it."}
-	unreset := someServerPage(server.Running)
+	unreset := someServerPage(server.Stopped)
+	unreset.Run.Written = &server.Written{Files: 1204, Bytes: 734 << 20}
 	unreset.ResetError, unreset.DeleteError = "“Friday night” is running. Please stop it first: its files cannot be removed while the game uses them.", "Please tick the box to confirm. Nothing was removed."
 
 	public := someServerPage(server.Running)
