@@ -226,7 +226,7 @@ func prepareHost(t *testing.T) *faultyHost {
 		_, err := h.overlays.Create(h.Context(), h.user, "maps", overlay.Workshop.Name)
 		h.must(err)
 		h.add("101", "102")
-		blueprints := blueprint.NewStore(h.db, time.Now)
+		blueprints := blueprint.NewStore(h.db, time.Now, h.jobs)
 		_, err = blueprints.Create(h.Context(), h.user, "campaigns", false)
 		h.must(err)
 		_, err = db.Exec(h.Context(), h.db, `INSERT INTO blueprint_overlays (blueprint_id, overlay_id, position) VALUES (1, 1, 1)`)

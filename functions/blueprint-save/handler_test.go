@@ -18,7 +18,7 @@ var all = []string{"name", "versus", "hostname", " Anna's ", "mode", "versus", "
 func TestEveryFieldIsSaved(t *testing.T) {
 	s := fntest.New(t)
 	root := s.Person("root", true)
-	store := blueprint.NewStore(s.Env.DB, s.Env.Now)
+	store := blueprint.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
 	id, err := store.Create(t.Context(), root, "friday", false)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestEveryFieldIsSaved(t *testing.T) {
 func TestARefusedFormKeepsWhatWasTyped(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)
-	id, err := blueprint.NewStore(s.Env.DB, s.Env.Now).Create(t.Context(), anna, "friday", false)
+	id, err := blueprint.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs).Create(t.Context(), anna, "friday", false)
 	if err != nil {
 		t.Fatal(err)
 	}

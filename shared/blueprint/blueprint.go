@@ -13,6 +13,7 @@ import (
 
 	"left4me/shared/account"
 	"left4me/shared/db"
+	"left4me/shared/jobstore"
 	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
@@ -47,12 +48,15 @@ func (b Blueprint) Editable(u account.User) error {
 
 // Store reads and writes blueprints.
 type Store struct {
-	db  *db.DB
-	now func() time.Time
+	db   *db.DB
+	now  func() time.Time
+	jobs *jobstore.Store
 }
 
-// NewStore returns a Store on d that takes the time from now.
-func NewStore(d *db.DB, now func() time.Time) *Store { return &Store{d, now} }
+// NewStore returns a Store on d that takes the time from now and enqueues jobs in jobs.
+func NewStore(d *db.DB, now func() time.Time, jobs *jobstore.Store) *Store {
+	return &Store{d, now, jobs}
+}
 
 // Create inserts a blueprint with an empty stack and default settings, and returns its id. It belongs to u, or to nobody if system is true.
 // Errors are problems: 400 for a bad name, 403 for a system-wide one of somebody who is no administrator, 409 for a duplicate name, 429

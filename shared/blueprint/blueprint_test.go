@@ -1,6 +1,7 @@
 package blueprint_test
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"left4me/shared/list"
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
+	"left4me/shared/workshop"
 )
 
 type fixture struct {
@@ -30,7 +32,8 @@ func setUp(t *testing.T, open dbtest.Backend) fixture {
 	t.Helper()
 	d := open(t)
 	dbtest.AddHost(t, d, "here", time.Now())
-	w := fixture{Store: blueprint.NewStore(d, time.Now), db: d, overlays: overlay.NewStore(d, time.Now, jobstore.NewStore(d, time.Now))}
+	jobs := jobstore.NewStore(d, time.Now)
+	w := fixture{Store: blueprint.NewStore(d, time.Now, jobs), db: d, overlays: overlay.NewStore(d, time.Now, jobs)}
 	people := account.NewStore(d, time.Now)
 	for _, u := range []struct {
 		name  string
@@ -244,6 +247,52 @@ func TestAStackHasALimit(t *testing.T) {
 		}
 		wantStatus(t, fmt.Sprint("overlay ", n), err, status)
 	}
+}
+
+func TestAddedOverlaysAreCompared(t *testing.T) { dbtest.Each(t, testAddedOverlaysAreCompared) }
+
+// An overlay that joins others is built, which compares it with them, unless that was done since the last builds.
+func testAddedOverlaysAreCompared(t *testing.T, open dbtest.Backend) {
+	w := setUp(t, open)
+	b := w.make(t, w.anna, "b", false)
+	first, second := w.overlay(t, w.anna, "first", overlay.Workshop), w.overlay(t, w.anna, "second", overlay.Workshop)
+	add := func(about string, overlayID int64, builds int) {
+		t.Helper()
+		exec := func(statement string) {
+			t.Helper()
+			if _, err := w.db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec(`DELETE FROM jobs`)
+		if err := w.Add(t.Context(), w.anna, b.ID, overlayID); err != nil {
+			t.Fatal(err)
+		}
+		n, err := db.Row(t.Context(), w.db, db.Value[int], `SELECT COUNT(*) FROM jobs WHERE operation = 'build_overlay' AND subject_id = :overlay`, sql.Named("overlay", overlayID))
+		if err != nil || n != builds {
+			t.Errorf("%s: %d builds, %v, want %d", about, n, err, builds)
+		}
+	}
+	compared := func(names ...string) {
+		t.Helper()
+		pairs := [][2]int64{{first, first}, {second, second}, {first, second}}
+		for n, name := range names {
+			if err := workshop.SaveConflicts(t.Context(), w.db, []workshop.Comparison{{OverlayID: pairs[n][0], OtherID: pairs[n][1], Files: name}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Remove(t.Context(), b.ID, second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("alone", first, 0)
+	add("never compared", second, 1)
+	compared("x", "y")
+	add("not compared with each other", second, 1)
+	compared("x", "y", "x y")
+	add("compared", second, 0)
+	compared("x2", "y", "x y")
+	add("changed since", second, 1)
 }
 
 func TestSettingsAreStored(t *testing.T) { dbtest.Each(t, testSettingsAreStored) }

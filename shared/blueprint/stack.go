@@ -3,6 +3,7 @@ package blueprint
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"left4me/shared/account"
@@ -56,26 +57,37 @@ const order = `UPDATE blueprint_overlays AS b SET position = ranked.n FROM (
 	FROM blueprint_overlays WHERE blueprint_id = :id) AS ranked
 	WHERE b.blueprint_id = :id AND b.overlay_id = ranked.overlay_id`
 
-// Add puts an overlay that u may see on top of the stack of a blueprint that u may change. Errors are problems: 404 when there is no such
-// overlay, 409 when it is in the stack already, 400 when the stack is full.
+// Add puts an overlay that u may see on top of the stack of a blueprint that u may change, and enqueues a build of it if it was not compared
+// with the others there. Errors are problems: 404 when there is no such overlay, 409 when it is in the stack already, 400 when the stack is full.
 func (s *Store) Add(ctx context.Context, u account.User, id, overlayID int64) error {
 	args := append(overlay.VisibleArgs(u), sql.Named("id", id), sql.Named("overlay", overlayID), sql.Named("most", MaxLayers), sql.Named("to", 0))
 	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		n, err := db.Exec(ctx, q, `INSERT INTO blueprint_overlays (blueprint_id, overlay_id, position) SELECT b.id, o.id, 0
+		compared, err := db.Row(ctx, q, db.Value[bool], `INSERT INTO blueprint_overlays (blueprint_id, overlay_id, position) SELECT b.id, o.id, 0
 			FROM blueprints b, overlays o WHERE b.id = :id AND o.id = :overlay AND o.deleted_at IS NULL AND `+overlay.Visible+`
-			AND (SELECT COUNT(*) FROM blueprint_overlays WHERE blueprint_id = :id) < :most`, args...)
+			AND (SELECT COUNT(*) FROM blueprint_overlays WHERE blueprint_id = :id) < :most RETURNING `+allCompared, args...)
 		switch {
 		case db.IsUnique(err):
 			return problem.Conflict("This overlay is in the stack already.")
+		case errors.Is(err, sql.ErrNoRows):
+			return s.notAdded(ctx, q, id, overlayID)
 		case err != nil:
 			return err
-		case n == 0:
-			return s.notAdded(ctx, q, id, overlayID)
 		}
-		return db.Later(ctx, q, order, args...)
+		if err := db.Later(ctx, q, order, args...); err != nil || compared {
+			return err
+		}
+		_, err = s.jobs.Enqueue(ctx, q, overlay.BuildOf(overlayID, u.ID))
+		return err
 	})
 	return problem.Wrap(err, "add overlay %d to blueprint %d", overlayID, id)
 }
+
+// allCompared is whether the files of the overlay :overlay were compared with those of all others in the stack of the blueprint :id, as they
+// were when each was last built (content.md P72).
+const allCompared = `NOT EXISTS (SELECT 1 FROM blueprint_overlays o WHERE o.blueprint_id = :id AND o.overlay_id <> :overlay AND NOT EXISTS (
+	SELECT 1 FROM overlay_conflicts c JOIN overlay_conflicts a ON a.overlay_id = c.overlay_id AND a.other_id = c.overlay_id
+		JOIN overlay_conflicts b ON b.overlay_id = c.other_id AND b.other_id = c.other_id
+	WHERE c.overlay_id = MIN(o.overlay_id, :overlay) AND c.other_id = MAX(o.overlay_id, :overlay) AND c.compared = a.compared || ' ' || b.compared))`
 
 // notAdded returns the problem of an overlay that was not added to a stack.
 func (s *Store) notAdded(ctx context.Context, q db.Querier, id, overlayID int64) error {

@@ -12,6 +12,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
+	"left4me/shared/workshop"
 )
 
 // Report receives the log lines and the progress of a job. Its methods may be called by several goroutines at once.
@@ -31,7 +32,8 @@ type Host struct {
 	// Fetcher downloads workshop items into the cache. Its Report is also that of the builds.
 	Fetcher
 
-	linked []int64 // ids of the items that the last build has linked and that were not linked before
+	compared []workshop.Comparison // what the last build has found
+	linked   []int64               // ids of the items that the last build has linked and that were not linked before
 }
 
 var _ overlay.Builder = (*Host)(nil)
@@ -51,6 +53,11 @@ func (h *Host) Record(ctx context.Context, q db.Querier, o overlay.Overlay, jobI
 			return err
 		}
 	}
+	if len(h.compared) > 0 {
+		if err := workshop.SaveConflicts(ctx, q, h.compared); err != nil {
+			return err
+		}
+	}
 	return h.Overlays.RecordBuild(ctx, q, o, h.HostID, jobID)
 }
 
@@ -65,5 +72,5 @@ func (h *Host) MakeDirectory(ctx context.Context, o overlay.Overlay) error {
 	} else {
 		h.Report.Infof("%s overlay '%s': directory overlays/%s is there; nothing to do", o.Type.Name, o.Name, o.Path())
 	}
-	return nil
+	return h.compare(ctx, o, "")
 }

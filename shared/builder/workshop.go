@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"os"
@@ -161,6 +162,32 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.It
 			return err
 		}
 	}
-	t.links, err = linkfarm.Apply(ctx, root, changes)
-	return err
+	if t.links, err = linkfarm.Apply(ctx, root, changes); err != nil {
+		return err
+	}
+	if err := h.compare(ctx, o, filesOf(wanted, seen)); err != nil {
+		return err
+	}
+	for _, c := range h.compared {
+		if c.OverlayID == c.OtherID && c.Paths > 0 {
+			h.Report.Infof("%d files are in several items with different content; the overlay's page lists them", c.Paths)
+		}
+	}
+	return nil
+}
+
+// filesOf names the files of an overlay with links to items, and with what else was seen beside them.
+func filesOf(items []workshop.Item, seen linkfarm.Observed) string {
+	sum := sha256.New()
+	for _, i := range items {
+		updated, size := i.Updated, i.FileSize
+		if i.FileURL == "" {
+			updated, size = i.DownloadedUpdated, i.DownloadedSize
+		}
+		fmt.Fprintln(sum, i.LinkFile(), i.SteamID, updated, size)
+	}
+	for _, name := range slices.Sorted(maps.Keys(seen.Others)) {
+		fmt.Fprintf(sum, "%q\n", name)
+	}
+	return shortSum(sum)
 }

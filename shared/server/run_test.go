@@ -13,6 +13,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/job"
+	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/server"
 )
@@ -272,7 +273,7 @@ func testABlueprintThatAServerUsesIsNotDeleted(t *testing.T, open dbtest.Backend
 	w := setUp(t, open)
 	s := w.make(t, "friday", 27015)
 	w.make(t, "sunday", 27016)
-	blueprints := blueprint.NewStore(w.db, time.Now)
+	blueprints := blueprint.NewStore(w.db, time.Now, jobstore.NewStore(w.db, time.Now))
 	if err := blueprints.Delete(t.Context(), w.hers); status(err) != http.StatusConflict || !strings.Contains(err.Error(), "Servers are started from this blueprint: friday, sunday.") {
 		t.Error(err)
 	}

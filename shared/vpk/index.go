@@ -26,6 +26,7 @@ const (
 type entry struct {
 	// path is in lower case, with slashes, as the game looks for it.
 	path    []byte
+	crc     uint32
 	preload []byte // the beginning of its content
 	// offset and length are those of the rest of its content. The length is 0 if that is in another file.
 	offset, length int64
@@ -147,7 +148,7 @@ func (w *walker) entry() error {
 	if _, err := io.ReadFull(w.in, w.preload); err != nil {
 		return err
 	}
-	e := entry{path: w.path, preload: w.preload}
+	e := entry{path: w.path, crc: le.Uint32(fixed), preload: w.preload}
 	if le.Uint16(fixed[6:]) == sameFile {
 		e.offset, e.length = w.data+int64(le.Uint32(fixed[8:])), int64(le.Uint32(fixed[12:]))
 	}

@@ -125,6 +125,12 @@ func Read(r io.ReaderAt, size int64) (Content, error) {
 	return c, words.err
 }
 
+// Paths calls each with the path and the CRC-32 of every file in the VPK r of size bytes. A path is in lower case, with slashes, as the game
+// looks for it; it is valid until each returns, and strangers have chosen it. The error is that of Read.
+func Paths(r io.ReaderAt, size int64, each func(path []byte, crc uint32)) error {
+	return walk(r, size, func(e entry) { each(e.path, e.crc) })
+}
+
 // Kinds of files that are read.
 const (
 	addonInfo = "addoninfo"

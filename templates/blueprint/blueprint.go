@@ -47,6 +47,8 @@ type ShowView struct {
 	// Stack are its overlays, from the top, and Choices those that can be added.
 	Stack   []blueprint.Layer
 	Choices []overlay.Choice
+	// Conflicts are between two overlays of the stack each.
+	Conflicts []workshop.Comparison
 	// Campaigns are those in the stack.
 	Campaigns []workshop.Campaign
 	// Form has the name and the settings in the form: those of Blueprint, or what was refused because of SettingsError.
@@ -116,3 +118,13 @@ func LayerID(overlayID int64) string { return "layer-" + strconv.FormatInt(overl
 const StackID = "stack"
 
 func joined(words []string) string { return strings.Join(words, ", ") }
+
+// layer is the name of an overlay in the stack.
+func (v ShowView) layer(overlayID int64) string {
+	for _, l := range v.Stack {
+		if l.OverlayID == overlayID {
+			return l.Name
+		}
+	}
+	return ""
+}

@@ -22,7 +22,9 @@ type ListPage struct {
 }
 
 // NewListPage returns the page with a store on env's database.
-func NewListPage(env *fn.Env) ListPage { return ListPage{blueprint.NewStore(env.DB, env.Now)} }
+func NewListPage(env *fn.Env) ListPage {
+	return ListPage{blueprint.NewStore(env.DB, env.Now, env.Jobs)}
+}
 
 // Render answers with the list of what the person may see, and a form for a new blueprint. What was asked for (Blueprints.Query) and the
 // form are the caller's.
@@ -46,7 +48,9 @@ type ShowPage struct {
 }
 
 // NewShowPage returns the page with a store on env's database.
-func NewShowPage(env *fn.Env) ShowPage { return ShowPage{blueprint.NewStore(env.DB, env.Now), env.DB} }
+func NewShowPage(env *fn.Env) ShowPage {
+	return ShowPage{blueprint.NewStore(env.DB, env.Now, env.Jobs), env.DB}
+}
 
 // Find reads, for web.About, the blueprint {id} with its stack.
 func (p ShowPage) Find(ctx context.Context, r *web.Request) (v ShowView, err error) {
@@ -101,6 +105,10 @@ func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v Sh
 		},
 		func(ctx context.Context) (err error) {
 			v.Campaigns, err = workshop.Campaigns(ctx, p.db, ids)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Conflicts, err = workshop.ConflictsBetween(ctx, p.db, ids)
 			return err
 		}); err != nil {
 		return err

@@ -195,6 +195,9 @@ func someOverlay(items []workshop.Item) overlayview.ShowView {
 	}}
 	v.Sum = workshop.Sum{Items: len(items), Size: int64(len(items)) * 40_000_000}
 	v.Campaigns = someCampaigns(items)
+	if len(items) > 5 {
+		v.Conflicts = someConflicts(3, 3)
+	}
 	v.Others = []overlay.Choice{{ID: 4, Name: "Versus"}, {ID: 5, Name: hostile}, {ID: 6, Name: strings.Repeat("m", 64)}}
 	return v
 }
@@ -210,7 +213,23 @@ func someBlueprint(admin bool, layers int) blueprintview.ShowView {
 		v.Campaigns = append(v.Campaigns, workshop.Campaign{SteamID: "101", Campaign: vpk.Campaign{Title: title, Modes: []vpk.Mode{
 			{Name: "coop", Maps: []vpk.Map{{Name: "harbour1"}, {Name: strings.Repeat("m", 64)}}}, {Name: "versus", Maps: []vpk.Map{{Name: strings.Repeat("v", 64)}}}}}})
 	}
+	if layers > 2 {
+		v.Conflicts = []workshop.Comparison{someConflicts(3, 4), someConflicts(3, 5)}
+		v.Conflicts[1].Paths, v.Conflicts[1].Conflicts = 1, v.Conflicts[1].Conflicts[1:2]
+	}
 	return v
+}
+
+// someConflicts returns conflicts of all ranks.
+func someConflicts(overlayID, otherID int64) workshop.Comparison {
+	c := workshop.Comparison{OverlayID: overlayID, OtherID: otherID, Paths: 1234}
+	for rank := workshop.Maps; rank <= workshop.Others; rank++ {
+		c.Conflicts = append(c.Conflicts, workshop.Conflict{Rank: rank, Origins: 2 + 7*int(rank), Count: 2 + 600*int(rank), Between: []workshop.Origin{
+			{OverlayID: overlayID, SteamID: "3434972877", Title: []string{"Urban Flight", hostile, turned}[rank]},
+			{OverlayID: otherID, SteamID: "3434972878", File: strings.Repeat("f", 80)}, {OverlayID: otherID},
+		}[:2+min(int(rank), 1)], Paths: []string{"maps/dbd1m1_docks.bsp", strings.Repeat("materials/", 15)}})
+	}
+	return c
 }
 
 // blueprints returns the samples of pages about blueprints.

@@ -194,6 +194,8 @@ type ShowView struct {
 	Sum workshop.Sum
 	// Campaigns are those of all items of the overlay.
 	Campaigns []workshop.Campaign
+	// Conflicts is what conflicts between the items of the overlay, or what else is in it.
+	Conflicts workshop.Comparison
 	// Others are overlays that items can be copied to.
 	Others []overlay.Choice
 	// Waiting is what waits for the next successful build; zero when the last build has succeeded.
@@ -543,6 +545,38 @@ func (c itemCampaigns) title() string {
 // urlOf is the page of the overlay with one item.
 func (v ShowView) urlOf(id steam.ID) string {
 	return list.Query{Text: string(id)}.URL(route.OverlayShow.URL(v.Overlay.ID))
+}
+
+// ConflictsHead says how much conflicts.
+func ConflictsHead(c workshop.Comparison, between string) string {
+	if c.Paths == 1 {
+		return "1 file has different content in " + between
+	}
+	return page.Number(c.Paths) + " files have different content in " + between
+}
+
+// rankWords say what the paths of a conflict are of.
+func rankWords(r workshop.Rank) string {
+	switch r {
+	case workshop.Maps:
+		return "Maps or missions"
+	case workshop.Scripts:
+		return "Scripts"
+	}
+	return "Other files"
+}
+
+// originWords names where files come from.
+func originWords(o workshop.Origin) string {
+	switch {
+	case o.SteamID != "" && o.Title == "":
+		return "Item " + string(o.SteamID)
+	case o.SteamID != "":
+		return text.Truncate(o.Title, maxText)
+	case o.File != "":
+		return text.Truncate(strings.ToValidUTF8(o.File, "?"), maxText)
+	}
+	return "files outside add-ons"
 }
 
 func modes(c workshop.Campaign) string {

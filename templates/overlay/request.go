@@ -242,6 +242,10 @@ func (p ShowPage) rest(r *web.Request, overlayID int64, v *ShowView) func(contex
 				return err
 			},
 			func(ctx context.Context) (err error) {
+				v.Conflicts, err = p.Items.Conflicts(ctx, overlayID)
+				return err
+			},
+			func(ctx context.Context) (err error) {
 				v.Others, err = p.Overlays.Beside(ctx, r.User, overlayID)
 				return err
 			},

@@ -54,7 +54,7 @@ type Host struct {
 func New(s settings.Settings, d *db.DB, now func() time.Time, jobs *jobstore.Store) Host {
 	return Host{
 		Settings: s, DB: d, Jobs: jobs, Supervisor: supervisor.New(s),
-		Servers: server.NewStore(d, now, jobs), Blueprints: blueprint.NewStore(d, now), Overlays: overlay.NewStore(d, now, jobs), Releases: game.NewStore(d, now, jobs),
+		Servers: server.NewStore(d, now, jobs), Blueprints: blueprint.NewStore(d, now, jobs), Overlays: overlay.NewStore(d, now, jobs), Releases: game.NewStore(d, now, jobs),
 	}
 }
 

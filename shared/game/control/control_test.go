@@ -146,7 +146,7 @@ func setUp(t *testing.T) *fixture {
 	w := &fixture{root: root, games: &games{root: root, running: map[int64]net.PacketConn{}, since: map[int64]time.Time{}}}
 	w.Host = control.Host{
 		Settings: settings.Settings{Root: root}, DB: d, Supervisor: w.games,
-		Servers: server.NewStore(d, time.Now, jobs), Blueprints: blueprint.NewStore(d, time.Now), Overlays: overlay.NewStore(d, time.Now, jobs),
+		Servers: server.NewStore(d, time.Now, jobs), Blueprints: blueprint.NewStore(d, time.Now, jobs), Overlays: overlay.NewStore(d, time.Now, jobs),
 		Releases: game.NewStore(d, time.Now, jobs),
 	}
 	t.Cleanup(func() {
