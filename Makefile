@@ -146,8 +146,9 @@ lambda: $(HTMX) ## build every function for AWS Lambda into bin/lambda/ and prin
 	$(BUILD_LAMBDA) -o bin/lambda/arm64/ ./functions/...
 	@go run ./infra/gen zip bin/lambda/arm64 bin/lambda
 
-infra: ## regenerate the template and the router for AWS from the tables
+infra: ## regenerate the template and the router for AWS, and the description of the API, from the tables
 	go run ./infra/gen aws $(INFRA)
+	go run ./infra/openapi functions/api/openapi.json
 
 deploy: $(if $(RELEASE),,lambda) ## deploy left4me to AWS: make deploy BUCKET=… (see infra/aws/README.md)
 	@BUCKET='$(BUCKET)' STACK='$(STACK)' SECRET='$(SECRET)' PARAMETERS='$(PARAMETERS)' RELEASE='$(RELEASE)' RATE_LIMIT='$(RATE_LIMIT)' ROTATE='$(ROTATE)' $(INFRA)/deploy

@@ -380,6 +380,7 @@ var changes = named("mode", "versus", "map", "c5m1_waterfront", "slots", "8", "r
 // uses say what ownership decides, route by route (P3, P7, P8, P38). Who may ask at all is the route table's word.
 var uses = map[string][]use{
 	route.Home.Name:        {{path: at("/"), status: leads}},
+	route.API.Name:         {{path: at("/api"), status: okay}},
 	route.Asset.Name:       {{path: at(assets.URL(assets.Stylesheet)), status: okay}},
 	route.Health.Name:      {{path: at("/healthz"), status: okay}},
 	route.LoginForm.Name:   {{about: "signed in", path: at("/login"), status: leads}},
@@ -596,6 +597,11 @@ var uses = map[string][]use{
 		{about: "two new ones", path: at("/account/password"), form: fields("current", everyonesPassword, "new", "another password", "again", "a third one"), status: invalid},
 	},
 	route.SessionEnd.Name: {{path: at("/account/sessions"), form: fields("session", "1000000"), status: leads}},
+	route.TokenChange.Name: {
+		{about: "a new one", path: at("/account/tokens"), form: named("days", "7"), status: okay},
+		{about: "for ever", path: at("/account/tokens"), form: named("days", "0"), status: invalid},
+		{about: "revoked", path: at("/account/tokens"), form: fields("revoke", "1000000"), status: leads},
+	},
 	route.AdminHome.Name: {
 		{path: at("/admin"), status: okay},
 		{about: "after a refresh", path: func(f *fixture) string {

@@ -16,6 +16,6 @@ func main() { web.HTTP(route.Account, build) }
 func build(env *fn.Env) web.Handler {
 	page := view.ShowPage{Accounts: account.NewStore(env.DB, env.Now)}
 	return web.HandlerFunc(func(w http.ResponseWriter, r *web.Request) error {
-		return page.Render(w, r, http.StatusOK, "")
+		return page.Render(w, r, http.StatusOK, view.ShowView{})
 	})
 }

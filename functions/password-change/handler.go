@@ -27,7 +27,7 @@ func (h handler) serve(w http.ResponseWriter, r *web.Request, old account.Passwo
 		err = problem.Invalid("The new passwords differ. Please type the same twice; nothing was changed.")
 	}
 	if p, ok := r.Problem(w, err); ok {
-		return view.ShowPage{Accounts: h.accounts}.Render(w, r, p.Status, p.Sentence)
+		return view.ShowPage{Accounts: h.accounts}.Render(w, r, p.Status, view.ShowView{Error: p.Sentence})
 	}
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ var mayImport = map[string]string{
 	"infra/gen":                      "shared/job shared/route shared/settings templates/assets",
 	"infra/layout":                   "",
 	"infra/measures":                 "",
+	"infra/openapi":                  "shared/api shared/route templates/account templates/admin templates/blueprint templates/job templates/overlay templates/server",
 	"infra/starts":                   "shared/account shared/db shared/db/dbtest shared/db/migrations shared/job shared/jobstore shared/overlay shared/route",
 	"infra/starts/minimal":           "",
 	"infra/testreport":               "",

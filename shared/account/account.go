@@ -250,7 +250,7 @@ func randomToken() string {
 // nowArg is the parameter :now.
 func (s *Store) nowArg() sql.NamedArg { return sql.Named("now", db.Millis(s.now())) }
 
-// tokenArg is the parameter :token, the stored form of a session's token.
+// tokenArg is the parameter :token, the stored form of the token of a session or a program.
 func tokenArg(token string) sql.NamedArg { return sql.Named("token", hashToken(token)) }
 
 func hashToken(token string) string {

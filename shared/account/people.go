@@ -107,7 +107,7 @@ func (s *Store) SetAdmin(ctx context.Context, id int64, admin bool) (Person, err
 	return s.change(ctx, id, change{name: "demote", set: `is_admin = 0`, notLast: true})
 }
 
-// Disable keeps a person from signing in, ends their sessions, and returns the person. Errors are problems: 404 when there is
+// Disable keeps a person from signing in, ends their sessions, revokes their tokens, and returns the person. Errors are problems: 404 when there is
 // no such person, 409 for the last administrator.
 func (s *Store) Disable(ctx context.Context, id int64) (Person, error) {
 	return s.change(ctx, id, change{name: "disable", set: `is_disabled = 1`, notLast: true, endsSessions: true})
@@ -118,7 +118,7 @@ func (s *Store) Enable(ctx context.Context, id int64) (Person, error) {
 	return s.change(ctx, id, change{name: "enable", set: `is_disabled = 0`})
 }
 
-// ResetPassword gives a person a random password, ends their sessions, and returns the person and the password. The error
+// ResetPassword gives a person a random password, ends their sessions, revokes their tokens, and returns the person and the password. The error
 // is a problem (404) when there is no such person.
 func (s *Store) ResetPassword(ctx context.Context, id int64) (Person, string, error) {
 	password := RandomPassword()
@@ -162,7 +162,7 @@ type change struct {
 	args []any
 	// notLast refuses the change for the last administrator who may sign in.
 	notLast bool
-	// endsSessions signs the person out everywhere.
+	// endsSessions signs the person out everywhere, and revokes their tokens.
 	endsSessions bool
 }
 
@@ -192,7 +192,9 @@ func (s *Store) change(ctx context.Context, id int64, c change) (Person, error) 
 		case n == 0:
 			return problem.Conflict("%s is the last administrator. Please make somebody else an administrator first.", p.Name)
 		case c.endsSessions:
-			err = db.Later(ctx, q, `DELETE FROM sessions WHERE user_id = :id`, sql.Named("id", id))
+			if err = db.Later(ctx, q, `DELETE FROM sessions WHERE user_id = :id`, sql.Named("id", id)); err == nil {
+				err = db.Later(ctx, q, `DELETE FROM api_tokens WHERE user_id = :id`, sql.Named("id", id))
+			}
 		}
 		return err
 	})

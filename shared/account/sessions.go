@@ -115,11 +115,14 @@ func (s *Store) EndOtherSessions(ctx context.Context, userID int64, token string
 	return nil
 }
 
-// EndAllSessions ends the sessions of all people, in the transaction q, and returns how many there were.
+// EndAllSessions ends the sessions of all people and revokes their tokens, in the transaction q, and returns how many sessions there were.
 func EndAllSessions(ctx context.Context, q db.Querier) (int, error) {
 	n, err := db.Exec(ctx, q, `DELETE FROM sessions`)
 	if err != nil {
 		return 0, fmt.Errorf("end all sessions: %w", err)
+	}
+	if _, err := db.Exec(ctx, q, `DELETE FROM api_tokens`); err != nil {
+		return 0, fmt.Errorf("revoke all tokens: %w", err)
 	}
 	return int(n), nil
 }

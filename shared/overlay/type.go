@@ -19,7 +19,7 @@ type Type struct {
 	// HoldsItems is whether overlays of this type hold workshop items.
 	HoldsItems bool
 	// Build makes the overlay's directory what the database says.
-	Build func(Builder, context.Context, Overlay) error
+	Build func(Builder, context.Context, Overlay) error `api:"-"`
 }
 
 // Builder is what the builds of all types can do on a game host. An error is fit to be shown in the job's log. A build that is

@@ -56,6 +56,8 @@ type Route struct {
 	TimeLimit time.Duration
 	// MaxProcesses is how many processes of this function may run at once on one host.
 	MaxProcesses int
+	// SessionOnly says that a program with a token may not use it, because it is about signing in.
+	SessionOnly bool
 	// IsAction says that a request makes left4me ask Steam or build an overlay for the person, so that account.CountAction limits how
 	// often they may send it. Administrators are not limited.
 	IsAction bool
@@ -89,6 +91,11 @@ func (r Route) withBody(n int64) Route {
 	return r
 }
 
+func (r Route) sessionOnly() Route {
+	r.SessionOnly = true
+	return r
+}
+
 func (r Route) action() Route {
 	r.IsAction = true
 	return r
@@ -102,11 +109,12 @@ func (r Route) cached(life time.Duration) Route {
 // The routes of product.md P39.
 var (
 	Home            = page("home", "/{$}", Anyone)
+	API             = page("api", "/api", Anyone)
 	Asset           = page("asset", "/assets/{file}", Anyone)
 	Health          = page("healthz", "/healthz", Anyone)
 	LoginForm       = page("login-form", "/login", Anyone)
 	Login           = form("login", "/login", Anyone)
-	Logout          = form("logout", "/logout", SignedIn)
+	Logout          = form("logout", "/logout", SignedIn).sessionOnly()
 	OverlayList     = page("overlay-list", "/overlays", SignedIn)
 	OverlayCreate   = form("overlay-create", "/overlays", SignedIn).withTyped("name").action()
 	OverlayShow     = page("overlay-show", "/overlays/{id}", SignedIn)
@@ -143,8 +151,9 @@ var (
 	JobShow         = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel       = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
 	Account         = page("account", "/account", SignedIn)
-	PasswordChange  = form("password-change", "/account/password", SignedIn)
-	SessionEnd      = form("session-end", "/account/sessions", SignedIn)
+	PasswordChange  = form("password-change", "/account/password", SignedIn).sessionOnly()
+	SessionEnd      = form("session-end", "/account/sessions", SignedIn).sessionOnly()
+	TokenChange     = form("token-change", "/account/tokens", SignedIn).sessionOnly()
 	AdminHome       = page("admin-home", "/admin", Administrator)
 	AdminJobs       = page("admin-jobs", "/admin/jobs", Administrator)
 	AdminRefresh    = form("admin-refresh", "/admin/workshop/refresh", Administrator)
@@ -163,14 +172,14 @@ var (
 // All returns every route, in the order in which `localrun routes` prints them. The slice is the caller's.
 func All() []Route {
 	return []Route{
-		Home, Asset, Health,
+		Home, API, Asset, Health,
 		LoginForm, Login, Logout,
 		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemChange, ItemRemove, ItemsRemove, ItemsCopy, ItemsChange,
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
 		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete, Play,
 		JobList, JobShow, JobCancel,
-		Account, PasswordChange, SessionEnd,
+		Account, PasswordChange, SessionEnd, TokenChange,
 		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminHosts, HostAsk, HostRemove, HostInstall, HostCheck, AdminUsers, UserCreate, UserAsk, UserChange,
 	}
 }

@@ -12,9 +12,36 @@ import (
 type ShowView struct {
 	page.Frame
 	Sessions []account.Session
+	Tokens   []account.Token
+	// NewToken is a token that was just made. It is shown only once.
+	NewToken string
+	// Token is the form for a new token.
+	Token TokenForm `api:"-"`
 	// Error says why the password was not changed; empty for none.
 	Error string `api:"-"`
 }
+
+// TokenForm is the form for a new token.
+type TokenForm struct {
+	// Name, Days and Writes are what was sent before.
+	Name   string
+	Days   int
+	Writes bool
+	// Error says why it was refused; empty the first time.
+	Error string
+}
+
+// Fields of route.TokenChange: RevokeField has the id of a token to revoke, the others are for a new one. WritesField is set for one with
+// which a program may change something.
+const (
+	RevokeField = "revoke"
+	NameField   = "name"
+	DaysField   = "days"
+	WritesField = "writes"
+)
+
+// days are the lives of tokens that the form offers.
+var days = []int{7, 30, 90, account.MaxTokenDays}
 
 // Values of the field that route.SessionEnd takes: SessionField holds a session's id, or OtherSessions.
 const (

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"net/http"
 
 	"left4me/shared/account"
@@ -25,11 +26,20 @@ type ShowPage struct {
 	Accounts *account.Store
 }
 
-// Render answers with the page. An error says why a password was not changed; empty for none.
-func (p ShowPage) Render(w http.ResponseWriter, r *web.Request, status int, passwordError string) error {
-	sessions, err := p.Accounts.Sessions(r.Context(), r.User.ID, r.SessionToken())
+// Render answers with the page. What forms show, and NewToken, are the caller's.
+func (p ShowPage) Render(w http.ResponseWriter, r *web.Request, status int, v ShowView) error {
+	err := r.Together(r.Context(),
+		func(ctx context.Context) (err error) {
+			v.Sessions, err = p.Accounts.Sessions(ctx, r.User.ID, r.SessionToken())
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			v.Tokens, err = p.Accounts.Tokens(ctx, r.User.ID)
+			return err
+		})
 	if err != nil {
 		return err
 	}
-	return web.Render(w, r, status, ShowView{Frame: r.Frame(w), Sessions: sessions, Error: passwordError}, Show)
+	v.Frame = r.Frame(w)
+	return web.Render(w, r, status, v, Show)
 }

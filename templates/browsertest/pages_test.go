@@ -386,6 +386,10 @@ func samples(picture string) map[string]templ.Component {
 		jobstore.Job{ID: 2, Operation: job.BuildOverlay.Name, Subject: job.Overlay(1), State: job.Succeeded, UserName: hostile, CreatedAt: now.Add(-20 * time.Hour)},
 	)
 
+	tokens := accountview.ShowView{Frame: frame(false), NewToken: "l4m_" + strings.Repeat("Ab0-", 11), Token: accountview.TokenForm{Error: "A token is valid for 1 to 365 days."}, Tokens: []account.Token{
+		{ID: 2, Name: "backup", Writes: true, CreatedAt: now.Add(-time.Hour), ExpiresAt: now.Add(90 * 24 * time.Hour), LastUsedAt: now.Add(-time.Minute)},
+		{ID: 1, Name: hostile, CreatedAt: now.Add(-90 * time.Hour), ExpiresAt: now.Add(24 * time.Hour)},
+	}}
 	sessions := accountview.ShowView{Frame: frame(false), Sessions: []account.Session{
 		{ID: 3, Current: true, CreatedAt: now.Add(-time.Hour), ExpiresAt: now.Add(29 * 24 * time.Hour), From: account.Client{Address: "2001:db8:85a3::8a2e:370:7334", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}},
 		{ID: 2, CreatedAt: now.Add(-50 * time.Hour), ExpiresAt: now.Add(27 * 24 * time.Hour), From: account.Client{Address: "192.0.2.7", UserAgent: hostile}},
@@ -497,6 +501,7 @@ func samples(picture string) map[string]templ.Component {
 		"job-show-garbage-succeeded":  jobview.Show(collection(job.Succeeded)),
 		"job-show-garbage-failed":     jobview.Show(collection(job.Failed)),
 		"account":                     accountview.Show(sessions),
+		"account-tokens":              accountview.Show(tokens),
 		"account-refused":             accountview.Show(wrongPassword),
 		"admin-home":                  admin.Home(busyHome),
 		"admin-home-quiet":            admin.Home(quiet),

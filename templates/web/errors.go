@@ -87,6 +87,9 @@ func (r *Request) fail(w http.ResponseWriter, err error) {
 }
 
 func (r *Request) refuse(w http.ResponseWriter, view page.ErrorView) error {
+	if view.Status == http.StatusUnauthorized && r.JSON() {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="left4me"`)
+	}
 	if r.JSON() {
 		return api.WriteProblem(w, r.passing(view.Status), view.Sentence, view.RequestID)
 	}

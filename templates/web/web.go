@@ -52,9 +52,10 @@ type app struct {
 // Request is a request and the person who sent it. The PostForm of a POST is filled.
 type Request struct {
 	*http.Request
-	// User is the person signed in; the zero User on routes for anyone.
+	// User is the person signed in, or whose token a program has sent; the zero User on routes for anyone.
 	User account.User
 
+	token  account.Token // the program's
 	app    *app
 	secret string    // csrf_token is derived from it; empty until the visitor has a cookie
 	kept   page.Form // the form that was refused before the handler saw it
@@ -198,11 +199,16 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 	}
 	if to.Who != route.Anyone {
 		reads := []func(context.Context) error{r.signIn}
-		if read != nil && formErr == nil && r.SessionToken() != "" {
+		if read != nil && formErr == nil && (r.SessionToken() != "" || r.bearer() != "") {
 			reads = append(reads, read)
 		}
 		if err := r.Together(r.Context(), reads...); err != nil {
 			return err
+		}
+		if r.bearer() != "" {
+			if err := r.admitProgram(to); err != nil {
+				return err
+			}
 		}
 		if r.User.ID == 0 {
 			r.keep(to, origin)
@@ -215,8 +221,34 @@ func (r *Request) admit(w http.ResponseWriter, to route.Route, origin *http.Cros
 	return formErr
 }
 
-// checkForm checks the origin of a form and its CSRF token, and reads it. The error is a problem.
+// admitProgram checks what a program may do with its token. The error is a problem, or the database's.
+func (r *Request) admitProgram(to route.Route) error {
+	switch {
+	case r.User.ID == 0:
+		return r.app.accounts.WrongToken(r.Context(), r.Client())
+	case to.SessionOnly:
+		return problem.Forbidden("This needs a browser: people sign in, and change their passwords and tokens, only there. Nothing was changed.")
+	case to.Method == http.MethodPost && !r.token.Writes:
+		return problem.Forbidden("This token is only for reading. Nothing was changed.")
+	}
+	return r.app.accounts.TokenUsed(r.Context(), r.token)
+}
+
+// bearer returns the token that a program has sent; empty for none.
+func (r *Request) bearer() string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "" // such as the password of a proxy
+	}
+	return strings.TrimSpace(token)
+}
+
+// checkForm checks the origin of a form and its CSRF token, and reads it. A program with a token, which no browser sends by itself, needs
+// neither. The error is a problem.
 func (r *Request) checkForm(to route.Route, origin *http.CrossOriginProtection) error {
+	if to.Who != route.Anyone && r.bearer() != "" {
+		return r.readForm()
+	}
 	if err := origin.Check(r.Request); err != nil {
 		return &problem.Problem{Status: http.StatusForbidden, Sentence: r.fromElsewhere(), Cause: err}
 	}
@@ -260,8 +292,11 @@ func (r *Request) keep(to route.Route, origin *http.CrossOriginProtection) {
 }
 
 func (r *Request) signIn(ctx context.Context) (err error) {
-	if token := r.SessionToken(); token != "" {
-		r.User, err = r.app.accounts.BySession(ctx, token)
+	switch session, token := r.SessionToken(), r.bearer(); {
+	case token != "":
+		r.User, r.token, err = r.app.accounts.ByToken(ctx, token)
+	case session != "":
+		r.User, err = r.app.accounts.BySession(ctx, session)
 	}
 	if r.User.ID != 0 && !r.User.Admin {
 		r.User.Limits = &r.app.Settings.Limits
@@ -289,7 +324,6 @@ func (r *Request) SignedIn() (account.User, error) {
 // because something may have been typed there.
 func (r *Request) leadToLogin(w http.ResponseWriter) error {
 	if r.JSON() {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="left4me"`)
 		return &problem.Problem{Status: http.StatusUnauthorized, Sentence: "You are not signed in. Nothing was changed."}
 	}
 	if r.Method != http.MethodPost && !r.Fragment() {
@@ -373,8 +407,11 @@ func (r *Request) Frame(w http.ResponseWriter) page.Frame {
 }
 
 // SharedFrame is the Frame of a page that is the same for everybody: it has nothing of a session. Browsers, and caches between them and
-// left4me, may keep the answer as long as route r says.
+// left4me, may keep the answer as long as route r says. They may not keep JSON: others may ask for the page at the same address.
 func (r *Request) SharedFrame(w http.ResponseWriter, to route.Route) page.Frame {
+	if r.JSON() {
+		return page.Frame{}
+	}
 	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", to.Cached/time.Second))
 	return page.Frame{Version: fn.Version, Now: r.app.Now()}
 }

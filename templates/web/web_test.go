@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -531,5 +532,58 @@ func TestJSON(t *testing.T) {
 	}
 	if got := s.Visitor(anna, page, shows).Get("/things/7"); !strings.Contains(got.Body, "<p>a lamp") {
 		t.Errorf("a browser gets %s", got.Body)
+	}
+}
+
+func TestTokensOfPrograms(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	accounts := account.NewStore(s.Env.DB, s.Env.Now)
+	make := func(writes bool) string {
+		token, err := accounts.CreateToken(t.Context(), anna, "a program", 1, writes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	reads, writes := make(false), make(true)
+	sessionForm := form
+	sessionForm.SessionOnly = true
+	for name, c := range map[string]struct {
+		header http.Header
+		route  route.Route
+		status int
+		says   string
+	}{
+		"a page":                            {http.Header{"Authorization": {"Bearer " + reads}}, page, 200, "reached by anna"},
+		"a scheme in small letters":         {http.Header{"Authorization": {"bearer  " + reads}}, page, 200, "reached by anna"},
+		"a form, with a token for reading":  {http.Header{"Authorization": {"Bearer " + reads}}, form, 403, "only for reading"},
+		"a form":                            {http.Header{"Authorization": {"Bearer " + writes}}, form, 200, "reached by anna"},
+		"a form, from somewhere":            {http.Header{"Authorization": {"Bearer " + writes}, "Origin": {"https://else.example"}}, form, 200, "reached by anna"},
+		"an administrator's page":           {http.Header{"Authorization": {"Bearer " + writes}}, adminPage, 403, "Only administrators"},
+		"a form about signing in":           {http.Header{"Authorization": {"Bearer " + writes}}, sessionForm, 403, "This needs a browser"},
+		"a form for anyone needs its token": {http.Header{"Authorization": {"Bearer " + writes}}, anyForm, 403, "too old"},
+		"a wrong token":                     {http.Header{"Authorization": {"Bearer l4m_x"}}, page, 401, "not valid"},
+		"a wrong token, and a form":         {http.Header{"Authorization": {"Bearer l4m_x"}}, form, 401, "not valid"},
+		"no token":                          {http.Header{"Authorization": {"Bearer"}}, form, 401, "not signed in"},
+		"a password":                        {http.Header{"Authorization": {"Basic " + writes}}, form, 401, "not signed in"},
+	} {
+		v := s.Visitor(nobody, c.route, answer)
+		c.header.Set("Accept", "application/json")
+		got, err := v.Ask(c.route.Method, "/things/7", url.Values{"name": {"x"}}, c.header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.StatusCode != c.status || !strings.Contains(got.Body, c.says) {
+			t.Errorf("%s: %d, want %d: %s", name, got.StatusCode, c.status, got.Body)
+		}
+	}
+	// A token that is wrong is not replaced by the session of a browser, whose forms would then need no csrf_token.
+	v := s.Visitor(anna, form, answer)
+	if got := v.PostWith(http.Header{"Authorization": {"Bearer x"}}, "/things/7"); got.StatusCode != 401 {
+		t.Errorf("a wrong token with a session: %d", got.StatusCode)
+	}
+	if n := s.Count(`SELECT COUNT(*) FROM api_tokens WHERE last_used_at > 0`); n != 2 {
+		t.Errorf("%d tokens were used", n)
 	}
 }
