@@ -37,7 +37,7 @@ var mayImport = map[string]string{
 	"infra/testreport":               "",
 	"localrun":                       "localrun/… shared/… templates/page",
 	"localrun/agent":                 "localrun/lambdahost shared/job shared/jobstore shared/wake",
-	"localrun/backup":                "shared/account shared/db shared/db/dbfile shared/db/migrations shared/durable shared/game shared/game/launch shared/host shared/jobstore shared/overlay shared/owned shared/workshop",
+	"localrun/backup":                "shared/account shared/db shared/db/dbfile shared/db/migrations shared/durable shared/game shared/game/launch shared/host shared/job shared/jobstore shared/overlay shared/owned shared/workshop",
 	"localrun/doctor":                "localrun/heartbeat shared/account shared/db shared/db/migrations shared/game shared/host shared/job shared/jobstore shared/overlay shared/owned shared/route shared/settings",
 	"localrun/fsck":                  "localrun/watch shared/builder shared/db shared/game/launch shared/game/serverdir shared/game/supervisor shared/job shared/jobstore shared/linkfarm shared/overlay shared/owned shared/server shared/settings shared/steam shared/vpkcache shared/workshop",
 	"localrun/gateway":               "localrun/lambdahost shared/route",

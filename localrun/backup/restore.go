@@ -22,6 +22,7 @@ import (
 	"left4me/shared/game"
 	"left4me/shared/game/launch"
 	"left4me/shared/host"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/owned"
@@ -57,7 +58,7 @@ type Restored struct {
 //
 // New ids will be higher than all ids of the replaced database, if it can be read, and of the directories below LEFT4ME_ROOT. All
 // sessions are ended, because the backup may contain sessions that have been ended since. Running jobs will go on, and a build of
-// every overlay is enqueued, which makes its links and files match its rows.
+// every overlay is enqueued, which makes its links and files match its rows, and a look at the game's releases.
 func (r Restore) From(ctx context.Context, backup io.Reader, name string) (done Restored, err error) {
 	if target, err := filepath.EvalSymlinks(r.Path); err == nil {
 		r.Path = target
@@ -233,7 +234,8 @@ func (r Restore) change(ctx context.Context, d *db.DB, name string, used map[str
 		if err := overlay.Changed(ctx, q, ids...); err != nil {
 			return err
 		}
-		_, err = jobs.EnqueueAll(ctx, q, overlay.Builds(ids))
+		// The look for a newer release also records those on the disk, without which no server starts.
+		_, err = jobs.EnqueueAll(ctx, q, append(overlay.Builds(ids), jobstore.Request{Operation: job.CheckGame}))
 		return err
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
 	hosts "left4me/shared/host"
+	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/overlay"
 	"left4me/shared/workshop"
@@ -189,6 +190,9 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	}
 	if build, err := jobs.Get(t.Context(), 1); err != nil || build.HostID != "new" {
 		t.Errorf("%+v, %v", build, err)
+	}
+	if look, err := jobs.Last(t.Context(), job.CheckGame); err != nil || look.HostID != "new" || look.State != job.Queued {
+		t.Errorf("%+v, %v", look, err)
 	}
 	// Which links there are now is not known.
 	if items, err := workshop.NewStore(d, time.Now, nil).OfOverlay(t.Context(), 1); err != nil || len(items) != 1 || items[0].State() != workshop.NotLinked {
