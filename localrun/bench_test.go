@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -130,8 +131,8 @@ func BenchmarkServerStart(b *testing.B) {
 		`UPDATE overlay_hosts SET directory_at = 1, revision = 1, last_build_status = 'ok'`,
 		`INSERT INTO blueprints (id, name, settings, created_at) VALUES (1, 'b', '{}', 1)`,
 		`INSERT INTO blueprint_overlays (blueprint_id, overlay_id, position) SELECT 1, id, id FROM overlays WHERE id >= 100`,
-		`INSERT INTO servers (id, name, host_id, port, blueprint_id, user_id, uid, state_at, created_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10)
-			SELECT i, 'server ' || i, hosts.id, 25100 + i, 1, users.id, i, 1, 1 FROM n, hosts, users`,
+		fmt.Sprintf(`INSERT INTO servers (id, name, host_id, port, blueprint_id, user_id, uid, state_at, created_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+			SELECT i, 'server ' || i, hosts.id, %d + i, 1, users.id, i, 1, 1 FROM n, hosts, users`, servers, 20_000+rand.N(10_000)),
 	} {
 		if _, err := d.ExecContext(b.Context(), statement); err != nil {
 			b.Fatal(statement, err)
