@@ -559,6 +559,12 @@ var uses = map[string][]use{
 		}, form: func(f *fixture) url.Values {
 			return url.Values{"name": {f.name()}, "port": {fmt.Sprint(20_000 + f.made)}, "blueprint_id": {f.blueprintOfServer(f.last)}}
 		}, status: leads, stranger: refused},
+		{about: "hers, with another restart policy", path: func(f *fixture) string {
+			f.last = f.server()
+			return route.ServerChange.URL(f.last)
+		}, form: func(f *fixture) url.Values {
+			return url.Values{"name": {f.name()}, "port": {fmt.Sprint(20_000 + f.made)}, "blueprint_id": {f.blueprintOfServer(f.last)}, "restart": {"at"}, "restart_time": {"05:30"}}
+		}, status: leads, stranger: refused},
 		{about: "none", path: at("/servers/999999"), form: named("blueprint_id", "1", "port", "27015"), status: notFound},
 	},
 	route.Play.Name: {

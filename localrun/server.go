@@ -157,13 +157,16 @@ type serverJSON struct {
 	Blueprint string    `json:"blueprint"`
 	Owner     string    `json:"owner"`
 	Public    bool      `json:"public"`
+	// RestartPolicy says when it is restarted for updates, and UpdateWaiting what the next start changes.
+	RestartPolicy string `json:"restart_policy"`
+	UpdateWaiting string `json:"update_waiting,omitempty"`
 }
 
 func toJSON(s server.Server) serverJSON {
 	state, since := s.Now(time.Now())
 	return serverJSON{
 		ID: s.ID, Name: s.Name, State: string(state), Since: since.UTC(), Address: s.Address, Port: s.Port, Host: s.HostName, HostID: s.HostID,
-		Blueprint: s.Blueprint, Owner: s.OwnerName, Public: s.Public,
+		Blueprint: s.Blueprint, Owner: s.OwnerName, Public: s.Public, RestartPolicy: s.Policy.String(), UpdateWaiting: s.Update.Waits,
 	}
 }
 

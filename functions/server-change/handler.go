@@ -14,8 +14,10 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request, s server.Server) error {
-	sent, meant := view.Sent(r)
-	err := h.page.Servers.Change(r.Context(), r.User, s, meant)
+	sent, meant, err := view.Sent(r)
+	if err == nil {
+		err = h.page.Servers.Change(r.Context(), r.User, s, meant)
+	}
 	if p, ok := r.Problem(w, err); ok && p.Status != http.StatusNotFound {
 		sent.Error = p.Sentence
 		return h.page.Refuse(w, r, p.Status, s.ID, view.ShowView{Change: sent})

@@ -13,8 +13,11 @@ type handler struct {
 }
 
 func (h handler) serve(w http.ResponseWriter, r *web.Request) error {
-	sent, meant := view.Sent(r)
-	id, _, err := h.page.Servers.Create(r.Context(), r.User, sent.Host, meant)
+	sent, meant, err := view.Sent(r)
+	var id int64
+	if err == nil {
+		id, _, err = h.page.Servers.Create(r.Context(), r.User, sent.Host, meant)
+	}
 	if p, ok := r.Problem(w, err); ok {
 		sent.Error = p.Sentence
 		return h.page.Render(w, r, p.Status, view.ListView{Create: sent})

@@ -33,7 +33,13 @@ type Watcher struct {
 	Enqueued func(context.Context)
 	Log      *slog.Logger
 
-	since map[int64]time.Time // of the processes that were seen
+	seen map[int64]process // of each server
+}
+
+// process is a process of a server.
+type process struct {
+	run   int64
+	since time.Time
 }
 
 // Run looks until ctx ends, at first at once: then servers that should be running and are not are started again.
@@ -46,7 +52,7 @@ func (w *Watcher) Run(ctx context.Context) {
 		if err == nil {
 			looked = true
 		}
-		if err == nil && len(w.since) > 0 {
+		if err == nil && len(w.seen) > 0 {
 			pause = w.CheckEvery
 			err = w.Check(ctx)
 		}
@@ -72,22 +78,22 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 	if err != nil {
 		return err
 	}
-	seen := map[int64]time.Time{}
+	seen := map[int64]process{}
 	for _, s := range all {
 		status, err := w.Supervisor.Status(ctx, s.ID)
 		if err != nil {
 			return err
 		}
 		if status.Running {
-			seen[s.ID] = status.Since
+			seen[s.ID] = process{s.RunID, status.Since}
 		}
 		if s.Busy {
 			continue
 		}
 		log := w.Log.With("server", s.ID, "name", s.Name)
-		before, known := w.since[s.ID]
+		before, known := w.seen[s.ID]
 		switch {
-		case status.Running && s.State == server.Running && known && !before.Equal(status.Since):
+		case status.Running && s.State == server.Running && known && before.run == s.RunID && !before.since.Equal(status.Since):
 			log.Warn("server crashed and was started again by the supervisor")
 			err = w.Servers.Restarted(ctx, s.ID, "It ended by itself, and was started again with the same content.")
 		case status.Running && s.State == server.Running:
@@ -112,7 +118,7 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 			return err
 		}
 	}
-	w.since = seen
+	w.seen = seen
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"left4me/localrun/watch"
 	"left4me/shared/account"
+	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/game/supervisor"
 	"left4me/shared/job"
@@ -33,6 +34,7 @@ func (g *games) Console(context.Context, int64, int) ([]string, error) {
 
 type fixture struct {
 	watch.Watcher
+	db    *db.DB
 	jobs  *jobstore.Store
 	games *games
 	woken int
@@ -43,7 +45,7 @@ func setUp(t *testing.T) *fixture {
 	t.Helper()
 	d := dbtest.New(t)
 	dbtest.AddHost(t, d, "here", time.Now())
-	w := &fixture{jobs: jobstore.NewStore(d, time.Now), games: &games{status: supervisor.Status{Running: true, Since: time.Unix(1, 0), Exit: "exit code 139"}}}
+	w := &fixture{db: d, jobs: jobstore.NewStore(d, time.Now), games: &games{status: supervisor.Status{Running: true, Since: time.Unix(1, 0), Exit: "exit code 139"}}}
 	w.Watcher = watch.Watcher{
 		DB: d, Root: t.TempDir(), Servers: server.NewStore(d, time.Now, w.jobs), Supervisor: w.games, Host: "here", Every: time.Millisecond, CheckEvery: time.Hour, Woken: wake.NewSignal(),
 		Enqueued: func(context.Context) { w.woken++ }, Log: slog.New(slog.DiscardHandler),
@@ -159,6 +161,22 @@ func TestARestartBySupervisorIsRecorded(t *testing.T) {
 	w.look(t, false)
 	w.look(t, false)
 	w.want(t, server.Running, "crashed")
+	// Another run is no crash, also if its start was not seen.
+	run, err := w.Servers.Prepare(t.Context(), 1, server.Run{Settings: "{}"}, 0)
+	if err == nil {
+		err = w.Servers.EndNow(t.Context(), 1, server.Starting, "", "", server.Event{})
+	}
+	if err == nil {
+		err = w.Servers.Begin(t.Context(), 1, run)
+	}
+	if err == nil {
+		err = w.Servers.Answered(t.Context(), w.db, 1, server.Event{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.games.status.Since = time.Unix(3, 0)
+	w.look(t, false)
 	events, err := w.Servers.Events(t.Context(), 1, 10)
 	if err != nil || len(events) != 3 {
 		t.Errorf("%+v, %v", events, err)

@@ -180,7 +180,7 @@ func scanInto(row db.Scanner, b *Blueprint, more ...any) error {
 	var settings string
 	err := row.Scan(append([]any{&b.ID, &b.Name, &b.OwnerID, &b.OwnerName, &settings}, more...)...)
 	if err == nil {
-		b.Settings, err = decode(settings)
+		b.Settings, err = Decode(settings)
 	}
 	return err
 }

@@ -221,8 +221,8 @@ func (s Settings) encode() (string, error) {
 	return string(text), err
 }
 
-// decode reads what encode has written. Settings that an older version did not know have their defaults.
-func decode(text string) (Settings, error) {
+// Decode reads settings from JSON, such as that of a row. Settings that an older version did not know have their defaults.
+func Decode(text string) (Settings, error) {
 	s := Default()
 	err := json.Unmarshal([]byte(text), &s)
 	return s, err

@@ -50,18 +50,20 @@ type Watched struct {
 	State State
 	// StateAt is since when it is in that state.
 	StateAt time.Time
+	// RunID is its run that has begun and not ended; 0: none.
+	RunID int64
 	// Busy is whether a job about it has not ended, which then records its state.
 	Busy bool
 }
 
 // WatchSQL is what Watch asks.
-const WatchSQL = `SELECT s.id, s.name, s.state, s.state_at, EXISTS (SELECT 1 FROM jobs j WHERE j.finished_at IS NULL AND j.subject_kind = :kind AND j.subject_id = s.id)
+const WatchSQL = `SELECT s.id, s.name, s.state, s.state_at, COALESCE((SELECT id FROM runs WHERE server_id = s.id AND started_at IS NOT NULL AND ended_at IS NULL), 0), EXISTS (SELECT 1 FROM jobs j WHERE j.finished_at IS NULL AND j.subject_kind = :kind AND j.subject_id = s.id)
 	FROM servers s WHERE s.host_id = :host AND s.state IN ('starting', 'running', 'stopping') AND s.deleted_at IS NULL ORDER BY s.id`
 
 // Watch returns the servers of a host that should have a process, or whose state is about to change.
 func (s *Store) Watch(ctx context.Context, hostID string) ([]Watched, error) {
 	all, err := db.Rows(ctx, s.db, func(row db.Scanner) (w Watched, err error) {
-		err = row.Scan(&w.ID, &w.Name, &w.State, db.Moment(&w.StateAt), &w.Busy)
+		err = row.Scan(&w.ID, &w.Name, &w.State, db.Moment(&w.StateAt), &w.RunID, &w.Busy)
 		return w, err
 	}, WatchSQL,
 		sql.Named("host", hostID), sql.Named("kind", job.Servers))

@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"left4me/shared/db"
@@ -60,6 +58,8 @@ type RunItem struct {
 	// Updated is when Steam published this version, in Unix seconds, and Size its length in bytes.
 	Updated int64 `json:"time_updated" api:"unix"`
 	Size    int64 `json:"file_size"`
+	// Map is whether it has a campaign, as far as is known.
+	Map bool `json:"-"`
 }
 
 // keptRuns and keptEvents are how many of each a server keeps.
@@ -169,6 +169,12 @@ func (s *Store) End(ctx context.Context, q db.Querier, serverID int64, state Sta
 	if err := db.Later(ctx, q, `DELETE FROM server_status WHERE server_id = :server`, sql.Named("server", serverID)); err != nil {
 		return fmt.Errorf("record that the game of server %d says nothing any more: %w", serverID, err)
 	}
+	if err := s.nothingWaits(ctx, q, serverID); err != nil {
+		return err
+	}
+	if err := s.populate(ctx, q, serverID, sql.NullInt64{}); err != nil {
+		return err
+	}
 	return s.change(ctx, q, serverID, state, e)
 }
 
@@ -205,12 +211,12 @@ func (s *Store) change(ctx context.Context, q db.Querier, serverID int64, state 
 	return s.event(ctx, q, serverID, e)
 }
 
-const selectRun = `SELECT r.id, r.job_id, COALESCE(u.name, ''), r.port, r.build_id, r.blueprint, r.settings, r.created_at, r.started_at, r.ended_at, r.ended_how, r.last_lines, r.files, r.bytes
-	FROM runs r LEFT JOIN users u ON u.id = r.user_id WHERE r.started_at IS NOT NULL AND r.server_id = :server ORDER BY r.id DESC LIMIT 1`
+const selectRuns = `SELECT r.id, r.job_id, COALESCE(u.name, ''), r.port, r.build_id, r.blueprint, r.settings, r.created_at, r.started_at, r.ended_at, r.ended_how, r.last_lines, r.files, r.bytes
+	FROM runs r LEFT JOIN users u ON u.id = r.user_id WHERE r.started_at IS NOT NULL AND r.server_id = :server ORDER BY r.id DESC LIMIT :limit`
 
-// LastRun returns the newest run of a server that was started, which may have ended; the zero Run when there is none.
-func (s *Store) LastRun(ctx context.Context, serverID int64) (Run, error) {
-	r, err := db.Row(ctx, s.db, func(row db.Scanner) (r Run, err error) {
+// Runs returns the newest runs of a server that were started, at most limit, the newest first. That one may not have ended.
+func (s *Store) Runs(ctx context.Context, serverID int64, limit int) ([]Run, error) {
+	all, err := db.Rows(ctx, s.db, func(row db.Scanner) (r Run, err error) {
 		var files, bytes sql.NullInt64
 		err = row.Scan(&r.ID, &r.JobID, &r.UserName, &r.Port, &r.Build, &r.Blueprint, &r.Settings, db.Moment(&r.CreatedAt), db.Moment(&r.StartedAt),
 			db.Moment(&r.EndedAt), &r.EndedHow, &r.LastLines, &files, &bytes)
@@ -218,11 +224,17 @@ func (s *Store) LastRun(ctx context.Context, serverID int64) (Run, error) {
 			r.Written = &Written{files.Int64, bytes.Int64}
 		}
 		return r, err
-	}, selectRun, sql.Named("server", serverID))
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return Run{}, fmt.Errorf("read the last run of server %d: %w", serverID, err)
+	}, selectRuns, sql.Named("server", serverID), sql.Named("limit", limit))
+	if err != nil {
+		return nil, fmt.Errorf("read the runs of server %d: %w", serverID, err)
 	}
-	return r, nil
+	return all, nil
+}
+
+// LastRun returns the first of Runs; the zero Run when there is none.
+func (s *Store) LastRun(ctx context.Context, serverID int64) (Run, error) {
+	all, err := s.Runs(ctx, serverID, 1)
+	return append(all, Run{})[0], err
 }
 
 // LastStack returns the stack of the newest run of a server that was started, with its items by title.
@@ -230,17 +242,26 @@ func (s *Store) LastStack(ctx context.Context, serverID int64) ([]RunOverlay, er
 	return s.stack(ctx, `(SELECT MAX(id) FROM runs WHERE server_id = :id AND started_at IS NOT NULL)`, serverID)
 }
 
-// Stack returns the stack of a run, with its items by title.
-func (s *Store) Stack(ctx context.Context, runID int64) ([]RunOverlay, error) {
-	return s.stack(ctx, `:id`, runID)
+// stack returns the stack of the run that the expression is, of :id, with its items by title.
+func (s *Store) stack(ctx context.Context, run string, id int64) ([]RunOverlay, error) {
+	return s.readStack(ctx, `SELECT o.overlay_id, o.name, o.mounted, i.steam_id, i.title, i.time_updated, i.file_size, `+isMap+`
+		FROM run_overlays o LEFT JOIN run_items i ON i.run_id = o.run_id AND i.overlay_id = o.overlay_id LEFT JOIN workshop_items w ON w.steam_id = i.steam_id
+		WHERE o.run_id = `+run+` ORDER BY o.position, i.title COLLATE NOCASE, i.steam_id`, sql.Named("id", id))
 }
 
-func (s *Store) stack(ctx context.Context, run string, id int64) ([]RunOverlay, error) {
+// isMap is whether any version of the item w has a campaign.
+const isMap = `EXISTS (SELECT 1 FROM item_contents c WHERE c.workshop_item_id = w.id AND c.campaigns <> '[]')`
+
+// readStack returns a stack from a query whose rows are an overlay each, with one of its items or NULL.
+func (s *Store) readStack(ctx context.Context, query string, args ...any) ([]RunOverlay, error) {
 	var stack []RunOverlay
 	_, err := db.Rows(ctx, s.db, func(row db.Scanner) (struct{}, error) {
 		var o RunOverlay
 		var i RunItem
-		err := row.Scan(&o.ID, &o.Name, &o.Mounted, &i.SteamID, &i.Title, &i.Updated, &i.Size)
+		var steamID, title sql.NullString
+		var updated, size sql.NullInt64
+		err := row.Scan(&o.ID, &o.Name, &o.Mounted, &steamID, &title, &updated, &size, &i.Map)
+		i.SteamID, i.Title, i.Updated, i.Size = steamID.String, title.String, updated.Int64, size.Int64
 		if len(stack) == 0 || stack[len(stack)-1].ID != o.ID {
 			stack = append(stack, o)
 		}
@@ -250,76 +271,11 @@ func (s *Store) stack(ctx context.Context, run string, id int64) ([]RunOverlay, 
 			last.Items = append(last.Items, i)
 		}
 		return struct{}{}, err
-	}, `SELECT o.overlay_id, o.name, o.mounted, COALESCE(i.steam_id, ''), COALESCE(i.title, ''), COALESCE(i.time_updated, 0), COALESCE(i.file_size, 0)
-		FROM run_overlays o LEFT JOIN run_items i ON i.run_id = o.run_id AND i.overlay_id = o.overlay_id
-		WHERE o.run_id = `+run+` ORDER BY o.position, i.title COLLATE NOCASE, i.steam_id`, sql.Named("id", id))
+	}, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the content of a run: %w", err)
 	}
 	return stack, nil
-}
-
-// Difference says which items a run with the stack now has that the one before it did not have, or had in another version, and the other
-// way round, such as `1 item new (Urban Flight), 2 items updated (A, B)`; empty if their items are the same.
-func Difference(before, now []RunOverlay) string {
-	had, has := byID(before), byID(now)
-	var added, updated, removed []string
-	for _, o := range now {
-		for _, i := range o.Items {
-			switch old, known := had[i.SteamID]; {
-			case !known:
-				added = append(added, i.name())
-			case old.Updated != i.Updated || old.Size != i.Size:
-				updated = append(updated, i.name())
-			}
-			had[i.SteamID] = i // named once, even if several overlays have it
-		}
-	}
-	for _, o := range before {
-		for _, i := range o.Items {
-			if _, still := has[i.SteamID]; !still {
-				removed = append(removed, i.name())
-				has[i.SteamID] = i
-			}
-		}
-	}
-	var parts []string
-	for _, p := range []struct {
-		word  string
-		names []string
-	}{{"new", added}, {"updated", updated}, {"removed", removed}} {
-		const shown = 5
-		n := len(p.names)
-		if n == 0 {
-			continue
-		}
-		count, list := fmt.Sprintf("%d items", n), strings.Join(p.names[:min(n, shown)], ", ")
-		if n == 1 {
-			count = "1 item"
-		}
-		if n > shown {
-			list += ", …"
-		}
-		parts = append(parts, fmt.Sprintf("%s %s (%s)", count, p.word, list))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func byID(stack []RunOverlay) map[string]RunItem {
-	all := map[string]RunItem{}
-	for _, o := range stack {
-		for _, i := range o.Items {
-			all[i.SteamID] = i
-		}
-	}
-	return all
-}
-
-func (i RunItem) name() string {
-	if i.Title == "" {
-		return i.SteamID
-	}
-	return i.Title
 }
 
 // Builds returns the ids of the releases that runs on a host use.

@@ -167,7 +167,7 @@ func testWhatTheAgentNotices(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	watched, err := w.Watch(t.Context(), "here")
-	if err != nil || len(watched) != 1 || watched[0] != (server.Watched{ID: s.ID, Name: "friday", State: server.Running, StateAt: watched[0].StateAt}) || off.ID == s.ID {
+	if err != nil || len(watched) != 1 || watched[0] != (server.Watched{ID: s.ID, Name: "friday", State: server.Running, StateAt: watched[0].StateAt, RunID: 1}) || off.ID == s.ID {
 		t.Fatalf("%+v, %v", watched, err)
 	}
 	if others, err := w.Watch(t.Context(), "there"); err != nil || len(others) != 0 {
@@ -205,28 +205,6 @@ func testWhatTheAgentNotices(t *testing.T, open dbtest.Backend) {
 	}
 	if r, err := w.LastRun(t.Context(), s.ID); err != nil || !r.EndedAt.IsZero() {
 		t.Errorf("%+v, %v", r, err)
-	}
-}
-
-func TestDifference(t *testing.T) {
-	item := func(id, title string, updated int64) server.RunItem {
-		return server.RunItem{SteamID: id, Title: title, Updated: updated}
-	}
-	stack := func(items ...server.RunItem) []server.RunOverlay {
-		return []server.RunOverlay{{ID: 1, Items: items}, {ID: 2, Items: items}}
-	}
-	var many []server.RunItem
-	for _, id := range []string{"1", "2", "3", "4", "5", "6"} {
-		many = append(many, item(id, "", 1))
-	}
-	for want, c := range map[string][2][]server.RunOverlay{
-		"":                               {stack(many...), stack(many...)},
-		"6 items new (1, 2, 3, 4, 5, …)": {nil, stack(many...)},
-		"1 item new (New), 1 item updated (Old), 2 items removed (1, 2)": {stack(item("1", "", 1), item("2", "", 1), item("3", "Old", 1)), stack(item("3", "Old", 2), item("4", "New", 1))},
-	} {
-		if got := server.Difference(c[0], c[1]); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -68,6 +69,9 @@ type Server struct {
 	CreatedAt time.Time
 	// Live is what its game has last said, without the players.
 	Live Live
+	// Policy says when it is restarted for updates, and Update what waits.
+	Policy Policy
+	Update Update
 }
 
 // Now returns the state and since when the server is in it.
@@ -123,6 +127,8 @@ type Form struct {
 	OwnerID int64
 	// Public is whether everybody may see the server, from now on.
 	Public bool
+	// Policy says when it is restarted for updates. The zero Policy leaves it as it is, which is WhenEmpty for a new server.
+	Policy Policy
 }
 
 // check returns f without surrounding white space in its name; the error is a problem.
@@ -142,8 +148,8 @@ func (f Form) check() (Form, error) {
 const choice = `blueprints b, users o WHERE b.id = :blueprint AND ` + blueprint.Visible + ` AND o.id = :owner`
 
 func (f Form) args(u account.User) []any {
-	return []any{sql.Named("name", f.Name), sql.Named("port", f.Port), sql.Named("blueprint", f.BlueprintID), sql.Named("owner", f.OwnerID), sql.Named("public", f.Public),
-		sql.Named("user", u.ID), sql.Named("admin", u.Admin)}
+	return []any{sql.Named("name", f.Name), sql.Named("port", f.Port), sql.Named("blueprint", f.BlueprintID), sql.Named("owner", f.OwnerID),
+		sql.Named("public", f.Public), sql.Named("policy", f.Policy.String()), sql.Named("user", u.ID), sql.Named("admin", u.Admin)}
 }
 
 var errChoice = problem.Invalid("A host, blueprint or account that you chose does not exist any more. Please choose from the lists.")
@@ -151,6 +157,9 @@ var errChoice = problem.Invalid("A host, blueprint or account that you chose doe
 // Create adds a server on a host for an administrator, and enqueues the job that makes its directory. Errors are problems: 400 for a bad
 // name or port, or a host, blueprint or owner that does not exist; 409 for a port that another server of the host has.
 func (s *Store) Create(ctx context.Context, u account.User, hostID string, f Form) (id int64, prepare *jobstore.Enqueued, err error) {
+	if f.Policy == (Policy{}) {
+		f.Policy.Kind = WhenEmpty
+	}
 	if f, err = f.check(); err != nil {
 		return 0, nil, err
 	}
@@ -165,8 +174,8 @@ func (s *Store) Create(ctx context.Context, u account.User, hostID string, f For
 		if err != nil {
 			return err
 		}
-		of.ID, err = db.Row(ctx, q, db.Value[int64], `INSERT INTO servers (name, host_id, port, blueprint_id, user_id, is_public, uid, state_at, created_at)
-			SELECT :name, h.id, :port, b.id, o.id, :public, :uid, :now, :now FROM hosts h, `+choice+` AND h.id = :host RETURNING id`,
+		of.ID, err = db.Row(ctx, q, db.Value[int64], `INSERT INTO servers (name, host_id, port, blueprint_id, user_id, is_public, restart_policy, uid, state_at, created_at)
+			SELECT :name, h.id, :port, b.id, o.id, :public, :policy, :uid, :now, :now FROM hosts h, `+choice+` AND h.id = :host RETURNING id`,
 			append(f.args(u), sql.Named("host", hostID), sql.Named("uid", uid.String()), s.nowArg())...)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errChoice
@@ -175,7 +184,7 @@ func (s *Store) Create(ctx context.Context, u account.User, hostID string, f For
 			err = s.event(ctx, q, of.ID, Event{Kind: "created", UserID: u.ID})
 		}
 		if err == nil {
-			prepare, err = s.enqueue(ctx, q, job.ServerInit, u, of, false)
+			prepare, err = s.enqueue(ctx, q, job.ServerInit, u, of, StartArgument{})
 		}
 		id = of.ID
 		return err
@@ -213,17 +222,29 @@ func (s *Store) Change(ctx context.Context, u account.User, old Server, f Form) 
 	if !u.Admin {
 		f.Port, f.OwnerID = old.Port, old.OwnerID
 	}
+	if f.Policy == (Policy{}) {
+		f.Policy = old.Policy
+	}
 	f, err := f.check()
 	if err != nil {
 		return err
 	}
-	n, err := db.Exec(ctx, s.db, `UPDATE servers SET name = :name, port = :port, blueprint_id = :blueprint, user_id = :owner, is_public = :public WHERE id = :id AND deleted_at IS NULL
-		AND (blueprint_id = :blueprint AND user_id = :owner OR EXISTS (SELECT 1 FROM `+choice+`))`, append(f.args(u), sql.Named("id", old.ID))...)
-	if err == nil && n == 0 {
-		if _, err = s.Get(ctx, old.ID); err == nil {
-			err = errChoice
+	id := sql.Named("id", old.ID)
+	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		n, err := db.Exec(ctx, q, `UPDATE servers SET name = :name, port = :port, blueprint_id = :blueprint, user_id = :owner, is_public = :public, restart_policy = :policy WHERE id = :id AND deleted_at IS NULL
+			AND (blueprint_id = :blueprint AND user_id = :owner OR EXISTS (SELECT 1 FROM `+choice+`))`, append(f.args(u), id)...)
+		if err == nil && n == 0 {
+			if _, err = db.Row(ctx, q, db.Value[int], `SELECT 1 FROM servers WHERE id = :id AND deleted_at IS NULL`, id); errors.Is(err, sql.ErrNoRows) {
+				err = missing(old.ID)
+			} else if err == nil {
+				err = errChoice
+			}
 		}
-	}
+		if err != nil || f.Policy == old.Policy {
+			return err
+		}
+		return db.Later(ctx, q, `UPDATE server_updates SET empty_at = NULL, restart_at = NULL, warned = 0 WHERE server_id = :id`, id)
+	})
 	return s.taken(ctx, err, fmt.Sprintf("change server %d", old.ID), old.HostID, f.Port)
 }
 
@@ -237,10 +258,20 @@ type StartArgument struct {
 	Restart bool `json:"restart,omitempty"`
 	// Overlays are the overlays that the job has locked.
 	Overlays []int64 `json:"overlays"`
+	// Update is whether nobody has asked for the restart: it is for an update, and only if nobody plays, or players were told of it.
+	Update bool `json:"update,omitempty"`
+	// Announced is when players were told that it happens, in Unix milliseconds; 0: they were not told.
+	Announced int64 `json:"announced,omitempty"`
 }
 
-// enqueue enqueues a job about a server, with locks on the overlays of its blueprint if the operation reads them.
-func (s *Store) enqueue(ctx context.Context, q db.Querier, o job.Operation, u account.User, of Server, restart bool) (*jobstore.Enqueued, error) {
+// Disturbs reports whether the restart would end the game of people who play now and were not told of it, or not for now.
+func (a StartArgument) Disturbs(humans int, now time.Time) bool {
+	late := now.Sub(db.Time(a.Announced))
+	return a.Update && humans > 0 && (late < 0 || late > announcedFor)
+}
+
+// enqueue enqueues a job about a server, with locks on the overlays of its blueprint if the operation reads them. The argument is of starts.
+func (s *Store) enqueue(ctx context.Context, q db.Querier, o job.Operation, u account.User, of Server, argument StartArgument) (*jobstore.Enqueued, error) {
 	r := jobstore.Request{Operation: o, Subject: job.Server(of.ID), Host: of.HostID, UserID: u.ID}
 	if o.Reads == job.Overlays {
 		for _, id := range of.Overlays {
@@ -248,24 +279,25 @@ func (s *Store) enqueue(ctx context.Context, q db.Querier, o job.Operation, u ac
 		}
 	}
 	if o.Name == job.ServerStart.Name {
-		r.Argument = StartArgument{Restart: restart, Overlays: of.Overlays}
+		argument.Overlays = of.Overlays
+		r.Argument = argument
 	}
 	return s.jobs.Enqueue(ctx, q, r)
 }
 
 // Start enqueues the start of a server for u, who may be nobody. One that is running is left alone.
 func (s *Store) Start(ctx context.Context, u account.User, of Server) (*jobstore.Enqueued, error) {
-	return s.request(ctx, job.ServerStart, u, of, false)
+	return s.request(ctx, job.ServerStart, u, of, StartArgument{})
 }
 
 // Restart is Start, but stops a server that is running first.
 func (s *Store) Restart(ctx context.Context, u account.User, of Server) (*jobstore.Enqueued, error) {
-	return s.request(ctx, job.ServerStart, u, of, true)
+	return s.request(ctx, job.ServerStart, u, of, StartArgument{Restart: true})
 }
 
 // Stop enqueues the stop of a server for u, and cancels its starts.
 func (s *Store) Stop(ctx context.Context, u account.User, of Server) (*jobstore.Enqueued, error) {
-	return s.request(ctx, job.ServerStop, u, of, false)
+	return s.request(ctx, job.ServerStop, u, of, StartArgument{})
 }
 
 // Reset enqueues for u that what the game wrote is removed. The error is a problem (409) unless the server is off.
@@ -273,17 +305,21 @@ func (s *Store) Reset(ctx context.Context, u account.User, of Server) (*jobstore
 	if !of.IsOff() {
 		return nil, problem.Conflict("“%s” is %s. Please stop it first: its files cannot be removed while the game uses them.", of.Name, of.State)
 	}
-	return s.request(ctx, job.ServerReset, u, of, false)
+	return s.request(ctx, job.ServerReset, u, of, StartArgument{})
 }
 
-func (s *Store) request(ctx context.Context, o job.Operation, u account.User, of Server, restart bool) (e *jobstore.Enqueued, err error) {
+func (s *Store) request(ctx context.Context, o job.Operation, u account.User, of Server, argument StartArgument) (e *jobstore.Enqueued, err error) {
 	err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
-		if o.Name == job.ServerStop.Name {
-			if err := s.jobs.CancelAll(ctx, q, job.ServerStart, job.Server(of.ID)); err != nil {
-				return err
-			}
+		switch o.Name {
+		case job.ServerStop.Name:
+			err = s.jobs.CancelAll(ctx, q, job.ServerStart, job.Server(of.ID))
+		case job.ServerStart.Name:
+			err = s.Retry(ctx, q, of.ID)
 		}
-		e, err = s.enqueue(ctx, q, o, u, of, restart)
+		if err != nil {
+			return err
+		}
+		e, err = s.enqueue(ctx, q, o, u, of, argument)
 		return err
 	})
 	if err != nil {
@@ -308,7 +344,7 @@ func (s *Store) Delete(ctx context.Context, u account.User, of Server) (removal 
 		if err != nil {
 			return err
 		}
-		removal, err = s.enqueue(ctx, q, job.DeleteServer, u, of, false)
+		removal, err = s.enqueue(ctx, q, job.DeleteServer, u, of, StartArgument{})
 		return err
 	})
 	return removal, problem.Wrap(err, "delete server %d", of.ID)
@@ -317,8 +353,9 @@ func (s *Store) Delete(ctx context.Context, u account.User, of Server) (removal 
 const (
 	columns = `s.id, s.name, s.host_id, h.name, h.address, h.seen_at, s.port, s.blueprint_id, b.name,
 		(SELECT json_group_array(overlay_id) FROM (SELECT overlay_id FROM blueprint_overlays WHERE blueprint_id = s.blueprint_id ORDER BY position)), s.user_id, u.name, s.is_public, s.uid, s.directory_at,
-		s.state, s.state_at, s.created_at, ` + liveColumns
-	from         = `servers s JOIN hosts h ON h.id = s.host_id JOIN blueprints b ON b.id = s.blueprint_id JOIN users u ON u.id = s.user_id LEFT JOIN server_status l ON l.server_id = s.id`
+		s.state, s.state_at, s.created_at, s.restart_policy, ` + updateColumns + `, ` + liveColumns
+	from = `servers s JOIN hosts h ON h.id = s.host_id JOIN blueprints b ON b.id = s.blueprint_id JOIN users u ON u.id = s.user_id
+		LEFT JOIN server_updates p ON p.server_id = s.id LEFT JOIN server_status l ON l.server_id = s.id`
 	selectServer = `SELECT ` + columns + ` FROM ` + from + ` WHERE `
 )
 
@@ -329,12 +366,15 @@ func scan(row db.Scanner) (s Server, err error) {
 
 // scanInto scans columns into s, and the columns that follow them into more.
 func scanInto(row db.Scanner, s *Server, more ...any) error {
-	var overlays string
-	places := append([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.Port, &s.BlueprintID, &s.Blueprint,
-		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt)}, s.Live.into()...)
-	err := row.Scan(append(places, more...)...)
+	var overlays, policy string
+	err := row.Scan(slices.Concat([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.Port, &s.BlueprintID, &s.Blueprint,
+		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt), &policy},
+		s.Update.into(), s.Live.into(), more)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(overlays), &s.Overlays)
+	}
+	if err == nil {
+		s.Policy, err = ParsePolicy(policy)
 	}
 	return err
 }

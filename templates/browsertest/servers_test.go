@@ -20,7 +20,7 @@ import (
 func someServer(id int64, state server.State) server.Server {
 	return server.Server{
 		ID: id, Name: "Friday night", HostID: "a", HostName: "attic", Address: "games.example.org", HostSeenAt: now, Port: 27015, BlueprintID: 4, Blueprint: "Campaigns",
-		OwnerID: 1, OwnerName: "nick", State: state, StateAt: now.Add(-90 * time.Minute), CreatedAt: now.Add(-100 * time.Hour),
+		OwnerID: 1, OwnerName: "nick", State: state, StateAt: now.Add(-90 * time.Minute), CreatedAt: now.Add(-100 * time.Hour), Policy: server.Policy{Kind: server.WhenEmpty},
 	}
 }
 
@@ -42,7 +42,7 @@ func someServerPage(state server.State) serverview.ShowView {
 			{ID: 1, Name: "Friday night campaigns"}, {ID: 2, Name: hostile}, {ID: 3, Name: "Server configs", Mounted: true}, {ID: 4, Name: strings.Repeat("m", 64)},
 		},
 		Events: []server.Event{
-			{At: now.Add(-90 * time.Minute), Kind: "restarted", Text: "2 items new (Urban Flight, " + hostile + "), 1 item updated (Dead Before Dawn)", UserID: 1, UserName: "nick", JobID: 12},
+			{At: now.Add(-90 * time.Minute), Kind: "restarted", Text: "1 map is newer (Dead Before Dawn), 2 items were added (Urban Flight, " + hostile + ")", UserID: 1, UserName: "nick", JobID: 12},
 			{At: now.Add(-95 * time.Minute), Kind: "crashed", Text: "It ended by itself: exit code 139."},
 			{At: now.Add(-100 * time.Hour), Kind: "created", UserID: 2, UserName: strings.Repeat("W", 64)},
 		},
@@ -59,6 +59,11 @@ func someServerPage(state server.State) serverview.ShowView {
 	}
 	if state == server.Stopped || state == server.Crashed {
 		v.Run.EndedAt, v.Run.EndedHow = now.Add(-time.Minute), "It was stopped."
+	}
+	v.Runs = []server.Run{v.Run, {ID: 7, Build: 15684311, Blueprint: hostile, StartedAt: now.Add(-20 * time.Hour), EndedAt: now.Add(-95 * time.Minute), EndedHow: "It ended by itself: exit code 139.",
+		LastLines: strings.Repeat("PutClientInServer: no info_player_start on level\n", 20) + strings.Repeat("long", 90)}}
+	for n, humans := range []int{0, 3, 7, -1, 1, 12, 5, 0} {
+		v.Populations = append(v.Populations, server.Population{At: now.Add(-time.Duration(26-3*n) * time.Hour), Known: humans >= 0, Humans: humans})
 	}
 	return v
 }
@@ -92,11 +97,18 @@ func servers(picture string) map[string]templ.Component {
 	stopped := someServerPage(server.Stopped)
 	stopped.Frame = frame(false)
 	fresh := someServerPage(server.Stopped)
+	fresh.Runs, fresh.Populations = nil, nil
 	fresh.Run, fresh.Stack, fresh.Server.Address, fresh.Server.Name = server.Run{}, nil, "", hostile
 	bare := someServerPage(server.Running)
 	bare.Stack, bare.Server.Live, bare.Players = nil, server.Live{}, nil
 	quiet := someServerPage(server.Running)
 	quiet.Server.Live.Answering, quiet.Server.Live.AnsweringAt, quiet.Server.Live.Map, quiet.Server.Live.Mode = false, now.Add(-time.Minute), strings.Repeat("long", 30), ""
+	waiting := func(policy server.Policy, change func(*server.Update)) templ.Component {
+		v := someServerPage(server.Running)
+		v.Server.Policy, v.Server.Update = policy, server.Update{Waits: "2 maps are newer, 1 item was added, the game is newer", Since: now.Add(-3 * time.Hour)}
+		change(&v.Server.Update)
+		return serverview.Show(v)
+	}
 	silent := someServerPage(server.Running)
 	silent.Server.HostSeenAt = now.Add(-30 * time.Hour)
 	refused := someServerPage(server.Running)
@@ -119,6 +131,7 @@ func servers(picture string) map[string]templ.Component {
 	}
 	rows[0].Live = someLive
 	rows = append(rows, quiet.Server)
+	rows[0].Update = server.Update{Waits: "2 maps are newer, 1 item was added, the game is newer", Since: now.Add(-3 * time.Hour)}
 	rows[1].Name, rows[2].Name, rows[3].Address = hostile, strings.Repeat("m", 64), ""
 	rows[4].HostSeenAt, rows[4].Address = now.Add(-30*time.Hour), strings.Repeat("long-", 40)+".example"
 	all := serverview.ListView{Frame: frame(true), Servers: pagetest.Listed(rows...), Choices: serverChoices, FreePort: 27016}
@@ -140,6 +153,9 @@ func servers(picture string) map[string]templ.Component {
 		"server-list-no-host":      serverview.List(serverview.ListView{Frame: frame(true), Servers: pagetest.Listed[server.Server]()}),
 		"server-list-empty":        serverview.List(serverview.ListView{Frame: frame(false), Servers: pagetest.Listed[server.Server]()}),
 		"server-show-running":      serverview.Show(someServerPage(server.Running)),
+		"server-show-waiting":      waiting(server.Policy{Kind: server.Daily, Minute: 330}, func(*server.Update) {}),
+		"server-show-announced":    waiting(server.Policy{Kind: server.AtLatest, Hours: 12}, func(u *server.Update) { u.Plan = server.Plan{RestartAt: now.Add(4 * time.Minute), Warned: 5} }),
+		"server-show-held":         waiting(server.Policy{Kind: server.WhenEmpty}, func(u *server.Update) { u.Held = "The last build of overlay “" + hostile + "” failed." }),
 		"server-show-bare":         serverview.Show(bare),
 		"server-show-quiet":        serverview.Show(quiet),
 		"server-show-crashed":      serverview.Show(crashed),

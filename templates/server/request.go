@@ -147,15 +147,24 @@ func (p ShowPage) head(r *web.Request, id int64, v *ShowView) func(context.Conte
 	}
 }
 
-// shownEvents is how many events the page shows.
-const shownEvents = 30
+// shownEvents is how many events the page shows, and shownRuns how many runs.
+const (
+	shownEvents = 30
+	shownRuns   = 10
+)
 
 // rest returns a function that reads into v what head does not.
 func (p ShowPage) rest(r *web.Request, id int64, v *ShowView) func(context.Context) error {
 	return func(ctx context.Context) error {
 		return r.Together(ctx,
 			func(ctx context.Context) (err error) {
-				v.Run, err = p.Servers.LastRun(ctx, id)
+				if v.Runs, err = p.Servers.Runs(ctx, id, shownRuns); len(v.Runs) > 0 {
+					v.Run = v.Runs[0]
+				}
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Populations, err = p.Servers.Populations(ctx, id, chartTime)
 				return err
 			},
 			func(ctx context.Context) (err error) {
@@ -183,19 +192,26 @@ func (p ShowPage) render(w http.ResponseWriter, r *web.Request, status int, v Sh
 	return web.Render(w, r, status, v, body)
 }
 
-// Sent returns the form of a request, as it was sent and as what it means. A field that is no number is 0, which the store refuses.
-func Sent(r *web.Request) (Form, server.Form) {
+// Sent returns the form of a request, as it was sent and as what it means. A field that is no number is 0, which the store refuses. The error is
+// a problem (400): what was sent is no restart policy.
+func Sent(r *web.Request) (sent Form, meant server.Form, err error) {
 	get := r.PostForm.Get
 	number := func(name string) int64 {
 		n, _ := strconv.ParseInt(get(name), 10, 64)
 		return n
 	}
-	sent := Form{Name: get("name"), Host: get("host_id"), Port: get("port"), Blueprint: get("blueprint_id"), Owner: get("user_id"), Public: get("public") == "yes"}
-	meant := server.Form{Name: sent.Name, Port: int(number("port")), BlueprintID: number("blueprint_id"), OwnerID: number("user_id"), Public: sent.Public}
+	sent = Form{
+		Name: get("name"), Host: get("host_id"), Port: get("port"), Blueprint: get("blueprint_id"), Owner: get("user_id"), Public: get("public") == "yes",
+		Restart: get("restart"), RestartTime: get("restart_time"), RestartHours: get("restart_hours"),
+	}
+	meant = server.Form{Name: sent.Name, Port: int(number("port")), BlueprintID: number("blueprint_id"), OwnerID: number("user_id"), Public: sent.Public}
 	if sent.Owner == "" {
 		meant.OwnerID = r.User.ID
 	}
-	return sent, meant
+	if sent.Restart != "" {
+		meant.Policy, err = server.NewPolicy(server.PolicyKind(sent.Restart), sent.RestartTime, sent.RestartHours)
+	}
+	return sent, meant, err
 }
 
 // Changing returns the Handler of a form about the server {id}: answer gets the server, if the person may change it.

@@ -11,6 +11,7 @@
 package server
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
 	"time"
@@ -36,6 +37,10 @@ const (
 	RunID = "server-run"
 	// EventsID is the section about what happened.
 	EventsID = "server-events"
+	// UpdateID is the part of the page about an update that waits.
+	UpdateID = "server-update"
+	// HistoryID is the section about players and runs.
+	HistoryID = "server-history"
 )
 
 // Query parameters of route.ServerShow; with JobParam the answer is News, with LiveParam LiveNews.
@@ -52,6 +57,8 @@ const (
 type Form struct {
 	Name, Host, Port, Blueprint, Owner string
 	Public                             bool
+	// Restart is a server.PolicyKind, with its time or hours.
+	Restart, RestartTime, RestartHours string
 	// Error is empty the first time.
 	Error string
 }
@@ -74,6 +81,9 @@ type ShowView struct {
 	Run    server.Run
 	Stack  []server.RunOverlay
 	Events []server.Event
+	// Runs are the newest runs, with Run, and Populations how many people played in the last day.
+	Runs        []server.Run
+	Populations []server.Population
 	// Choices are what the form offers.
 	Choices server.Choices
 	// Origin is web.Request.Origin.
@@ -124,7 +134,38 @@ func (v ShowView) form() Form {
 		return v.Change
 	}
 	s := v.Server
-	return Form{Name: s.Name, Port: strconv.Itoa(s.Port), Blueprint: strconv.FormatInt(s.BlueprintID, 10), Owner: strconv.FormatInt(s.OwnerID, 10), Public: s.Public}
+	f := Form{Name: s.Name, Port: strconv.Itoa(s.Port), Blueprint: strconv.FormatInt(s.BlueprintID, 10), Owner: strconv.FormatInt(s.OwnerID, 10), Public: s.Public, Restart: string(s.Policy.Kind)}
+	switch s.Policy.Kind {
+	case server.Daily:
+		f.RestartTime = s.Policy.Time()
+	case server.AtLatest:
+		f.RestartHours = strconv.Itoa(s.Policy.Hours)
+	}
+	return f
+}
+
+// policies are the choices for when a server is restarted.
+var policies = []struct {
+	kind server.PolicyKind
+	name string
+}{
+	{server.WhenEmpty, "When nobody plays"},
+	{server.AtLatest, "When nobody plays, after some hours at the latest"},
+	{server.Daily, "Every day at a time"},
+	{server.Never, "Never by itself"},
+}
+
+// whenRestarted says when a server will be restarted for an update.
+func whenRestarted(s server.Server) string {
+	switch s.Policy.Kind {
+	case server.Never:
+		return "It comes when somebody restarts the server."
+	case server.Daily:
+		return "The server restarts at " + s.Policy.Time() + " in the time of its host."
+	case server.AtLatest:
+		return fmt.Sprintf("The server restarts when nobody plays, %d hours after the update came at the latest.", s.Policy.Hours)
+	}
+	return "The server restarts when nobody plays."
 }
 
 // state is the server's state now.

@@ -45,6 +45,7 @@ type Host struct {
 	Overlays   *overlay.Store
 	Releases   *game.Store
 	Supervisor supervisor.Supervisor
+	Now        func() time.Time
 	// JobID and UserID are the job and who asked for it, 0 for nobody.
 	JobID, UserID int64
 	Report        Report
@@ -53,7 +54,7 @@ type Host struct {
 // New returns this host, for jobs with the settings, database and jobs of a function.
 func New(s settings.Settings, d *db.DB, now func() time.Time, jobs *jobstore.Store) Host {
 	return Host{
-		Settings: s, DB: d, Jobs: jobs, Supervisor: supervisor.New(s),
+		Settings: s, DB: d, Jobs: jobs, Supervisor: supervisor.New(s), Now: now,
 		Servers: server.NewStore(d, now, jobs), Blueprints: blueprint.NewStore(d, now, jobs), Overlays: overlay.NewStore(d, now, jobs), Releases: game.NewStore(d, now, jobs),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,8 @@ type games struct {
 	// begin is what happens when a game is started: nil makes it answer. end is called when one is stopped.
 	begin func(server int64) error
 	end   func()
+	// humans is how many people play.
+	humans atomic.Int32
 }
 
 func (g *games) Start(_ context.Context, id int64) error {
@@ -78,7 +81,8 @@ func (g *games) answer(id int64, run string) error {
 			if err != nil {
 				return
 			}
-			_, _ = socket.WriteTo([]byte("\xff\xff\xff\xffI\x11a game\x00c1m1_hotel\x00left4dead2\x00Left 4 Dead 2\x00\x26\x02\x00\x08\x00dl\x00\x012.2.3.7\x00"), from)
+			humans := string([]byte{byte(g.humans.Load())})
+			_, _ = socket.WriteTo([]byte("\xff\xff\xff\xffI\x11a game\x00c1m1_hotel\x00left4dead2\x00Left 4 Dead 2\x00\x26\x02"+humans+"\x08\x00dl\x00\x012.2.3.7\x00"), from)
 		}
 	}()
 	g.running[id], g.since[id] = socket, time.Now()
@@ -145,7 +149,7 @@ func setUp(t *testing.T) *fixture {
 	jobs := jobstore.NewStore(d, time.Now)
 	w := &fixture{root: root, games: &games{root: root, running: map[int64]net.PacketConn{}, since: map[int64]time.Time{}}}
 	w.Host = control.Host{
-		Settings: settings.Settings{Root: root}, DB: d, Supervisor: w.games,
+		Settings: settings.Settings{Root: root}, DB: d, Supervisor: w.games, Now: time.Now,
 		Servers: server.NewStore(d, time.Now, jobs), Blueprints: blueprint.NewStore(d, time.Now, jobs), Overlays: overlay.NewStore(d, time.Now, jobs),
 		Releases: game.NewStore(d, time.Now, jobs),
 	}
@@ -238,7 +242,9 @@ func (w *fixture) do(ctx context.Context, t *testing.T, what func(*control.Host,
 
 func (w *fixture) start(t *testing.T, restart bool) (*report, error) {
 	t.Helper()
-	return w.do(t.Context(), t, func(h *control.Host, ctx context.Context, s server.Server) error { return h.Start(ctx, s, restart) })
+	return w.do(t.Context(), t, func(h *control.Host, ctx context.Context, s server.Server) error {
+		return h.Start(ctx, s, server.StartArgument{Restart: restart})
+	})
 }
 
 func (w *fixture) started(t *testing.T, restart bool) *report {
@@ -488,7 +494,7 @@ func TestARestartSaysWhatIsNew(t *testing.T) {
 	w.item(t, "10", "a new version")
 	w.item(t, "12", "twelve")
 	w.started(t, true)
-	if e := w.lastEvent(t); e.Kind != "restarted" || e.Text != "1 item new (Blood Tracks), 1 item updated (Urban Flight)" {
+	if e := w.lastEvent(t); e.Kind != "restarted" || e.Text != "1 item is newer (Urban Flight), 1 item was added (Blood Tracks)" {
 		t.Errorf("%+v", e)
 	}
 	if got := strings.Join(w.games.calls, ", "); got != "stop, start run 1, stop, start run 2" {
@@ -499,6 +505,84 @@ func TestARestartSaysWhatIsNew(t *testing.T) {
 	}
 	if content(t, w.run(t, "layers", "1", "left4dead2", "addons", "10.vpk")) != "a new version" {
 		t.Error("the run has the old version")
+	}
+}
+
+// shows: P63
+func TestARestartForAnUpdateDisturbsNobody(t *testing.T) {
+	w := setUp(t)
+	w.started(t, false)
+	update := func(announced time.Time) *report {
+		t.Helper()
+		w.exec(t, `INSERT OR REPLACE INTO server_updates (server_id, compared, content, waits, news, since, tried) VALUES (1, '', 'x', 'x', '', 1, 'x')`)
+		argument := server.StartArgument{Restart: true, Update: true, Overlays: []int64{1, 2}}
+		if !announced.IsZero() {
+			argument.Announced = announced.UnixMilli()
+		}
+		r, err := w.do(t.Context(), t, func(h *control.Host, ctx context.Context, s server.Server) error { return h.StartAs(ctx, s, argument) })
+		if err != nil {
+			t.Fatalf("%v: %q", err, r.lines)
+		}
+		return r
+	}
+	check := func(r *report, says string, starts, again int) {
+		t.Helper()
+		n, err := db.Row(t.Context(), w.DB, db.Value[int], `SELECT COUNT(*) FROM server_updates WHERE tried = ''`)
+		calls := strings.Count(strings.Join(w.games.calls, " "), "start")
+		if err != nil || !r.says(says) || calls != starts || n != again {
+			t.Errorf("%d starts, want %d; it can be tried again: %d, want %d; %q, %v", calls, starts, n, again, r.lines, err)
+		}
+	}
+	w.games.humans.Store(2)
+	check(update(time.Time{}), "is not empty any more (players: 2); it is restarted later", 1, 1)
+	check(update(time.Now().Add(-time.Hour)), "is not empty any more", 1, 1)
+	check(update(time.Now().Add(-time.Minute)), "answers after", 2, 0)
+	w.games.humans.Store(0)
+	check(update(time.Time{}), "answers after", 3, 0)
+	w.exec(t, `INSERT INTO overlays (id, name, type, uid, created_at) VALUES (3, 'more', 'external', 'c', 1)`)
+	w.exec(t, `INSERT INTO blueprint_overlays (blueprint_id, overlay_id, position) SELECT blueprint_id, 3, 3 FROM servers`)
+	check(update(time.Time{}), "its blueprint has other overlays now; it is restarted later", 3, 1)
+	w.exec(t, `DELETE FROM blueprint_overlays WHERE overlay_id = 3`)
+	w.games.mu.Lock()
+	w.games.running[1].Close()
+	w.games.mu.Unlock()
+	check(update(time.Time{}), "does not answer, so that nobody knows who plays; it is restarted later", 3, 1)
+	if _, err := w.do(t.Context(), t, (*control.Host).Stop); err != nil {
+		t.Fatal(err)
+	}
+	check(update(time.Time{}), "is not running any more; nothing to do", 3, 0)
+}
+
+// An update's restart that was interrupted after the stop is completed, and still a restart.
+func TestAnInterruptedRestartGoesOn(t *testing.T) {
+	w := setUp(t)
+	w.started(t, false)
+	w.item(t, "12", "twelve")
+	for name, interrupt := range map[string]func(ctx context.Context, stop func()) context.Context{
+		"after the stop": func(ctx context.Context, stop func()) context.Context { w.games.end = stop; return ctx },
+		"after the start": func(ctx context.Context, stop func()) context.Context {
+			w.games.begin = func(id int64) error {
+				stop()
+				return w.games.answer(id, fmt.Sprint(w.jobs))
+			}
+			return ctx
+		},
+	} {
+		ctx, stop := context.WithCancel(t.Context())
+		restart := func(h *control.Host, ctx context.Context, s server.Server) error {
+			return h.Start(ctx, s, server.StartArgument{Restart: true, Update: true})
+		}
+		if _, err := w.do(interrupt(ctx, stop), t, restart); err == nil {
+			t.Fatalf("%s: it was not interrupted", name)
+		}
+		w.games.begin, w.games.end = nil, nil
+		w.jobs-- // the same job
+		if r, err := w.do(t.Context(), t, restart); err != nil || w.get(t).State != server.Running {
+			t.Errorf("%s: %v, %q", name, err, r.lines)
+		}
+		if e := w.lastEvent(t); e.Kind != "restarted" {
+			t.Errorf("%s: %+v", name, e)
+		}
 	}
 }
 
@@ -526,7 +610,9 @@ func TestAStartGoesOnInAnotherProcess(t *testing.T) {
 		stop()
 		return w.games.answer(id, "1")
 	}
-	if _, err := w.do(ctx, t, func(h *control.Host, ctx context.Context, s server.Server) error { return h.Start(ctx, s, false) }); !errors.Is(err, context.Canceled) {
+	if _, err := w.do(ctx, t, func(h *control.Host, ctx context.Context, s server.Server) error {
+		return h.Start(ctx, s, server.StartArgument{})
+	}); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	if s := w.get(t); s.State != server.Starting || len(w.games.running) != 1 {
@@ -546,7 +632,9 @@ func TestACancelledStartIsStopped(t *testing.T) {
 		cancel(jobstore.ErrCancelled)
 		return w.games.answer(id, "1")
 	}
-	_, err := w.do(ctx, t, func(h *control.Host, ctx context.Context, s server.Server) error { return h.Start(ctx, s, false) })
+	_, err := w.do(ctx, t, func(h *control.Host, ctx context.Context, s server.Server) error {
+		return h.Start(ctx, s, server.StartArgument{})
+	})
 	stops, serr := db.Row(t.Context(), w.DB, db.Value[int], `SELECT COUNT(*) FROM jobs WHERE operation = 'server_stop' AND state = 'queued'`)
 	if !errors.Is(err, context.Canceled) || serr != nil || stops != 1 {
 		t.Errorf("%v, %d stops, %v", err, stops, serr)
@@ -557,7 +645,9 @@ func TestACancelledStartIsStopped(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancelCause(t.Context())
 	w.games.end = func() { cancel(jobstore.ErrCancelled) }
-	if _, err := w.do(ctx, t, func(h *control.Host, ctx context.Context, s server.Server) error { return h.Start(ctx, s, false) }); err == nil {
+	if _, err := w.do(ctx, t, func(h *control.Host, ctx context.Context, s server.Server) error {
+		return h.Start(ctx, s, server.StartArgument{})
+	}); err == nil {
 		t.Error("it was started")
 	}
 	if s := w.get(t); s.State != server.Stopped || w.lastEvent(t).Text != "cancelled" {

@@ -28,6 +28,9 @@ import (
 // answerTime is how long a game may take until it answers. Tests change it.
 var answerTime = 5 * time.Minute
 
+// stoppedToRestart is how a run has ended that another one replaces.
+const stoppedToRestart = "It was stopped to be started again."
+
 const (
 	// askEvery is how often it is asked, and askTime how long an answer may take.
 	askEvery = 250 * time.Millisecond
@@ -39,6 +42,10 @@ const (
 func (h *Host) StartAs(ctx context.Context, s server.Server, asked server.StartArgument) error {
 	for _, id := range s.Overlays {
 		if !slices.Contains(asked.Overlays, id) {
+			if asked.Update {
+				h.Report.Infof("server '%s': its blueprint has other overlays now; it is restarted later", s.Name)
+				return h.later(s)
+			}
 			request := h.Servers.Start
 			if asked.Restart {
 				request = h.Servers.Restart
@@ -51,12 +58,12 @@ func (h *Host) StartAs(ctx context.Context, s server.Server, asked server.StartA
 			return nil
 		}
 	}
-	return h.Start(ctx, s, asked.Restart)
+	return h.Start(ctx, s, asked)
 }
 
-// Start starts a run of a server and waits until the game answers. A server that runs is left alone, or with restart is stopped as soon as
-// the next run is ready: if that fails, it runs on.
-func (h *Host) Start(ctx context.Context, s server.Server, restart bool) error {
+// Start starts a run of a server and waits until the game answers. A server that runs is left alone, or, if a restart is asked, is stopped
+// as soon as the next run is ready: if that fails, it runs on. A restart for an update waits for another time if it would disturb people.
+func (h *Host) Start(ctx context.Context, s server.Server, asked server.StartArgument) error {
 	status, err := h.Supervisor.Status(ctx, s.ID)
 	if err != nil {
 		return fmt.Errorf("look whether server '%s' runs: %w", s.Name, err)
@@ -69,8 +76,11 @@ func (h *Host) Start(ctx context.Context, s server.Server, restart bool) error {
 	switch {
 	case alive && before.JobID == h.JobID:
 		h.Report.Infof("server '%s': the game has been started already", s.Name)
-		return h.wait(ctx, s, before, 0)
-	case alive && !restart:
+		return h.wait(ctx, s, before)
+	case !alive && asked.Update && s.IsOff():
+		h.Report.Infof("server '%s' is not running any more; nothing to do", s.Name)
+		return nil
+	case alive && !asked.Restart:
 		h.Report.Infof("server '%s' is running already; nothing to do", s.Name)
 		return nil
 	case !alive:
@@ -84,11 +94,34 @@ func (h *Host) Start(ctx context.Context, s server.Server, restart bool) error {
 		h.Report.Warnf("server '%s' is not restarted, and runs on as it was", s.Name)
 		return errors.Join(err, h.removeRuns(s, true))
 	}
+	if err == nil && alive && asked.Update {
+		info, err := h.ask(ctx, before.Port)
+		if err != nil {
+			h.Report.Infof("server '%s' does not answer, so that nobody knows who plays; it is restarted later", s.Name)
+			return h.later(s)
+		}
+		now, err := h.Servers.Get(ctx, s.ID)
+		if err != nil {
+			return err
+		}
+		humans := info.Players
+		if l := now.Live; l.RunID == before.ID && l.Answering && l.Connected == info.Players && l.Bots == info.Bots {
+			humans = l.Humans // the check also knows who is a bot
+		}
+		if asked.Disturbs(humans, h.Now()) {
+			h.Report.Infof("server '%s' is not empty any more (players: %d); it is restarted later", s.Name, humans)
+			return h.later(s)
+		}
+	}
 	if err == nil {
 		_, err = h.stop(ctx, s)
 	}
 	if err == nil {
-		err = h.Servers.EndNow(ctx, s.ID, server.Starting, "It was stopped to be started again.", "", server.Event{})
+		how := stoppedToRestart
+		if !alive && s.State != server.Stopping { // by an earlier run of the job
+			how = "It was not running any more when it was started again."
+		}
+		err = h.Servers.EndNow(ctx, s.ID, server.Starting, how, "", server.Event{})
 	}
 	if err == nil {
 		err = checkPort(s.Port)
@@ -105,7 +138,20 @@ func (h *Host) Start(ctx context.Context, s server.Server, restart bool) error {
 	if err := h.Supervisor.Start(ctx, s.ID); err != nil {
 		return h.failed(ctx, s, fmt.Errorf("start server '%s': %w", s.Name, err))
 	}
-	return h.wait(ctx, s, next, before.ID)
+	return h.wait(ctx, s, next)
+}
+
+// later has the end of the job record that the restart for an update may be tried again.
+func (h *Host) later(s server.Server) error {
+	h.Report.OnSuccess(func(ctx context.Context, q db.Querier) error { return h.Servers.Retry(ctx, q, s.ID) })
+	return nil
+}
+
+// ask asks the game on a port once what it is doing.
+func (h *Host) ask(ctx context.Context, port int) (a2s.Answer, error) {
+	ctx, stop := context.WithTimeout(ctx, askTime)
+	defer stop()
+	return a2s.Info(ctx, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)))
 }
 
 // ready makes everything ready that the next run of a server needs, in a directory of its own. What a process uses that is running stays.
@@ -125,7 +171,9 @@ func (h *Host) ready(ctx context.Context, s server.Server, running bool) (server
 	if err := b.Settings.Check(); err != nil {
 		return fail(fmt.Errorf("blueprint '%s': %w", b.Name, err))
 	}
-	settings, err := json.Marshal(b.Settings)
+	kept := b.Settings
+	kept.Hostname = cmp.Or(kept.Hostname, s.Name)
+	settings, err := json.Marshal(kept)
 	if err != nil {
 		return fail(err)
 	}
@@ -218,9 +266,8 @@ func (h *Host) notStarted(ctx context.Context, s server.Server, why error) error
 	return errors.Join(why, err, h.off(ctx, s, server.Stopped, "", "", h.event("not started", reason)))
 }
 
-// wait waits until the game of a run that has begun answers. It ends a game that does not. before is the id of the run that it has
-// replaced; 0 for none.
-func (h *Host) wait(ctx context.Context, s server.Server, run server.Run, before int64) error {
+// wait waits until the game of a run that has begun answers. It ends a game that does not.
+func (h *Host) wait(ctx context.Context, s server.Server, run server.Run) error {
 	h.Report.Progress(jobstore.Progress{Current: fmt.Sprintf("waiting until the game answers on port %d", run.Port)})
 	h.Report.Infof("server '%s': waiting until the game answers on port %d", s.Name, run.Port)
 	begun := time.Now()
@@ -240,12 +287,10 @@ func (h *Host) wait(ctx context.Context, s server.Server, run server.Run, before
 		case time.Since(begun) > answerTime:
 			return h.failed(ctx, s, fmt.Errorf("the game of server '%s' did not answer on port %d within %v, and was stopped", s.Name, run.Port, answerTime))
 		}
-		asked, stop := context.WithTimeout(ctx, askTime)
-		info, err := a2s.Info(asked, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(run.Port)))
-		stop()
+		info, err := h.ask(ctx, run.Port)
 		if err == nil {
 			h.Report.Infof("server '%s' answers after %v: %q with map %s", s.Name, time.Since(begun).Round(100*time.Millisecond), info.Name, info.Map)
-			return h.answered(ctx, s, run, before)
+			return h.answered(ctx, s, run)
 		}
 		select {
 		case <-time.After(askEvery):
@@ -255,18 +300,18 @@ func (h *Host) wait(ctx context.Context, s server.Server, run server.Run, before
 }
 
 // answered has the end of the job record that the server is running.
-func (h *Host) answered(ctx context.Context, s server.Server, run server.Run, before int64) error {
+func (h *Host) answered(ctx context.Context, s server.Server, run server.Run) error {
 	event := h.event("started", "")
-	if before != 0 {
-		old, err := h.Servers.Stack(ctx, before)
+	runs, err := h.Servers.Runs(ctx, s.ID, 2)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 2 && runs[1].EndedHow == stoppedToRestart {
+		changes, err := h.Servers.Changes(ctx, runs[1], runs[0])
 		if err != nil {
 			return err
 		}
-		now, err := h.Servers.Stack(ctx, run.ID)
-		if err != nil {
-			return err
-		}
-		event = h.event("restarted", server.Difference(old, now))
+		event = h.event("restarted", changes.Named())
 		if event.Text != "" {
 			h.Report.Infof("server '%s': %s", s.Name, event.Text)
 		}
