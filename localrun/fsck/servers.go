@@ -1,6 +1,7 @@
 package fsck
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/server"
+	"left4me/shared/steam"
 )
 
 // servers checks the servers of the host: their directories, processes, the frozen content of what runs, and that nothing is left of runs that
@@ -120,11 +122,28 @@ func (e *examination) runs(ctx context.Context, name string, dir serverdir.Dir, 
 	for _, i := range items {
 		path := filepath.Join(e.Settings.Root, dir.Layer(run, i.overlay), "left4dead2", "addons", i.id+".vpk")
 		info, err := os.Stat(path)
-		if err != nil || info.Size() != i.size || info.ModTime().Unix() != i.updated {
+		if errors.Is(err, fs.ErrNotExist) {
+			info, err = named(filepath.Dir(path), version{i.updated, i.size})
+		}
+		if err != nil || (version{info.ModTime().Unix(), info.Size()}) != (version{i.updated, i.size}) {
 			e.report(name, "restart it", "%s is not the file that run %d started with", e.below(path), run)
 		}
 	}
 	return nil
+}
+
+// named returns the file of that version in a directory that has the name of a mutation instead of an item's id.
+func named(dir string, v version) (fs.FileInfo, error) {
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		if _, err := steam.ParseID(strings.TrimSuffix(entry.Name(), ".vpk")); err == nil {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && (version{info.ModTime().Unix(), info.Size()}) == v {
+			return info, nil
+		}
+	}
+	return nil, cmp.Or(err, fs.ErrNotExist)
 }
 
 // mounts reports what is mounted in the directories of servers. A run's mounts are in a namespace of its own, which ends with its last process.
