@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,7 +31,11 @@ func main() {
 	waits := func(why error) { say(journalWarning, "waiting for the database server: "+why.Error()) }
 	if err := command().ExecuteContext(db.WithWaits(ctx, waits)); err != nil {
 		say(journalError, message(err))
-		os.Exit(1)
+		code := 1
+		if coded, ok := errors.AsType[exitError](err); ok {
+			code = coded.code
+		}
+		os.Exit(code)
 	}
 }
 
@@ -64,7 +69,7 @@ Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, 
 	}
 	root.SetVersionTemplate("left4me {{.Version}}\n")
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
-		createUserCommand(), promoteAdminCommand(), setPasswordCommand(), workshopRefreshCommand(), gcCommand(), installCommand(), steamLoginCommand(), backupCommand(), restoreCommand(), hostsCommand(), serversCommand(), doctorCommand(), fsckCommand(),
+		createUserCommand(), promoteAdminCommand(), setPasswordCommand(), workshopRefreshCommand(), gcCommand(), installCommand(), steamLoginCommand(), backupCommand(), restoreCommand(), hostsCommand(), overlaysCommand(), jobsCommand(), serversCommand(), doctorCommand(), fsckCommand(),
 		runServerCommand(), keepServerCommand(), holdNamespaceCommand(),
 		versionCommand(), manualCommand())
 	return root
@@ -97,7 +102,8 @@ func oneArgument(c *cobra.Command, args []string) error {
 func loadSettings() (settings.Settings, error) {
 	s, err := settings.Load(os.Getenv)
 	if err == nil {
-		for _, sentence := range s.Warnings(os.Environ()) {
+		own := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, tokenVariable+"=") })
+		for _, sentence := range s.Warnings(own) {
 			say(journalWarning, "warning: "+sentence)
 		}
 	}

@@ -75,6 +75,21 @@ func (s *Store) CreateToken(ctx context.Context, u User, name string, days int, 
 	return token, nil
 }
 
+// Acting returns the person of that name, or for an empty name the first administrator. The error is ErrNoUser when that person does not exist
+// or may not sign in.
+func (s *Store) Acting(ctx context.Context, name string) (User, error) {
+	var u User
+	err := s.db.QueryRowContext(ctx, `SELECT id, name, is_admin FROM users WHERE is_disabled = 0 AND (name = :name OR :name = '' AND is_admin = 1)
+		ORDER BY id LIMIT 1`, sql.Named("name", name)).Scan(&u.ID, &u.Name, &u.Admin)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNoUser
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("find who acts: %w", err)
+	}
+	return u, nil
+}
+
 // Tokens returns a person's tokens that have not expired, newest first.
 func (s *Store) Tokens(ctx context.Context, userID int64) ([]Token, error) {
 	all, err := db.Rows(ctx, s.db, scanToken, `SELECT id, name, writes, created_at, expires_at, last_used_at FROM api_tokens
