@@ -255,6 +255,17 @@ func (f *fixture) server() string {
 	return digits.FindString(got.Location())
 }
 
+// webhook makes a webhook about an overlay of the owner's, and returns its id.
+func (f *fixture) webhook() string {
+	f.t.Helper()
+	form := url.Values{"overlay": {f.overlay(owner, "workshop")}, "url": {"https://hooks.example"}, "format": {"json"}, "event": {"build_failed"}}
+	got := f.do(owner, "POST", "/webhooks", form)
+	if got.StatusCode != http.StatusSeeOther {
+		f.t.Fatalf("make a webhook: %d", got.StatusCode)
+	}
+	return digits.FindString(got.Location())
+}
+
 // blueprintOfServer is the id of the blueprint of a server.
 func (f *fixture) blueprintOfServer(server string) string {
 	f.t.Helper()
@@ -581,7 +592,34 @@ var uses = map[string][]use{
 	route.ServerRestart.Name: server(route.ServerRestart),
 	route.ServerReset.Name:   server(route.ServerReset),
 	route.ServerDelete.Name:  server(route.ServerDelete),
-	route.JobList.Name:       {{path: at("/jobs"), status: okay}},
+	route.WebhookList.Name: {
+		{path: at("/webhooks"), status: okay},
+		{about: "her server's", path: func(f *fixture) string { return "/webhooks?server=" + f.server() }, status: okay, stranger: refused},
+		{about: "no overlay's", path: at("/webhooks?overlay=999999"), status: notFound},
+		{about: "nothing's", path: at("/webhooks?overlay=x"), status: invalid},
+	},
+	route.WebhookCreate.Name: {
+		{about: "her overlay", path: at("/webhooks"), form: func(f *fixture) url.Values {
+			return url.Values{"overlay": {f.overlay(owner, "workshop")}, "url": {"https://hooks.example"}, "format": {"json"}, "event": {"build_failed", "item_gone"}}
+		}, status: leads, stranger: refused},
+		{about: "an address that is not public", path: at("/webhooks"), form: func(f *fixture) url.Values {
+			return url.Values{"overlay": {f.overlay(owner, "workshop")}, "url": {"https://hooks.example"}, "format": {"json"}, "event": {"item_gone"}, "private": {"yes"}}
+		}, status: leads, stranger: refused, owner: refused},
+		{about: "the panel", path: at("/webhooks"), form: fields("url", "https://hooks.example", "format", "discord", "event", "server_up"), status: leads, stranger: refused, owner: refused},
+		{about: "no URL", path: at("/webhooks"), form: func(f *fixture) url.Values {
+			return url.Values{"overlay": {f.overlay(owner, "workshop")}, "url": {"hooks"}, "format": {"json"}, "event": {"build_failed"}}
+		}, status: invalid, stranger: refused},
+	},
+	route.WebhookShow.Name: {
+		{about: "hers", path: func(f *fixture) string { return route.WebhookShow.URL(f.webhook()) }, status: okay, stranger: refused},
+		{about: "none", path: at("/webhooks/999999"), status: notFound},
+	},
+	route.WebhookChange.Name: {
+		{about: "a test of hers", path: func(f *fixture) string { return route.WebhookChange.URL(f.webhook()) }, form: fields("action", "test"), status: leads, stranger: refused},
+		{about: "hers, to delete", path: func(f *fixture) string { return route.WebhookChange.URL(f.webhook()) }, form: fields("action", "delete"), status: leads, stranger: refused},
+		{about: "none", path: at("/webhooks/999999"), form: fields("action", "test"), status: notFound},
+	},
+	route.JobList.Name: {{path: at("/jobs"), status: okay}},
 	route.JobShow.Name: {
 		{about: "her build", path: func(f *fixture) string { return route.JobShow.URL(f.build(owner, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},
 		{about: "an administrator's build of her overlay", path: func(f *fixture) string { return route.JobShow.URL(f.build(root, f.overlay(owner, "workshop"))) }, status: okay, stranger: refused},

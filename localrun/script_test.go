@@ -103,29 +103,31 @@ func scripts(dir string, extra ...string) testscript.Params {
 			return false, fmt.Errorf("unknown condition %s", condition)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start":   with((*script).start),
-			"end":     with((*script).end),
-			"header":  with((*script).setHeader),
-			"sign-in": with((*script).signIn),
-			"as":      with((*script).as),
-			"at":      with((*script).at),
-			"get":     with((*script).get),
-			"post":    with((*script).post),
-			"status":  with((*script).wantStatus),
-			"leads":   with((*script).wantLocation),
-			"says":    with((*script).says),
-			"job":     with((*script).job),
-			"links":   with((*script).links),
-			"log":     with((*script).log),
-			"sql":     with((*script).sql),
-			"rows":    with((*script).rows),
-			"has":     with((*script).has),
-			"comes":   with((*script).comes),
-			"appears": with((*script).appears),
-			"metric":  with((*script).metric),
-			"metrics": with((*script).metrics),
-			"signal":  with((*script).signal),
-			"cleanup": cleanup,
+			"start":    with((*script).start),
+			"end":      with((*script).end),
+			"header":   with((*script).setHeader),
+			"sign-in":  with((*script).signIn),
+			"as":       with((*script).as),
+			"at":       with((*script).at),
+			"get":      with((*script).get),
+			"post":     with((*script).post),
+			"status":   with((*script).wantStatus),
+			"leads":    with((*script).wantLocation),
+			"says":     with((*script).says),
+			"job":      with((*script).job),
+			"links":    with((*script).links),
+			"log":      with((*script).log),
+			"sql":      with((*script).sql),
+			"rows":     with((*script).rows),
+			"has":      with((*script).has),
+			"comes":    with((*script).comes),
+			"appears":  with((*script).appears),
+			"metric":   with((*script).metric),
+			"metrics":  with((*script).metrics),
+			"signal":   with((*script).signal),
+			"receiver": with((*script).receive),
+			"received": with((*script).received),
+			"cleanup":  cleanup,
 		},
 	}
 }
@@ -157,6 +159,7 @@ type script struct {
 	visitor  *webtest.Visitor
 	header   http.Header // sent with every request
 	answer   webtest.Answer
+	receiver *receiver // nil before the first
 }
 
 type process struct {

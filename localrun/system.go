@@ -49,6 +49,9 @@ const (
 	// watchEmbedded and watchServer are how often the agent looks after the game servers, with the one and the other.
 	watchEmbedded = 10 * time.Second
 	watchServer   = time.Minute
+	// tellEmbedded and tellServer are how often the agent looks whether webhooks are to be told something, with the one and the other.
+	tellEmbedded = time.Second
+	tellServer   = 15 * time.Second
 	// lookTime is how long one look for jobs may take if the database is slow or unreachable.
 	lookTime = 30 * time.Second
 	// drainTime is how long running requests and jobs may take to end.
@@ -349,9 +352,10 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		CheckEvery: job.CheckServers.Every, Check: func(ctx context.Context) error { return check(ctx, functions, job.CheckServers, this.ID) }, Woken: served,
 		Enqueued: env.WakeAgent, Log: log,
 	}
+	tell := tellServer
 	switch {
 	case d.Embedded():
-		a.Look, servers.Every = lookEmbedded, watchEmbedded
+		a.Look, servers.Every, tell = lookEmbedded, watchEmbedded, tellEmbedded
 	case len(s.JobQueueURLs) > 0:
 		a.Look = lookQueue
 	}
@@ -374,6 +378,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 			})
 			others.Go(func() { completeRemovals(ctx, d, this.ID, log) })
 			others.Go(func() { servers.Run(ctx) })
+			others.Go(func() { tellWebhooks(ctx, env, tell) })
 			a.Run(ctx)
 			others.Wait()
 			reportEnd(ctx, hosts, this, agents, log)

@@ -65,6 +65,10 @@ var routes = [
   ['POST', ['servers', null, 'restart'], '${ServerRestartHost}'],
   ['POST', ['servers', null, 'start'], '${ServerStartHost}'],
   ['POST', ['servers', null, 'stop'], '${ServerStopHost}'],
+  ['GET', ['webhooks'], '${WebhookListHost}'],
+  ['POST', ['webhooks'], '${WebhookCreateHost}'],
+  ['GET', ['webhooks', null], '${WebhookShowHost}'],
+  ['POST', ['webhooks', null], '${WebhookChangeHost}'],
 ];
 
 function handler(event) {

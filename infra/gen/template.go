@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func (s *stack) add(name, kind string, properties object) {
 	s.resources[name] = object{"Type": kind, "Properties": properties}
 }
 
-// templateJSON returns the CloudFormation template for the routes, the operations that need no disk, and the schedules.
+// templateJSON returns the CloudFormation template for the routes, the operations that need no disk and that the schedules start, and the schedules.
 // The error names a route that cannot run on AWS.
 func templateJSON(routes []route.Route, operations []job.Operation, schedules []job.Schedule) ([]byte, error) {
 	code, err := router(routes)
@@ -91,7 +92,8 @@ func templateJSON(routes []route.Route, operations []job.Operation, schedules []
 	s.wakeQueue()
 	jobs := map[string]job.Operation{}
 	for _, o := range operations {
-		if o.Function != "" && o.Place == job.Anywhere {
+		// The agents run what no schedule starts.
+		if o.Place == job.Anywhere && slices.ContainsFunc(schedules, func(s job.Schedule) bool { return s.Operation.Name == o.Name }) {
 			s.job(o)
 			jobs[o.Name] = o
 		}

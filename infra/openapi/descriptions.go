@@ -10,6 +10,7 @@ import (
 	"left4me/templates/job"
 	"left4me/templates/overlay"
 	"left4me/templates/server"
+	"left4me/templates/webhook"
 )
 
 // description says what programs use a route for.
@@ -122,6 +123,13 @@ var descriptions = map[string]description{
 	route.ServerReset.Name:   does("Remove what the game of a server has written.", confirm),
 	route.ServerDelete.Name:  does("Delete a server.", confirm),
 	route.Play.Name:          shows("Show a public server to players.", server.PlayView{}),
+
+	route.WebhookList.Name: shows("List the webhooks: all that you may see, or those of one overlay or server.", webhook.ListView{},
+		append([]string{"overlay The id of an overlay.", "server The id of a server."}, place...)...),
+	route.WebhookCreate.Name: does("Add a webhook of an overlay or a server, or of the panel.", "overlay The id of an overlay.", "server The id of a server.",
+		"url! What is told.", "format! Either json or discord.", "event…! What it is told.", "private The word yes: its address may be one that is not public; only for administrators."),
+	route.WebhookShow.Name:   shows("Show a webhook with its last deliveries.", webhook.ShowView{}),
+	route.WebhookChange.Name: does("Send a webhook a test, or delete it.", "action! Either test or delete."),
 
 	route.JobList.Name: shows("List the jobs.", job.ListView{}, place...),
 	route.JobShow.Name: shows("Show a job and its newest lines, or, with after, those that follow.", job.ShowView{},

@@ -15,11 +15,11 @@ type Limits struct {
 	Overlays int
 	// OverlayItems is the number of items in one overlay, and Items that in all overlays of the person together.
 	OverlayItems, Items int
-	// ActionsPerMinute is the number of actions that make left4me ask Steam or build an overlay: so many at once, and so many a minute.
+	// ActionsPerMinute is the number of actions that make left4me ask Steam, build an overlay or send something: so many at once, and so many a minute.
 	ActionsPerMinute int
 }
 
-// CountAction counts an action of u that makes left4me ask Steam or build an overlay. It is one statement, so that of several requests
+// CountAction counts an action of u that makes left4me ask Steam, build an overlay or send something. It is one statement, so that of several requests
 // at once not too many pass. The database refuses it, and so the transaction q, if u has reached Limits.ActionsPerMinute. Pass the error,
 // which a transaction may only return from its commit, through Refused.
 //
@@ -45,5 +45,5 @@ func (u User) Refused(err error) error {
 	if !db.IsNull(err, "users.actions_until") {
 		return err
 	}
-	return tooEarly(u.Limits.each(), fmt.Sprintf("Nothing was changed: you may add items, refresh, build and create overlays %d times a minute.", u.Limits.ActionsPerMinute))
+	return tooEarly(u.Limits.each(), fmt.Sprintf("Nothing was changed: you may add items, refresh, build and create overlays, and test webhooks, %d times a minute.", u.Limits.ActionsPerMinute))
 }

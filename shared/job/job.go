@@ -44,6 +44,8 @@ const (
 	Overlays Kind = "overlay"
 	// Servers are rows of servers.
 	Servers Kind = "server"
+	// Webhooks are rows of webhooks.
+	Webhooks Kind = "webhook"
 )
 
 // Subject is what a job is about. The zero Subject is the whole system.
@@ -57,6 +59,9 @@ func Overlay(id int64) Subject { return Subject{Overlays, id} }
 
 // Server is the server with that id.
 func Server(id int64) Subject { return Subject{Servers, id} }
+
+// Webhook is the webhook with that id.
+func Webhook(id int64) Subject { return Subject{Webhooks, id} }
 
 // String is the subject's name as a resource of locks, such as `overlay:5`; empty for the whole system.
 func (s Subject) String() string {
@@ -189,11 +194,12 @@ var (
 	ServerStop           = Operation{Name: "server_stop", Title: "Stop server", Function: "stop-server", Place: Disk, About: Servers, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	ServerReset          = Operation{Name: "server_reset", Title: "Reset files of server", Function: "reset-server", Place: Disk, About: Servers, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	DeleteServer         = Operation{Name: "delete_server", Title: "Delete server", Function: "delete-server", Place: Disk, About: Servers, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	DeliverWebhook       = Operation{Name: "deliver_webhook", Title: "Tell webhook", Function: "deliver-webhook", About: Webhooks, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: 5 * time.Minute}
 )
 
 // All returns every operation. The slice is the caller's.
 func All() []Operation {
-	return []Operation{Install, CheckGame, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop, ServerReset, DeleteServer}
+	return []Operation{Install, CheckGame, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop, ServerReset, DeleteServer, DeliverWebhook}
 }
 
 // Runnable returns the operations that have a function.

@@ -21,6 +21,7 @@ import (
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/problem"
+	"left4me/shared/webhook"
 )
 
 // Overlay is one row of overlays.
@@ -498,14 +499,14 @@ func (s *Store) ClearBuildStatus(ctx context.Context, id int64, host string) err
 }
 
 // RecordBuild records, in the transaction that ends the build's job, that a build of o as it was read succeeded on a host. If the overlay
-// has changed since, its status stays empty until the build that the change enqueued.
+// has changed since, its status stays empty until the build that the change enqueued. The overlay's links have been recorded.
 func (s *Store) RecordBuild(ctx context.Context, q db.Querier, o Overlay, host string, jobID int64) error {
 	if _, err := db.Exec(ctx, q, `UPDATE overlay_hosts SET last_build_status = 'ok', last_build_at = :now, last_build_job_id = :job, revision = :revision
 		WHERE overlay_id = :id AND host_id = :host AND :revision = (SELECT revision FROM overlays WHERE id = :id)`,
 		s.nowArg(), sql.Named("job", jobID), sql.Named("id", o.ID), sql.Named("host", host), sql.Named("revision", o.Revision)); err != nil {
 		return fmt.Errorf("record the build of overlay %d: %w", o.ID, err)
 	}
-	return nil
+	return webhook.Built(ctx, q, s.now(), o.ID, host, jobID)
 }
 
 // nowArg is the parameter :now.

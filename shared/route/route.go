@@ -58,7 +58,7 @@ type Route struct {
 	MaxProcesses int
 	// SessionOnly says that a program with a token may not use it, because it is about signing in.
 	SessionOnly bool
-	// IsAction says that a request makes left4me ask Steam or build an overlay for the person, so that account.CountAction limits how
+	// IsAction says that a request makes left4me ask Steam, build an overlay or send something for the person, so that account.CountAction limits how
 	// often they may send it. Administrators are not limited.
 	IsAction bool
 	// Cached is how long browsers and CloudFront may keep an answer instead of asking again; zero: not at all. Such an answer is the same
@@ -147,6 +147,10 @@ var (
 	ServerReset     = form("server-reset", "/servers/{id}/reset", SignedIn)
 	ServerDelete    = form("server-delete", "/servers/{id}/delete", SignedIn)
 	Play            = page("play", "/play/{id}", Anyone).cached(15 * time.Second)
+	WebhookList     = page("webhook-list", "/webhooks", SignedIn)
+	WebhookCreate   = form("webhook-create", "/webhooks", SignedIn).withTyped("url")
+	WebhookShow     = page("webhook-show", "/webhooks/{id}", SignedIn)
+	WebhookChange   = form("webhook-change", "/webhooks/{id}", SignedIn).action()
 	JobList         = page("job-list", "/jobs", SignedIn)
 	JobShow         = page("job-show", "/jobs/{id}", SignedIn)
 	JobCancel       = form("job-cancel", "/jobs/{id}/cancel", SignedIn)
@@ -178,6 +182,7 @@ func All() []Route {
 		ItemAdd, ItemChange, ItemRemove, ItemsRemove, ItemsCopy, ItemsChange,
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
 		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete, Play,
+		WebhookList, WebhookCreate, WebhookShow, WebhookChange,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd, TokenChange,
 		AdminHome, AdminJobs, AdminRefresh, AdminGC, AdminHosts, HostAsk, HostRemove, HostInstall, HostCheck, AdminUsers, UserCreate, UserAsk, UserChange,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/webhook"
 )
 
 // Event is one row of server_events: something that happened to a server.
@@ -24,7 +25,13 @@ type Event struct {
 // maxText is the longest text of an event, in bytes.
 const maxText = 1000
 
-// event adds an event to a server on q, unless it is the zero Event, and removes those that are too old.
+// told are the kinds of events that webhooks are told. A restart that changes nothing is like a start.
+var told = map[string]webhook.Kind{
+	"started": webhook.ServerUp, "restarted": webhook.ServerUpdated, "stopped": webhook.ServerDown, "not started": webhook.ServerDown,
+	"crashed": webhook.ServerCrashed, "update waiting": webhook.UpdateWaiting,
+}
+
+// event adds an event to a server on q, unless it is the zero Event, removes those that are too old, and records it for webhooks.
 func (s *Store) event(ctx context.Context, q db.Querier, serverID int64, e Event) error {
 	if e == (Event{}) {
 		return nil
@@ -39,7 +46,14 @@ func (s *Store) event(ctx context.Context, q db.Querier, serverID int64, e Event
 	if err != nil {
 		return fmt.Errorf("record what happened to server %d: %w", serverID, err)
 	}
-	return nil
+	kind, isTold := told[e.Kind]
+	if !isTold {
+		return nil
+	}
+	if e.Kind == "restarted" && e.Text == "" {
+		kind = webhook.ServerUp
+	}
+	return webhook.HappenedToServer(ctx, q, s.now(), kind, serverID, e.Text, e.JobID)
 }
 
 // Events returns the last events of a server, newest first, at most limit.

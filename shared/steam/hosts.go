@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"left4me/shared/address"
 )
 
 // DefaultHosts is the value of STEAM_CDN_HOSTS when it is not set: where Steam's `file_url` and `preview_url` point
@@ -151,15 +153,15 @@ func (h Hosts) checkURL(u *url.URL) error {
 	return nil
 }
 
-// checkAddress returns a *RefusedError for an address that is not public, unless the setting names it. address is an IP address
+// checkAddress returns a *RefusedError for an address that is not public, unless the setting names it. hostPort is an IP address
 // and a port, just before connecting to it.
-func (h Hosts) checkAddress(address string) error {
-	ap, err := netip.ParseAddrPort(address)
+func (h Hosts) checkAddress(hostPort string) error {
+	ap, err := netip.ParseAddrPort(hostPort)
 	if err != nil {
-		return &RefusedError{Host: address, Reason: "it is not an IP address and a port"}
+		return &RefusedError{Host: hostPort, Reason: "it is not an IP address and a port"}
 	}
 	addr := ap.Addr().Unmap()
-	if public(addr) {
+	if address.Public(addr) {
 		return nil
 	}
 	port := strconv.Itoa(int(ap.Port()))
@@ -168,7 +170,7 @@ func (h Hosts) checkAddress(address string) error {
 			return nil
 		}
 	}
-	return &RefusedError{Host: address, Reason: "the address is not a public one and STEAM_CDN_HOSTS does not name it"}
+	return &RefusedError{Host: hostPort, Reason: "the address is not a public one and STEAM_CDN_HOSTS does not name it"}
 }
 
 // Origins are the hosts as sources of a Content-Security-Policy, for pages that show preview pictures.
@@ -191,35 +193,4 @@ func (h Hosts) Origins() []string {
 		}
 	}
 	return origins
-}
-
-// special are the blocks of IANA's special-purpose registries that netip has no method for.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),       // this network
-	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
-	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
-	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
-	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
-	netip.MustParsePrefix("198.51.100.0/24"), // documentation
-	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
-	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
-	netip.MustParsePrefix("::/96"),           // IPv4-compatible, deprecated
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // local NAT64
-	netip.MustParsePrefix("100::/64"),        // discard
-	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo
-	netip.MustParsePrefix("2001:db8::/32"),   // documentation
-	netip.MustParsePrefix("2002::/16"),       // 6to4, which can wrap any IPv4 address
-	netip.MustParsePrefix("fec0::/10"),       // site-local, deprecated
-}
-
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
-// public reports whether addr is on the public internet. An address with NAT64's prefix is judged by its IPv4 address.
-func public(addr netip.Addr) bool {
-	if nat64.Contains(addr) {
-		wrapped := addr.As16()
-		addr = netip.AddrFrom4([4]byte(wrapped[12:]))
-	}
-	return addr.IsGlobalUnicast() && !addr.IsPrivate() &&
-		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -18,6 +18,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/problem"
 	"left4me/shared/steam"
+	"left4me/shared/webhook"
 )
 
 // Item is one row of workshop_items.
@@ -348,13 +349,13 @@ func (s *Store) save(ctx context.Context, q db.Querier, items []steam.Item) ([]C
 		before[i.SteamID] = i
 	}
 	var changes []Change
-	written, gone := []saved{}, []saved{}
+	written, gone, goneIDs := []saved{}, []saved{}, []string(nil)
 	for _, i := range items {
 		now := saved{i.SteamID, i.Title, i.Filename, i.DownloadURL(), i.FileSize, i.TimeUpdated, i.PreviewURL, i.LastError()}
 		old, isKnown := before[i.SteamID]
 		isGone := i.Missing || i.Result != 1
 		if isKnown && isGone {
-			gone = append(gone, now)
+			gone, goneIDs = append(gone, now), append(goneIDs, string(i.SteamID))
 		} else {
 			written = append(written, now)
 		}
@@ -376,6 +377,9 @@ func (s *Store) save(ctx context.Context, q db.Querier, items []steam.Item) ([]C
 		return err
 	}
 	if err := write(saveSQL, written); err != nil {
+		return nil, err
+	}
+	if err := webhook.ItemsGone(ctx, q, s.now(), goneIDs); err != nil {
 		return nil, err
 	}
 	if err := write(saveGoneSQL, gone); err != nil {

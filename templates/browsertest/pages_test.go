@@ -530,6 +530,7 @@ func samples(picture string) map[string]templ.Component {
 	}
 	maps.Copy(pages, blueprints())
 	maps.Copy(pages, servers(picture))
+	maps.Copy(pages, webhooks())
 	return pages
 }
 

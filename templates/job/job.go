@@ -76,6 +76,7 @@ type ShowView struct {
 var pages = map[job.Kind]route.Route{
 	job.Overlays: route.OverlayShow,
 	job.Servers:  route.ServerShow,
+	job.Webhooks: route.WebhookShow,
 }
 
 // kindTitle is the word for a subject, such as Overlay.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,17 +17,17 @@ type chart struct {
 	most              int
 	mostAt            time.Time
 	played, answering time.Duration
-	// parts are hours of the day, the last one first. Hours with the same number are one part.
-	parts []part
+	// hours are the parts of the day, the last one first.
+	hours []hour
 	// curve and area are paths in the viewBox: a step line, and what is below it.
 	curve, area string
 }
 
-// part is one or several hours of a chart.
-type part struct {
+// hour is one hour of a chart.
+type hour struct {
 	from time.Time
-	// hours is how many, and most the highest number of players, -1 if the server did not answer at all.
-	hours, most int
+	// most is the highest number of players, -1 if the server did not answer at all.
+	most int
 }
 
 const (
@@ -74,12 +73,11 @@ func chartOf(all []server.Population, now time.Time) chart {
 		}
 	}
 	for n := 23; n >= 0; n-- {
-		p := part{start.Add(time.Duration(n) * time.Hour), 1, slices.Max(most[n*chartWidth/24 : (n+1)*chartWidth/24])}
-		if last := len(c.parts) - 1; last >= 0 && c.parts[last].most == p.most {
-			p.hours += c.parts[last].hours
-			c.parts = c.parts[:last]
+		h := hour{start.Add(time.Duration(n) * time.Hour), -1}
+		for _, m := range most[n*chartWidth/24 : (n+1)*chartWidth/24] {
+			h.most = max(h.most, m)
 		}
-		c.parts = append(c.parts, p)
+		c.hours = append(c.hours, h)
 	}
 	c.draw(most[:])
 	return c
@@ -126,13 +124,12 @@ func (c *chart) sentence() string {
 		c.mostAt.UTC().Format("15:04 UTC"), page.Duration(c.played), page.Duration(c.answering))
 }
 
-func (p part) text() string {
-	length := "for " + page.Count(p.hours, "hour") + ": "
-	switch p.most {
+func (h hour) text() string {
+	switch h.most {
 	case -1:
-		return length + "no answer"
+		return "no answer"
 	case 0:
-		return length + "nobody"
+		return "nobody"
 	}
-	return length + "at most " + page.Count(p.most, "player")
+	return "at most " + page.Count(h.most, "player")
 }

@@ -285,8 +285,11 @@ func (r *Request) keep(to route.Route, origin *http.CrossOriginProtection) {
 	}
 	r.kept = page.Form{Action: r.URL.Path, Typed: page.Field{Name: to.Typed, Value: r.PostForm.Get(to.Typed)}}
 	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
-		if name != to.Typed && name != csrfField {
-			r.kept.Hidden = append(r.kept.Hidden, page.Field{Name: name, Value: r.PostForm.Get(name)})
+		if name == to.Typed || name == csrfField {
+			continue
+		}
+		for _, value := range r.PostForm[name] {
+			r.kept.Hidden = append(r.kept.Hidden, page.Field{Name: name, Value: value})
 		}
 	}
 }
@@ -413,6 +416,7 @@ func (r *Request) SharedFrame(w http.ResponseWriter, to route.Route) page.Frame 
 		return page.Frame{}
 	}
 	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", to.Cached/time.Second))
+	w.Header().Set("Vary", "Accept") // programs get JSON
 	return page.Frame{Version: fn.Version, Now: r.app.Now()}
 }
 
