@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"left4me/shared/db"
 	"left4me/shared/garbage"
+	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/settings"
@@ -71,7 +73,13 @@ left4me.reserve, which this command removes then, and creates again when the job
 }
 
 func listGarbage(ctx context.Context, s settings.Settings, d *db.DB, w io.Writer) error {
+	id, err := host.ReadID(s.Root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	found, err := garbage.Collector{
+		HostID:      id,
+		Versions:    s.Versions,
 		Cache:       vpkcache.New(s.CacheDir(), nil, vpkcache.Options{}),
 		Items:       workshop.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)),
 		OverlaysDir: s.OverlaysDir(),

@@ -483,6 +483,8 @@ var uses = map[string][]use{
 	route.ItemsChange.Name: {
 		{about: "workshop", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "disable", "item", "1"), status: leads, stranger: refused},
 		{about: "one of the rows", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "enable 1", "item", "999999"), status: leads, stranger: refused},
+		{about: "unpinned", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "unpin 1"), status: leads, stranger: refused},
+		{about: "pinned to a version that no host has", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "pin 1 5"), status: http.StatusConflict, stranger: refused},
 		{about: "external", path: external(route.ItemsChange), form: fields("change", "disable", "item", "1"), status: notFound, stranger: refused, owner: refused},
 		{about: "no item", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "disable"), status: invalid, stranger: refused},
 		{about: "no number", path: func(f *fixture) string { return route.ItemsChange.URL(f.withItem()) }, form: fields("change", "disable x"), status: invalid, stranger: refused},

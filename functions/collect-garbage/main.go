@@ -18,6 +18,7 @@ func build(env *fn.Env) func(context.Context, *fn.Run) error {
 		Cache:       vpkcache.New(env.Settings.CacheDir(), nil, vpkcache.Options{}),
 		Items:       workshop.NewStore(env.DB, env.Now, env.Jobs),
 		OverlaysDir: env.Settings.OverlaysDir(),
+		Versions:    env.Settings.Versions,
 	}
 	return func(ctx context.Context, run *fn.Run) error {
 		c.HostID = run.Host

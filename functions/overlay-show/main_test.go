@@ -300,7 +300,7 @@ func TestWaitingChangesAreShown(t *testing.T) {
 	for _, statement := range []string{
 		`INSERT INTO workshop_items (id, steam_id, title, file_url, last_error, created_at) VALUES (1, 71, 'One', 'u', 'download failed: status 404', 0), (2, 72, 'Two', 'u', '', 0), (3, 73, 'Three', 'u', '', 0)`,
 		`INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (1, 1, 0), (1, 2, 0)`,
-		`INSERT INTO overlay_links VALUES (1, 3, 'here')`,
+		`INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id) VALUES (1, 3, 'here')`,
 		`UPDATE overlays SET last_build_status = 'failed'`,
 	} {
 		if _, err := s.Env.DB.ExecContext(t.Context(), statement); err != nil {

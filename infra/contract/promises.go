@@ -76,6 +76,7 @@ var promises = map[promise]string{
 	70: "what is in a file is read and shown",
 	71: "campaigns and maps, as commands to copy",
 	73: "an item can be disabled in an overlay without being removed",
+	74: "old versions of items are kept, and an overlay can stay with one",
 	75: "what Steam has lost stays linked, unless the overlay is set otherwise",
 	78: "long lists are searched, sorted and turned, and several items changed at once",
 	81: "programs use the same functions, with tokens",

@@ -73,7 +73,7 @@ var mayImport = map[string]string{
 	"shared/game/live":               "shared/game/a2s shared/game/rcon shared/game/serverdir shared/server shared/text",
 	"shared/game/autorestart":        "shared/job shared/server",
 	"shared/game/control":            "shared/account shared/blueprint shared/db shared/game shared/game/a2s shared/game/launch shared/game/serverdir shared/game/supervisor shared/jobstore shared/overlay shared/problem shared/server shared/settings shared/text",
-	"shared/game/serverdir":          "shared/durable shared/game/launch shared/jobstore shared/linkfarm shared/owned shared/server shared/steam",
+	"shared/game/serverdir":          "shared/durable shared/game/launch shared/jobstore shared/linkfarm shared/owned shared/server shared/vpkcache",
 	"shared/garbage":                 "shared/builder shared/durable shared/jobstore shared/linkfarm shared/steam shared/text shared/vpkcache shared/workshop",
 	"shared/host":                    "shared/db shared/durable shared/job shared/jobstore shared/overlay shared/problem",
 	"shared/job":                     "",

@@ -226,12 +226,17 @@ func (e *examination) links(ctx context.Context, id int64, built bool, build fun
 		return err
 	}
 	for _, i := range items {
+		file := e.cache.Path(i.SteamID)
+		if i.Pinned != 0 {
+			file = e.cache.VersionPath(i.SteamID, i.Pinned)
+		}
+		_, recorded := linked[i.ID]
 		switch got := seen.Links[i.LinkFile()]; {
 		case !built:
-		case !i.Disabled && i.FileURL != "" && got != e.cache.Path(i.SteamID):
+		case !i.Disabled && i.FileURL != "" && got != file:
 			e.repairable(overlayName(id), build, "item %s has the link %q instead of one to its file", i.SteamID, got)
-		case linked[i.ID] != (got != ""):
-			e.repairable(overlayName(id), build, "item %s: has it a link? The database says %t", i.SteamID, linked[i.ID])
+		case recorded != (got != ""):
+			e.repairable(overlayName(id), build, "item %s: has it a link? The database says %t", i.SteamID, recorded)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.Links)) {

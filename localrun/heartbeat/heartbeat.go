@@ -46,7 +46,7 @@ type Heartbeat struct {
 // New returns the heartbeat of a registered host, this one.
 func New(this host.Host, s settings.Settings, hosts *host.Store, items *workshop.Store, log *slog.Logger) *Heartbeat {
 	cache := vpkcache.New(s.CacheDir(), nil, vpkcache.Options{})
-	unneeded := garbage.Collector{Cache: cache, Items: items, OverlaysDir: s.OverlaysDir()}
+	unneeded := garbage.Collector{HostID: this.ID, Versions: s.Versions, Cache: cache, Items: items, OverlaysDir: s.OverlaysDir()}
 	return &Heartbeat{
 		host:   this,
 		worked: make(chan struct{}, 1),

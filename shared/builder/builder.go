@@ -33,7 +33,7 @@ type Host struct {
 	Fetcher
 
 	compared []workshop.Comparison // what the last build has found
-	linked   []int64               // ids of the items that the last build has linked and that were not linked before
+	linked   map[int64]int64       // the items that the last build has linked and that were not linked before, as Store.Link takes them
 }
 
 var _ overlay.Builder = (*Host)(nil)

@@ -45,6 +45,7 @@ type Fetcher struct {
 	FirstPause time.Duration
 
 	parallel int
+	keep     int // versions of each item
 	log      *slog.Logger
 }
 
@@ -56,6 +57,7 @@ func NewFetcher(s settings.Settings, items *workshop.Store, log *slog.Logger) Fe
 		Items:      items,
 		FirstPause: firstPause,
 		parallel:   s.DownloadParallel,
+		keep:       s.Versions,
 		log:        log,
 	}
 }
@@ -117,7 +119,14 @@ func (f *Fetcher) Fetch(ctx context.Context, items []workshop.Item, all int) (Fe
 				done.Cached++
 			}
 			mu.Unlock()
-			return f.Items.Downloaded(groupCtx, i, f.HostID)
+			if err := f.Items.Downloaded(groupCtx, i, f.HostID); err != nil || !downloaded {
+				return err
+			}
+			old, err := f.Items.ForgetVersions(groupCtx, i.ID, f.HostID, f.keep)
+			for _, version := range old {
+				err = errors.Join(err, f.Cache.RemoveVersion(i.SteamID, version))
+			}
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"left4me/shared/db"
 	"left4me/shared/durable"
 	"left4me/shared/linkfarm"
 	"left4me/shared/overlay"
+	"left4me/shared/text"
 	"left4me/shared/workshop"
 )
 
@@ -75,12 +77,16 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 			if err != nil {
 				return err
 			}
-			if kept && o.KeepsLost {
+			if o.KeepsLost && (kept || i.Pinned != 0) {
 				wanted = append(wanted, i)
 			}
 			continue
 		}
 		wanted = append(wanted, i)
+		if i.StaysBehind() {
+			t.cached++
+			continue
+		}
 		fresh := false
 		// An item that is not current goes through Fetch even when its file is fresh, because Fetch corrects its row.
 		if i.Current() {
@@ -115,7 +121,34 @@ func (h *Host) workshop(ctx context.Context, o overlay.Overlay, t *tally) error 
 	if err := fetched.Err(); err != nil {
 		return fmt.Errorf("%w; links are as they were", err)
 	}
+	if err := h.keepPinned(ctx, wanted); err != nil {
+		t.errors++
+		return err
+	}
 	return h.link(ctx, o, wanted, t)
+}
+
+// keepPinned keeps the versions that items are pinned to. The error names those that this host does not have.
+func (h *Host) keepPinned(ctx context.Context, items []workshop.Item) error {
+	var missing []string
+	for _, i := range items {
+		if i.Pinned == 0 {
+			continue
+		}
+		kept, err := h.Cache.Keep(i.SteamID, i.Pinned)
+		if err == nil && !kept {
+			missing = append(missing, fmt.Sprintf("%s (version of %s)", i.SteamID, time.Unix(i.Pinned, 0).UTC().Format("2006-01-02 15:04:05")))
+			err = h.Items.VersionGone(ctx, h.HostID, i.SteamID, i.Pinned)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("this host does not have the pinned version of %s; Steam offers only the newest, so unpin it, or copy the file from another host "+
+			"to the same place in workshop_cache/versions; links are as they were", text.List(missing, 5, ", "))
+	}
+	return nil
 }
 
 // link changes the overlay's links to exactly those of the wanted items.
@@ -132,6 +165,9 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.It
 	links := make([]linkfarm.Link, len(wanted))
 	for n, i := range wanted {
 		links[n] = linkfarm.Link{Name: i.LinkFile(), Target: h.Cache.Path(i.SteamID)}
+		if i.Pinned != 0 {
+			links[n].Target = h.Cache.VersionPath(i.SteamID, i.Pinned)
+		}
 	}
 	changes, err := linkfarm.Plan(links, seen, h.Cache.Dir())
 	if err != nil {
@@ -150,12 +186,13 @@ func (h *Host) link(ctx context.Context, o overlay.Overlay, wanted []workshop.It
 	if err != nil {
 		return err
 	}
-	h.linked = nil
+	h.linked = map[int64]int64{}
 	for _, i := range wanted {
-		if !unwanted[i.ID] {
-			h.linked = append(h.linked, i.ID)
+		if pinned, linked := unwanted[i.ID]; !linked || pinned != i.Pinned {
+			h.linked[i.ID] = i.Pinned
+		} else {
+			delete(unwanted, i.ID)
 		}
-		delete(unwanted, i.ID)
 	}
 	if len(unwanted) > 0 {
 		if err := h.Items.Unlink(ctx, o.ID, h.HostID, slices.Collect(maps.Keys(unwanted))); err != nil {
@@ -184,7 +221,7 @@ func filesOf(items []workshop.Item, seen linkfarm.Observed) string {
 		if i.FileURL == "" {
 			updated, size = i.DownloadedUpdated, i.DownloadedSize
 		}
-		fmt.Fprintln(sum, i.LinkFile(), i.SteamID, updated, size)
+		fmt.Fprintln(sum, i.LinkFile(), i.SteamID, updated, size, i.Pinned)
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.Others)) {
 		fmt.Fprintf(sum, "%q\n", name)

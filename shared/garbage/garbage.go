@@ -1,5 +1,5 @@
-// Package garbage finds and removes unneeded files of the workshop cache: files of items that are in no overlay, and leftovers of
-// broken downloads. A file is never garbage while a link in an overlay's directory leads to it, even one made by hand.
+// Package garbage finds and removes unneeded files of the workshop cache: files of items that are in no overlay, older versions
+// beyond those that are kept, and leftovers of broken downloads. A file is never garbage while a link in an overlay's directory leads to it, even one made by hand.
 //
 // shared/vpkcache removes the files; links are only read. No build may run at the same time, because a build checks a file and
 // links to it a moment later. The locks of the job collect_garbage ensure that.
@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"left4me/shared/builder"
 	"left4me/shared/jobstore"
@@ -20,12 +21,14 @@ import (
 
 // Collector finds and removes the garbage of one host.
 type Collector struct {
-	// HostID is the id of the host. Only Collect needs it.
+	// HostID is the id of the host.
 	HostID string
 	Cache  *vpkcache.Cache
 	Items  *workshop.Store
 	// OverlaysDir is LEFT4ME_ROOT/overlays. It need not exist.
 	OverlaysDir string
+	// Versions is how many versions of each item the host keeps.
+	Versions int
 }
 
 // Found is the result of Find.
@@ -71,6 +74,19 @@ func (c Collector) Find(ctx context.Context) (Found, error) {
 			unused = append(unused, s)
 		}
 	}
+	versions, err := c.Cache.Versions()
+	if err != nil {
+		return found, fmt.Errorf("look at the versions in the cache: %w", err)
+	}
+	kept, err := c.Items.KeptVersions(ctx, c.HostID, c.Versions)
+	if err != nil {
+		return found, err
+	}
+	for _, s := range versions {
+		if !slices.Contains(kept[s.SteamID], s.Version) {
+			unused = append(unused, s)
+		}
+	}
 	if len(unused) == 0 {
 		return found, nil
 	}
@@ -93,6 +109,9 @@ func Reason(s vpkcache.Stored) string {
 	if s.Partial {
 		return "left of a broken download"
 	}
+	if s.Version != 0 {
+		return "an older version that no overlay is pinned to"
+	}
 	return "no overlay holds it"
 }
 
@@ -111,7 +130,7 @@ func (c Collector) Collect(ctx context.Context, report builder.Report) error {
 	// Recorded before the files are removed, so that no item counts as downloaded without its file.
 	var ids []steam.ID
 	for _, f := range found.Files {
-		if !f.Partial {
+		if !f.Partial && f.Version == 0 {
 			ids = append(ids, f.SteamID)
 		}
 	}
@@ -128,6 +147,11 @@ func (c Collector) Collect(ctx context.Context, report builder.Report) error {
 		}
 		p.Current = f.Name()
 		report.Progress(p)
+		if f.Version != 0 {
+			if stopped = c.Items.VersionGone(ctx, c.HostID, f.SteamID, f.Version); stopped != nil {
+				break
+			}
+		}
 		switch err := c.Cache.Remove(f); {
 		case errors.Is(err, vpkcache.ErrBusy):
 			busy++

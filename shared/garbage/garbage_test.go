@@ -34,6 +34,7 @@ func setUp(t *testing.T) *host {
 	dbtest.AddHost(t, h.db, "here", time.Now())
 	h.Collector = garbage.Collector{
 		HostID:      "here",
+		Versions:    2,
 		Cache:       vpkcache.New(filepath.Join(root, "workshop_cache"), nil, vpkcache.Options{}),
 		Items:       workshop.NewStore(h.db, time.Now, jobstore.NewStore(h.db, time.Now)),
 		OverlaysDir: filepath.Join(root, "overlays"),

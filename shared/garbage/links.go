@@ -132,7 +132,7 @@ func (l *links) add(path string) error {
 func (l *links) to(s vpkcache.Stored) (link string, found bool) {
 	link = l.all
 	if link == "" {
-		link = l.unclear[s.Name()]
+		link = l.unclear[s.Info.Name()]
 	}
 	if f, ok := identify(s.Info); ok && link == "" {
 		link = l.files[f]

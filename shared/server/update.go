@@ -149,10 +149,12 @@ func (s *Store) next(ctx context.Context, of Server) (Content, error) {
 		return Content{}, fmt.Errorf("read what server %d is started from: %w", of.ID, err)
 	}
 	c.Settings.Hostname = cmp.Or(c.Settings.Hostname, of.Name)
-	c.Stack, err = s.readStack(ctx, `SELECT bo.overlay_id, o.name, l.overlay_id IS NULL, w.steam_id, w.title, i.downloaded_time_updated, i.downloaded_file_size, `+isMap+`
+	c.Stack, err = s.readStack(ctx, `SELECT bo.overlay_id, o.name, l.overlay_id IS NULL, w.steam_id, w.title,
+			CASE WHEN l.pinned = 0 THEN i.downloaded_time_updated ELSE v.time_updated END, CASE WHEN l.pinned = 0 THEN i.downloaded_file_size ELSE v.file_size END, `+isMap+`
 		FROM servers s JOIN blueprint_overlays bo ON bo.blueprint_id = s.blueprint_id JOIN overlays o ON o.id = bo.overlay_id AND o.deleted_at IS NULL
 		LEFT JOIN overlay_links l ON l.overlay_id = o.id AND l.host_id = s.host_id
 		LEFT JOIN workshop_items w ON w.id = l.workshop_item_id LEFT JOIN item_hosts i ON i.workshop_item_id = w.id AND i.host_id = s.host_id
+		LEFT JOIN item_versions v ON v.workshop_item_id = w.id AND v.time_updated = l.pinned AND v.host_id = s.host_id
 		WHERE s.id = :server ORDER BY bo.position, w.title COLLATE NOCASE, w.steam_id`, id)
 	return c, err
 }

@@ -33,6 +33,7 @@ const (
 	SteamAPIURL       = "STEAM_API_URL"
 	SteamCDNHosts     = "STEAM_CDN_HOSTS"
 	DownloadParallel  = "DOWNLOAD_PARALLEL"
+	Versions          = "LEFT4ME_VERSIONS"
 	DownloadMinRate   = "DOWNLOAD_MIN_RATE"
 	SteamCMD          = "STEAMCMD"
 	SteamCMDURL       = "STEAMCMD_URL"
@@ -67,6 +68,7 @@ const DefaultRoot = "/var/lib/left4me"
 const (
 	defaultListen   = "127.0.0.1:8080"
 	defaultParallel = 8
+	defaultVersions = 2
 	defaultMinRate  = 1024
 	defaultSteamCMD = "https://steamcdn-a.akamaihd.net/client/installer/steamcmd_linux.tar.gz"
 	minSecret       = 16
@@ -99,6 +101,8 @@ type Settings struct {
 	SteamHosts steam.Hosts
 	// DownloadParallel is how many items one build downloads at once.
 	DownloadParallel int
+	// Versions is how many versions of an item's file a host keeps, the newest included.
+	Versions int
 	// DownloadMinRate is how many bytes a second a connection to a content host must deliver; 0: any.
 	DownloadMinRate int
 	// SteamCMD is an executable in place of Valve's, an absolute path; empty: the one in Valve's archive at SteamCMDURL.
@@ -199,6 +203,7 @@ func Load(getenv func(string) string) (Settings, error) {
 		return n
 	}
 	s.DownloadParallel = number(DownloadParallel, defaultParallel, 1, 64)
+	s.Versions = number(Versions, defaultVersions, 1, 20)
 	s.DownloadMinRate = number(DownloadMinRate, defaultMinRate, 0, 1<<20)
 	if s.SteamCMD = get(SteamCMD, ""); s.SteamCMD != "" && !filepath.IsAbs(s.SteamCMD) {
 		wrong(SteamCMD, "%q is not an absolute path", s.SteamCMD)
@@ -332,6 +337,7 @@ func (s Settings) Environ() []string {
 		Listen + "=" + s.Listen,
 		SteamAPIURL + "=" + s.SteamAPIURL,
 		DownloadParallel + "=" + strconv.Itoa(s.DownloadParallel),
+		Versions + "=" + strconv.Itoa(s.Versions),
 		DownloadMinRate + "=" + strconv.Itoa(s.DownloadMinRate),
 		MaxOverlays + "=" + strconv.Itoa(s.Limits.Overlays),
 		MaxOverlayItems + "=" + strconv.Itoa(s.Limits.OverlayItems),

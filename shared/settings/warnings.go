@@ -11,7 +11,7 @@ import (
 )
 
 // names are all settings that Load reads.
-var names = []string{Root, DatabaseURL, DatabaseAuthToken, Host, Address, Listen, PublicURL, SteamAPIURL, SteamCDNHosts, DownloadParallel, DownloadMinRate,
+var names = []string{Root, DatabaseURL, DatabaseAuthToken, Host, Address, Listen, PublicURL, SteamAPIURL, SteamCDNHosts, DownloadParallel, Versions, DownloadMinRate,
 	SteamCMD, SteamCMDURL, SteamUser, GameUpdate, ServerSupervisor,
 	MaxOverlays, MaxOverlayItems, MaxItems, ActionsPerMinute, JobQueueURL, OriginSecret, OriginSecretPrevious, TrustedProxies, MetricsListen, AgentMetricsListen, Examples}
 

@@ -245,6 +245,9 @@ func (c *Cache) publish(ctx context.Context, f File, p *partial) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := c.keepOld(f); err != nil {
+		return err
+	}
 	return c.disk.rename(p.path, c.Path(f.SteamID))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,14 +20,26 @@ type Stored struct {
 	SteamID steam.ID
 	// Partial is true for the file of an unfinished download.
 	Partial bool
+	// Version is the time, in Unix seconds, of a kept version; 0 for other files.
+	Version int64
 	Info    fs.FileInfo
+
+	shared bool // a version, and the newest file is the same
 }
 
-// Name is the name of the file.
-func (s Stored) Name() string { return s.Info.Name() }
+// Name is the path of the file in the cache's directory.
+func (s Stored) Name() string {
+	if s.Version != 0 {
+		return filepath.Join(versionsDir, string(s.SteamID), s.Info.Name())
+	}
+	return s.Info.Name()
+}
 
-// Bytes is the disk space that the file uses.
+// Bytes is the disk space that the file uses. A kept version that is also the newest file of its item uses none.
 func (s Stored) Bytes() int64 {
+	if s.shared {
+		return 0
+	}
 	if sys, ok := s.Info.Sys().(*syscall.Stat_t); ok && s.Partial {
 		return min(s.Info.Size(), sys.Blocks*512) // it has holes
 	}
@@ -68,9 +81,12 @@ func (c *Cache) List() ([]Stored, error) {
 // ErrBusy means that the item is being downloaded.
 var ErrBusy = errors.New("it is being downloaded")
 
-// Remove removes a file that List has returned, unless it was replaced meanwhile. The error is ErrBusy when the item is being
+// Remove removes a file that List or Versions has returned, unless it was replaced meanwhile. The error is ErrBusy when the item is being
 // downloaded.
 func (c *Cache) Remove(s Stored) error {
+	if s.Version != 0 {
+		return c.RemoveVersion(s.SteamID, s.Version)
+	}
 	if s.Partial {
 		busy, err := c.discard(s.SteamID)
 		if busy {

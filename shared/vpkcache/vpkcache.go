@@ -170,16 +170,21 @@ func (c *Cache) SyncDir() error {
 	return nil
 }
 
-// Usage returns the number of complete files in the cache and their size in bytes, without leftovers of broken downloads.
+// Usage returns the number of complete files in the cache and the bytes that they and older versions use, without leftovers of broken
+// downloads.
 func (c *Cache) Usage() (files int, bytes int64, err error) {
 	all, err := c.List()
-	for _, s := range all {
-		if !s.Partial {
+	versions, verr := c.Versions()
+	for _, s := range append(all, versions...) {
+		if s.Partial {
+			continue
+		}
+		bytes += s.Bytes()
+		if s.Version == 0 {
 			files++
-			bytes += s.Info.Size()
 		}
 	}
-	return files, bytes, err
+	return files, bytes, errors.Join(err, verr)
 }
 
 // check returns an error for a file whose id must not become part of a path, or whose size is invalid.

@@ -3,6 +3,7 @@ package workshop_test
 import (
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -278,7 +279,7 @@ func testRemoveSeveral(t *testing.T, open dbtest.Backend) {
 		t.Fatal(err)
 	}
 	removed, build, err := w.Remove(t.Context(), w.anna, w.overlay, []int64{all[2].ID, all[0].ID, all[2].ID + 1, 99})
-	if err != nil || len(removed) != 2 || removed[0] != all[0] || removed[1] != all[2] || !build.New || w.builds(t) != 1 {
+	if err != nil || len(removed) != 2 || !reflect.DeepEqual(removed, []workshop.Item{all[0], all[2]}) || !build.New || w.builds(t) != 1 {
 		t.Errorf("Remove = %v, %v, %v and %d builds", removed, build, err, w.builds(t))
 	}
 	var left int

@@ -69,8 +69,8 @@ func (s *Store) SaveContents(ctx context.Context, contents map[Version]Content) 
 	if err == nil {
 		err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
 			if err := db.Later(ctx, q, `DELETE FROM item_contents WHERE workshop_item_id IN (SELECT value ->> 'id' FROM json_each(:contents))
-				AND NOT EXISTS (SELECT 1 FROM item_hosts h WHERE h.workshop_item_id = item_contents.workshop_item_id
-					AND h.downloaded_time_updated = item_contents.time_updated AND h.downloaded_file_size = item_contents.file_size)`, list); err != nil {
+				AND NOT EXISTS (SELECT 1 FROM item_versions v WHERE v.workshop_item_id = item_contents.workshop_item_id
+					AND v.time_updated = item_contents.time_updated AND v.file_size = item_contents.file_size)`, list); err != nil {
 				return err
 			}
 			return db.Later(ctx, q, `INSERT OR REPLACE INTO item_contents

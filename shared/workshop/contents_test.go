@@ -128,6 +128,11 @@ func testContentsAreStored(t *testing.T, open dbtest.Backend) {
 	if c := content("1"); c == nil || c.Kind != vpk.Other {
 		t.Errorf("the new file: %+v", c)
 	}
+	for _, host := range []string{"here", "there"} {
+		if old, err := w.ForgetVersions(t.Context(), newer[0].ItemID, host, 1); err != nil || len(old) != 1 {
+			t.Errorf("%s forgets %v, %v", host, old, err)
+		}
+	}
 	save(map[workshop.Version]workshop.Content{newer[0]: read})
 	if n := w.count(t, `SELECT COUNT(*) FROM item_contents`); n != 3 {
 		t.Errorf("%d contents are kept", n)

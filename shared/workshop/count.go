@@ -10,7 +10,7 @@ import (
 // Counts is the number of items by state.
 type Counts struct {
 	// Ready items are downloaded and current, Waiting ones will be downloaded, Failing ones cannot be. Unused ones are not
-	// downloaded because they are enabled in no overlay.
+	// downloaded because they are not used by any overlay.
 	Ready, Waiting, Failing, Unused int
 }
 
@@ -21,8 +21,8 @@ func (s *Store) Count(ctx context.Context) (Counts, error) {
 		COUNT(*) FILTER (WHERE state = 'waiting'), COUNT(*) FILTER (WHERE state = 'ready')
 		FROM (SELECT CASE
 			WHEN `+failedSQL+` OR file_url = '' THEN 'failing'
-			WHEN last_downloaded_at IS NULL AND NOT `+enabledSQL+` THEN 'unused'
-			WHEN `+enabledSQL+` AND (last_downloaded_at IS NULL OR `+otherVersionSQL+`) THEN 'waiting'
+			WHEN last_downloaded_at IS NULL AND NOT `+neededSQL+` THEN 'unused'
+			WHEN `+neededSQL+` AND (last_downloaded_at IS NULL OR `+otherVersionSQL+`) THEN 'waiting'
 			ELSE 'ready' END AS state FROM workshop_items w)`)
 	if err != nil {
 		return Counts{}, fmt.Errorf("count items: %w", err)

@@ -1,6 +1,7 @@
 package workshop_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -59,7 +60,7 @@ func testCountAndListAgreeWithState(t *testing.T, open dbtest.Backend) {
 			in[state] = append(in[state], i)
 		}
 		for _, state := range workshop.Listing.States {
-			if page, err := w.List(t.Context(), w.overlay.ID, list.Query{State: state}); err != nil || !slices.Equal(page.Rows, in[state]) {
+			if page, err := w.List(t.Context(), w.overlay.ID, list.Query{State: state}); err != nil || !slices.EqualFunc(page.Rows, in[state], func(a, b workshop.Item) bool { return reflect.DeepEqual(a, b) }) {
 				t.Errorf("%s: %+v, %v, want %+v", state, page.Rows, err, in[state])
 			}
 		}
@@ -68,7 +69,7 @@ func testCountAndListAgreeWithState(t *testing.T, open dbtest.Backend) {
 	if ready := inStates()["ready"]; len(ready) > 0 {
 		t.Errorf("ready without a link: %+v", ready)
 	}
-	w.exec(t, `INSERT INTO overlay_links SELECT overlay_id, workshop_item_id, 'here' FROM overlay_workshop_items`)
+	w.exec(t, `INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id) SELECT overlay_id, workshop_item_id, 'here' FROM overlay_workshop_items`)
 	in := inStates()
 	want.Ready, want.Waiting, want.Failing = len(in["ready"]), len(in["waiting"]), len(in["failed"])+len(in["no download"])
 	if got, err := w.Count(t.Context()); err != nil || got != want || want.Ready == 0 || want.Waiting == 0 || want.Failing == 0 {

@@ -40,7 +40,7 @@ func testAnItemSumsUpTheHosts(t *testing.T, open dbtest.Backend) {
 	}
 	link := func(host string) {
 		t.Helper()
-		do(w.Link(t.Context(), w.db, w.overlay.ID, host, []int64{item().ID}))
+		do(w.Link(t.Context(), w.db, w.overlay.ID, host, map[int64]int64{item().ID: 0}))
 	}
 	outdated := func(host string, want int) {
 		t.Helper()

@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,10 @@ type Item struct {
 	// OfOverlay, Remove and Disable set them.
 	AddedAt  time.Time
 	Disabled bool
+	// Pinned is the version, by its Updated, that the overlay that was asked about stays with; 0: the one that Steam offers. Set as Disabled.
+	Pinned int64
+	// Versions are those that hosts have, the newest first. Set as Disabled.
+	Versions []Kept
 	// LinkName is the name of the mutation that the link in the directory of the overlay that was asked about has, as Rename set it; empty:
 	// the steam id. Only List, OfOverlay, Remove and Disable set it.
 	LinkName string
@@ -55,6 +60,22 @@ type Item struct {
 	// Only List sets it.
 	Content *Content
 }
+
+// Kept is a version of an item that hosts have.
+type Kept struct {
+	Updated int64 // Unix seconds
+	Size    int64 // bytes
+	// Hosts is how many hosts have it.
+	Hosts int
+}
+
+// Has reports whether a host has a version of the item, by its Updated.
+func (i Item) Has(version int64) bool {
+	return slices.ContainsFunc(i.Versions, func(k Kept) bool { return k.Updated == version })
+}
+
+// StaysBehind reports whether the overlay that was asked about stays with another version than Steam offers.
+func (i Item) StaysBehind() bool { return i.Pinned != 0 && i.Pinned != i.Updated }
 
 // downloadFailed is the prefix of the last_error of an item whose download attempts have all failed (P24).
 const downloadFailed = "download failed: "
@@ -68,6 +89,8 @@ const (
 	NotLinked          = "downloaded, not linked yet"
 	// Disabled: the overlay contains the item, but not its file.
 	Disabled = "disabled"
+	// UpdateWaitingPinned: Steam has another version than the one that the overlay is pinned to.
+	UpdateWaitingPinned = "update waiting, pinned"
 	// LastCopyKept ends the state of an item that Steam no longer provides, but that is still linked.
 	LastCopyKept = ", last copy kept"
 )
@@ -77,6 +100,8 @@ func (i Item) State() string {
 	switch {
 	case i.Disabled:
 		return Disabled
+	case i.FileURL != "" && i.StaysBehind():
+		return UpdateWaitingPinned
 	case i.FailedBecause() != "":
 		return i.LastError
 	case i.FileURL == "":
@@ -144,10 +169,11 @@ const (
 
 const selectItem = `SELECT ` + itemColumns + ` FROM workshop_items w`
 
-// inOverlay is whether the item w is in an overlay, and enabledSQL whether it is enabled in one. Overlays that are being deleted count.
+// inOverlay is whether the item w is in an overlay, and neededSQL whether the version that Steam offers is to be linked in one. Overlays
+// that are being deleted count.
 const (
-	inOverlay  = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id)`
-	enabledSQL = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id AND o.disabled = 0)`
+	inOverlay = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id)`
+	neededSQL = `EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = w.id AND o.disabled = 0 AND o.pinned IN (0, w.time_updated))`
 )
 
 // scanInto scans itemColumns into i, and the columns that follow them into more.
@@ -176,14 +202,14 @@ func (s *Store) OfOverlay(ctx context.Context, overlayID int64) ([]Item, error) 
 	return items, nil
 }
 
-// Outdated returns the items whose file on a host is not the one that Steam offers now, and that are enabled in an overlay. Items that
+// Outdated returns the items whose file on a host is not the one that Steam offers now, although an overlay needs that. Items that
 // were never downloaded there, or whose file was removed, are left to builds, except those with an id in also.
 func (s *Store) Outdated(ctx context.Context, host string, also []int64) ([]Item, error) {
 	ids, err := jsonArg("also", also)
 	var items []Item
 	if err == nil {
 		items, err = db.Rows(ctx, s.db, scan, selectItem+` LEFT JOIN item_hosts h ON h.workshop_item_id = w.id AND h.host_id = :host
-			WHERE w.file_url <> '' AND `+enabledSQL+` AND (w.id IN (SELECT value FROM json_each(:also)) OR h.last_downloaded_at IS NOT NULL
+			WHERE w.file_url <> '' AND `+neededSQL+` AND (w.id IN (SELECT value FROM json_each(:also)) OR h.last_downloaded_at IS NOT NULL
 			AND (h.downloaded_time_updated <> w.time_updated OR h.downloaded_file_size <> w.file_size)) ORDER BY w.id`, ids, sql.Named("host", host))
 	}
 	if err != nil {
@@ -235,16 +261,36 @@ func restore(ctx context.Context, q db.Querier, o overlay.Overlay, addedAt map[s
 // Remove removes items, by workshop_items.id, from o for u, enqueues one build and returns both. Those that are not in o are left
 // out; the error is a problem (404) when none is.
 func (s *Store) Remove(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64) ([]Item, *jobstore.Enqueued, error) {
-	return s.change(ctx, u, o, itemIDs, `DELETE FROM overlay_workshop_items`)
+	return s.change(ctx, u, o, itemIDs, anyItem, `DELETE FROM overlay_workshop_items`)
 }
 
 // Disable disables items in o, or enables them if not disabled, as Remove removes them. It returns them as they were.
 func (s *Store) Disable(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64, disabled bool) ([]Item, *jobstore.Enqueued, error) {
-	return s.change(ctx, u, o, itemIDs, `UPDATE overlay_workshop_items SET disabled = :disabled`, sql.Named("disabled", disabled))
+	return s.change(ctx, u, o, itemIDs, anyItem, `UPDATE overlay_workshop_items SET disabled = :disabled`, sql.Named("disabled", disabled))
 }
 
-// change runs the statement, with args, for those of the items that are in o.
-func (s *Store) change(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64, statement string, args ...any) (items []Item, build *jobstore.Enqueued, err error) {
+// Pin makes o stay with a version of items, by its Updated, as Remove removes them; with the one that each has if it is 0. The error is a
+// problem (409) if no host has that version of an item any more.
+func (s *Store) Pin(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64, version int64) ([]Item, *jobstore.Enqueued, error) {
+	has := func(i Item) error {
+		if version != 0 && !i.Has(version) || len(i.Versions) == 0 {
+			return problem.Conflict("No host has that version of item %s. Nothing was changed.", i.SteamID)
+		}
+		return nil
+	}
+	return s.change(ctx, u, o, itemIDs, has, `UPDATE overlay_workshop_items SET pinned = COALESCE(NULLIF(:version, 0),
+		(SELECT downloaded_time_updated FROM workshop_items w WHERE w.id = workshop_item_id))`, sql.Named("version", version))
+}
+
+// Unpin makes o follow what Steam offers again, as Remove removes items.
+func (s *Store) Unpin(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64) ([]Item, *jobstore.Enqueued, error) {
+	return s.change(ctx, u, o, itemIDs, anyItem, `UPDATE overlay_workshop_items SET pinned = 0`)
+}
+
+func anyItem(Item) error { return nil }
+
+// change runs the statement, with args, for those of the items that are in o, unless may returns a problem for one of them.
+func (s *Store) change(ctx context.Context, u account.User, o overlay.Overlay, itemIDs []int64, may func(Item) error, statement string, args ...any) (items []Item, build *jobstore.Enqueued, err error) {
 	ids, err := jsonArg("items", itemIDs)
 	if err != nil {
 		return nil, nil, err
@@ -257,6 +303,11 @@ func (s *Store) change(ctx context.Context, u account.User, o overlay.Overlay, i
 		}
 		if len(items) == 0 {
 			return notHere(len(itemIDs))
+		}
+		for _, i := range items {
+			if err := may(i); err != nil {
+				return err
+			}
 		}
 		if err := db.Later(ctx, q, statement+` WHERE overlay_id = :overlay AND workshop_item_id IN (SELECT value FROM json_each(:items))`,
 			append(chosen, args...)...); err != nil {
@@ -445,12 +496,64 @@ func onHostArgs(i Item, host string) []any {
 
 // Downloaded records that a host's cache has the file that i describes. It changes nothing if that is no longer the item's file.
 func (s *Store) Downloaded(ctx context.Context, i Item, host string) error {
-	if _, err := s.db.ExecContext(ctx, `INSERT INTO item_hosts (workshop_item_id, host_id, last_downloaded_at, downloaded_time_updated, downloaded_file_size)
-		SELECT w.id, h.id, :now, w.time_updated, w.file_size `+onHost+`
-		ON CONFLICT DO UPDATE SET last_error = '', last_downloaded_at = excluded.last_downloaded_at,
-			downloaded_time_updated = excluded.downloaded_time_updated, downloaded_file_size = excluded.downloaded_file_size`,
-		append(onHostArgs(i, host), sql.Named("now", db.Millis(s.now())))...); err != nil {
+	args := onHostArgs(i, host)
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		if err := db.Later(ctx, q, `INSERT INTO item_versions (workshop_item_id, host_id, time_updated, file_size)
+			SELECT w.id, h.id, w.time_updated, w.file_size `+onHost+` ON CONFLICT DO UPDATE SET file_size = excluded.file_size`, args...); err != nil {
+			return err
+		}
+		return db.Later(ctx, q, `INSERT INTO item_hosts (workshop_item_id, host_id, last_downloaded_at, downloaded_time_updated, downloaded_file_size)
+			SELECT w.id, h.id, :now, w.time_updated, w.file_size `+onHost+`
+			ON CONFLICT DO UPDATE SET last_error = '', last_downloaded_at = excluded.last_downloaded_at,
+				downloaded_time_updated = excluded.downloaded_time_updated, downloaded_file_size = excluded.downloaded_file_size`,
+			append(args, sql.Named("now", db.Millis(s.now())))...)
+	})
+	if err != nil {
 		return fmt.Errorf("record the download of item %s: %w", i.SteamID, err)
+	}
+	return nil
+}
+
+// ForgetVersions records, before they are removed, that a host has no versions of an item that it need not keep, and returns them by their
+// Updated: they are not among its newest ones, of which there are keep, and no overlay is pinned to them.
+func (s *Store) ForgetVersions(ctx context.Context, itemID int64, host string, keep int) ([]int64, error) {
+	old, err := db.Rows(ctx, s.db, db.Value[int64], `DELETE FROM item_versions WHERE (workshop_item_id, host_id) = (:id, :host) AND NOT (`+keptSQL+`)
+		RETURNING time_updated`, sql.Named("id", itemID), sql.Named("host", host), sql.Named("keep", keep))
+	if err != nil {
+		return nil, fmt.Errorf("forget old versions of item %d: %w", itemID, err)
+	}
+	return old, nil
+}
+
+// keptSQL is whether a host keeps a version, a row of item_versions: it is the file that was downloaded last, one of :keep newest ones, or
+// an overlay is pinned to it.
+const keptSQL = `EXISTS (SELECT 1 FROM item_hosts h WHERE h.workshop_item_id = item_versions.workshop_item_id AND h.host_id = item_versions.host_id
+		AND h.downloaded_time_updated = item_versions.time_updated)
+	OR (SELECT COUNT(*) FROM item_versions n WHERE n.workshop_item_id = item_versions.workshop_item_id AND n.host_id = item_versions.host_id
+		AND n.time_updated > item_versions.time_updated) < :keep
+	OR EXISTS (SELECT 1 FROM overlay_workshop_items o WHERE o.workshop_item_id = item_versions.workshop_item_id AND o.pinned = item_versions.time_updated)`
+
+// KeptVersions returns the versions, by their Updated, that a host keeps of items that are in an overlay.
+func (s *Store) KeptVersions(ctx context.Context, host string, keep int) (map[steam.ID][]int64, error) {
+	kept := map[steam.ID][]int64{}
+	_, err := db.Rows(ctx, s.db, func(row db.Scanner) (id steam.ID, err error) {
+		var version int64
+		err = row.Scan(&id, &version)
+		kept[id] = append(kept[id], version)
+		return id, err
+	}, `SELECT w.steam_id, item_versions.time_updated FROM item_versions JOIN workshop_items w ON w.id = workshop_item_id
+		WHERE host_id = :host AND `+inOverlay+` AND (`+keptSQL+`)`, sql.Named("host", host), sql.Named("keep", keep))
+	if err != nil {
+		return nil, fmt.Errorf("read the versions of items: %w", err)
+	}
+	return kept, nil
+}
+
+// VersionGone records that a host does not have a version of an item.
+func (s *Store) VersionGone(ctx context.Context, host string, id steam.ID, version int64) error {
+	if _, err := db.Exec(ctx, s.db, `DELETE FROM item_versions WHERE host_id = :host AND time_updated = :version
+		AND workshop_item_id = (SELECT id FROM workshop_items WHERE steam_id = :id)`, sql.Named("host", host), sql.Named("version", version), sql.Named("id", id)); err != nil {
+		return fmt.Errorf("record a removed version of item %s: %w", id, err)
 	}
 	return nil
 }
@@ -470,8 +573,15 @@ func (s *Store) DownloadFailed(ctx context.Context, i Item, host string, reason 
 func (s *Store) NotDownloaded(ctx context.Context, host string, steamIDs []steam.ID) error {
 	ids, err := jsonArg("steam_ids", steamIDs)
 	if err == nil {
-		_, err = s.db.ExecContext(ctx, `DELETE FROM item_hosts WHERE host_id = :host
-			AND workshop_item_id IN (SELECT id FROM workshop_items WHERE steam_id IN (SELECT value FROM json_each(:steam_ids)))`, sql.Named("host", host), ids)
+		of := `host_id = :host AND workshop_item_id IN (SELECT id FROM workshop_items WHERE steam_id IN (SELECT value FROM json_each(:steam_ids)))`
+		err = s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+			// Its other versions are not the newest file, and stay.
+			if err := db.Later(ctx, q, `DELETE FROM item_versions WHERE `+of+` AND time_updated = (SELECT downloaded_time_updated FROM item_hosts h
+				WHERE h.workshop_item_id = item_versions.workshop_item_id AND h.host_id = item_versions.host_id)`, sql.Named("host", host), ids); err != nil {
+				return err
+			}
+			return db.Later(ctx, q, `DELETE FROM item_hosts WHERE `+of, sql.Named("host", host), ids)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("record %d removed files: %w", len(steamIDs), err)

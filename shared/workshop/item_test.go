@@ -37,16 +37,17 @@ func testEveryFieldIsStoredAndRead(t *testing.T, open dbtest.Backend) {
 			t.Errorf("this test has no values for steam.Item.%s", field.Name)
 		}
 		reflect.ValueOf(&said).Elem().Field(i).Set(next)
-		if after := save(); after == before {
+		if after := save(); reflect.DeepEqual(after, before) {
 			t.Errorf("another %s of Steam's is not stored, or not read", field.Name)
 		}
 	}
 	if err := w.Downloaded(t.Context(), w.row(t, "1"), "here"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", []int64{w.row(t, "1").ID}); err != nil {
+	if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", map[int64]int64{w.row(t, "1").ID: 7}); err != nil {
 		t.Fatal(err)
 	}
+	w.exec(t, `UPDATE overlay_workshop_items SET pinned = 7`)
 	w.exec(t, `INSERT INTO overlay_link_names VALUES (?, ?, 'holdout')`, w.overlay.ID, w.row(t, "1").ID)
 	if _, _, err := w.Disable(t.Context(), w.anna, w.overlay, []int64{w.row(t, "1").ID}, true); err != nil {
 		t.Fatal(err)

@@ -1,39 +1,65 @@
 package workshop
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"left4me/shared/db"
 )
 
-// ofOverlay are the items w of the overlay :overlay, each with a row l if it is linked on all hosts.
+// ofOverlay are the items w of the overlay :overlay, each with a row l if it is linked on all hosts as it is pinned.
 const ofOverlay = `overlay_workshop_items o JOIN workshop_items w ON w.id = o.workshop_item_id AND o.overlay_id = :overlay
-	LEFT JOIN (SELECT overlay_id, workshop_item_id FROM overlay_links WHERE overlay_id = :overlay GROUP BY workshop_item_id
-		HAVING COUNT(*) = (SELECT COUNT(*) FROM overlay_hosts WHERE overlay_id = :overlay)) l ON l.workshop_item_id = w.id`
+	LEFT JOIN (SELECT overlay_id, workshop_item_id, pinned FROM overlay_links WHERE overlay_id = :overlay GROUP BY workshop_item_id, pinned
+		HAVING COUNT(*) = (SELECT COUNT(*) FROM overlay_hosts WHERE overlay_id = :overlay)) l ON l.workshop_item_id = w.id AND l.pinned = o.pinned`
 
 const (
-	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at, o.disabled,
+	ofOverlayColumns = itemColumns + `, l.overlay_id IS NOT NULL, o.added_at, o.disabled, o.pinned,
+		(SELECT json_group_array(json_array(v.time_updated, v.file_size)) FROM item_versions v WHERE v.workshop_item_id = w.id),
 		COALESCE((SELECT name FROM overlay_link_names n WHERE n.overlay_id = o.overlay_id AND n.workshop_item_id = w.id), '')`
 	selectOfOverlay = `SELECT ` + ofOverlayColumns + ` FROM ` + ofOverlay
 )
 
 func scanOfOverlay(row db.Scanner) (i Item, err error) {
-	err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &i.Disabled, &i.LinkName)
+	err = scanOfOverlayInto(row, &i)
 	return i, err
 }
 
-// Links returns the ids (workshop_items.id) of the items that an overlay's directory on a host has a link to.
-func (s *Store) Links(ctx context.Context, overlayID int64, host string) (map[int64]bool, error) {
-	ids, err := db.Rows(ctx, s.db, db.Value[int64], `SELECT workshop_item_id FROM overlay_links WHERE overlay_id = :overlay AND host_id = :host`,
+// scanOfOverlayInto scans ofOverlayColumns into i, and the columns that follow them into more.
+func scanOfOverlayInto(row db.Scanner, i *Item, more ...any) error {
+	var versions string
+	err := scanInto(row, i, append([]any{&i.Linked, db.Moment(&i.AddedAt), &i.Disabled, &i.Pinned, &versions, &i.LinkName}, more...)...)
+	if err != nil {
+		return err
+	}
+	var onHosts [][2]int64
+	err = json.Unmarshal([]byte(versions), &onHosts)
+	for _, v := range onHosts {
+		at := slices.IndexFunc(i.Versions, func(k Kept) bool { return k.Updated == v[0] })
+		if at < 0 {
+			at, i.Versions = len(i.Versions), append(i.Versions, Kept{Updated: v[0], Size: v[1]})
+		}
+		i.Versions[at].Hosts++
+	}
+	slices.SortFunc(i.Versions, func(a, b Kept) int { return cmp.Compare(b.Updated, a.Updated) })
+	return err
+}
+
+// Links returns the items (workshop_items.id) that an overlay's directory on a host has a link to, each with its Item.Pinned at the time.
+func (s *Store) Links(ctx context.Context, overlayID int64, host string) (map[int64]int64, error) {
+	links := map[int64]int64{}
+	_, err := db.Rows(ctx, s.db, func(row db.Scanner) (id int64, err error) {
+		var pinned int64
+		err = row.Scan(&id, &pinned)
+		links[id] = pinned
+		return id, err
+	}, `SELECT workshop_item_id, pinned FROM overlay_links WHERE overlay_id = :overlay AND host_id = :host`,
 		sql.Named("overlay", overlayID), sql.Named("host", host))
 	if err != nil {
 		return nil, fmt.Errorf("read the links of overlay %d: %w", overlayID, err)
-	}
-	links := make(map[int64]bool, len(ids))
-	for _, id := range ids {
-		links[id] = true
 	}
 	return links, nil
 }
@@ -60,16 +86,17 @@ func ForgetLinks(ctx context.Context, q db.Querier) error {
 	return nil
 }
 
-// Link records, in the transaction that ends a build, that an overlay's directory on a host has links to these items.
-func (s *Store) Link(ctx context.Context, q db.Querier, overlayID int64, host string, itemIDs []int64) error {
-	ids, err := jsonArg("items", itemIDs)
+// Link records, in the transaction that ends a build, that an overlay's directory on a host has links to these items, as Links
+// returns them.
+func (s *Store) Link(ctx context.Context, q db.Querier, overlayID int64, host string, links map[int64]int64) error {
+	ids, err := jsonArg("items", links)
 	if err == nil {
-		_, err = q.ExecContext(ctx, `INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id)
-			SELECT h.overlay_id, i.value, h.host_id FROM overlay_hosts h, json_each(:items) i WHERE h.overlay_id = :overlay AND h.host_id = :host
-			ON CONFLICT DO NOTHING`, sql.Named("overlay", overlayID), sql.Named("host", host), ids)
+		_, err = q.ExecContext(ctx, `INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id, pinned)
+			SELECT h.overlay_id, i.key, h.host_id, i.value FROM overlay_hosts h, json_each(:items) i WHERE h.overlay_id = :overlay AND h.host_id = :host
+			ON CONFLICT DO UPDATE SET pinned = excluded.pinned`, sql.Named("overlay", overlayID), sql.Named("host", host), ids)
 	}
 	if err != nil {
-		return fmt.Errorf("record %d links of overlay %d: %w", len(itemIDs), overlayID, err)
+		return fmt.Errorf("record %d links of overlay %d: %w", len(links), overlayID, err)
 	}
 	return nil
 }
@@ -92,6 +119,7 @@ const notBuilt = `EXISTS (SELECT 1 FROM overlays WHERE id = :overlay AND last_bu
 const waitingSQL = `WITH changes (id, linked, removed) AS (
 		SELECT w.id, l.overlay_id IS NOT NULL, false FROM ` + ofOverlay + ` WHERE o.disabled = 0 AND ` + notBuilt + ` AND CASE
 			WHEN w.file_url = '' THEN w.last_downloaded_at IS NOT NULL AND (l.overlay_id IS NOT NULL) <> (SELECT keeps_lost FROM overlays WHERE id = :overlay)
+			WHEN o.pinned NOT IN (0, w.time_updated) THEN l.overlay_id IS NULL
 			ELSE w.last_downloaded_at IS NULL OR l.overlay_id IS NULL OR ` + failedSQL + ` OR ` + otherVersionSQL + ` END
 		UNION ALL
 		SELECT DISTINCT l.workshop_item_id, true, true FROM overlay_links l WHERE l.overlay_id = :overlay AND ` + notBuilt + ` AND NOT EXISTS (

@@ -1,6 +1,7 @@
 package workshop_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 						w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, ?, 0)`, w.overlay.ID, id)
 						w.exec(t, `INSERT INTO overlay_workshop_items (overlay_id, workshop_item_id, added_at) VALUES (?, ?, 0)`, other.ID, id)
 						if linked {
-							w.exec(t, `INSERT INTO overlay_links VALUES (?, ?, 'here')`, w.overlay.ID, id)
+							w.exec(t, `INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id) VALUES (?, ?, 'here')`, w.overlay.ID, id)
 						}
 					}
 				}
@@ -39,8 +40,8 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 		}
 	}
 	w.exec(t, `INSERT INTO workshop_items (id, steam_id, created_at) VALUES (100, '100', 0)`)
-	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100, 'here')`, w.overlay.ID)
-	w.exec(t, `INSERT INTO overlay_links VALUES (?, 100, 'here')`, other.ID)
+	w.exec(t, `INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id) VALUES (?, 100, 'here')`, w.overlay.ID)
+	w.exec(t, `INSERT INTO overlay_links (overlay_id, workshop_item_id, host_id) VALUES (?, 100, 'here')`, other.ID)
 
 	items, err := w.OfOverlay(t.Context(), w.overlay.ID)
 	if err != nil {
@@ -49,7 +50,7 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 	changes := 1 // the removed item
 	failed := map[int64]workshop.Item{}
 	for _, i := range items {
-		i.AddedAt = time.Time{} // which Waiting does not read
+		i.AddedAt, i.Versions = time.Time{}, nil // which Waiting does not read
 		if strings.HasPrefix(i.LastError, "download failed: ") {
 			failed[i.ID] = i
 		}
@@ -62,7 +63,7 @@ func testWaitingAgreesWithState(t *testing.T, open dbtest.Backend) {
 		t.Fatalf("%d changes, %d failed, %d removed, %v; want %d changes, %d failed", got.Changes, len(got.Failed), len(got.Removed), err, changes, len(failed))
 	}
 	for _, i := range got.Failed {
-		if i != failed[i.ID] || i.FailedBecause() != "status 503" {
+		if !reflect.DeepEqual(i, failed[i.ID]) || i.FailedBecause() != "status 503" {
 			t.Errorf("%+v, want %+v", i, failed[i.ID])
 		}
 	}
@@ -90,14 +91,18 @@ func testLinksAreRecorded(t *testing.T, open dbtest.Backend) {
 			t.Errorf("%v, %v, want %v", got, err, want)
 		}
 		for _, id := range want {
-			if !got[id] {
+			if _, linked := got[id]; !linked {
 				t.Errorf("%v, want %v", got, want)
 			}
 		}
 	}
 	link := func(ids ...int64) {
 		t.Helper()
-		if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", ids); err != nil {
+		links := map[int64]int64{}
+		for _, id := range ids {
+			links[id] = 0
+		}
+		if err := w.Link(t.Context(), w.db, w.overlay.ID, "here", links); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,9 +16,10 @@ const (
 	waits      = "waiting"
 	failed     = "failed"
 	noDownload = "no download"
+	pinned     = "pinned"
 )
 
-const stateSQL = `CASE WHEN o.disabled = 1 THEN '` + Disabled + `' WHEN ` + failedSQL + ` THEN '` + failed + `' WHEN w.file_url = '' THEN '` + noDownload + `'
+const stateSQL = `CASE WHEN o.disabled = 1 THEN '` + Disabled + `' WHEN o.pinned <> 0 AND w.file_url <> '' THEN '` + pinned + `' WHEN ` + failedSQL + ` THEN '` + failed + `' WHEN w.file_url = '' THEN '` + noDownload + `'
 	WHEN w.last_downloaded_at IS NULL OR ` + otherVersionSQL + ` OR l.overlay_id IS NULL THEN '` + waits + `'
 	ELSE '` + Ready + `' END`
 
@@ -33,14 +34,14 @@ var Listing = list.Source[Item]{
 		"": `o.added_at, w.id`, "title": `w.title COLLATE NOCASE`, "state": stateSQL, "size": `w.file_size`, "updated": `w.time_updated`,
 		"downloaded": `w.last_downloaded_at`,
 	},
-	States:  []string{Ready, waits, failed, noDownload, Disabled},
+	States:  []string{Ready, waits, failed, noDownload, pinned, Disabled},
 	Size:    200,
 	Counted: true,
 	Scan: func(row db.Scanner) (i Item, err error) {
 		var c Content
 		var isRead bool
 		var mutations string
-		err = scanInto(row, &i, &i.Linked, db.Moment(&i.AddedAt), &i.Disabled, &i.LinkName, &isRead, &c.Unknown, &c.Kind, &c.Title, &c.Author, &c.Version, &mutations)
+		err = scanOfOverlayInto(row, &i, &isRead, &c.Unknown, &c.Kind, &c.Title, &c.Author, &c.Version, &mutations)
 		if isRead {
 			i.Content = &c
 			err = cmp.Or(err, json.Unmarshal([]byte(mutations), &c.Mutations))

@@ -161,7 +161,7 @@ func (s *Store) rebuild(ctx context.Context, q db.Querier, changes []Change, exc
 		err = row.Scan(&o.ID, &o.Build)
 		return o, err
 	}, `SELECT o.id, MAX(value ->> 'build') FROM json_each(:items) JOIN overlay_workshop_items i ON i.workshop_item_id = value ->> 'id'
-		JOIN overlays o ON o.id = i.overlay_id WHERE o.deleted_at IS NULL AND i.disabled = 0 AND o.id <> :except
+		JOIN overlays o ON o.id = i.overlay_id WHERE o.deleted_at IS NULL AND i.disabled = 0 AND (i.pinned = 0 OR value ->> 'lost') AND o.id <> :except
 			AND NOT (value ->> 'lost' AND o.keeps_lost) GROUP BY o.id ORDER BY o.id`, list, sql.Named("except", except))
 	if err != nil {
 		return nil, fmt.Errorf("find the overlays of %d items: %w", len(items), err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,7 +137,7 @@ func testRefreshOfAnOverlayUpdatesOnlyItsItems(t *testing.T, open dbtest.Backend
 			t.Errorf("item %s: last_error %q, file_url %q", id, i.LastError, i.FileURL)
 		}
 	}
-	if after := w.row(t, "3"); after != before {
+	if after := w.row(t, "3"); !reflect.DeepEqual(after, before) {
 		t.Errorf("the row of another game's item went from %+v to %+v", before, after)
 	}
 	for _, id := range []steam.ID{"1", "2", "3", "4", "5"} {
@@ -512,7 +513,7 @@ func testAResultIsRecordedForItsVersionOnly(t *testing.T, open dbtest.Backend) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			if got := w.row(t, "1"); got != want || got.State() != c.want {
+			if got := w.row(t, "1"); !reflect.DeepEqual(got, want) || got.State() != c.want {
 				t.Errorf("the item is %q: %+v, want %q: %+v", got.State(), got, c.want, want)
 			}
 		})

@@ -78,6 +78,11 @@ func someItems(n int, picture string) []workshop.Item {
 			i.Linked = false
 		case 7:
 			i.Disabled = true
+		case 5:
+			i.Pinned = i.Updated - 86400*30
+		}
+		if n%4 == 1 {
+			i.Versions = []workshop.Kept{{Updated: i.Updated, Size: i.FileSize, Hosts: 1}, {Updated: i.Updated - 86400*30, Size: 5 << 20, Hosts: 1}, {Updated: i.Updated - 86400*400, Size: 5 << 20, Hosts: 1}}
 		}
 		if i.FileURL == "" {
 			i.LostAt = now.Add(-40 * time.Hour)

@@ -75,8 +75,9 @@ const (
 const (
 	// ItemField holds the id (workshop_items.id) of a selected item, and may be repeated.
 	ItemField = "item"
-	// ChangeField says what is changed: `disable` or `enable`. Followed by a space and the id of an item, that one is changed, and not the
-	// selected ones: so the buttons of the rows and those for all selected items belong to one form.
+	// ChangeField says what is changed: `disable`, `enable`, `pin` or `unpin`. Followed by a space and the id of an item, that one is changed,
+	// and not the selected ones: so the buttons of the rows and those for all selected items belong to one form. `pin ID TIME` pins to the
+	// version of that time, in Unix seconds.
 	ChangeField = "change"
 	// CopyToField holds the id of the overlay to copy to.
 	CopyToField = "to"
@@ -403,6 +404,32 @@ func (o Outcome) Sentence() string {
 	return strings.Join(parts, ", ")
 }
 
+// others are the versions of an item that can be linked instead of the one that it is pinned to, or that Steam offers.
+func others(i workshop.Item) (kept []workshop.Kept) {
+	for _, k := range i.Versions {
+		if k.Updated != i.Pinned && k.Updated != i.Updated {
+			kept = append(kept, k)
+		}
+	}
+	return kept
+}
+
+// missingOn is on how many hosts the version that an item is pinned to is not; 0 if Steam offers it.
+func (v ShowView) missingOn(i workshop.Item) int {
+	if !i.StaysBehind() {
+		return 0
+	}
+	for _, k := range i.Versions {
+		if k.Updated == i.Pinned {
+			return len(v.Hosts) - k.Hosts
+		}
+	}
+	return len(v.Hosts)
+}
+
+// change is the value of ChangeField for one item.
+func change(what string, i workshop.Item) string { return what + " " + strconv.FormatInt(i.ID, 10) }
+
 // countOrName is how many items these are, or which one.
 func countOrName(items []workshop.Item) string {
 	if len(items) == 1 {
@@ -441,7 +468,7 @@ func tone(state string) string {
 		return "good"
 	case state == workshop.Disabled:
 		return "off"
-	case state == workshop.WaitingForDownload, state == workshop.UpdateWaiting, state == workshop.NotLinked:
+	case state == workshop.UpdateWaitingPinned, state == workshop.WaitingForDownload, state == workshop.UpdateWaiting, state == workshop.NotLinked:
 		return "waits"
 	}
 	return "bad"

@@ -176,23 +176,34 @@ func (p ShowPage) ChangeItems(w http.ResponseWriter, r *web.Request, o overlay.O
 		return err
 	}
 	what, one, isOne := strings.Cut(r.PostForm.Get(ChangeField), " ")
+	one, text, _ := strings.Cut(one, " ")
 	if isOne {
 		r.PostForm[ItemField] = []string{one}
 	}
-	disable := what == "disable"
-	if !disable && what != "enable" {
-		return problem.Invalid("“%s” cannot be done with items. Nothing was changed.", what)
+	words := map[string]string{"disable": "disabled", "enable": "enabled", "pin": "pinned", "unpin": "unpinned"}[what]
+	version, invalid := strconv.ParseInt(cmp.Or(text, "0"), 10, 64)
+	if words == "" || invalid != nil || text != "" && what != "pin" {
+		return problem.Invalid("“%s” cannot be done with items. Nothing was changed.", r.PostForm.Get(ChangeField))
 	}
 	ids, err := Selected(r)
 	if err != nil {
 		return err
 	}
-	return p.Change(w, r, o, q, func(ctx context.Context) (Outcome, error) {
-		items, build, err := p.Items.Disable(ctx, r.User, o, ids, disable)
+	return p.Change(w, r, o, q, func(ctx context.Context) (outcome Outcome, err error) {
+		var build *jobstore.Enqueued
+		switch what {
+		case "pin":
+			outcome.Set, build, err = p.Items.Pin(ctx, r.User, o, ids, version)
+		case "unpin":
+			outcome.Set, build, err = p.Items.Unpin(ctx, r.User, o, ids)
+		default:
+			outcome.Set, build, err = p.Items.Disable(ctx, r.User, o, ids, what == "disable")
+		}
 		if err != nil {
 			return Outcome{}, err
 		}
-		return Outcome{Set: items, SetTo: what + "d", JobID: build.ID}, nil
+		outcome.SetTo, outcome.JobID = words, build.ID
+		return outcome, nil
 	})
 }
 

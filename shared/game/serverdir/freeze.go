@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +16,7 @@ import (
 	"left4me/shared/durable"
 	"left4me/shared/linkfarm"
 	"left4me/shared/server"
-	"left4me/shared/steam"
+	"left4me/shared/vpkcache"
 )
 
 // Layers is the directory of a run with the frozen overlays: layers/{overlay_id}.
@@ -56,8 +55,8 @@ func (d Dir) Freeze(ctx context.Context, run int64, overlaysDir, cacheDir string
 			return Frozen{}, err
 		}
 		target := seen.Links[name]
-		steamID, err := steam.ParseID(strings.TrimSuffix(filepath.Base(target), ".vpk"))
-		if err != nil || target != filepath.Join(cacheDir, steamID.FileName()) {
+		steamID, cached := vpkcache.IDOf(cacheDir, target)
+		if !cached {
 			f.Others++
 			continue
 		}
