@@ -75,6 +75,7 @@ var promises = map[promise]string{
 	66: "a page for players, of servers that are public",
 	70: "what is in a file is read and shown",
 	71: "campaigns and maps, as commands to copy",
+	72: "files that conflict are named",
 	73: "an item can be disabled in an overlay without being removed",
 	74: "old versions of items are kept, and an overlay can stay with one",
 	75: "what Steam has lost stays linked, unless the overlay is set otherwise",

@@ -18,6 +18,7 @@ CREATE TABLE webhooks (
 );
 CREATE INDEX ix_webhooks_overlay ON webhooks (overlay_id);
 CREATE INDEX ix_webhooks_server ON webhooks (server_id);
+CREATE INDEX ix_webhooks_user ON webhooks (user_id);
 
 CREATE TABLE webhook_deliveries (
 	id           INTEGER PRIMARY KEY AUTOINCREMENT,
