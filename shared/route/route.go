@@ -157,7 +157,7 @@ var (
 	Account         = page("account", "/account", SignedIn)
 	PasswordChange  = form("password-change", "/account/password", SignedIn).sessionOnly()
 	SessionEnd      = form("session-end", "/account/sessions", SignedIn).sessionOnly()
-	TokenChange     = form("token-change", "/account/tokens", SignedIn).sessionOnly()
+	TokenChange     = form("token-change", "/account/tokens", SignedIn).withTyped("name").sessionOnly()
 	AdminHome       = page("admin-home", "/admin", Administrator)
 	AdminJobs       = page("admin-jobs", "/admin/jobs", Administrator)
 	AdminRefresh    = form("admin-refresh", "/admin/workshop/refresh", Administrator)
