@@ -120,7 +120,7 @@ bench: $(HTMX) $(INFRA)/node_modules/.package-lock.json ## run the benchmarks an
 		go test -run '^$$' -bench . ./localrun/lambdahost ./localrun/gateway; \
 		go test -run '^$$' -bench 'ColdPage|RowToRunning' -benchtime 50x ./localrun; \
 		go test -run '^$$' -bench ServerStart -benchtime 10x -timeout 20m ./localrun; \
-		go test -run '^$$' -bench 'Idle|Load' -benchtime 1x -timeout 20m ./localrun; \
+		go test -run '^$$' -bench 'Idle|Load|ServerChecks' -benchtime 1x -timeout 20m ./localrun; \
 	} | tee /dev/stderr | go run ./infra/measures
 
 starts: build ## measure how fast each function starts, on a host and as built for AWS, compared with a minimal function

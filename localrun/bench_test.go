@@ -12,16 +12,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
+	"left4me/shared/game/gametest"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
 	"left4me/shared/list"
@@ -362,4 +366,111 @@ func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// BenchmarkServerChecks is measure M15: what localrun and its functions compute in a minute in which they look at 50 running servers every 10
+// seconds, with all else that they do when nobody asks for anything, and how often the servers' rows are written while nothing changes.
+// Run it with -benchtime 1x: it takes longer than that.
+func BenchmarkServerChecks(b *testing.B) {
+	root := b.TempDir()
+	d := dbtest.Open(b, db.FileURL(filepath.Join(root, "left4me.db")))
+	s := startSite(b, d, []string{"LEFT4ME_ROOT=" + root, "SERVER_SUPERVISOR=none"}, []string{"localrun", "up"})
+	exec := func(statement string, args ...any) {
+		b.Helper()
+		if _, err := d.ExecContext(b.Context(), statement, args...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	exec(`INSERT INTO blueprints (id, name, user_id, created_at) VALUES (1, 'all', NULL, 1)`)
+	for id := 1; id <= 50; id++ {
+		game := gametest.StartGame(b)
+		game.Tell(b, "join Ellis\njoin Nick\nbots 2")
+		exec(`INSERT INTO runs (id, server_id, job_id, port, build_id, blueprint, settings, created_at, started_at) VALUES (?, ?, 1, ?, 1, 'all', '{}', 1, 1)`, id, keepServer(b, d, root, id, int(game.Address().Port())), game.Address().Port())
+	}
+	known := func() int {
+		n, err := db.Row(b.Context(), d, db.Value[int], `SELECT COUNT(*) FROM server_status WHERE answering = 1 AND stale = 0`)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	for deadline := time.Now().Add(patience); known() < 50; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("%d of 50 servers were asked", known())
+		}
+	}
+	exec(`CREATE TABLE written (at INTEGER)`)
+	for _, change := range []string{"INSERT ON server_status", "UPDATE ON server_status", "INSERT ON server_players", "DELETE ON server_players"} {
+		exec(`CREATE TRIGGER "` + change + `" AFTER ` + change + ` BEGIN INSERT INTO written VALUES (1); END`)
+	}
+	const period = time.Minute
+	before := cpuTime(b, s.pid)
+	time.Sleep(period)
+	b.ReportMetric(100*float64(cpuTime(b, s.pid)-before)/float64(period), "percent")
+	n, err := db.Row(b.Context(), d, db.Value[int], `SELECT COUNT(*) FROM written`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(n), "rows")
+	b.ReportMetric(0, "ns/op")
+}
+
+// keepServer adds a running server of the only host whose process is kept, as far as left4me sees, until the benchmark ends. Its password for
+// RCON is that of gametest.StartGame.
+func keepServer(b *testing.B, d *db.DB, root string, id, port int) int {
+	b.Helper()
+	dir := filepath.Join(root, "servers", strconv.Itoa(id))
+	err := os.MkdirAll(filepath.Join(dir, "runs", strconv.Itoa(id)), 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "runs", strconv.Itoa(id), "rcon_password"), []byte("secret"), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "process.json"), []byte(`{"pid":1073741824,"since":"2026-01-01T00:00:00Z"}`), 0o644)
+	}
+	lock := flock.New(filepath.Join(dir, "run.lock"))
+	if err == nil {
+		err = lock.Lock()
+	}
+	if err == nil {
+		_, err = d.ExecContext(b.Context(), `INSERT INTO servers (id, name, host_id, port, blueprint_id, user_id, uid, state, state_at, created_at)
+			SELECT ?, 'server', h.id, ?, 1, 1, ?, 'running', 1, 1 FROM hosts h`, id, port, strconv.Itoa(id))
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { lock.Unlock() })
+	return id
+}
+
+// cpuTime is the time that a process and its children have computed.
+func cpuTime(b *testing.B, pid int) (total time.Duration) {
+	b.Helper()
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0 // it has ended, and is in its parent's time
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	for _, ticks := range fields[11:15] { // utime, stime, cutime, cstime
+		n, err := strconv.Atoi(ticks)
+		if err != nil {
+			b.Fatal(err)
+		}
+		total += time.Duration(n) * tick
+	}
+	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil || len(children) == 0 {
+		b.Skip("this machine does not tell the children of a process: ", err)
+	}
+	for _, file := range children {
+		text, _ := os.ReadFile(file) // a thread may have ended
+		for child := range strings.FieldsSeq(string(text)) {
+			n, err := strconv.Atoi(child)
+			if err != nil {
+				b.Fatal(err)
+			}
+			total += cpuTime(b, n)
+		}
+	}
+	return total
 }

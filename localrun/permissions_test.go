@@ -594,6 +594,10 @@ var uses = map[string][]use{
 	route.ServerRestart.Name: server(route.ServerRestart),
 	route.ServerReset.Name:   server(route.ServerReset),
 	route.ServerDelete.Name:  server(route.ServerDelete),
+	route.ServerCommand.Name: {
+		{about: "hers, which does not run", path: hers(route.ServerCommand), form: fields("command", "status"), status: http.StatusConflict, stranger: refused},
+		{about: "none", path: at("/servers/999999/command"), form: fields("command", "status"), status: notFound},
+	},
 	route.WebhookList.Name: {
 		{path: at("/webhooks"), status: okay},
 		{about: "her server's", path: func(f *fixture) string { return "/webhooks?server=" + f.server() }, status: okay, stranger: refused},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -55,7 +57,7 @@ type runJSON struct {
 
 func serversCommand() *cobra.Command {
 	var c caller
-	g := c.group("server", "List, show, start and stop game servers", `List, show, start and stop game servers. A server is named by its id, or by its name if no other one has it.
+	g := c.group("server", "List, show, start and stop game servers, and send them commands", `List, show, start and stop game servers, and send them commands. A server is named by its id, or by its name if no other one has it.
 
 start, stop and restart ask for a job, which the agent of the server's host runs.`)
 	g.AddCommand(&cobra.Command{
@@ -99,6 +101,18 @@ start, stop and restart ask for a job, which the agent of the server's host runs
 			return c.finish(ctx, api, cmd, d, answer, route.ServerShow.URL(id))
 		})))
 	}
+	command := c.serverCommand("command", "Have the game of a server execute a command, and print its answer", func(ctx context.Context, api *client, cmd *cobra.Command, id int64, args []string) error {
+		d, _, err := api.post(ctx, route.ServerCommand.URL(id), url.Values{"command": {strings.Join(args, " ")}})
+		if err != nil {
+			return err
+		}
+		return c.follow(ctx, api, cmd, d.Location)
+	})
+	command.Use += " COMMAND..."
+	command.Args = usage(cobra.MinimumNArgs(2))
+	command.Example = `  localrun server command friday status
+  localrun server command friday 'say "five minutes left"'`
+	g.AddCommand(command)
 	return g
 }
 

@@ -49,6 +49,8 @@ const (
 	// watchEmbedded and watchServer are how often the agent looks after the game servers, with the one and the other.
 	watchEmbedded = 10 * time.Second
 	watchServer   = time.Minute
+	// copyConsoles is how often the consoles that somebody watches are copied to the database.
+	copyConsoles = 500 * time.Millisecond
 	// tellEmbedded and tellServer are how often the agent looks whether webhooks are to be told something, with the one and the other.
 	tellEmbedded = time.Second
 	tellServer   = 15 * time.Second
@@ -322,9 +324,11 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		return nil, nil, err
 	}
 	var looked atomic.Pointer[time.Time]
+	consoles := &watch.Consoles{Supervisor: supervisor.New(s), Host: this.ID, Every: copyConsoles, Woken: wake.NewSignal(), Log: log}
 	look := func() {
 		now := time.Now()
 		looked.Store(&now)
+		consoles.Woken.Set()
 	}
 	look()
 	served := wake.NewSignal()
@@ -340,7 +344,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		Worked: func(r agent.Run) {
 			m.Ran(r)
 			heart.Worked()
-			if r.Operation == job.ServerStart.Name {
+			if r.Operation == job.ServerStart.Name || r.Operation == job.ServerCommand.Name {
 				served.Set()
 			}
 		},
@@ -352,6 +356,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 		CheckEvery: job.CheckServers.Every, Check: func(ctx context.Context) error { return check(ctx, functions, job.CheckServers, this.ID) }, Woken: served,
 		Enqueued: env.WakeAgent, Log: log,
 	}
+	consoles.Servers = servers.Servers
 	tell := tellServer
 	switch {
 	case d.Embedded():
@@ -378,6 +383,7 @@ func (o *options) agent(ctx context.Context, command string, s settings.Settings
 			})
 			others.Go(func() { completeRemovals(ctx, d, this.ID, log) })
 			others.Go(func() { servers.Run(ctx) })
+			others.Go(func() { consoles.Run(ctx) })
 			others.Go(func() { tellWebhooks(ctx, env, tell) })
 			a.Run(ctx)
 			others.Wait()

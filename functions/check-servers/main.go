@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"left4me/shared/fn"
@@ -25,7 +24,7 @@ func build(env *fn.Env) func(context.Context, string) error {
 	say := func(ctx context.Context, on server.Check, line string) error {
 		ctx, stop := context.WithTimeout(ctx, wait)
 		defer stop()
-		_, err := games.Command(ctx, on.ServerID, on.RunID, on.Port, `say "`+strings.ReplaceAll(line, `"`, `'`)+`"`)
+		_, err := games.Command(ctx, on.ServerID, on.RunID, on.Port, server.Announce(line))
 		return err
 	}
 	return func(ctx context.Context, hostID string) error {

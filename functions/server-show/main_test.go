@@ -130,6 +130,67 @@ func TestThePageFollowsTheGame(t *testing.T) {
 	}
 }
 
+// A page with the console asks for the lines that it lacks, which keeps the console watched.
+//
+// shows: P64
+func TestThePageFollowsTheConsole(t *testing.T) {
+	s := fntest.New(t)
+	anna := s.Person("anna", false)
+	one := s.Server(anna, "one", 27015)
+	servers := server.NewStore(s.Env.DB, s.Env.Now, s.Env.Jobs)
+	say := func(lines ...string) {
+		t.Helper()
+		if err := servers.AddConsole(t.Context(), one.ID, lines); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watched := func() bool {
+		t.Helper()
+		all, err := servers.WatchedConsoles(t.Context(), "here")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all) == 1
+	}
+	say("first", "<b>second")
+	v := s.Visitor(anna, route.ServerShow, build)
+	closed := v.Get("/servers/1").Page()
+	if poll := closed.Find("#server-console-poll"); poll.AttrOr("hx-trigger", "") != "intersect once" || closed.Find("#server-console li").Length() != 0 || watched() {
+		t.Errorf("closed: %s, watched %v", closed.Find("#server-console").Text(), watched())
+	}
+	open := v.Get("/servers/1?console=0").Page()
+	if text := open.Find("#server-console[open] ol").Text(); text != "first<b>second" || !watched() {
+		t.Errorf("without scripts: %q, watched %v", text, watched())
+	}
+	poll := closed.Find("#server-console-poll").AttrOr("hx-get", "")
+	v.Htmx()
+	next := func() (lines, how string) {
+		t.Helper()
+		page := v.Get(poll).Page()
+		next := page.Find("#server-console-poll")
+		if poll = next.AttrOr("hx-get", ""); poll == "" || next.AttrOr("hx-trigger", "") != "every 1s" {
+			t.Fatal("it does not ask again")
+		}
+		list := page.Find("ol")
+		return list.Text(), list.AttrOr("hx-swap-oob", "")
+	}
+	if lines, how := next(); lines != "first<b>second" || how != "beforeend:#server-console-lines" {
+		t.Errorf("%q, %q", lines, how)
+	}
+	if lines, _ := next(); lines != "" {
+		t.Errorf("although nothing is new: %q", lines)
+	}
+	say("third")
+	if lines, _ := next(); lines != "third" {
+		t.Errorf("%q", lines)
+	}
+	// A page with very many lines begins anew.
+	poll = "/servers/1?console=3&lines=5000"
+	if lines, how := next(); lines != "first<b>secondthird" || how != "innerHTML:#server-console-lines" || !strings.Contains(poll, "lines=3") {
+		t.Errorf("%q, %q, then %s", lines, how, poll)
+	}
+}
+
 func TestTheButtonsFitTheState(t *testing.T) {
 	s := fntest.New(t)
 	anna := s.Person("anna", false)

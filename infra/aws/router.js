@@ -60,6 +60,7 @@ var routes = [
   ['POST', ['servers'], '${ServerCreateHost}'],
   ['GET', ['servers', null], '${ServerShowHost}'],
   ['POST', ['servers', null], '${ServerChangeHost}'],
+  ['POST', ['servers', null, 'command'], '${ServerCommandHost}'],
   ['POST', ['servers', null, 'delete'], '${ServerDeleteHost}'],
   ['POST', ['servers', null, 'reset'], '${ServerResetHost}'],
   ['POST', ['servers', null, 'restart'], '${ServerRestartHost}'],

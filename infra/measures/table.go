@@ -59,6 +59,8 @@ var table = slices.Concat([]measure{
 	{"M14 start of a server with 2,000 items in 20 overlays, by cp -al of them", one("localrun ServerStart/one ms-median"), one("localrun ServerStart/cp_-al ms-median"), "ms", unscaled, false, 2},
 	{"M14 the slowest start", one("localrun ServerStart/one ms-most"), nil, "ms", unscaled, false, 500},
 	{"ten servers started at once: the slowest, by one after the other", one("localrun ServerStart/ten_at_once ms-most"), one("localrun ServerStart/one ms-most"), "ms", unscaled, false, 10},
+	{"M15 50 running servers are looked at every 10 seconds: time of one core", one("localrun ServerChecks percent"), nil, "%", unscaled, false, 2},
+	{"M15 rows that are written while nothing changes", one("localrun ServerChecks rows"), nil, "", unscaled, false, 0},
 	{"M16 claim on one of 20 hosts, by the same on the only one", one("shared/jobstore Hosts/claim_and_hand_back/20 ns/op"), one("shared/jobstore Hosts/claim_and_hand_back/1 ns/op"), "ms", nanosecond, false, 1.5},
 	{"M16 page of one of 1,000 overlays on 20 hosts, by the same on the only one", one("functions/overlay-show Hosts/page/20 ns/op"), one("functions/overlay-show Hosts/page/1 ns/op"), "ms", nanosecond, false, 1.5},
 	{"M17 what is in 5,000 cached files, by one pread of each index", one("shared/vpk Contents/vpk ns/op"), one("shared/vpk Contents/pread ns/op"), "ms", nanosecond, false, 3},

@@ -121,8 +121,10 @@ var descriptions = map[string]description{
 	route.ServerStop.Name:    does("Stop a server.", "confirm Not needed."),
 	route.ServerRestart.Name: does("Stop a server, if it is running, and start it.", "confirm Not needed."),
 	route.ServerReset.Name:   does("Remove what the game of a server has written.", confirm),
-	route.ServerDelete.Name:  does("Delete a server.", confirm),
-	route.Play.Name:          shows("Show a public server to players.", server.PlayView{}),
+	route.ServerCommand.Name: does("Have the game of a server execute a command. The job's log is the answer.", "command The command, or with as=say a text for the players.", "as say, or nothing.",
+		"kick Instead of a command: the number of a player, who is removed from the game.", "map Instead of a command: the map to change to.", "mode With map: the mode to change to. Without it, the mode stays."),
+	route.ServerDelete.Name: does("Delete a server.", confirm),
+	route.Play.Name:         shows("Show a public server to players.", server.PlayView{}),
 
 	route.WebhookList.Name: shows("List the webhooks: all that you may see, or those of one overlay or server.", webhook.ListView{},
 		append([]string{"overlay The id of an overlay.", "server The id of a server."}, place...)...),

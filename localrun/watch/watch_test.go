@@ -28,8 +28,8 @@ type games struct {
 }
 
 func (g *games) Status(context.Context, int64) (supervisor.Status, error) { return g.status, nil }
-func (g *games) Console(context.Context, int64, int) ([]string, error) {
-	return []string{"loading", "Segmentation fault"}, nil
+func (g *games) Console(context.Context, int64, int) ([]string, bool, error) {
+	return []string{"loading", "Segmentation fault"}, false, nil
 }
 
 type fixture struct {

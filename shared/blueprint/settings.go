@@ -110,10 +110,10 @@ func (s Settings) Check() error {
 	case strings.ContainsFunc(s.Password, unicode.IsSpace) || strings.Contains(s.Password, ";"):
 		// Players type it after `password` into their console.
 		return problem.Invalid("A password has no spaces and no semicolon: players could not type it.")
-	case !modePattern().MatchString(s.Mode):
-		return problem.Invalid("“%s” is not the name of a game mode. Names are such as coop or mutation12.", s.Mode)
-	case !mapPattern().MatchString(s.Map):
-		return problem.Invalid("“%s” is not the name of a map. Names are such as c1m1_hotel, without spaces and without .bsp.", s.Map)
+	case CheckMode(s.Mode) != nil:
+		return CheckMode(s.Mode)
+	case CheckMap(s.Map) != nil:
+		return CheckMap(s.Map)
 	case s.Slots < 1 || s.Slots > MaxSlots:
 		return problem.Invalid("A server has 1 to %d player slots.", MaxSlots)
 	case !slices.ContainsFunc(Regions, func(r Region) bool { return r.ID == s.Region }):
@@ -151,6 +151,22 @@ func (s Settings) Check() error {
 		case slices.Contains(reserved, strings.ToLower(arg)):
 			return problem.Invalid("The launch argument %s is left4me's own. Please use the settings, or leave it out.", arg)
 		}
+	}
+	return nil
+}
+
+// CheckMode returns an error, a problem (400), unless name can be the name of a game mode.
+func CheckMode(name string) error {
+	if !modePattern().MatchString(name) {
+		return problem.Invalid("“%s” is not the name of a game mode. Names are such as coop or mutation12.", name)
+	}
+	return nil
+}
+
+// CheckMap returns an error, a problem (400), unless name can be the name of a map.
+func CheckMap(name string) error {
+	if !mapPattern().MatchString(name) {
+		return problem.Invalid("“%s” is not the name of a map. Names are such as c1m1_hotel, without spaces and without .bsp.", name)
 	}
 	return nil
 }

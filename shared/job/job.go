@@ -193,13 +193,15 @@ var (
 	ServerStart          = Operation{Name: "server_start", Title: "Start server", Function: "start-server", Place: Disk, About: Servers, Reads: Overlays, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	ServerStop           = Operation{Name: "server_stop", Title: "Stop server", Function: "stop-server", Place: Disk, About: Servers, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
 	ServerReset          = Operation{Name: "server_reset", Title: "Reset files of server", Function: "reset-server", Place: Disk, About: Servers, Coalesce: WhileQueued, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	DeleteServer         = Operation{Name: "delete_server", Title: "Delete server", Function: "delete-server", Place: Disk, About: Servers, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
-	DeliverWebhook       = Operation{Name: "deliver_webhook", Title: "Tell webhook", Function: "deliver-webhook", About: Webhooks, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: 5 * time.Minute}
+	// What may have been sent to a game is not sent again: a command loses one worker at most.
+	ServerCommand  = Operation{Name: "server_command", Title: "Command", Function: "command-server", Place: Disk, About: Servers, Coalesce: Never, MaxLost: 1, Lease: lease, TimeLimit: time.Minute}
+	DeleteServer   = Operation{Name: "delete_server", Title: "Delete server", Function: "delete-server", Place: Disk, About: Servers, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: runLimit}
+	DeliverWebhook = Operation{Name: "deliver_webhook", Title: "Tell webhook", Function: "deliver-webhook", About: Webhooks, Coalesce: WhileLive, MaxLost: maxLost, Lease: lease, TimeLimit: 5 * time.Minute}
 )
 
 // All returns every operation. The slice is the caller's.
 func All() []Operation {
-	return []Operation{Install, CheckGame, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop, ServerReset, DeleteServer, DeliverWebhook}
+	return []Operation{Install, CheckGame, RefreshWorkshopItems, CollectGarbage, BuildOverlay, DeleteOverlay, ServerInit, ServerStart, ServerStop, ServerReset, ServerCommand, DeleteServer, DeliverWebhook}
 }
 
 // Runnable returns the operations that have a function.

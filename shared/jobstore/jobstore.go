@@ -56,6 +56,9 @@ func NewStore(d *db.DB, now func() time.Time) *Store {
 	return &Store{db: d, now: now}
 }
 
+// WakeAgents has TakeEnqueued report true, for what an agent does without a job.
+func (s *Store) WakeAgents() { s.enqueued.Store(true) }
+
 // TakeEnqueued reports whether the store has added a job since the last call, whether or not its transaction was committed.
 func (s *Store) TakeEnqueued() bool { return s.enqueued.Swap(false) }
 

@@ -3,6 +3,7 @@ package jobstore
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -50,7 +51,12 @@ type Job struct {
 func (j Job) handedBack() bool { return j.State == job.Running && j.LeaseUntil.Equal(db.Time(0)) }
 
 // Title says what the job does. An operation that this left4me does not know keeps its name.
-func (j Job) Title() string { return title(j.Operation) }
+func (j Job) Title() string {
+	if command := ""; j.Operation == job.ServerCommand.Name && json.Unmarshal([]byte(j.Argument), &command) == nil {
+		return title(j.Operation) + ": " + command
+	}
+	return title(j.Operation)
+}
 
 func title(operation string) string {
 	if o, err := job.ByName(operation); err == nil {

@@ -145,6 +145,7 @@ var (
 	ServerStop      = form("server-stop", "/servers/{id}/stop", SignedIn)
 	ServerRestart   = form("server-restart", "/servers/{id}/restart", SignedIn)
 	ServerReset     = form("server-reset", "/servers/{id}/reset", SignedIn)
+	ServerCommand   = form("server-command", "/servers/{id}/command", SignedIn).withTyped("command")
 	ServerDelete    = form("server-delete", "/servers/{id}/delete", SignedIn)
 	Play            = page("play", "/play/{id}", Anyone).cached(15 * time.Second)
 	WebhookList     = page("webhook-list", "/webhooks", SignedIn)
@@ -181,7 +182,7 @@ func All() []Route {
 		OverlayList, OverlayCreate, OverlayShow, OverlayUse, OverlayRename, OverlayDelete, OverlayBuild, OverlayRefresh,
 		ItemAdd, ItemChange, ItemRemove, ItemsRemove, ItemsCopy, ItemsChange,
 		BlueprintList, BlueprintCreate, BlueprintShow, BlueprintSave, BlueprintAdd, BlueprintMove, BlueprintRemove, BlueprintDelete,
-		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerDelete, Play,
+		ServerList, ServerCreate, ServerShow, ServerChange, ServerStart, ServerStop, ServerRestart, ServerReset, ServerCommand, ServerDelete, Play,
 		WebhookList, WebhookCreate, WebhookShow, WebhookChange,
 		JobList, JobShow, JobCancel,
 		Account, PasswordChange, SessionEnd, TokenChange,

@@ -67,6 +67,8 @@ type Server struct {
 	State     State
 	StateAt   time.Time
 	CreatedAt time.Time
+	// WatchedUntil is until when the host copies its console.
+	WatchedUntil time.Time `api:"-"`
 	// Live is what its game has last said, without the players.
 	Live Live
 	// Policy says when it is restarted for updates, and Update what waits.
@@ -336,7 +338,7 @@ func (s *Store) Delete(ctx context.Context, u account.User, of Server) (removal 
 		if err == nil && n == 0 {
 			err = missing(of.ID)
 		}
-		for _, o := range []job.Operation{job.ServerInit, job.ServerStart, job.ServerReset} {
+		for _, o := range []job.Operation{job.ServerInit, job.ServerStart, job.ServerReset, job.ServerCommand} {
 			if err == nil {
 				err = s.jobs.CancelAll(ctx, q, o, job.Server(of.ID))
 			}
@@ -353,7 +355,7 @@ func (s *Store) Delete(ctx context.Context, u account.User, of Server) (removal 
 const (
 	columns = `s.id, s.name, s.host_id, h.name, h.address, h.seen_at, s.port, s.blueprint_id, b.name,
 		(SELECT json_group_array(overlay_id) FROM (SELECT overlay_id FROM blueprint_overlays WHERE blueprint_id = s.blueprint_id ORDER BY position)), s.user_id, u.name, s.is_public, s.uid, s.directory_at,
-		s.state, s.state_at, s.created_at, s.restart_policy, ` + updateColumns + `, ` + liveColumns
+		s.state, s.state_at, s.created_at, s.watched_until, s.restart_policy, ` + updateColumns + `, ` + liveColumns
 	from = `servers s JOIN hosts h ON h.id = s.host_id JOIN blueprints b ON b.id = s.blueprint_id JOIN users u ON u.id = s.user_id
 		LEFT JOIN server_updates p ON p.server_id = s.id LEFT JOIN server_status l ON l.server_id = s.id`
 	selectServer = `SELECT ` + columns + ` FROM ` + from + ` WHERE `
@@ -368,7 +370,7 @@ func scan(row db.Scanner) (s Server, err error) {
 func scanInto(row db.Scanner, s *Server, more ...any) error {
 	var overlays, policy string
 	err := row.Scan(slices.Concat([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.Port, &s.BlueprintID, &s.Blueprint,
-		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt), &policy},
+		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt), db.Moment(&s.WatchedUntil), &policy},
 		s.Update.into(), s.Live.into(), more)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(overlays), &s.Overlays)

@@ -101,6 +101,16 @@ func servers(picture string) map[string]templ.Component {
 	fresh.Run, fresh.Stack, fresh.Server.Address, fresh.Server.Name = server.Run{}, nil, "", hostile
 	bare := someServerPage(server.Running)
 	bare.Stack, bare.Server.Live, bare.Players = nil, server.Live{}, nil
+	watched := someServerPage(server.Running)
+	watched.Watches, watched.Command, watched.CommandError = true, hostile, "A command is one line, without characters that cannot be shown."
+	for n := range 60 {
+		watched.Console = append(watched.Console, server.ConsoleLine{ID: int64(n), Text: []string{"Server is hibernating", hostile, turned, strings.Repeat("long", 125), ""}[n%5]})
+	}
+	watched.Campaigns = []vpk.Campaign{
+		{Title: hostile, Modes: []vpk.Mode{{Name: "coop", Maps: []vpk.Map{{Name: "uf1_boulevard", Title: "Boulevard"}, {Name: strings.Repeat("m", 64), Title: strings.Repeat("W", 200)}}}, {Name: "mutation12", Maps: []vpk.Map{{Name: "uf1_boulevard"}}}}},
+	}
+	silentWatched := someServerPage(server.Running)
+	silentWatched.Server.HostSeenAt, silentWatched.Watches = now.Add(-30*time.Hour), true
 	quiet := someServerPage(server.Running)
 	quiet.Server.Live.Answering, quiet.Server.Live.AnsweringAt, quiet.Server.Live.Map, quiet.Server.Live.Mode = false, now.Add(-time.Minute), strings.Repeat("long", 30), ""
 	waiting := func(policy server.Policy, change func(*server.Update)) templ.Component {
@@ -158,6 +168,8 @@ func servers(picture string) map[string]templ.Component {
 		"server-show-held":         waiting(server.Policy{Kind: server.WhenEmpty}, func(u *server.Update) { u.Held = "The last build of overlay “" + hostile + "” failed." }),
 		"server-show-bare":         serverview.Show(bare),
 		"server-show-quiet":        serverview.Show(quiet),
+		"server-show-console":      serverview.Show(watched),
+		"server-show-no-console":   serverview.Show(silentWatched),
 		"server-show-crashed":      serverview.Show(crashed),
 		"server-show-starting":     serverview.Show(starting),
 		"server-show-stopped":      serverview.Show(stopped),

@@ -63,12 +63,23 @@ func NewShowPage(env *fn.Env) ShowPage {
 func (p ShowPage) Find(ctx context.Context, r *web.Request) (v ShowView, err error) {
 	v.SeenJob, v.SeenState = r.Number(JobParam), job.State(r.URL.Query().Get(StateParam))
 	v.SeenVersion = r.URL.Query().Get(LiveParam)
+	v.SeenLine, v.SeenLines = r.Number(ConsoleParam), int(r.Number(LinesParam))
+	v.Watches = r.URL.Query().Has(ConsoleParam)
 	id, err := r.ID("id")
-	if err == nil && asksLive(r) {
-		v.Server, err = p.Servers.Get(ctx, id)
-	} else if err == nil {
-		err = p.head(r, id, &v)(ctx)
+	if err != nil {
+		return v, err
 	}
+	reads := []func(context.Context) error{p.head(r, id, &v)}
+	if asksLive(r) || asksConsole(r) {
+		reads[0] = func(ctx context.Context) (err error) {
+			v.Server, err = p.Servers.Get(ctx, id)
+			return err
+		}
+	}
+	if v.Watches {
+		reads = append(reads, p.lines(id, &v))
+	}
+	err = r.Together(ctx, reads...)
 	return v, err
 }
 
@@ -83,6 +94,14 @@ func (v ShowView) Editable(u account.User) error { return v.Server.Editable(u) }
 func (p ShowPage) Serve(w http.ResponseWriter, r *web.Request, v ShowView) error {
 	if asksLive(r) {
 		return p.serveLive(w, r, v)
+	}
+	if v.Watches {
+		if err := p.Servers.WatchConsole(r.Context(), v.Server); err != nil {
+			return err
+		}
+	}
+	if asksConsole(r) {
+		return p.render(w, r, http.StatusOK, v, ConsoleNews)
 	}
 	polls := r.Fragment() && r.URL.Query().Has(JobParam)
 	if polls && v.active() && !v.changed() {
@@ -177,6 +196,10 @@ func (p ShowPage) rest(r *web.Request, id int64, v *ShowView) func(context.Conte
 			},
 			func(ctx context.Context) (err error) {
 				v.Players, err = p.Servers.Players(ctx, id)
+				return err
+			},
+			func(ctx context.Context) (err error) {
+				v.Campaigns, err = p.Servers.Campaigns(ctx, id)
 				return err
 			},
 			func(ctx context.Context) (err error) {

@@ -8,6 +8,9 @@
 //
 // The element LivePollID asks `GET /servers/{id}?live=VERSION` every few seconds, where VERSION stands for what the page shows. The function
 // answers with LiveNews, with SeenVersion set. Unless something has changed, it reads only the server for that.
+//
+// When somebody opens the console, ConsolePollID asks `GET /servers/{id}?console=LINE&lines=COUNT`, and then every second. The function answers
+// with ConsoleNews, with SeenLine and SeenLines set, and has the server's host copy the console for a while.
 package server
 
 import (
@@ -21,6 +24,7 @@ import (
 	"left4me/shared/list"
 	"left4me/shared/route"
 	"left4me/shared/server"
+	"left4me/shared/vpk"
 	"left4me/templates/page"
 )
 
@@ -33,6 +37,12 @@ const (
 	// LiveID is the section about who plays, and LivePollID what asks for changes of the page.
 	LiveID     = "server-live"
 	LivePollID = "server-poll"
+	// ConsoleID is the section with the console, ConsoleLinesID the list of its lines, and ConsolePollID what asks for more.
+	ConsoleID      = "server-console"
+	ConsoleLinesID = "server-console-lines"
+	ConsolePollID  = "server-console-poll"
+	// CommandsID has the forms about a game that runs.
+	CommandsID = "server-commands"
 	// RunID is the section about the last run.
 	RunID = "server-run"
 	// EventsID is the section about what happened.
@@ -43,7 +53,8 @@ const (
 	HistoryID = "server-history"
 )
 
-// Query parameters of route.ServerShow; with JobParam the answer is News, with LiveParam LiveNews.
+// Query parameters of route.ServerShow; with JobParam the answer is News, with LiveParam LiveNews, with
+// ConsoleParam ConsoleNews.
 const (
 	// JobParam holds the id of the job that the page shows.
 	JobParam = "job"
@@ -51,6 +62,10 @@ const (
 	StateParam = "state"
 	// LiveParam holds what stands for the rest of the page.
 	LiveParam = "live"
+	// ConsoleParam holds the id of the last line of the console on the page, and LinesParam how many lines that has. Without them, but for
+	// a fragment, the page does not show the console.
+	ConsoleParam = "console"
+	LinesParam   = "lines"
 )
 
 // Form is a form about a server as it was sent, with why it was refused.
@@ -95,9 +110,19 @@ type ShowView struct {
 	SeenState job.State `api:"-"`
 	// SeenVersion is from LiveParam; only for LiveNews.
 	SeenVersion string `api:"-"`
+	// SeenLine and SeenLines are from ConsoleParam and LinesParam; only for ConsoleNews.
+	SeenLine  int64 `api:"-"`
+	SeenLines int   `api:"-"`
+	// Console are the lines that the console has said after SeenLine, if Watches is true: then the console is open.
+	Console []server.ConsoleLine `api:"-"`
+	Watches bool                 `api:"-"`
 	// Players are those of the server.
 	Players []server.Player
-	Change  Form `api:"-"`
+	// Campaigns are those in the items of the run.
+	Campaigns []vpk.Campaign
+	// Command and Say are what was typed, and CommandError says why it was refused.
+	Command, Say, CommandError string `api:"-"`
+	Change                     Form   `api:"-"`
 	// ResetError and DeleteError say why those were refused.
 	ResetError, DeleteError string `api:"-"`
 }

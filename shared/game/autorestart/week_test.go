@@ -154,8 +154,8 @@ func (g *weekGames) Status(_ context.Context, id int64) (supervisor.Status, erro
 	return supervisor.Status{Exit: "signal: segmentation fault"}, nil
 }
 
-func (g *weekGames) Console(context.Context, int64, int) ([]string, error) {
-	return []string{"Segmentation fault"}, nil
+func (g *weekGames) Console(context.Context, int64, int) ([]string, bool, error) {
+	return []string{"Segmentation fault"}, false, nil
 }
 
 // stopped checks that whoever plays has been told of the stop in time.

@@ -85,7 +85,7 @@ const (
 
 // LastLines returns the last lines of a server's console, as one text, and "" if they cannot be read.
 func LastLines(ctx context.Context, s supervisor.Supervisor, serverID int64) string {
-	lines, err := s.Console(ctx, serverID, consoleLines)
+	lines, _, err := s.Console(ctx, serverID, consoleLines)
 	if err != nil {
 		return ""
 	}

@@ -112,8 +112,8 @@ func (g *games) Status(_ context.Context, id int64) (supervisor.Status, error) {
 	return supervisor.Status{Since: g.since[id], Exit: "exit code 1"}, nil
 }
 
-func (g *games) Console(context.Context, int64, int) ([]string, error) {
-	return []string{"loading", "Segmentation fault"}, nil
+func (g *games) Console(context.Context, int64, int) ([]string, bool, error) {
+	return []string{"loading", "Segmentation fault"}, false, nil
 }
 
 // report is a job's.

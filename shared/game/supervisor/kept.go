@@ -128,7 +128,7 @@ func (k kept) look(serverID int64) (running bool, process launch.Kept, err error
 }
 
 // Console implements Supervisor.
-func (k kept) Console(_ context.Context, serverID int64, lines int) ([]string, error) {
+func (k kept) Console(_ context.Context, serverID int64, lines int) (all []string, unfinished bool, err error) {
 	return lastLines(k.path(serverID, launch.ConsoleFile), lines)
 }
 

@@ -176,7 +176,7 @@ func (w *fixture) until(t *testing.T, what string, is func(s Status, console str
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines, err := w.Console(t.Context(), 1, 1000)
+		lines, _, err := w.Console(t.Context(), 1, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}

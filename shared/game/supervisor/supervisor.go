@@ -34,8 +34,9 @@ type Supervisor interface {
 	// Stop asks the game to end, waits, and after launch.StopTime kills it. It returns when no process is left.
 	Stop(ctx context.Context, serverID int64) error
 	Status(ctx context.Context, serverID int64) (Status, error)
-	// Console returns the last lines that the game has written since it was last started, at most so many.
-	Console(ctx context.Context, serverID int64, lines int) ([]string, error)
+	// Console returns the last lines that the game has written since it was last started, at most so many. The last of them is unfinished
+	// if no line break follows it yet.
+	Console(ctx context.Context, serverID int64, lines int) (all []string, unfinished bool, err error)
 }
 
 // New returns the supervisor that s.ServerSupervisor names; if it names none, systemd if its unit is installed and systemd runs, else the other.
@@ -64,31 +65,31 @@ func End(ctx context.Context, s settings.Settings) error {
 // consoleRead is how much of the end of a console is read, in bytes.
 const consoleRead = 256 << 10
 
-// lastLines returns the last lines of a file, at most so many; none if there is no such file.
-func lastLines(path string, lines int) ([]string, error) {
+// lastLines returns the last lines of a file, at most so many, and whether the last of them is unfinished; none if there is no such file.
+func lastLines(path string, lines int) (all []string, unfinished bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	start := max(0, info.Size()-consoleRead)
 	text, err := io.ReadAll(io.NewSectionReader(f, start, consoleRead))
 	if err != nil {
-		return nil, fmt.Errorf("read the console: %w", err)
+		return nil, false, fmt.Errorf("read the console: %w", err)
 	}
 	if start > 0 { // the first line is cut
 		_, text, _ = bytes.Cut(text, []byte("\n"))
 	}
-	all := strings.Split(strings.TrimRight(strings.ToValidUTF8(string(text), "\uFFFD"), "\n"), "\n")
+	all = strings.Split(strings.TrimRight(strings.ToValidUTF8(string(text), "\uFFFD"), "\n"), "\n")
 	if len(all) == 1 && all[0] == "" {
-		return nil, nil
+		return nil, false, nil
 	}
-	return all[max(0, len(all)-lines):], nil
+	return all[max(0, len(all)-lines):], !bytes.HasSuffix(text, []byte("\n")), nil
 }

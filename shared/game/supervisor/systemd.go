@@ -107,10 +107,10 @@ func ended(code, status int32) string {
 }
 
 // Console implements Supervisor.
-func (systemd) Console(_ context.Context, serverID int64, lines int) ([]string, error) {
-	all, err := lastLines(filepath.Join(consoles, fmt.Sprintf("server-%d.log", serverID)), lines)
+func (systemd) Console(_ context.Context, serverID int64, lines int) (all []string, unfinished bool, err error) {
+	all, unfinished, err = lastLines(filepath.Join(consoles, fmt.Sprintf("server-%d.log", serverID)), lines)
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("%w; %s must be readable for the user of left4me-agent.service", err, strings.TrimSuffix(consoles, "/"))
 	}
-	return all, err
+	return all, unfinished, err
 }
