@@ -14,6 +14,7 @@ import (
 	"left4me/shared/fn"
 	"left4me/shared/host"
 	"left4me/shared/jobstore"
+	"left4me/shared/server"
 )
 
 // metricsDrain is how long running scrapes may delay the end.
@@ -22,7 +23,8 @@ const metricsDrain = time.Second
 // newMetrics returns the metrics of this process, and the service that serves them at address, the value of setting. If address
 // is empty, the service does nothing.
 func newMetrics(setting, address string, d *db.DB, log *slog.Logger) (*metrics.Metrics, service, error) {
-	m := metrics.New(fn.Version, jobstore.NewStore(d, time.Now), host.NewStore(d, time.Now, jobstore.NewStore(d, time.Now)), log)
+	jobs := jobstore.NewStore(d, time.Now)
+	m := metrics.New(fn.Version, jobs, host.NewStore(d, time.Now, jobs), server.NewStore(d, time.Now, jobs), log)
 	if address == "" {
 		return m, func(ctx context.Context) error {
 			<-ctx.Done()

@@ -73,6 +73,7 @@ var promises = map[promise]string{
 	62: "what the games of running servers say",
 	63: "updates wait, and restarts follow the policy",
 	66: "a page for players, of servers that are public",
+	67: "metrics of each server",
 	70: "what is in a file is read and shown",
 	71: "campaigns and maps, as commands to copy",
 	72: "files that conflict are named",

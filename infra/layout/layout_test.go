@@ -44,7 +44,7 @@ var mayImport = map[string]string{
 	"localrun/heartbeat":             "shared/garbage shared/host shared/settings shared/vpkcache shared/workshop",
 	"localrun/lambdahost":            "shared/text",
 	"localrun/lambdahost/testdata/…": "",
-	"localrun/metrics":               "localrun/agent localrun/lambdahost shared/host shared/job shared/jobstore shared/steam",
+	"localrun/metrics":               "localrun/agent localrun/lambdahost shared/host shared/job shared/jobstore shared/server shared/steam",
 	"localrun/schedule":              "shared/job",
 	"localrun/sdnotify":              "",
 	"localrun/watch":                 "shared/account shared/db shared/game/control shared/game/serverdir shared/game/supervisor shared/server shared/text shared/wake",

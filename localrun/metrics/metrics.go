@@ -20,6 +20,7 @@ import (
 	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/server"
 	"left4me/shared/steam"
 )
 
@@ -45,11 +46,11 @@ var (
 	runBuckets     = []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600}
 )
 
-// New returns the metrics of a process of this version. Each scrape reads jobs and hosts.
-func New(version string, jobs *jobstore.Store, hosts *host.Store, log *slog.Logger) *Metrics {
+// New returns the metrics of a process of this version. Each scrape reads jobs, hosts and servers.
+func New(version string, jobs *jobstore.Store, hosts *host.Store, servers *server.Store, log *slog.Logger) *Metrics {
 	m := &Metrics{
 		registry:  prometheus.NewRegistry(),
-		database:  &database{jobs: jobs, hosts: hosts, now: time.Now, log: log},
+		database:  &database{jobs: jobs, hosts: hosts, games: servers, now: time.Now, log: log},
 		functions: &functions{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "left4me_http_requests_total", Help: "Requests for pages, by function and status code."}, []string{"function", "code"}),

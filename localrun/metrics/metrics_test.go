@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ import (
 	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/server"
 	"left4me/shared/steam"
 )
 
@@ -37,7 +39,7 @@ func setUp(t *testing.T, d *db.DB) (m *Metrics, pass func(time.Duration)) {
 	now := time.Date(2026, 11, 21, 4, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 	jobs := jobstore.NewStore(d, clock)
-	m = New("1.2.3", jobs, host.NewStore(d, clock, jobs), quiet())
+	m = New("1.2.3", jobs, host.NewStore(d, clock, jobs), server.NewStore(d, clock, jobs), quiet())
 	m.database.now = clock
 	m.AddPages(func() lambdahost.Stats {
 		return lambdahost.Stats{Functions: map[string]lambdahost.FunctionStats{
@@ -82,6 +84,21 @@ func all(t *testing.T) (*Metrics, string) {
 	if _, err := hosts.Register(t.Context(), host.Host{ID: "cellar", Name: "cellar", Command: "agent"}); err != nil {
 		t.Fatal(err)
 	}
+	now := sql.Named("now", db.Millis(m.database.now()))
+	for _, statement := range []string{
+		`INSERT INTO users (id, name, password_hash, created_at) VALUES (1, 'anna', '', :now)`,
+		`INSERT INTO blueprints (id, name, created_at) VALUES (1, 'all', :now)`,
+		`INSERT INTO servers (id, name, host_id, port, blueprint_id, user_id, uid, state, state_at, created_at) SELECT value, 'server ' || value, 'cellar', 27000 + value, 1, 1, value,
+			CASE value WHEN 4 THEN 'stopped' ELSE 'running' END, :now - 7000, 0 FROM json_each('[1, 2, 3, 4]')`,
+		`INSERT INTO runs (id, server_id, job_id, port, build_id, blueprint, settings, created_at, started_at) SELECT id, id, 1, port, 1, '', '{}', 0, :now FROM servers`,
+		`INSERT INTO server_status (server_id, run_id, answering, answering_at, map, mode, slots, connected, bots, humans, stale, changed_at)
+			VALUES (1, 1, 1, 0, 'm', '', 8, 3, 0, 3, 0, 0), (2, 2, 0, :now - 90000, 'm', '', 8, 3, 0, 3, 0, 0)`,
+		`INSERT INTO server_updates (server_id, compared, content, waits, news, since) VALUES (1, '', '', '1 map is newer', '', :now)`,
+	} {
+		if _, err := d.ExecContext(t.Context(), statement, now); err != nil {
+			t.Fatal(err)
+		}
+	}
 	m.Served("overlay-list", 200, 30*time.Millisecond)
 	m.Served("", 404, time.Millisecond)
 	m.Ran(agent.Run{Operation: "build_overlay", Result: agent.Lost, Took: 2 * time.Second})
@@ -92,6 +109,7 @@ func all(t *testing.T) (*Metrics, string) {
 	return m, scrape(t, m)
 }
 
+// shows: P67
 func TestWhatIsSaid(t *testing.T) {
 	_, said := all(t)
 	for _, line := range []string{
@@ -127,6 +145,15 @@ func TestWhatIsSaid(t *testing.T) {
 		`left4me_last_refresh_timestamp_seconds 1.7000000005e+09`,
 		`left4me_hosts{state="heard"} 1`,
 		`left4me_hosts{state="silent"} 0`,
+		`left4me_server_up{name="server 1",server="1"} 1`,
+		`left4me_server_up{name="server 2",server="2"} 0`,
+		`left4me_server_up{name="server 4",server="4"} 0`,
+		`left4me_server_players{name="server 1",server="1"} 3`,
+		`left4me_server_silence_seconds{name="server 1",server="1"} 0`,
+		`left4me_server_silence_seconds{name="server 2",server="2"} 90`,
+		`left4me_server_silence_seconds{name="server 3",server="3"} 7`,
+		`left4me_server_update_waiting{name="server 1",server="1"} 1`,
+		`left4me_server_update_waiting{name="server 2",server="2"} 0`,
 		`left4me_build_info{version="1.2.3"} 1`,
 	} {
 		if !strings.Contains(said, "\n"+line+"\n") {

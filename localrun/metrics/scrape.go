@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
+	"left4me/shared/server"
 )
 
 // The metrics in this file are not counted, but computed for each scrape.
@@ -116,10 +118,11 @@ const (
 	maxAge = 2 * time.Second
 )
 
-// database collects jobs and hosts from the database. If the database does not answer, it reports only that.
+// database collects jobs, hosts and servers from the database. If the database does not answer, it reports only that.
 type database struct {
 	jobs  *jobstore.Store
 	hosts *host.Store
+	games *server.Store
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -129,6 +132,7 @@ type database struct {
 	live      []jobstore.Count
 	refreshed time.Time // zero if never
 	reports   []host.Host
+	servers   []server.Server
 }
 
 // refresh reads the rows, unless the last results are younger than maxAge.
@@ -154,7 +158,10 @@ func (d *database) read(ctx context.Context) (err error) {
 		return err
 	}
 	d.refreshed = last.FinishedAt
-	d.reports, err = d.hosts.List(ctx)
+	if d.reports, err = d.hosts.List(ctx); err != nil {
+		return err
+	}
+	d.servers, err = d.games.All(ctx)
 	return err
 }
 
@@ -164,6 +171,11 @@ var (
 	queueAgeDesc  = desc("job_queue_age_seconds", "How long the oldest queued job has waited; 0 when none is queued.")
 	refreshedDesc = desc("last_refresh_timestamp_seconds", "When the last successful refresh of all items ended; absent while there is none.")
 	hostsDesc     = desc("hosts", "Host agents by whether they report.", "state")
+
+	serverUpDesc      = desc("server_up", "1 if the game of the server answers, 0 otherwise.", "server", "name")
+	serverPlayersDesc = desc("server_players", "Human players on a server whose game answers.", "server", "name")
+	serverSilenceDesc = desc("server_silence_seconds", "How long ago the game of a server that should run has last answered; 0 while it does.", "server", "name")
+	serverUpdateDesc  = desc("server_update_waiting", "1 if a start would change what the server runs, 0 otherwise.", "server", "name")
 )
 
 // Describe implements prometheus.Collector.
@@ -173,6 +185,10 @@ func (d *database) Describe(ch chan<- *prometheus.Desc) {
 	ch <- queueAgeDesc
 	ch <- refreshedDesc
 	ch <- hostsDesc
+	ch <- serverUpDesc
+	ch <- serverPlayersDesc
+	ch <- serverSilenceDesc
+	ch <- serverUpdateDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -218,4 +234,19 @@ func (d *database) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- gauge(hostsDesc, float64(len(d.reports)-silent), "heard")
 	ch <- gauge(hostsDesc, float64(silent), "silent")
+
+	yes := map[bool]float64{true: 1}
+	for _, s := range d.servers {
+		id := strconv.FormatInt(s.ID, 10)
+		state, _ := s.Now(d.now())
+		up := state == server.Running && s.Live.Answering
+		ch <- gauge(serverUpDesc, yes[up], id, s.Name)
+		ch <- gauge(serverUpdateDesc, yes[s.Update.Waits != ""], id, s.Name)
+		if up {
+			ch <- gauge(serverPlayersDesc, float64(s.Live.Humans), id, s.Name)
+		}
+		if silence, running := s.Silence(d.now()); running {
+			ch <- gauge(serverSilenceDesc, silence.Seconds(), id, s.Name)
+		}
+	}
 }

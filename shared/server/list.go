@@ -43,6 +43,15 @@ func (s *Store) List(ctx context.Context, u account.User, q list.Query) (list.Pa
 	return page, nil
 }
 
+// All returns all servers, by name.
+func (s *Store) All(ctx context.Context) ([]Server, error) {
+	all, err := db.Rows(ctx, s.db, scan, selectServer+`s.deleted_at IS NULL ORDER BY `+Listing.Order[""])
+	if err != nil {
+		return nil, fmt.Errorf("list all servers: %w", err)
+	}
+	return all, nil
+}
+
 // Watched is a server for its host's agent to look after.
 type Watched struct {
 	ID    int64

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"left4me/shared/db"
+	"left4me/shared/host"
 )
 
 // Live is what the game of a running server has said when it was last asked (P62). The zero Live is that of a server that is not running, or
@@ -53,6 +54,22 @@ func (l Live) Known() bool { return l.Slots > 0 }
 
 // Empty reports whether the server is known to have no human player now.
 func (l Live) Empty() bool { return !l.EmptyAt.IsZero() }
+
+// Silence is how long ago the game of a server that should run has last answered; false for a server that should not. While its host
+// is silent, nobody asks the game.
+func (s Server) Silence(now time.Time) (time.Duration, bool) {
+	switch {
+	case s.State != Running:
+		return 0, false
+	case s.Live.RunID == 0:
+		return now.Sub(s.StateAt), true
+	case !s.Live.Answering:
+		return now.Sub(s.Live.AnsweringAt), true
+	case host.Silent(s.HostSeenAt, now):
+		return now.Sub(s.HostSeenAt), true
+	}
+	return 0, true
+}
 
 // Equal reports whether l and other have the same in their rows, but for ChangedAt.
 func (l Live) Equal(other Live) bool {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"left4me/shared/blueprint"
@@ -21,6 +22,8 @@ type Public struct {
 	// State is the server's state, and Since when it is in it.
 	State State
 	Since time.Time
+	// Live is what its game has last said, without the bots.
+	Live Live
 	// StartedAt is when the newest run was started; zero: there was none. What follows is of that run, which may have ended.
 	StartedAt time.Time
 	// Password is whether players need one. LobbyOnly is blueprint.Settings.LobbyOnly.
@@ -52,18 +55,19 @@ const publicRun = `runs r JOIN servers s ON s.id = r.server_id WHERE s.id = :id 
 // Public returns what strangers may know of a server. The error is the same problem (404) for a server that is not public as for none.
 func (s *Store) Public(ctx context.Context, id int64) (p Public, err error) {
 	arg := sql.Named("id", id)
+	var players []Player
 	err = db.Together(ctx, s.db, func(ctx context.Context) (err error) {
 		found, err := db.Row(ctx, s.db, scan, selectServer+`s.id = :id AND s.is_public = 1 AND s.deleted_at IS NULL`, arg)
 		if errors.Is(err, sql.ErrNoRows) {
 			return problem.NotFound("There is no server here that everybody may see. Please ask whoever gave you this link.")
 		}
-		p.ID, p.Name = found.ID, found.Name
+		p.ID, p.Name, p.Live = found.ID, found.Name, found.Live
 		p.State, p.Since = found.Now(s.now())
 		if found.Address != "" {
 			p.Endpoint = found.Endpoint()
 		}
 		return err
-	}, func(ctx context.Context) error {
+	}, db.Into(&players, func(ctx context.Context) ([]Player, error) { return s.Players(ctx, id) }), func(ctx context.Context) error {
 		_, err := db.Rows(ctx, s.db, func(row db.Scanner) (struct{}, error) {
 			var settings string
 			var b blueprint.Settings
@@ -87,5 +91,9 @@ func (s *Store) Public(ctx context.Context, id int64) (p Public, err error) {
 			ORDER BY COALESCE(c.kind, '') <> 'campaign', i.title COLLATE NOCASE, i.steam_id LIMIT :most`, arg, sql.Named("most", MaxPublicItems))
 		return err
 	})
-	return p, problem.Wrap(err, "read public server %d", id)
+	if err != nil {
+		return Public{}, problem.Wrap(err, "read public server %d", id)
+	}
+	p.Live.Players = slices.DeleteFunc(players, func(p Player) bool { return p.Bot })
+	return p, nil
 }

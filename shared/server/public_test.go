@@ -38,7 +38,13 @@ func testPublic(t *testing.T, open dbtest.Backend) {
 	w.begin(t, s, maps, server.RunOverlay{ID: 2, Items: []server.RunItem{again, {OverlayID: 2, SteamID: "12", Updated: 1, Size: 1}}})
 	w.exec(t, `UPDATE runs SET settings = '{"password":"secret","lobby_only":true}' WHERE ended_at IS NULL`)
 	w.exec(t, `UPDATE workshop_items SET title = 'Renamed since'`)
+	w.exec(t, `INSERT INTO server_status (server_id, run_id, answering, answering_at, map, mode, slots, connected, bots, humans, stale, changed_at)
+		SELECT server_id, id, 1, 1, 'c1m1_hotel', 'coop', 8, 2, 0, 2, 0, 1 FROM runs WHERE ended_at IS NULL`)
+	w.exec(t, `INSERT INTO server_players (server_id, position, name, score, since, number, bot) VALUES (?, 1, 'Nick', 7, 1, 0, 0)`, s.ID)
 	p := read()
+	if !p.Live.Answering || p.Live.Map != "c1m1_hotel" || len(p.Live.Players) != 1 || p.Live.Players[0].Name != "Nick" {
+		t.Errorf("live: %+v", p.Live)
+	}
 	if !p.Password || !p.LobbyOnly || p.State != server.Starting || !p.StartedAt.Equal(*w.now) || p.Total != 3 || p.Size != 12 {
 		t.Errorf("%+v", p)
 	}
@@ -56,7 +62,7 @@ func testPublic(t *testing.T, open dbtest.Backend) {
 	}
 	for what, change := range map[string]string{"not public": `is_public = 0`, "deleted": `is_public = 1, deleted_at = 1`} {
 		w.exec(t, `UPDATE servers SET `+change)
-		if p, err := w.Public(t.Context(), s.ID); status(err) != http.StatusNotFound || len(p.Items) != 0 || p.Password {
+		if p, err := w.Public(t.Context(), s.ID); status(err) != http.StatusNotFound || len(p.Items) != 0 || p.Password || p.ID != 0 || len(p.Live.Players) != 0 {
 			t.Errorf("%s: %+v, %v", what, p, err)
 		}
 	}

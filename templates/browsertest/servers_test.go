@@ -72,6 +72,11 @@ func somePlayPage(state server.State, picture string) serverview.PlayView {
 	v := serverview.PlayView{Frame: page.Frame{Version: "1.2.3", Now: now}, Server: server.Public{
 		ID: 3, Name: "Friday night", Endpoint: "games.example.org:27015", State: state, Since: now.Add(-90 * time.Minute), StartedAt: now.Add(-90 * time.Minute),
 	}}
+	if state == server.Running {
+		v.Server.Live = server.Live{RunID: 8, Answering: true, Map: "c1m1_" + strings.Repeat("hotel", 10), Mode: "coop", Slots: 8, Humans: 3, Bots: 1, Players: []server.Player{
+			{Name: hostile, Score: 12, Since: now.Add(-40 * time.Minute)}, {Name: turned, Since: now}, {Name: strings.Repeat("W", 32), Since: now}, {Name: "Louis", Bot: true, Since: now},
+		}}
+	}
 	for n, i := range someServerPage(state).Stack[0].Items[:40] {
 		shown := server.PublicItem{RunItem: i, Kind: []string{string(vpk.CampaignKind), string(vpk.Mutation), ""}[n%3], Gone: n%7 == 6}
 		if n%4 != 3 {
@@ -133,6 +138,8 @@ func servers(picture string) map[string]templ.Component {
 	off.Server.Name, off.Server.Endpoint, off.Server.Password, off.Server.Total = hostile, "", true, 2_000
 	lobby, bareToPlay := somePlayPage(server.Unknown, picture), somePlayPage(server.Starting, picture)
 	lobby.Server.Name, lobby.Server.LobbyOnly, lobby.Server.Items, lobby.Server.Total = strings.Repeat("W", 64), true, lobby.Server.Items[:1], 1
+	mute := somePlayPage(server.Running, picture)
+	mute.Server.Live.Answering = false
 	bareToPlay.Server.Items, bareToPlay.Server.Total, bareToPlay.Server.Endpoint = nil, 0, strings.Repeat("long-", 40)+".example:27015"
 
 	var rows []server.Server
@@ -181,6 +188,7 @@ func servers(picture string) map[string]templ.Component {
 		"play":                     serverview.Play(somePlayPage(server.Running, picture)),
 		"play-off":                 serverview.Play(off),
 		"play-lobby":               serverview.Play(lobby),
+		"play-silent":              serverview.Play(mute),
 		"play-bare":                serverview.Play(bareToPlay),
 		"play-fresh":               serverview.Play(serverview.PlayView{Frame: page.Frame{Now: now}, Server: server.Public{Name: turned, State: server.Stopped, Since: now}}),
 	}

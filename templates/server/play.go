@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/a-h/templ"
@@ -38,6 +39,10 @@ func (p PlayPage) Serve(w http.ResponseWriter, r *web.Request) error {
 func (v PlayView) titled() page.Frame {
 	v.Frame.Title = v.Server.Name
 	v.Frame.Preview.Description = "Left 4 Dead 2 server: " + v.now()
+	if v.answers() {
+		l := v.Server.Live
+		v.Frame.Preview.Description = fmt.Sprintf("Left 4 Dead 2 server: %s of %s play %s", page.Number(l.Humans), page.Count(l.Slots, "player"), l.Map)
+	}
 	for _, i := range v.Server.Items {
 		if src := page.Picture(i.Picture); src != "" {
 			v.Frame.Preview.Picture = src
@@ -46,6 +51,9 @@ func (v PlayView) titled() page.Frame {
 	}
 	return v.Frame
 }
+
+// answers is whether it is known who plays.
+func (v PlayView) answers() bool { return v.Server.State == server.Running && v.Server.Live.Answering }
 
 // now says in what state the server is, for people who know nothing of hosts and jobs.
 func (v PlayView) now() string {
