@@ -86,9 +86,11 @@ func (s *Store) SaveContents(ctx context.Context, contents map[Version]Content) 
 	return nil
 }
 
-// ofContent joins an item w with the content c of its file, as far as that was read. Of several hosts, the one that is furthest behind counts.
+// ofContent joins an item w of an overlay, as its row o says, with the content c of the file that the overlay has of it, as far as that was
+// read. Of several hosts, the one that is furthest behind counts.
 const (
-	ofContent = `JOIN item_contents c ON ` + isContent
+	ofContent = `JOIN item_contents c ON c.workshop_item_id = w.id AND (o.pinned = 0 AND ` + isContent + ` OR o.pinned <> 0 AND c.time_updated = o.pinned
+		AND c.file_size = (SELECT MAX(v.file_size) FROM item_versions v WHERE v.workshop_item_id = w.id AND v.time_updated = o.pinned))`
 	isContent = `c.workshop_item_id = w.id AND c.time_updated = w.downloaded_time_updated AND c.file_size = w.downloaded_file_size`
 )
 
@@ -110,7 +112,7 @@ func Campaigns(ctx context.Context, q db.Querier, overlayIDs []int64) ([]Campaig
 		items, err = db.Rows(ctx, q, func(row db.Scanner) (i item, err error) {
 			err = row.Scan(&i.id, &i.campaigns)
 			return i, err
-		}, `SELECT w.steam_id, c.campaigns FROM (SELECT workshop_item_id, MIN(l.key) AS overlay, added_at
+		}, `SELECT w.steam_id, c.campaigns FROM (SELECT workshop_item_id, MIN(l.key) AS overlay, added_at, pinned
 				FROM json_each(:overlays) l JOIN overlay_workshop_items o ON o.overlay_id = l.value WHERE o.disabled = 0 GROUP BY workshop_item_id) o
 			JOIN workshop_items w ON w.id = o.workshop_item_id `+ofContent+`
 			WHERE c.campaigns <> '[]' ORDER BY o.overlay, o.added_at, w.id`, overlays)
