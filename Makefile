@@ -101,7 +101,7 @@ test-debian: bin/debian/base/usr/lib/polkit-1/polkitd $(HTMX) ## boot a Debian a
 	@git archive $(OLDER) | tar -x -C bin/debian/older
 	$(MAKE) -C bin/debian/older deb DEB_DIR=$(CURDIR)/bin/debian/old DEB_ARCHS=$(shell go env GOARCH) DEB_VERSION=0~0 VERSION=older
 	$(MAKE) deb DEB_DIR=bin/debian/new DEB_ARCHS=$(shell go env GOARCH)
-	go test -count 1 -v -run TestDebian ./localrun -debian $(CURDIR)/bin/debian
+	go test -count 1 -v -timeout 30m -run TestDebian ./localrun -debian $(CURDIR)/bin/debian
 
 bin/debian/base/usr/lib/polkit-1/polkitd:
 	@rm -rf bin/debian/base && mkdir -p bin/debian

@@ -70,7 +70,7 @@ Settings come from the environment: LEFT4ME_ROOT, DATABASE_URL, LEFT4ME_LISTEN, 
 	root.SetVersionTemplate("left4me {{.Version}}\n")
 	root.AddCommand(upCommand(), serveCommand(), agentCommand(), invokeCommand(), migrateCommand(), routesCommand(),
 		createUserCommand(), promoteAdminCommand(), setPasswordCommand(), workshopRefreshCommand(), gcCommand(), installCommand(), steamLoginCommand(), backupCommand(), restoreCommand(), hostsCommand(), overlaysCommand(), jobsCommand(), serversCommand(), doctorCommand(), fsckCommand(),
-		runServerCommand(), keepServerCommand(), holdNamespaceCommand(),
+		runServerCommand(), endServerCommand(), keepServerCommand(), holdNamespaceCommand(), tryNamespacesCommand(),
 		versionCommand(), manualCommand())
 	return root
 }

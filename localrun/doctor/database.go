@@ -69,7 +69,13 @@ func (h Host) database(ctx context.Context, s settings.Settings) []Finding {
 	if err != nil {
 		return unreadable(err)
 	}
-	found = append(append(found, people), h.agents(s.Root, hosts)...)
+	id, _ := host.ReadID(s.Root) // empty for a machine without an agent
+	found = append(append(found, people), h.agents(id, hosts)...)
+	ports, err := h.ports(ctx, d, id)
+	if err != nil {
+		return unreadable(err)
+	}
+	found = append(found, ports...)
 	left, err := h.leftDirectories(ctx, d, s.OverlaysDir())
 	if err != nil {
 		return unreadable(err)
@@ -147,8 +153,8 @@ func (h Host) people(ctx context.Context, d *db.DB) (Finding, error) {
 	return Finding{"people", Warning, "nobody can sign in", "`localrun up` makes the first administrator, or run `localrun create-user NAME --admin`"}, nil
 }
 
-// agents checks whether the agents of this host, whose LEFT4ME_ROOT root is, and of the others have reported recently.
-func (h Host) agents(root string, hosts []host.Host) []Finding {
+// agents checks whether the agents of this host, whose id is id, and of the others have reported recently.
+func (h Host) agents(id string, hosts []host.Host) []Finding {
 	const do = "start left4me-agent, `localrun agent` or `localrun up`: jobs wait"
 	if len(hosts) == 0 {
 		return []Finding{{"agent", Warning, "none has been heard of", do}}
@@ -156,7 +162,6 @@ func (h Host) agents(root string, hosts []host.Host) []Finding {
 	heard := func(last host.Host) string {
 		return fmt.Sprintf("`localrun %s` on %s was heard of %s", last.Command, last.Name, humanize.RelTime(last.SeenAt, h.Now(), "ago", "from now"))
 	}
-	id, _ := host.ReadID(root) // empty for a machine without an agent
 	var silent []Finding
 	shown := hosts[0] // this host, or else the one that reported last
 	for _, other := range hosts {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"left4me/shared/game/supervisor"
 	"left4me/shared/settings"
 )
 
@@ -26,10 +27,11 @@ const (
 
 // Finding is the result of a check.
 type Finding struct {
-	Check string
-	Level Level
+	Check string `json:"check"`
+	Level Level  `json:"level"`
 	// Saw says what the check found, and Do what to do about it. Do is empty if the level is OK.
-	Saw, Do string
+	Saw string `json:"saw"`
+	Do  string `json:"do,omitempty"`
 }
 
 // String returns the finding as one line.
@@ -54,6 +56,10 @@ type Host struct {
 	Timer func(context.Context) Timer
 	// Libraries returns the missing 32-bit libraries. It is Libraries32 except in tests.
 	Libraries func() []string
+	// Servers says what keeps game servers on this host, and why it cannot. It is supervisor.Check except in tests.
+	Servers func(context.Context, settings.Settings) (keeper string, p supervisor.Problem)
+	// DiskSpace returns the size of a path's disk and the space that is free. It is heartbeat.DiskSpace except in tests.
+	DiskSpace func(path string) (total, free int64, err error)
 	Now       func() time.Time
 }
 
@@ -74,7 +80,7 @@ func (h Host) Examine(ctx context.Context) []Finding {
 			"set TRUSTED_PROXIES to that address, such as 127.0.0.1"})
 	}
 	found = append(found, files(s)...)
-	found = append(found, space(s), h.game(ctx, s))
+	found = append(found, h.space(s), h.game(ctx, s), h.servers(ctx, s))
 	found = append(found, pages(ctx, s)...)
 	found = append(found, h.steam(ctx, s)...)
 	return append(found, h.database(ctx, s)...)

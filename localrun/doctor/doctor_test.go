@@ -2,8 +2,10 @@ package doctor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +20,7 @@ import (
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
 	"left4me/shared/db/migrations"
+	"left4me/shared/game/supervisor"
 	"left4me/shared/host"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
@@ -61,7 +64,11 @@ func setUp(t *testing.T) *fixture {
 		Functions:    []string{"home", "healthz"},
 		Timer:        func(context.Context) doctor.Timer { return doctor.Timer{Active: true, Enabled: true, Next: "tomorrow"} },
 		Libraries:    func() []string { return nil },
-		Now:          time.Now,
+		Servers: func(context.Context, settings.Settings) (string, supervisor.Problem) {
+			return "systemd", supervisor.Problem{}
+		},
+		DiskSpace: func(string) (int64, int64, error) { return 100 << 30, 90 << 30, nil },
+		Now:       time.Now,
 	}
 	for _, name := range w.Functions {
 		w.write(t, "functions/"+name, "", 0o755)
@@ -110,10 +117,10 @@ func (w *fixture) write(t *testing.T, path, text string, mode fs.FileMode) {
 	}
 }
 
-// bad are the lines about what is not well, without that about the disk, which is the real one.
+// bad are the lines about what is not well.
 func bad(found []doctor.Finding) (lines []string) {
 	for _, f := range found {
-		if f.Check != "disk" && (f.Level != doctor.OK || f.Do != "") {
+		if f.Level != doctor.OK || f.Do != "" {
 			lines = append(lines, f.String())
 		}
 	}
@@ -155,7 +162,7 @@ func TestAHealthyHost(t *testing.T) {
 			t.Errorf("it says %q, want %q", f.Saw, want)
 		}
 	}
-	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "game", "pages", "steam", "clock", "database", "people", "agent", "refresh"}
+	want := []string{"settings", "functions", "root", "workshop_cache", "overlays", "disk", "game", "servers", "pages", "steam", "clock", "database", "people", "agent", "refresh"}
 	if !slices.Equal(checks, want) {
 		t.Errorf("checks %v, want %v", checks, want)
 	}
@@ -209,6 +216,28 @@ func TestWhatIsWrongIsSaidWithWhatToDo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, doctor.Warning, "game", []string{"release 15000001 is installed", "no room for another one of 8.0 TiB", "make room"}},
+		"no room to install the game": {func(t *testing.T, w *fixture) {
+			w.DiskSpace = func(string) (int64, int64, error) { return 100 << 30, 15 << 30, nil }
+		}, doctor.Warning, "game", []string{"two releases need about 19 GiB, but only 15 GiB are free", "make room"}},
+		"no servers": {func(t *testing.T, w *fixture) {
+			w.Servers = func(context.Context, settings.Settings) (string, supervisor.Problem) {
+				return "localrun", supervisor.Problem{Why: "no namespaces", Do: "allow them"}
+			}
+		}, doctor.Warning, "servers", []string{"none can be started here: no namespaces: allow them"}},
+		"another program has the port of a server": {func(t *testing.T, w *fixture) {
+			id, err := host.EnsureID(w.root)
+			other, listenErr := net.Listen("tcp4", "127.0.0.1:0")
+			if err := errors.Join(err, listenErr); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { other.Close() })
+			dbtest.AddHost(t, w.open(t), id, time.Now())
+			w.exec(t, `INSERT INTO blueprints (id, name, user_id, created_at) VALUES (1, 'campaigns', 1, 1)`)
+			for n, state := range []string{"stopped", "running"} {
+				w.exec(t, fmt.Sprintf(`INSERT INTO servers (name, host_id, port, blueprint_id, user_id, uid, state, state_at, created_at) VALUES ('%s', '%s', %d, 1, 1, '%[1]s', '%[1]s', 1, 1)`,
+					state, id, other.Addr().(*net.TCPAddr).Port+n))
+			}
+		}, doctor.Warning, "ports", []string{"server 'stopped' cannot be started: port", "is used by another program", "sudo ss -lntup"}},
 		"nobody serves pages": {func(_ *testing.T, w *fixture) { w.env[settings.Listen] = "127.0.0.1:1" },
 			doctor.Warning, "pages", []string{"none are served at 127.0.0.1:1", "refused", "localrun serve"}},
 		"somebody else has the address": {func(_ *testing.T, w *fixture) {

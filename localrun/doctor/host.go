@@ -17,7 +17,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
-	"left4me/localrun/heartbeat"
 	"left4me/shared/host"
 	"left4me/shared/route"
 	"left4me/shared/settings"
@@ -116,9 +115,9 @@ func existing(path string) string {
 // minFree is the free space in bytes that one large item needs.
 const minFree = 512 << 20
 
-func space(s settings.Settings) Finding {
+func (h Host) space(s settings.Settings) Finding {
 	path := existing(s.Root)
-	total, free, err := heartbeat.DiskSpace(path)
+	total, free, err := h.DiskSpace(path)
 	if err != nil {
 		return Finding{"disk", Warning, err.Error(), "look at it by hand"}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"left4me/shared/game/supervisor"
 	"left4me/shared/garbage"
 	"left4me/shared/host"
 	"left4me/shared/settings"
@@ -40,6 +41,7 @@ type Heartbeat struct {
 	disk    func() (total, free int64, err error)
 	measure func(context.Context) (host.Usage, error)
 	report  func(context.Context, host.Host) error
+	servers func(context.Context) string // why this host cannot run game servers; empty: it can
 	log     *slog.Logger
 }
 
@@ -64,7 +66,11 @@ func New(this host.Host, s settings.Settings, hosts *host.Store, items *workshop
 			return u, ctx.Err()
 		},
 		report: hosts.Report,
-		log:    log,
+		servers: func(ctx context.Context) string {
+			_, p := supervisor.Check(ctx, s)
+			return p.String()
+		},
+		log: log,
 	}
 }
 
@@ -88,7 +94,15 @@ func (h *Heartbeat) Last() (host.Host, bool) {
 func (h *Heartbeat) Run(ctx context.Context) error {
 	due := time.Now() // time of the next count
 	var rested time.Time
+	checked := false
 	for {
+		if !checked || h.host.ServersProblem != "" { // a problem may be solved meanwhile
+			before := h.host.ServersProblem
+			if h.host.ServersProblem = h.servers(ctx); h.host.ServersProblem != before && h.host.ServersProblem != "" {
+				h.log.Warn("this host cannot run game servers", "problem", h.host.ServersProblem)
+			}
+			checked = true
+		}
 		if start := time.Now(); !start.Before(due) {
 			counted, err := h.measure(ctx)
 			rested = time.Now().Add(max(shortestRest, time.Since(start)*measureRest))

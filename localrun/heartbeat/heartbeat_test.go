@@ -25,8 +25,9 @@ func TestHostsReportRegularlyAndSoonAfterAJob(t *testing.T) {
 		var last host.Host
 		took := 10 * time.Millisecond
 		h := &Heartbeat{
-			worked: make(chan struct{}, 1),
-			disk:   func() (int64, int64, error) { return 100, 40, nil },
+			worked:  make(chan struct{}, 1),
+			disk:    func() (int64, int64, error) { return 100, 40, nil },
+			servers: func(context.Context) string { return "" },
 			measure: func(context.Context) (host.Usage, error) {
 				mu.Lock()
 				counts = append(counts, time.Since(begin).Round(time.Second))
@@ -159,4 +160,35 @@ func TestUsageCountsFilesAndNotLinks(t *testing.T) {
 	if _, err := usage(ctx, cache, s.OverlaysDir()); !errors.Is(err, context.Canceled) {
 		t.Errorf("counting goes on after the end: %v", err)
 	}
+}
+
+func TestAProblemOfServersIsReportedUntilItIsSolved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		asked := 0
+		var reported []string
+		h := &Heartbeat{
+			disk:    func() (int64, int64, error) { return 100, 40, nil },
+			measure: func(context.Context) (host.Usage, error) { return host.Usage{}, nil },
+			servers: func(context.Context) string {
+				if asked++; asked < 3 {
+					return "no mounts: allow them"
+				}
+				return ""
+			},
+			report: func(_ context.Context, host host.Host) error {
+				if reported = append(reported, host.ServersProblem); len(reported) == 4 {
+					stop()
+				}
+				return nil
+			},
+			log: slog.New(slog.DiscardHandler),
+		}
+		if err := h.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if want := []string{"no mounts: allow them", "no mounts: allow them", "", ""}; !slices.Equal(reported, want) || asked != 3 {
+			t.Errorf("it reported %q after asking %d times, want %q after 3", reported, asked, want)
+		}
+	})
 }

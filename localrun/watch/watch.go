@@ -4,6 +4,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -95,7 +96,7 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 		switch {
 		case status.Running && s.State == server.Running && known && before.run == s.RunID && !before.since.Equal(status.Since):
 			log.Warn("server crashed and was started again by the supervisor")
-			err = w.Servers.Restarted(ctx, s.ID, "It ended by itself, and was started again with the same content.")
+			err = w.Servers.Restarted(ctx, s.ID, "It ended by itself, and was started again with the same content.", control.LastLines(ctx, w.Supervisor, s.ID))
 		case status.Running && s.State == server.Running:
 		case status.Running: // the job that was about to change that was lost
 			_, err = w.Servers.Noticed(ctx, s, server.Running, "", "", server.Event{Kind: "started"})
@@ -119,7 +120,10 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 		}
 	}
 	w.seen = seen
-	return nil
+	for id := range seen {
+		err = errors.Join(err, w.Supervisor.ShortenConsole(id))
+	}
+	return err
 }
 
 // ended records that a server has ended, and what its games have written.

@@ -14,6 +14,7 @@ import (
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/db/dbtest"
+	"left4me/shared/game/launch"
 	"left4me/shared/game/supervisor"
 	"left4me/shared/job"
 	"left4me/shared/jobstore"
@@ -25,12 +26,17 @@ import (
 type games struct {
 	supervisor.Supervisor // its other methods are not called
 	status                supervisor.Status
+	shortened             int
 }
 
 func (g *games) Status(context.Context, int64) (supervisor.Status, error) { return g.status, nil }
 func (g *games) Console(context.Context, int64, int) ([]string, bool, error) {
-	return []string{"loading", "Segmentation fault"}, false, nil
+	return []string{"loading", "Segmentation fault", launch.EndMark + "exited 139", "loading again"}, false, nil
 }
+func (g *games) ShortenConsole(int64) error { g.shortened++; return nil }
+
+// lastLines are those before the game ended.
+const lastLines = "loading\nSegmentation fault\n" + launch.EndMark + "exited 139"
 
 type fixture struct {
 	watch.Watcher
@@ -142,7 +148,7 @@ func TestAServerThatEndsByItselfHasCrashed(t *testing.T) {
 	if e := w.want(t, server.Crashed, "crashed"); e.Text != "It ended by itself: exit code 139." {
 		t.Errorf("%+v", e)
 	}
-	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != "loading\nSegmentation fault" || run.EndedAt.IsZero() || run.Written == nil || *run.Written != (server.Written{Files: 1, Bytes: 4}) {
+	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != lastLines || run.EndedAt.IsZero() || run.Written == nil || *run.Written != (server.Written{Files: 1, Bytes: 4}) {
 		t.Errorf("%+v, %v", run, err)
 	}
 	// Nobody starts it again: it would crash again.
@@ -180,6 +186,17 @@ func TestARestartBySupervisorIsRecorded(t *testing.T) {
 	events, err := w.Servers.Events(t.Context(), 1, 10)
 	if err != nil || len(events) != 3 {
 		t.Errorf("%+v, %v", events, err)
+	}
+	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != lastLines || !run.EndedAt.IsZero() {
+		t.Errorf("%+v, %v", run, err)
+	}
+	if w.games.shortened != 4 {
+		t.Errorf("its console was shortened %d times, want each time that it was looked at", w.games.shortened)
+	}
+	// What it said then stays when it is stopped later.
+	err = w.Servers.EndNow(t.Context(), 1, server.Stopped, "It was stopped.", "", server.Event{})
+	if run, e := w.Servers.LastRun(t.Context(), 1); err != nil || e != nil || run.LastLines != lastLines || run.EndedHow != "It was stopped." {
+		t.Errorf("%+v, %v, %v", run, err, e)
 	}
 }
 

@@ -63,6 +63,8 @@ type Host struct {
 	Usage               Usage
 	// MeasuredAt is when Usage was measured; zero: not yet.
 	MeasuredAt time.Time
+	// ServersProblem is why it cannot run game servers, and what to do; empty if it can.
+	ServersProblem string
 }
 
 // Silent reports whether the agent has missed its last reports.
@@ -248,14 +250,15 @@ func (s *Store) Report(ctx context.Context, h Host) error {
 	n, err := db.Exec(ctx, s.db, `UPDATE hosts SET name = :name, address = :address, root = :root, command = :command, version = :version,
 		seen_at = :now, stopped_at = NULL, disk_total = :disk_total, disk_free = :disk_free, measured_at = :measured_at, cache_files = :cache_files,
 		cache_bytes = :cache_bytes, overlays = :overlays, overlay_bytes = :overlay_bytes, garbage_files = :garbage_files,
-		garbage_bytes = :garbage_bytes WHERE id = :id AND boot = :boot AND disk = :disk`,
+		garbage_bytes = :garbage_bytes, servers_problem = :servers_problem WHERE id = :id AND boot = :boot AND disk = :disk`,
 		append(s.args(h),
 			sql.Named("disk_total", h.DiskTotal), sql.Named("disk_free", h.DiskFree),
 			sql.Named("measured_at", sql.NullInt64{Int64: db.Millis(h.MeasuredAt), Valid: !h.MeasuredAt.IsZero()}),
 			sql.Named("cache_files", h.Usage.CacheFiles), sql.Named("cache_bytes", h.Usage.CacheBytes),
 			sql.Named("overlays", h.Usage.Overlays), sql.Named("overlay_bytes", h.Usage.OverlayBytes),
 			sql.Named("garbage_files", sql.NullInt64{Int64: h.Usage.GarbageFiles, Valid: h.Usage.GarbageKnown}),
-			sql.Named("garbage_bytes", sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown}))...)
+			sql.Named("garbage_bytes", sql.NullInt64{Int64: h.Usage.GarbageBytes, Valid: h.Usage.GarbageKnown}),
+			sql.Named("servers_problem", h.ServersProblem))...)
 	if err == nil && n == 0 {
 		err = ErrReplaced
 	}
@@ -333,7 +336,7 @@ func Release(ctx context.Context, q db.Querier) error {
 
 const (
 	columns = `id, name, address, root, boot, disk, command, version, seen_at, stopped_at, disk_total, disk_free, measured_at,
-		cache_files, cache_bytes, overlays, overlay_bytes, garbage_files, garbage_bytes`
+		cache_files, cache_bytes, overlays, overlay_bytes, garbage_files, garbage_bytes, servers_problem`
 	selectHost   = `SELECT ` + columns + ` FROM hosts`
 	selectListed = `SELECT ` + columns + `,
 		(SELECT COUNT(*) FROM jobs j WHERE j.finished_at IS NULL AND j.host_id = hosts.id AND j.state <> 'queued'),
@@ -393,7 +396,7 @@ func scanInto(row db.Scanner, h *Host, more ...any) error {
 	var files, bytes sql.NullInt64
 	err := row.Scan(append([]any{&h.ID, &h.Name, &h.Address, &h.Root, &h.Agent.Boot, &h.Agent.Disk, &h.Command, &h.Version,
 		db.Moment(&h.SeenAt), db.Moment(&h.StoppedAt), &h.DiskTotal, &h.DiskFree, db.Moment(&h.MeasuredAt),
-		&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes}, more...)...)
+		&h.Usage.CacheFiles, &h.Usage.CacheBytes, &h.Usage.Overlays, &h.Usage.OverlayBytes, &files, &bytes, &h.ServersProblem}, more...)...)
 	h.Usage.GarbageFiles, h.Usage.GarbageBytes, h.Usage.GarbageKnown = files.Int64, bytes.Int64, files.Valid
 	return err
 }

@@ -79,6 +79,7 @@ func testReportReplacesTheLastReport(t *testing.T, open dbtest.Backend) {
 	w.now = w.now.Add(host.Every)
 	w.register(t, cellar)
 	cellar.DiskTotal, cellar.DiskFree, cellar.MeasuredAt = 1<<42, 1<<41, w.now
+	cellar.ServersProblem = "no mounts: allow them"
 	cellar.Usage = host.Usage{CacheFiles: 3, CacheBytes: 1 << 40, Overlays: 2, OverlayBytes: 7, GarbageKnown: true, GarbageFiles: 1, GarbageBytes: 1 << 33}
 	w.report(t, cellar)
 	cellar.SeenAt = w.now

@@ -82,6 +82,15 @@ func (s *Store) Watch(ctx context.Context, hostID string) ([]Watched, error) {
 	return all, nil
 }
 
+// Off returns the servers of a host that have no process, as far as is known.
+func (s *Store) Off(ctx context.Context, hostID string) ([]Server, error) {
+	off, err := db.Rows(ctx, s.db, scan, selectServer+`s.deleted_at IS NULL AND s.host_id = :host AND s.state IN ('stopped', 'crashed') ORDER BY s.id`, sql.Named("host", hostID))
+	if err != nil {
+		return nil, fmt.Errorf("list the servers of this host that are off: %w", err)
+	}
+	return off, nil
+}
+
 // Choice is something that can be chosen in a form. Its id is the value of the form's field.
 type Choice struct{ ID, Name string }
 

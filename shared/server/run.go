@@ -31,7 +31,7 @@ type Run struct {
 	// EndedAt is when the process was found to have ended, and EndedHow a sentence about that; zero: it has not.
 	EndedAt  time.Time
 	EndedHow string
-	// LastLines are the last lines of the console of a run that has ended by itself.
+	// LastLines are the last lines of the console before the game has ended by itself, which may have been started again; empty if it has not.
 	LastLines string
 	// Written is what the games of the server had written in its directory at the end of the run, and nil if that is not known.
 	Written *Written
@@ -162,7 +162,8 @@ func (s *Store) Answered(ctx context.Context, q db.Querier, serverID int64, e Ev
 // End records that the process of a server has ended, or is known not to run: its run ends, if it has one, and it is in state, with the
 // event e. lastLines are those of the console if the process has ended by itself.
 func (s *Store) End(ctx context.Context, q db.Querier, serverID int64, state State, how, lastLines string, e Event) error {
-	if err := db.Later(ctx, q, `UPDATE runs SET ended_at = :now, ended_how = :how, last_lines = :lines WHERE server_id = :server AND started_at IS NOT NULL AND ended_at IS NULL`,
+	if err := db.Later(ctx, q, `UPDATE runs SET ended_at = :now, ended_how = :how, last_lines = COALESCE(NULLIF(:lines, ''), last_lines)
+		WHERE server_id = :server AND started_at IS NOT NULL AND ended_at IS NULL`,
 		s.nowArg(), sql.Named("how", how), sql.Named("lines", lastLines), sql.Named("server", serverID)); err != nil {
 		return fmt.Errorf("record the end of a run of server %d: %w", serverID, err)
 	}
@@ -194,9 +195,19 @@ func (s *Store) Counted(ctx context.Context, q db.Querier, serverID int64, w Wri
 	return nil
 }
 
-// Restarted records that the supervisor has started a server again by itself.
-func (s *Store) Restarted(ctx context.Context, serverID int64, how string) error {
-	return s.event(ctx, s.db, serverID, Event{Kind: "crashed", Text: how})
+// Restarted records that a server has crashed, with the last lines of its console, and that the supervisor has started it again by itself.
+func (s *Store) Restarted(ctx context.Context, serverID int64, how, lastLines string) error {
+	err := s.db.InTx(ctx, func(ctx context.Context, q db.Querier) error {
+		if err := db.Later(ctx, q, `UPDATE runs SET last_lines = :lines WHERE server_id = :server AND started_at IS NOT NULL AND ended_at IS NULL`,
+			sql.Named("lines", lastLines), sql.Named("server", serverID)); err != nil {
+			return err
+		}
+		return s.event(ctx, q, serverID, Event{Kind: "crashed", Text: how})
+	})
+	if err != nil {
+		return fmt.Errorf("record a crash of server %d: %w", serverID, err)
+	}
+	return nil
 }
 
 // Happened records an event on q.

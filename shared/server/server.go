@@ -49,7 +49,9 @@ type Server struct {
 	// HostSeenAt when its agent has last reported.
 	HostID, HostName, Address string
 	HostSeenAt                time.Time
-	Port                      int
+	// HostProblem is why that host cannot run servers, and what to do; empty if it can.
+	HostProblem string
+	Port        int
 	// BlueprintID is what it is started from next, and Blueprint its name.
 	BlueprintID int64
 	Blueprint   string
@@ -353,7 +355,7 @@ func (s *Store) Delete(ctx context.Context, u account.User, of Server) (removal 
 }
 
 const (
-	columns = `s.id, s.name, s.host_id, h.name, h.address, h.seen_at, s.port, s.blueprint_id, b.name,
+	columns = `s.id, s.name, s.host_id, h.name, h.address, h.seen_at, h.servers_problem, s.port, s.blueprint_id, b.name,
 		(SELECT json_group_array(overlay_id) FROM (SELECT overlay_id FROM blueprint_overlays WHERE blueprint_id = s.blueprint_id ORDER BY position)), s.user_id, u.name, s.is_public, s.uid, s.directory_at,
 		s.state, s.state_at, s.created_at, s.watched_until, s.restart_policy, ` + updateColumns + `, ` + liveColumns
 	from = `servers s JOIN hosts h ON h.id = s.host_id JOIN blueprints b ON b.id = s.blueprint_id JOIN users u ON u.id = s.user_id
@@ -369,7 +371,7 @@ func scan(row db.Scanner) (s Server, err error) {
 // scanInto scans columns into s, and the columns that follow them into more.
 func scanInto(row db.Scanner, s *Server, more ...any) error {
 	var overlays, policy string
-	err := row.Scan(slices.Concat([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.Port, &s.BlueprintID, &s.Blueprint,
+	err := row.Scan(slices.Concat([]any{&s.ID, &s.Name, &s.HostID, &s.HostName, &s.Address, db.Moment(&s.HostSeenAt), &s.HostProblem, &s.Port, &s.BlueprintID, &s.Blueprint,
 		&overlays, &s.OwnerID, &s.OwnerName, &s.Public, &s.UID, db.Moment(&s.DirectoryAt), &s.State, db.Moment(&s.StateAt), db.Moment(&s.CreatedAt), db.Moment(&s.WatchedUntil), &policy},
 		s.Update.into(), s.Live.into(), more)...)
 	if err == nil {

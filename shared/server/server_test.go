@@ -114,6 +114,7 @@ func TestCreate(t *testing.T) { dbtest.Each(t, testCreate) }
 
 func testCreate(t *testing.T, open dbtest.Backend) {
 	w := setUp(t, open)
+	w.exec(t, `UPDATE hosts SET servers_problem = 'no mounts'`)
 	s := w.make(t, "  friday  ", 27015)
 	dbtest.Filled(t, s, "Address", "DirectoryAt", "WatchedUntil", "Update", "Live")
 	if s.Name != "friday" || s.OwnerName != "anna" || s.State != server.Stopped || !slices.Equal(s.Overlays, []int64{2, 1}) || s.Blueprint != "hers" {

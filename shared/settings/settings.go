@@ -131,6 +131,15 @@ type Settings struct {
 	cdnHosts string
 }
 
+// RootDir returns LEFT4ME_ROOT alone, for programs that work even if other settings are wrong. The error is a sentence like those of Load.
+func RootDir(getenv func(string) string) (string, error) {
+	root := filepath.Clean(cmp.Or(strings.TrimSpace(getenv(Root)), DefaultRoot))
+	if !filepath.IsAbs(root) {
+		return "", fmt.Errorf("%s: %q is not an absolute path, such as %s", Root, root, DefaultRoot)
+	}
+	return root, nil
+}
+
 // Load reads the settings with getenv, such as os.Getenv. The error has one line for each wrong setting.
 func Load(getenv func(string) string) (Settings, error) {
 	var s Settings
@@ -142,9 +151,9 @@ func Load(getenv func(string) string) (Settings, error) {
 		return cmp.Or(strings.TrimSpace(getenv(name)), fallback)
 	}
 
-	s.Root = filepath.Clean(get(Root, DefaultRoot))
-	if !filepath.IsAbs(s.Root) {
-		wrong(Root, "%q is not an absolute path, such as %s", s.Root, DefaultRoot)
+	var err error
+	if s.Root, err = RootDir(getenv); err != nil {
+		errs = append(errs, err)
 		s.Root = DefaultRoot // so that other settings are checked
 	}
 

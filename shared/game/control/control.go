@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"left4me/shared/blueprint"
 	"left4me/shared/db"
 	"left4me/shared/game"
+	"left4me/shared/game/launch"
 	"left4me/shared/game/serverdir"
 	"left4me/shared/game/supervisor"
 	"left4me/shared/jobstore"
@@ -83,12 +85,20 @@ const (
 	maxLine      = 500
 )
 
-// LastLines returns the last lines of a server's console, as one text, and "" if they cannot be read.
+// LastLines returns, as one text, the last lines of a server's console up to the last end of its game, or all of the last ones if it has not
+// ended since its start; "" if they cannot be read.
 func LastLines(ctx context.Context, s supervisor.Supervisor, serverID int64) string {
-	lines, _, err := s.Console(ctx, serverID, consoleLines)
+	lines, _, err := s.Console(ctx, serverID, math.MaxInt)
 	if err != nil {
 		return ""
 	}
+	for n := len(lines) - 1; n >= 0; n-- {
+		if strings.HasPrefix(lines[n], launch.EndMark) {
+			lines = lines[:n+1] // the next ones are of a process that was started again
+			break
+		}
+	}
+	lines = lines[max(0, len(lines)-consoleLines):]
 	for n := range lines {
 		lines[n] = text.Line(lines[n], maxLine)
 	}

@@ -34,11 +34,12 @@ import (
 
 // games is a supervisor whose games are sockets in this process.
 type games struct {
-	mu      sync.Mutex
-	root    string
-	running map[int64]net.PacketConn
-	since   map[int64]time.Time
-	calls   []string
+	supervisor.Supervisor // its other methods are not called
+	mu                    sync.Mutex
+	root                  string
+	running               map[int64]net.PacketConn
+	since                 map[int64]time.Time
+	calls                 []string
 	// begin is what happens when a game is started: nil makes it answer. end is called when one is stopped.
 	begin func(server int64) error
 	end   func()

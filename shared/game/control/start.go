@@ -124,7 +124,7 @@ func (h *Host) Start(ctx context.Context, s server.Server, asked server.StartArg
 		err = h.Servers.EndNow(ctx, s.ID, server.Starting, how, "", server.Event{})
 	}
 	if err == nil {
-		err = checkPort(s.Port)
+		err = CheckPort(s.Port)
 	}
 	if err == nil {
 		err = h.dir(s).Use(next.ID)
@@ -346,8 +346,8 @@ func (h *Host) failed(ctx context.Context, s server.Server, why error) error {
 	return errors.Join(why, err, h.off(ctx, s, server.Crashed, reason, lines, h.event("not started", reason)))
 }
 
-// checkPort returns an error if another program uses the port.
-func checkPort(port int) error {
+// CheckPort returns an error if another program uses the port.
+func CheckPort(port int) error {
 	address := fmt.Sprintf("0.0.0.0:%d", port)
 	udp, err := net.ListenPacket("udp4", address)
 	if err == nil {

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,11 +52,10 @@ type Kept struct {
 	Exit string `json:"exit,omitempty"`
 }
 
-// KeptFile, LockFile and ConsoleFile are names in a server's directory. While a process keeps its game, it holds a lock on LockFile.
+// KeptFile and LockFile are names in a server's directory. While a process keeps its game, it holds a lock on LockFile.
 const (
-	KeptFile    = "process.json"
-	LockFile    = "run.lock"
-	ConsoleFile = "console.log"
+	KeptFile = "process.json"
+	LockFile = "run.lock"
 )
 
 // ErrKept is Keep's error if the server's game is kept by another process.
@@ -126,31 +126,26 @@ func (k *keeper) record() error {
 
 // once runs the game once. how says how it ended, unless it ended as it should; asked is whether this process was asked to end.
 func (k *keeper) once(ready func()) (how string, asked bool) {
-	console, err := os.OpenFile(filepath.Join(k.dir, ConsoleFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	console, err := os.OpenFile(filepath.Join(k.dir, ConsoleFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err.Error(), false
 	}
 	defer console.Close()
+	defer func() { writeEnd(console, cmp.Or(how, "as it should")) }()
 	game := exec.Command("/proc/self/exe", Command, strconv.FormatInt(k.id, 10))
 	game.Env = append(os.Environ(), diesWithParent+"=yes")
 	game.Stdout, game.Stderr = console, console
-	game.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
-	if uid := os.Geteuid(); uid != 0 {
-		game.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		game.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		game.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
-		game.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_CHOWN, unix.CAP_FSETID}
-	}
+	game.SysProcAttr = namespaces()
+	game.SysProcAttr.Pdeathsig = unix.SIGKILL
 	k.PID, k.Since = os.Getpid(), time.Now()
 	err = game.Start()
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w: this user may not make the namespaces that a server needs; run left4me as root, or with the package's systemd units, or allow it with `sysctl kernel.unprivileged_userns_clone=1` or, on Ubuntu, `sysctl kernel.apparmor_restrict_unprivileged_userns=0`", err)
+		err = fmt.Errorf("%w: this user may not make the namespaces that a server needs; %s", err, Advice())
 	}
 	if err == nil {
 		err = k.record()
 	}
 	if err != nil {
-		fmt.Fprintln(console, "left4me:", err)
 		return err.Error(), false
 	}
 	ready()

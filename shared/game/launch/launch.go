@@ -71,15 +71,14 @@ func Run(root string, serverID int64) error {
 	if err := own(); err != nil {
 		return err
 	}
-	dir, err := os.OpenFile(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, server, err := openServer(root, serverID)
 	if err != nil {
 		return err
+	}
+	if err := toConsole(server); err != nil {
+		return fmt.Errorf("open the console of server %d: %w", serverID, err)
 	}
 	plan, err := readPlan(dir, serverID)
-	if err != nil {
-		return err
-	}
-	server, err := open(dir, Dir(serverID), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
@@ -103,6 +102,16 @@ func Run(root string, serverID int64) error {
 	}
 	args := append([]string{Tree + "/srcds_run"}, plan.Args...)
 	return fmt.Errorf("run %s: %w", args[0], unix.Exec(args[0], args, environment))
+}
+
+// openServer opens root and the directory of a server below it.
+func openServer(root string, serverID int64) (dir, server *os.File, err error) {
+	dir, err = os.OpenFile(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err = open(dir, Dir(serverID), unix.O_PATH|unix.O_DIRECTORY)
+	return dir, server, err
 }
 
 // environment is all that the game gets of it: settings of left4me have secrets.

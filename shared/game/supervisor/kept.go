@@ -25,19 +25,18 @@ import (
 
 // kept are servers below root of which a process of launch.Keep each keeps the game. That process outlives the one that has started it.
 type kept struct {
-	root string
+	consoles
 	// program is the path of localrun.
 	program string
-}
-
-func (k kept) path(serverID int64, name string) string {
-	return filepath.Join(k.root, launch.Dir(serverID), name)
 }
 
 // Start implements Supervisor.
 func (k kept) Start(ctx context.Context, serverID int64) error {
 	status, err := k.Status(ctx, serverID)
 	if err != nil || status.Running {
+		return err
+	}
+	if err := k.begin(serverID); err != nil {
 		return err
 	}
 	keeper := exec.Command(k.program, launch.KeepCommand, strconv.FormatInt(serverID, 10))
@@ -125,11 +124,6 @@ func (k kept) look(serverID int64) (running bool, process launch.Kept, err error
 		err = json.Unmarshal(text, &process)
 	}
 	return running, process, durable.Cause(err)
-}
-
-// Console implements Supervisor.
-func (k kept) Console(_ context.Context, serverID int64, lines int) (all []string, unfinished bool, err error) {
-	return lastLines(k.path(serverID, launch.ConsoleFile), lines)
 }
 
 // stopAll stops all servers below the root.

@@ -72,7 +72,7 @@ func setUp(t *testing.T, user int) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &fixture{kept: kept{root: root, program: filepath.Join(programs, "localrun")}, port: freePort(t)}
+	w := &fixture{kept: kept{consoles{root}, filepath.Join(programs, "localrun")}, port: freePort(t)}
 	t.Cleanup(func() {
 		if err := w.Stop(t.Context(), 1); err != nil && t.Context().Err() == nil {
 			t.Error(err)
@@ -94,6 +94,7 @@ func setUp(t *testing.T, user int) *fixture {
 	w.write(t, "servers/1/runs/3/layers/9/left4dead2/addons/101.vpk", "frozen", 0o644)
 	w.write(t, "servers/1/files/left4dead2/kept.txt", "kept", 0o644)
 	w.write(t, "servers/1/work/.keep", "", 0o644)
+	w.write(t, "servers/1/console.log", "of an earlier run\n", 0o600)
 	w.write(t, "left4me.db", "secret", 0o600)
 	w.write(t, "servers/2/files/theirs.txt", "theirs", 0o600)
 	w.plan(t, "servers/1/runs/3/config", "servers/1/runs/3/layers/9")
@@ -234,6 +235,9 @@ func testIsolation(t *testing.T, w *fixture) {
 			t.Errorf("not %q", want)
 		}
 	}
+	if strings.Contains(console, "of an earlier run") {
+		t.Error("the console has what was said before the start")
+	}
 	if !strings.Contains(console, "processes 1") {
 		t.Error("it sees other processes")
 	}
@@ -299,7 +303,7 @@ func testCrashes(t *testing.T, w *fixture) {
 	}
 	w.until(t, "started again", func(s Status, _ string) bool { return s.Running && s.Since.After(first.Since) })
 	s, console := w.until(t, "given up", func(s Status, _ string) bool { return !s.Running })
-	if s.Exit != "exit code 1" || !strings.Contains(console, "FATAL ERROR: told to exit") {
+	if s.Exit != "exit code 1" || strings.Count(console, "FATAL ERROR: told to exit\n"+launch.EndMark+"exit code 1") != 6 {
 		t.Errorf("%+v\n%s", s, console)
 	}
 }
@@ -315,6 +319,19 @@ func testStubborn(t *testing.T, w *fixture) {
 	}
 	if s, err := w.Status(t.Context(), 1); err != nil || s.Running || s.Exit != "ended by signal killed" {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// Whether a host can run servers is tried. A user who has got namespaces and no rights in them cannot.
+func TestWhetherThisHostCanRunServersIsTried(t *testing.T) {
+	if p := setUp(t, os.Getuid()).check(t.Context()); p != (Problem{}) {
+		t.Errorf("this user: %s", p)
+	}
+	if os.Getuid() != 0 {
+		return
+	}
+	if p := setUp(t, stranger).check(t.Context()); !strings.Contains(p.Why, "operation not permitted") || p.Do == "" {
+		t.Errorf("a stranger: %s", p)
 	}
 }
 
@@ -353,7 +370,6 @@ func testHostilePlans(t *testing.T, w *fixture) {
 	}
 	for layer, says := range map[string]string{"../": "cross-device", "/etc": "cross-device", "link": "too many levels", "nowhere": "no such file", "left4me.db": "not a directory"} {
 		w.plan(t, layer)
-		_ = os.Remove(filepath.Join(w.root, "servers/1", launch.ConsoleFile)) // of the case before
 		w.start(t)
 		if _, console := w.until(t, "refused", func(_ Status, console string) bool { return console != "" }); !strings.Contains(console, says) {
 			t.Errorf("%s: %s", layer, console)

@@ -5,14 +5,8 @@
 package supervisor
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"left4me/shared/settings"
@@ -34,24 +28,26 @@ type Supervisor interface {
 	// Stop asks the game to end, waits, and after launch.StopTime kills it. It returns when no process is left.
 	Stop(ctx context.Context, serverID int64) error
 	Status(ctx context.Context, serverID int64) (Status, error)
-	// Console returns the last lines that the game has written since it was last started, at most so many. The last of them is unfinished
-	// if no line break follows it yet.
+	// Console returns the last lines that the game has written since Start, at most so many. The last of them is unfinished if no line break
+	// follows it yet. If the game was started again meanwhile, what it wrote before that ends with a line that begins with launch.EndMark.
 	Console(ctx context.Context, serverID int64, lines int) (all []string, unfinished bool, err error)
+	// ShortenConsole removes all but the end of a console that has become large. Lines that the game writes at the same moment may get lost.
+	ShortenConsole(serverID int64) error
 }
 
 // New returns the supervisor that s.ServerSupervisor names; if it names none, systemd if its unit is installed and systemd runs, else the other.
 func New(s settings.Settings) Supervisor {
 	switch s.ServerSupervisor {
 	case settings.Systemd:
-		return systemd{}
+		return systemd{consoles{s.Root}}
 	case settings.NoSupervisor:
-		return kept{s.Root, localrun()}
+		return kept{consoles{s.Root}, localrun()}
 	}
 	_, noSystemd := os.Stat("/run/systemd/system")
 	if noSystemd == nil && unitInstalled() {
-		return systemd{}
+		return systemd{consoles{s.Root}}
 	}
-	return kept{s.Root, localrun()}
+	return kept{consoles{s.Root}, localrun()}
 }
 
 // End is for a localrun that ends and has nobody left to show or stop the servers: it stops them, except those that systemd keeps.
@@ -60,36 +56,4 @@ func End(ctx context.Context, s settings.Settings) error {
 		return k.stopAll(ctx)
 	}
 	return nil
-}
-
-// consoleRead is how much of the end of a console is read, in bytes.
-const consoleRead = 256 << 10
-
-// lastLines returns the last lines of a file, at most so many, and whether the last of them is unfinished; none if there is no such file.
-func lastLines(path string, lines int) (all []string, unfinished bool, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, false, err
-	}
-	start := max(0, info.Size()-consoleRead)
-	text, err := io.ReadAll(io.NewSectionReader(f, start, consoleRead))
-	if err != nil {
-		return nil, false, fmt.Errorf("read the console: %w", err)
-	}
-	if start > 0 { // the first line is cut
-		_, text, _ = bytes.Cut(text, []byte("\n"))
-	}
-	all = strings.Split(strings.TrimRight(strings.ToValidUTF8(string(text), "\uFFFD"), "\n"), "\n")
-	if len(all) == 1 && all[0] == "" {
-		return nil, false, nil
-	}
-	return all[max(0, len(all)-lines):], !bytes.HasSuffix(text, []byte("\n")), nil
 }

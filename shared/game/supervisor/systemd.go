@@ -2,12 +2,9 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -15,10 +12,7 @@ import (
 )
 
 // systemd are the units left4me-server@{id}.service. A polkit rule lets the agent's user start and stop them.
-type systemd struct{}
-
-// consoles is the directory in which the unit writes what games say.
-const consoles = "/var/log/left4me"
+type systemd struct{ consoles }
 
 func unit(serverID int64) string { return fmt.Sprintf("left4me-server@%d.service", serverID) }
 
@@ -42,7 +36,10 @@ func with(ctx context.Context, do func(*dbus.Conn) error) error {
 }
 
 // Start implements Supervisor.
-func (systemd) Start(ctx context.Context, serverID int64) error {
+func (s systemd) Start(ctx context.Context, serverID int64) error {
+	if err := s.begin(serverID); err != nil {
+		return err
+	}
 	return with(ctx, func(conn *dbus.Conn) error {
 		// Earlier crashes do not count against a start that somebody has asked for. The error says that the unit has not failed.
 		_ = conn.ResetFailedUnitContext(ctx, unit(serverID))
@@ -104,13 +101,4 @@ func ended(code, status int32) string {
 		return "ended by signal " + unix.SignalName(unix.Signal(status))
 	}
 	return ""
-}
-
-// Console implements Supervisor.
-func (systemd) Console(_ context.Context, serverID int64, lines int) (all []string, unfinished bool, err error) {
-	all, unfinished, err = lastLines(filepath.Join(consoles, fmt.Sprintf("server-%d.log", serverID)), lines)
-	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w; %s must be readable for the user of left4me-agent.service", err, strings.TrimSuffix(consoles, "/"))
-	}
-	return all, unfinished, err
 }
