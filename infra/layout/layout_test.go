@@ -47,7 +47,7 @@ var mayImport = map[string]string{
 	"localrun/metrics":               "localrun/agent localrun/lambdahost shared/host shared/job shared/jobstore shared/server shared/steam",
 	"localrun/schedule":              "shared/job",
 	"localrun/sdnotify":              "",
-	"localrun/watch":                 "shared/account shared/db shared/game/control shared/game/serverdir shared/game/supervisor shared/server shared/text shared/wake",
+	"localrun/watch":                 "shared/account shared/db shared/game/control shared/game/launch shared/game/serverdir shared/game/supervisor shared/server shared/text shared/wake",
 	"shared/account":                 "shared/db shared/list shared/problem shared/text",
 	"shared/api":                     "shared/route",
 	"shared/address":                 "",

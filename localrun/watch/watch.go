@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"left4me/shared/account"
 	"left4me/shared/db"
 	"left4me/shared/game/control"
+	"left4me/shared/game/launch"
 	"left4me/shared/game/serverdir"
 	"left4me/shared/game/supervisor"
 	"left4me/shared/server"
@@ -95,8 +97,14 @@ func (w *Watcher) Look(ctx context.Context, restart bool) error {
 		before, known := w.seen[s.ID]
 		switch {
 		case status.Running && s.State == server.Running && known && before.run == s.RunID && !before.since.Equal(status.Since):
+			lines := control.LastLines(ctx, w.Supervisor, s.ID)
+			if strings.HasSuffix(lines, launch.EndedWell) {
+				log.Info("server was restarted by systemd, which somebody has asked to")
+				err = w.Servers.Happened(ctx, w.DB, s.ID, server.Event{Kind: "restarted", Text: "Somebody asked systemd to. The content is the same."})
+				break
+			}
 			log.Warn("server crashed and was started again by the supervisor")
-			err = w.Servers.Restarted(ctx, s.ID, "It ended by itself, and was started again with the same content.", control.LastLines(ctx, w.Supervisor, s.ID))
+			err = w.Servers.Restarted(ctx, s.ID, "It ended by itself, and was started again with the same content.", lines)
 		case status.Running && s.State == server.Running:
 		case status.Running: // the job that was about to change that was lost
 			_, err = w.Servers.Noticed(ctx, s, server.Running, "", "", server.Event{Kind: "started"})

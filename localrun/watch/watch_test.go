@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -27,11 +28,12 @@ type games struct {
 	supervisor.Supervisor // its other methods are not called
 	status                supervisor.Status
 	shortened             int
+	end                   string // the last line of the game that has ended; empty: of a crash
 }
 
 func (g *games) Status(context.Context, int64) (supervisor.Status, error) { return g.status, nil }
 func (g *games) Console(context.Context, int64, int) ([]string, bool, error) {
-	return []string{"loading", "Segmentation fault", launch.EndMark + "exited 139", "loading again"}, false, nil
+	return []string{"loading", "Segmentation fault", cmp.Or(g.end, launch.EndMark+"exited 139"), "loading again"}, false, nil
 }
 func (g *games) ShortenConsole(int64) error { g.shortened++; return nil }
 
@@ -197,6 +199,18 @@ func TestARestartBySupervisorIsRecorded(t *testing.T) {
 	err = w.Servers.EndNow(t.Context(), 1, server.Stopped, "It was stopped.", "", server.Event{})
 	if run, e := w.Servers.LastRun(t.Context(), 1); err != nil || e != nil || run.LastLines != lastLines || run.EndedHow != "It was stopped." {
 		t.Errorf("%+v, %v, %v", run, err, e)
+	}
+}
+
+// An operator may restart a unit.
+func TestARestartThatSystemdWasAskedForIsNoCrash(t *testing.T) {
+	w := setUp(t)
+	w.look(t, true)
+	w.games.status.Since, w.games.end = time.Unix(2, 0), launch.EndedWell
+	w.look(t, false)
+	w.want(t, server.Running, "restarted")
+	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != "" {
+		t.Errorf("%+v, %v", run, err)
 	}
 }
 

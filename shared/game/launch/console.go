@@ -14,8 +14,12 @@ import (
 // ConsoleFile is the file in a server's directory to which the output of its game is appended. Others may shorten it at any time.
 const ConsoleFile = "console.log"
 
-// EndMark begins the line that is appended to ConsoleFile when a process of the game has ended. How it has ended follows.
-const EndMark = "left4me: the game has ended: "
+// EndMark begins the line that is appended to ConsoleFile when a process of the game has ended. How it has ended follows. EndedWell is the line of
+// one that systemd was asked to stop.
+const (
+	EndMark   = "left4me: the game has ended: "
+	EndedWell = EndMark + "exited 0 (success)"
+)
 
 func writeEnd(console io.Writer, how string) { fmt.Fprintln(console, EndMark+how) }
 
