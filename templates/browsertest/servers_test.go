@@ -119,7 +119,6 @@ func servers(picture string) map[string]templ.Component {
 	silentWatched.Server.HostSeenAt, silentWatched.Watches = now.Add(-30*time.Hour), true
 	quiet := someServerPage(server.Running)
 	quiet.Server.Live.Answering, quiet.Server.Live.AnsweringAt, quiet.Server.Live.Map, quiet.Server.Live.Mode = false, now.Add(-time.Minute), strings.Repeat("long", 30), ""
-	bare.Run.LastLines = strings.Repeat("PutClientInServer: no info_player_start on level\n", 20) + "left4me: the game has ended: exited 139 (exit-code)"
 	waiting := func(policy server.Policy, change func(*server.Update)) templ.Component {
 		v := someServerPage(server.Running)
 		v.Server.Policy, v.Server.Update = policy, server.Update{Waits: "2 maps are newer, 1 item was added, the game is newer", Since: now.Add(-3 * time.Hour)}

@@ -263,7 +263,7 @@ func history(v ShowView, oob bool) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if r.LastLines != "" {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<details><summary>The last lines of its console</summary><pre class=\"console\" role=\"region\" aria-label=\"")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<details><summary>The last lines of its console before it ended by itself</summary><pre class=\"console\" role=\"region\" aria-label=\"")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

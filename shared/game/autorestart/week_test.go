@@ -96,6 +96,8 @@ type weekGame struct {
 
 // weekGames is the supervisor.
 type weekGames struct {
+	supervisor.Supervisor // its other methods are not called
+
 	week    *week
 	mu      sync.Mutex
 	running map[int64]*weekGame
