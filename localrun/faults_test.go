@@ -415,7 +415,7 @@ func (h *faultyHost) recover() {
 	h.finishAll()
 	_, err = h.db.ExecContext(h.Context(), `UPDATE hosts SET stopped_at = NULL, seen_at = :now`, sql.Named("now", db.Millis(time.Now())))
 	h.must(err)
-	w := watch.Watcher{Servers: h.servers, Supervisor: supervisor.New(h.settings), Host: h.id, Enqueued: func(context.Context) {}, Log: slog.New(slog.DiscardHandler)}
+	w := watch.Watcher{DB: h.db, Root: h.root, Servers: h.servers, Supervisor: supervisor.New(h.settings), Host: h.id, Enqueued: func(context.Context) {}, Log: slog.New(slog.DiscardHandler)}
 	h.must(w.Look(h.Context(), false))
 }
 

@@ -20,6 +20,7 @@ import (
 	"left4me/shared/db/dbtest"
 	game "left4me/shared/game/launch"
 	"left4me/shared/route"
+	servers "left4me/shared/server"
 )
 
 // hostile are texts that a shell, the game, SQL, JSON, HTML, a mount or systemd could take for more than text. What is accepted last stays, so
@@ -88,7 +89,11 @@ func TestHostileValuesStayText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.config(string(config), form, hostname)
+		settings, password, _ := strings.Cut(string(config), `rcon_password "`)
+		if !regexp.MustCompile(`^[A-Z2-7]+"\n$`).MatchString(password) {
+			t.Errorf("after the settings, server.cfg has %q", password)
+		}
+		h.config(settings, form, hostname)
 		text, err := os.ReadFile(filepath.Join(run, "plan.json"))
 		var plan game.Plan
 		if err == nil {
@@ -201,6 +206,9 @@ func filledIn(page *goquery.Document, action string) url.Values {
 	return form
 }
 
+// policies are the restart policies of the fields of a server's form that only one policy uses.
+var policies = map[string]string{"restart_time": string(servers.Daily), "restart_hours": string(servers.AtLatest)}
+
 // typeInto types each hostile text into each field of the form on the page at path that is sent to action, if which says so. Either it is
 // refused and nothing changes, or it is what the form has from then on.
 func (h *typist) typeInto(path, action string, which func(field string) bool) {
@@ -223,6 +231,9 @@ func (h *typist) typeInto(path, action string, which func(field string) bool) {
 				typed[n] = v
 			}
 			typed.Set(name, value)
+			if policy := policies[name]; policy != "" { // with any other, the field is ignored
+				typed.Set("restart", policy)
+			}
 			got := h.site.visitor.Post(action, pairs(typed)...)
 			page := h.page(path)
 			after := filledIn(page, action)

@@ -87,7 +87,7 @@ func (e *examination) servers(ctx context.Context) error {
 
 // look has the agent's part look that records which servers have ended, and which run.
 func (e *examination) look(ctx context.Context) (string, error) {
-	w := watch.Watcher{Servers: server.NewStore(e.DB, e.Now, e.jobs), Supervisor: e.Supervisor, Host: e.ID, Enqueued: func(context.Context) {}, Log: slog.New(slog.DiscardHandler)}
+	w := watch.Watcher{DB: e.DB, Root: e.Settings.Root, Servers: server.NewStore(e.DB, e.Now, e.jobs), Supervisor: e.Supervisor, Host: e.ID, Enqueued: func(context.Context) {}, Log: slog.New(slog.DiscardHandler)}
 	return "recorded what is", w.Look(ctx, false)
 }
 

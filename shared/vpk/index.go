@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 )
 
 // Limits of an index. The largest campaigns have some ten thousand files.
@@ -20,6 +21,8 @@ const (
 	// sameFile is the archive index of an entry whose data follows the index.
 	sameFile = 0x7FFF
 	entryEnd = 0xFFFF
+	// fixedLength is the length of what follows a name, without the preload bytes.
+	fixedLength = 18
 )
 
 // entry is one file of a VPK. Its slices are valid until the next entry.
@@ -41,7 +44,10 @@ func walk(r io.ReaderAt, size int64, each func(entry)) error {
 	if err != nil {
 		return err
 	}
-	w := walker{in: bufio.NewReaderSize(io.NewSectionReader(r, header, min(index, maxIndex)), maxPath+1), data: header + index, each: each}
+	w := walkers.Get().(*walker)
+	defer walkers.Put(w)
+	w.in.Reset(io.NewSectionReader(r, header, min(index, maxIndex)))
+	w.data, w.each, w.entries = header+index, each, 0
 	err = cut(w.walk())
 	if index > maxIndex && errors.Is(err, errBroken) {
 		return fmt.Errorf("its index is larger than %d MiB", maxIndex>>20)
@@ -57,12 +63,14 @@ func cut(err error) error {
 	return err
 }
 
+// walkers are reused: their buffers are larger than most indexes.
+var walkers = sync.Pool{New: func() any { return &walker{in: bufio.NewReaderSize(nil, maxPath+1)} }}
+
 type walker struct {
 	in      *bufio.Reader
 	data    int64 // where the content begins that follows the index
 	each    func(entry)
 	entries int
-	fixed   [18]byte
 	path    []byte
 	preload []byte
 }
@@ -137,20 +145,28 @@ func (w *walker) entry() error {
 	if w.entries++; w.entries > maxEntries {
 		return fmt.Errorf("it has more than %d files", maxEntries)
 	}
-	if _, err := io.ReadFull(w.in, w.fixed[:]); err != nil {
+	fixed, err := w.in.Peek(fixedLength)
+	if err != nil {
 		return err
 	}
-	le, fixed := binary.LittleEndian, w.fixed[:]
+	le := binary.LittleEndian
 	if le.Uint16(fixed[16:]) != entryEnd {
 		return errBroken
 	}
-	w.preload = slices.Grow(w.preload[:0], int(le.Uint16(fixed[4:])))[:le.Uint16(fixed[4:])]
-	if _, err := io.ReadFull(w.in, w.preload); err != nil {
-		return err
-	}
-	e := entry{path: w.path, crc: le.Uint32(fixed), preload: w.preload}
+	preload := int(le.Uint16(fixed[4:]))
+	e := entry{path: w.path, crc: le.Uint32(fixed)}
 	if le.Uint16(fixed[6:]) == sameFile {
 		e.offset, e.length = w.data+int64(le.Uint32(fixed[8:])), int64(le.Uint32(fixed[12:]))
+	}
+	if _, err := w.in.Discard(fixedLength); err != nil {
+		return err
+	}
+	if preload > 0 {
+		w.preload = slices.Grow(w.preload[:0], preload)[:preload]
+		if _, err := io.ReadFull(w.in, w.preload); err != nil {
+			return err
+		}
+		e.preload = w.preload
 	}
 	w.each(e)
 	return nil

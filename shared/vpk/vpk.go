@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"left4me/shared/text"
@@ -89,7 +90,13 @@ const (
 
 // Read reads the content of the VPK r of size bytes. The error says why the content is unknown, or is r's.
 func Read(r io.ReaderAt, size int64) (Content, error) {
-	found := finder{files: map[string][]file{}}
+	begun := beginnings.Get().(*beginning)
+	defer beginnings.Put(begun)
+	if err := begun.of(r, size); err != nil {
+		return Content{}, err
+	}
+	r = begun
+	found := finder{files: map[string][]file{}, seen: map[Kind]bool{}}
 	if err := walk(r, size, found.add); err != nil {
 		return Content{}, err
 	}
@@ -125,6 +132,32 @@ func Read(r io.ReaderAt, size int64) (Content, error) {
 	return c, words.err
 }
 
+// beginning is a file whose first bytes were read at once: most files have their index there, and their texts right behind it.
+type beginning struct {
+	io.ReaderAt
+	first [16 << 10]byte
+	n     int // how many of first are those of the file
+}
+
+// beginnings are reused, because of their size.
+var beginnings = sync.Pool{New: func() any { return new(beginning) }}
+
+// of makes it the file r of size bytes.
+func (b *beginning) of(r io.ReaderAt, size int64) (err error) {
+	b.ReaderAt = r
+	if b.n, err = r.ReadAt(b.first[:min(size, int64(len(b.first)))], 0); err == io.EOF {
+		err = nil
+	}
+	return err
+}
+
+func (b *beginning) ReadAt(p []byte, off int64) (int, error) {
+	if off >= 0 && off+int64(len(p)) <= int64(b.n) {
+		return copy(p, b.first[off:]), nil
+	}
+	return b.ReaderAt.ReadAt(p, off)
+}
+
 // Paths calls each with the path and the CRC-32 of every file in the VPK r of size bytes. A path is in lower case, with slashes, as the game
 // looks for it; it is valid until each returns, and strangers have chosen it. The error is that of Read.
 func Paths(r io.ReaderAt, size int64, each func(path []byte, crc uint32)) error {
@@ -148,41 +181,69 @@ type file struct {
 // finder collects the files to read, by kind, and what kinds of add-on the names of all files speak for.
 type finder struct {
 	files map[string][]file
-	seen  [len(kinds)]bool
+	seen  map[Kind]bool
+	last  Kind // the one that was seen last
 }
 
-// kinds are the kinds with the directories of the files that speak for them. Materials count as what they are for.
-var kinds = [...]struct {
-	kind  Kind
-	paths []string
-}{
-	{CampaignKind, []string{"maps/", "missions/"}},
-	{Mutation, []string{"modes/", "scripts/vscripts/"}},
-	{Weapon, []string{"models/weapons/", "models/v_models/", "models/w_models/", "scripts/weapon_"}},
-	{Survivor, []string{"models/survivors/"}},
-	{Infected, []string{"models/infected/"}},
-	{Sound, []string{"sound/"}},
-	{Interface, []string{"resource/", "vgui/", "scripts/hud"}},
+// kinds are what files can speak for, in the order in which they count.
+var kinds = [...]Kind{CampaignKind, Mutation, Weapon, Survivor, Infected, Sound, Interface}
+
+// speaksFor returns what a file of that path speaks for; Other if for nothing. Materials count as what they are for.
+func speaksFor(p []byte) Kind {
+	directory, rest, found := bytes.Cut(bytes.TrimPrefix(p, []byte("materials/")), []byte("/"))
+	if !found {
+		return Other
+	}
+	switch string(directory) {
+	case "maps", "missions":
+		return CampaignKind
+	case "modes":
+		return Mutation
+	case "scripts":
+		switch {
+		case bytes.HasPrefix(rest, []byte("vscripts/")):
+			return Mutation
+		case bytes.HasPrefix(rest, []byte("weapon_")):
+			return Weapon
+		case bytes.HasPrefix(rest, []byte("hud")):
+			return Interface
+		}
+	case "models":
+		directory, _, found := bytes.Cut(rest, []byte("/"))
+		switch string(directory) {
+		case "weapons", "v_models", "w_models":
+			if found {
+				return Weapon
+			}
+		case "survivors":
+			if found {
+				return Survivor
+			}
+		case "infected":
+			if found {
+				return Infected
+			}
+		}
+	case "sound":
+		return Sound
+	case "resource", "vgui":
+		return Interface
+	}
+	return Other
 }
 
 func (f *finder) kind() Kind {
-	for n, seen := range f.seen {
-		if seen {
-			return kinds[n].kind
+	for _, k := range kinds {
+		if f.seen[k] {
+			return k
 		}
 	}
 	return Other
 }
 
 func (f *finder) add(e entry) {
-	about := bytes.TrimPrefix(e.path, []byte("materials/"))
-	for n, k := range kinds {
-		for _, p := range k.paths {
-			if f.seen[n] {
-				break
-			}
-			f.seen[n] = len(about) >= len(p) && string(about[:len(p)]) == p
-		}
+	if k := speaksFor(e.path); k != f.last {
+		f.last, f.seen[k] = k, true
 	}
 	if !bytes.HasSuffix(e.path, []byte(".txt")) {
 		return

@@ -151,11 +151,11 @@ func (s *Store) Subject(ctx context.Context, u account.User, about job.Subject) 
 
 // Create adds a webhook about something for u. Errors are problems: 400 for a wrong form, 403, 404, or 409 if there are MaxEach already.
 func (s *Store) Create(ctx context.Context, u account.User, about job.Subject, f Form) (id int64, err error) {
-	host, err := f.check(u, about)
-	if err != nil {
+	if _, err := s.Subject(ctx, u, about); err != nil {
 		return 0, err
 	}
-	if _, err := s.Subject(ctx, u, about); err != nil {
+	host, err := f.check(u, about)
+	if err != nil {
 		return 0, err
 	}
 	events, err := json.Marshal(f.Events)

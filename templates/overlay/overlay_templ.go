@@ -4753,7 +4753,7 @@ func conflicts(v ShowView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 411, "</summary><p class=\"hint\">The game uses one of them. If something does not work, remove the items that you do not need.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 411, "</summary><p class=\"hint\">The game uses one of them. If something does not work, disable or remove the items that you do not need.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,17 +18,17 @@ type chart struct {
 	most              int
 	mostAt            time.Time
 	played, answering time.Duration
-	// hours are the parts of the day, the last one first.
-	hours []hour
+	// parts are hours of the day, the last one first. Hours with the same number are one part.
+	parts []part
 	// curve and area are paths in the viewBox: a step line, and what is below it.
 	curve, area string
 }
 
-// hour is one hour of a chart.
-type hour struct {
+// part is one or several hours of a chart.
+type part struct {
 	from time.Time
-	// most is the highest number of players, -1 if the server did not answer at all.
-	most int
+	// hours is how many, and most the highest number of players, -1 if the server did not answer at all.
+	hours, most int
 }
 
 const (
@@ -73,11 +74,12 @@ func chartOf(all []server.Population, now time.Time) chart {
 		}
 	}
 	for n := 23; n >= 0; n-- {
-		h := hour{start.Add(time.Duration(n) * time.Hour), -1}
-		for _, m := range most[n*chartWidth/24 : (n+1)*chartWidth/24] {
-			h.most = max(h.most, m)
+		p := part{start.Add(time.Duration(n) * time.Hour), 1, slices.Max(most[n*chartWidth/24 : (n+1)*chartWidth/24])}
+		if last := len(c.parts) - 1; last >= 0 && c.parts[last].most == p.most {
+			p.hours += c.parts[last].hours
+			c.parts = c.parts[:last]
 		}
-		c.hours = append(c.hours, h)
+		c.parts = append(c.parts, p)
 	}
 	c.draw(most[:])
 	return c
@@ -124,12 +126,13 @@ func (c *chart) sentence() string {
 		c.mostAt.UTC().Format("15:04 UTC"), page.Duration(c.played), page.Duration(c.answering))
 }
 
-func (h hour) text() string {
-	switch h.most {
+func (p part) text() string {
+	length := "for " + page.Count(p.hours, "hour") + ": "
+	switch p.most {
 	case -1:
-		return "no answer"
+		return length + "no answer"
 	case 0:
-		return "nobody"
+		return length + "nobody"
 	}
-	return "at most " + page.Count(h.most, "player")
+	return length + "at most " + page.Count(p.most, "player")
 }

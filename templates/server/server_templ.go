@@ -2322,11 +2322,11 @@ func settings(v ShowView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = publicTick(v.form()).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = policy(v.form()).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = policy(v.form()).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = publicTick(v.form()).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -36,10 +36,12 @@ type Item struct {
 	Plain bool
 	// Trap makes Steam offer the preview picture in place of the file.
 	Trap bool
-	// Campaign is the title of a campaign: the file has the mission with Maps in Modes. Without it, Maps are in the file, but no mission.
+	// Campaign is the title of a campaign: the file has the mission with Chapters in Modes. Without it, Maps are in the file, but no mission.
 	Campaign string
 	// Maps are the names of the file's maps; none means one that no mission lists, unless there are Files or a Mutation.
 	Maps []string
+	// Chapters are the maps in the mission, some of which other files may have; none means Maps.
+	Chapters []string
 	// Modes of the campaign; none means coop.
 	Modes []string
 	// Mutation is the name of a game mode that the file adds.
@@ -278,6 +280,8 @@ func (i *Item) set(words []word) error {
 			i.Campaign = w.value
 		case "maps":
 			i.Maps = strings.Split(w.value, ",")
+		case "chapters":
+			i.Chapters = strings.Split(w.value, ",")
 		case "modes":
 			i.Modes = strings.Split(w.value, ",")
 		case "mutation":

@@ -104,11 +104,15 @@ func newFile(i Item, seed uint64) (*File, error) {
 
 // mission is the text of a campaign's mission file. A map fh1_old_pier has the title Old Pier.
 func (i Item) mission() string {
+	chapters := i.Chapters
+	if len(chapters) == 0 {
+		chapters = i.Maps
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\"mission\"\n{\n\t\"Name\" %q // %s\n\t\"DisplayTitle\" %q\n\t\"modes\"\n\t{\n", "item"+i.ID, i.Title, i.Campaign)
 	for _, mode := range i.Modes {
 		fmt.Fprintf(&b, "\t\t%q\n\t\t{\n", mode)
-		for n, m := range i.Maps {
+		for n, m := range chapters {
 			var words []string
 			_, rest, _ := strings.Cut(m, "_")
 			for word := range strings.SplitSeq(cmp.Or(rest, m), "_") {

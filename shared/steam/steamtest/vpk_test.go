@@ -66,7 +66,7 @@ func readVPK(t *testing.T, b []byte) (version uint32, files map[string]vpkEntry,
 func TestFilesAreValidVPKs(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
-			f, err := newFile(Item{ID: "1", Title: `A "quoted" title`, Size: 100_001, Version: version, Campaign: "Harbour", Maps: []string{"h1_docks", "h2_pier"},
+			f, err := newFile(Item{ID: "1", Title: `A "quoted" title`, Size: 100_001, Version: version, Campaign: "Harbour", Maps: []string{"h1_docks", "h2_pier"}, Chapters: []string{"h1_docks", "h3_mill"},
 				Modes: []string{"coop"}, Mutation: "holdout", Files: []string{"scripts/weapons.txt"}}, 7)
 			if err != nil {
 				t.Fatal(err)
