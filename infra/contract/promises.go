@@ -72,6 +72,8 @@ var promises = map[promise]string{
 	61: "states of servers, and what happened to them",
 	62: "what the games of running servers say",
 	63: "updates wait, and restarts follow the policy",
+	64: "the console, and commands to the game",
+	65: "buttons for the map, a player, and a text in the game",
 	66: "a page for players, of servers that are public",
 	67: "metrics of each server",
 	70: "what is in a file is read and shown",

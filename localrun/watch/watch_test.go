@@ -169,6 +169,17 @@ func TestARestartBySupervisorIsRecorded(t *testing.T) {
 	w.look(t, false)
 	w.look(t, false)
 	w.want(t, server.Running, "crashed")
+	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != lastLines || !run.EndedAt.IsZero() {
+		t.Errorf("%+v, %v", run, err)
+	}
+	if w.games.shortened != 4 {
+		t.Errorf("its console was shortened %d times, want each time that it was looked at", w.games.shortened)
+	}
+	// What it said then stays when it is stopped later.
+	err := w.Servers.EndNow(t.Context(), 1, server.Stopped, "It was stopped.", "", server.Event{})
+	if run, e := w.Servers.LastRun(t.Context(), 1); err != nil || e != nil || run.LastLines != lastLines || run.EndedHow != "It was stopped." {
+		t.Errorf("%+v, %v, %v", run, err, e)
+	}
 	// Another run is no crash, also if its start was not seen.
 	run, err := w.Servers.Prepare(t.Context(), 1, server.Run{Settings: "{}"}, 0)
 	if err == nil {
@@ -188,17 +199,6 @@ func TestARestartBySupervisorIsRecorded(t *testing.T) {
 	events, err := w.Servers.Events(t.Context(), 1, 10)
 	if err != nil || len(events) != 3 {
 		t.Errorf("%+v, %v", events, err)
-	}
-	if run, err := w.Servers.LastRun(t.Context(), 1); err != nil || run.LastLines != lastLines || !run.EndedAt.IsZero() {
-		t.Errorf("%+v, %v", run, err)
-	}
-	if w.games.shortened != 4 {
-		t.Errorf("its console was shortened %d times, want each time that it was looked at", w.games.shortened)
-	}
-	// What it said then stays when it is stopped later.
-	err = w.Servers.EndNow(t.Context(), 1, server.Stopped, "It was stopped.", "", server.Event{})
-	if run, e := w.Servers.LastRun(t.Context(), 1); err != nil || e != nil || run.LastLines != lastLines || run.EndedHow != "It was stopped." {
-		t.Errorf("%+v, %v, %v", run, err, e)
 	}
 }
 

@@ -150,6 +150,7 @@ func TestEnvironIsComplete(t *testing.T) {
 		settings.MaxOverlayItems:   "5",
 		settings.MaxItems:          "6",
 		settings.ActionsPerMinute:  "7",
+		settings.Versions:          "3",
 		settings.JobQueueURL:       "https://sqs.example.org/1/queue https://sqs.example.org/1/other",
 		settings.Examples:          "1\n2",
 	}

@@ -11,8 +11,6 @@ import (
 )
 
 // FuzzStatus has a player with any name: the player counts as one human, whatever the name looks like.
-//
-// shows: P62
 func FuzzStatus(f *testing.F) {
 	for _, name := range []string{"Ellis", `x" BOT active`, `"`, `# 3 "Nick" BOT`, "players : 0 humans, 0 bots", "\r# 3 2 \"x\" BOT", " ", "", "\xff", strings.Repeat("W", 300)} {
 		f.Add(name)
