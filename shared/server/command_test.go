@@ -54,8 +54,6 @@ func testCampaignsOfARun(t *testing.T, open dbtest.Backend) {
 }
 
 // FuzzCommands builds commands from any text: none becomes a second command, nor a part of another.
-//
-// shows: P65
 func FuzzCommands(f *testing.F) {
 	for _, s := range []string{"hello", `"; quit; "`, "a\nquit", "12", "c1m1_hotel", "// no", `\"; quit`, "\x00", "\u2028quit", "\xff;"} {
 		f.Add(s, s)
