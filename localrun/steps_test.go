@@ -95,8 +95,8 @@ func (s *stepper) run(t *testing.T, env []string, args ...string) (output string
 	}
 	defer file.Close()
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = append(env, stepsEnv+"=1"), file, file, []*os.File{theirs}
-	s.on, s.taken = true, nil
 	s.mu.Lock()
+	s.on, s.taken = true, nil
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
