@@ -114,6 +114,8 @@ func (e examination) print(out io.Writer) (err error) {
 			say("%s: %s: %s", p.Of, p.Text, p.Repaired)
 		case p.Repairable:
 			say("%s: %s (--repair can repair this)", p.Of, p.Text)
+		case p.Advice == "":
+			say("%s: %s", p.Of, p.Text)
 		default:
 			say("%s: %s: %s", p.Of, p.Text, p.Advice)
 		}

@@ -3,19 +3,14 @@ package fsck
 import (
 	"cmp"
 	"context"
-	"crypto/sha1"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"left4me/shared/builder"
@@ -26,6 +21,7 @@ import (
 	"left4me/shared/overlay"
 	"left4me/shared/owned"
 	"left4me/shared/steam"
+	"left4me/shared/vpkcache"
 	"left4me/shared/workshop"
 )
 
@@ -42,10 +38,10 @@ func (e *examination) files(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at the cache: %w", err)
 	}
-	found := map[steam.ID]version{}
+	found := map[steam.ID]vpkcache.Stored{}
 	for _, f := range stored {
 		if !f.Partial {
-			found[f.SteamID] = version{f.Info.ModTime().Unix(), f.Info.Size()}
+			found[f.SteamID] = f
 		}
 	}
 	type item struct {
@@ -64,62 +60,37 @@ func (e *examination) files(ctx context.Context) error {
 		return fmt.Errorf("read what the cache has: %w", err)
 	}
 	for _, i := range items {
-		v, there := found[i.id]
+		file, there := found[i.id]
+		if !there {
+			if i.recorded {
+				e.repairable("cache", e.forget(i.id), "%s is not there; the database says that it has %s", i.id.FileName(), i.have)
+			}
+			continue
+		}
+		v := version{file.Info.ModTime().Unix(), file.Info.Size()}
 		switch {
-		case !there && i.recorded:
-			e.repairable("cache", e.forget(i.id), "%s is not there; the database says that it has %s", i.id.FileName(), i.have)
-		case !there:
 		case v != i.offered && (v != i.have || !i.recorded):
 			e.repairable("cache", e.forget(i.id), "%s has %s; the database says %s", i.id.FileName(), v, cmp.Or(i.have, i.offered))
 		case v == i.offered && e.Content:
-			if err := e.content(i.id, i.url); err != nil {
-				return err
-			}
+			e.content(file, vpkcache.File{SteamID: i.id, URL: i.url, Size: v.size, Updated: v.updated})
 		}
 	}
 	return ctx.Err()
 }
 
-// content checks a file's SHA-1, which is the last part of Steam's URL for most files.
-func (e *examination) content(id steam.ID, url string) error {
-	want := strings.ToLower(path.Base(url))
-	if len(want) != hex.EncodedLen(sha1.Size) {
-		return nil
-	}
-	f, err := os.Open(e.cache.Path(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum := sha1.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		e.report("cache", "look at the disk's own log", "%s cannot be read: %v", id.FileName(), err)
-		return nil
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
-		e.repairable("cache", e.discard(id), "%s has the SHA-1 %s; Steam's file has %s", id.FileName(), got, want)
-	}
-	return nil
-}
-
-// discard returns a repair that removes an item's file, and then is forget.
-func (e *examination) discard(id steam.ID) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		stored, err := e.cache.List()
-		if err != nil {
-			return "", err
-		}
-		for _, f := range stored {
-			if f.SteamID == id && !f.Partial {
-				if err := e.cache.Remove(f); err != nil {
-					return "", err
-				}
+// content checks the SHA-1 of a file that is what Steam offers.
+func (e *examination) content(file vpkcache.Stored, offered vpkcache.File) {
+	got, want, err := e.cache.SHA1(offered)
+	switch {
+	case err != nil:
+		e.report("cache", "look at the disk's own log", "%s cannot be read: %v", file.Name(), err)
+	case got != want:
+		e.repairable("cache", func(ctx context.Context) (string, error) {
+			if err := e.cache.Remove(file); err != nil {
+				return "", err
 			}
-		}
-		return e.forget(id)(ctx)
+			return e.forget(file.SteamID)(ctx)
+		}, "%s has the SHA-1 %s; Steam's file has %s", file.Name(), got, want)
 	}
 }
 
@@ -164,7 +135,7 @@ func (e *examination) overlays(ctx context.Context) error {
 	for _, o := range all {
 		repairs[o.ID] = nil
 		build, dir := e.request(job.BuildOverlay, job.Overlay(o.ID)), builder.Directory(e.Settings.OverlaysDir(), o.Overlay)
-		err := e.marked(dir)
+		err := dir.Check()
 		if err == nil && o.kind == overlay.Workshop.Name && !o.deleted {
 			if err := e.links(ctx, o.ID, o.ok, build); err != nil {
 				return err
@@ -181,27 +152,10 @@ func (e *examination) overlays(ctx context.Context) error {
 		case errors.Is(err, fs.ErrNotExist) && o.made:
 			e.repairable(overlayName(o.ID), build, "its directory is not there")
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			e.report(overlayName(o.ID), "move it out of the way and build again", "%v", err)
+			e.report(overlayName(o.ID), "", "%v", err)
 		}
 	}
 	return e.others(e.Settings.OverlaysDir(), "overlay", repairs)
-}
-
-// marked returns nil if a row's directory is there with its marker, and fs.ErrNotExist if there is none.
-func (e *examination) marked(d owned.Directory) error {
-	dir := filepath.Join(d.Parent, fmt.Sprint(d.ID))
-	if _, err := os.Lstat(dir); err != nil {
-		return err
-	}
-	marker := filepath.Join(dir, ".left4me-"+d.Kind)
-	if info, err := os.Lstat(marker); err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("%s has no file %s", e.below(dir), filepath.Base(marker))
-	}
-	content, err := os.ReadFile(marker)
-	if err == nil && string(content) != d.Marker {
-		err = fmt.Errorf("%s belongs to something else, by its file %s", e.below(dir), filepath.Base(marker))
-	}
-	return err
 }
 
 // links checks the links of a workshop overlay. If built is true, they must be exactly those of its enabled items that Steam offers, and perhaps
@@ -233,6 +187,8 @@ func (e *examination) links(ctx context.Context, id int64, built bool, build fun
 		_, recorded := linked[i.ID]
 		switch got := seen.Links[i.LinkFile()]; {
 		case !built:
+		case i.Disabled && got != "":
+			e.repairable(overlayName(id), build, "item %s is disabled, and has a link", i.SteamID)
 		case !i.Disabled && i.FileURL != "" && got != file:
 			e.repairable(overlayName(id), build, "item %s has the link %q instead of one to its file", i.SteamID, got)
 		case recorded != (got != ""):

@@ -1,8 +1,8 @@
 // Package fsck checks whether the database and the disk of one host are as left4me guarantees at every moment, whatever was killed or has
 // failed: the database, the cache, the overlays' directories and links, the servers and their runs.
 //
-// It reads rows and files itself, because it must not repeat a mistake of the packages that write them. Repairs go through those packages.
-// Work that is only waiting, such as a queued build, is no problem.
+// It compares rows with what is on the disk, and repairs through the packages that own both. Work that is only waiting, such as a queued build,
+// is no problem.
 package fsck
 
 import (
@@ -38,7 +38,7 @@ type Host struct {
 type Problem struct {
 	// Of is what has the problem: `database`, `cache`, `overlay 3` or `server 2`.
 	Of string
-	// Text says what is wrong, and Advice what a person does about it; empty if Repair is not nil.
+	// Text says what is wrong, and Advice what a person does about it, unless Text or Repair does.
 	Text, Advice string
 	// Repair repairs it or asks for a job that does, and returns what it has done. Nil: only a person can repair it.
 	Repair func(context.Context) (done string, err error)

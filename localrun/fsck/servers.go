@@ -67,12 +67,12 @@ func (e *examination) servers(ctx context.Context) error {
 		case off && s.run != 0:
 			e.repairable(name, e.look, "it is %s, and run %d has not ended", s.State, s.run)
 		}
-		switch err := e.marked(dir.Directory); {
+		switch err := dir.Check(); {
 		case errors.Is(err, fs.ErrNotExist) && s.made:
 			e.repairable(name, repairs[s.ID], "its directory is not there")
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			e.report(name, "move it out of the way and start it again", "%v", err)
+			e.report(name, "", "%v", err)
 		default:
 			if err := e.runs(ctx, name, dir, s.run, s.State, status.Running); err != nil {
 				return err

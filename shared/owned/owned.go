@@ -93,41 +93,66 @@ func (d Directory) foundMarker() (string, error) {
 	return d.readMarker(dir)
 }
 
-// Ensure creates the directory (0755) if it is missing, and reports whether it did. recorded is whether the database says that it was
-// made. If not, an existing one is the row's only if it has the marker, which happens after a crash between creating and recording. Any
-// other is an error that says that disk and database disagree (P6).
-func (d Directory) Ensure(recorded bool) (made bool, err error) {
+// errNoMarker says that the directory is there without its marker.
+var errNoMarker = errors.New("no marker")
+
+// Check returns nil if the directory is there with its marker, and fs.ErrNotExist if nothing of its name is there. What else is there is an
+// error that says that disk and database disagree (P6).
+func (d Directory) Check() error {
+	err := d.look()
+	if errors.Is(err, errNoMarker) {
+		return d.disagree("has no file " + d.markerName())
+	}
+	return err
+}
+
+// look is Check, with errNoMarker for a directory without a marker.
+func (d Directory) look() error {
 	shown := d.shown(d.name())
 	info, err := os.Lstat(d.path())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := d.make(); err != nil {
-			return false, fmt.Errorf("make directory %s: %w", shown, durable.Cause(err))
-		}
-		return true, nil
+		return err
 	case err != nil:
-		return false, fmt.Errorf("look at directory %s: %w", shown, durable.Cause(err))
+		return fmt.Errorf("look at directory %s: %w", shown, durable.Cause(err))
 	case !info.IsDir():
-		return false, d.disagree("is not a directory")
+		return d.disagree("is not a directory")
 	}
 	found, err := d.foundMarker()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if !recorded {
-			return false, d.disagree("is there already, and this " + d.Kind + " did not make it")
+		return errNoMarker
+	case errors.Is(err, errOddMarker):
+		return d.disagree(d.odd())
+	case err != nil:
+		return fmt.Errorf("read marker of %s: %w", shown, durable.Cause(err))
+	case found != d.Marker:
+		return d.disagree("belongs to another " + d.Kind + ", by its file " + d.markerName())
+	}
+	return nil
+}
+
+// Ensure creates the directory (0755) if it is missing, and reports whether it did. recorded is whether the database says that it was
+// made. If not, an existing one is the row's only if it has the marker, which happens after a crash between creating and recording. Any
+// other is an error as that of Check.
+func (d Directory) Ensure(recorded bool) (made bool, err error) {
+	switch err := d.look(); {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := d.make(); err != nil {
+			return false, fmt.Errorf("make directory %s: %w", d.shown(d.name()), durable.Cause(err))
 		}
+		return true, nil
+	case errors.Is(err, errNoMarker) && !recorded:
+		return false, d.disagree("is there already, and this " + d.Kind + " did not make it")
+	case errors.Is(err, errNoMarker):
 		// Somebody has emptied or recreated it by hand. Without its marker it could never be removed.
 		if err := durable.WriteNew(filepath.Join(d.path(), d.markerName()), d.Marker); err != nil {
-			return false, fmt.Errorf("mark directory %s: %w", shown, durable.Cause(err))
+			return false, fmt.Errorf("mark directory %s: %w", d.shown(d.name()), durable.Cause(err))
 		}
-	case errors.Is(err, errOddMarker):
-		return false, d.disagree(d.odd())
-	case err != nil:
-		return false, fmt.Errorf("read marker of %s: %w", shown, durable.Cause(err))
-	case found != d.Marker:
-		return false, d.disagree("belongs to another " + d.Kind + ", by its file " + d.markerName())
+		return false, nil
+	default:
+		return false, err
 	}
-	return false, nil
 }
 
 func (d Directory) disagree(how string) error {

@@ -10,8 +10,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -143,6 +146,27 @@ func (c *Cache) Open(steamID steam.ID, size, updated int64) (*os.File, error) {
 		return nil, brief(err)
 	}
 	return file, nil
+}
+
+// SHA1 reads an item's file, and returns its SHA-1 and the one that f's URL names, both in lower-case hex digits. Both are empty if the URL
+// names none, or the file is not there in the version that f describes.
+func (c *Cache) SHA1(f File) (got, want string, err error) {
+	if want = f.sha1(); want == "" {
+		return "", "", nil
+	}
+	file, err := c.Open(f.SteamID, f.Size, f.Updated)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", err
+	}
+	defer file.Close()
+	hash := sha1.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", "", brief(err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), want, nil
 }
 
 // stat returns what is known of an item's file, or nil if there is none.
